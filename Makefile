@@ -1,0 +1,31 @@
+.PHONY: demo test lint docs clean
+PYTHON ?= python3
+BIN = .venv/bin
+
+demo: .venv/demo
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/chatpost emulator --no-quota -- sh docs/examples/demo.sh
+
+test: .venv/dev
+	$(BIN)/pytest -n auto
+
+lint: .venv/dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+# Writes the help pages into docs/usage.md anew.
+docs: .venv/dev
+	$(BIN)/python tests/help_pages.py
+
+.venv/demo: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[emulator]'
+	touch $@
+
+.venv/dev: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv

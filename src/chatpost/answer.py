@@ -1,0 +1,178 @@
+"""What an HTTP answer means: a created message, or the error a person can act on.
+
+Chat's errors are a ``google.rpc.Status`` as JSON, bare or wrapped in ``{"error": ...}``; what stands between
+here and Chat may answer with anything. Both are read, and neither is trusted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from email.utils import mktime_tz, parsedate_tz
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from chatpost.errors import (
+    BrokenAnswer,
+    DeliveryError,
+    InvalidMessage,
+    NotAllowed,
+    ProtocolError,
+    Refused,
+    Unavailable,
+)
+from chatpost.message import CreatedMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_LONGEST_QUOTE = 300
+_LONGEST_EXCERPT = 80
+_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
+_UNSEEN_HTML = re.compile(r"<(script|style)\b.*?(</\1\s*>|\Z)|<[^>]*(>|\Z)", re.DOTALL | re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer as it came in. ``body`` is None where it broke off before its end."""
+
+    code: int
+    headers: Mapping[str, str]
+    body: bytes | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """A ``google.rpc.Status``, as far as one could be read; ``retry_delay`` is in seconds."""
+
+    status: str | None = None
+    message: str | None = None
+    reasons: tuple[str, ...] = ()
+    violations: tuple[str, ...] = ()
+    retry_delay: float | None = None
+
+    @classmethod
+    def read(cls, body: bytes) -> Status:
+        """Read a Status from any bytes; what is not there, or not of its type, is left out."""
+        try:
+            read = json.loads(body)
+        except (ValueError, RecursionError):
+            return cls()
+        if isinstance(read, dict) and isinstance(read.get("error"), dict):
+            read = read["error"]
+        if not isinstance(read, dict):
+            return cls()
+        details = read.get("details")
+        details = [detail for detail in details if isinstance(detail, dict)] if isinstance(details, list) else []
+        return cls(
+            _text(read.get("status")),
+            _text(read.get("message")),
+            tuple(filter(None, (_text(detail.get("reason")) for detail in details))),
+            tuple(_violations(details)),
+            next(filter(None, (_duration(detail.get("retryDelay")) for detail in details)), None),
+        )
+
+
+def created_message(answer: Answer, mask: Callable[[str], str], now: float) -> CreatedMessage:
+    """Return the message that Chat says it created; raises the `DeliveryError` that the answer means.
+
+    ``mask`` takes the secrets out of what the server said; ``now`` is the wall clock, in seconds of the epoch.
+    """
+    if 200 <= answer.code < 300:  # noqa: PLR2004 - HTTP's own class of success
+        return _read_success(answer)
+    status = Status.read(answer.body or b"")
+    said = mask(_said(answer, status))
+    retry_after = _retry_after(answer.headers.get("Retry-After"), now) or status.retry_delay
+    kind, advice = _meaning(answer.code, status)
+    raise kind(
+        f"{said}; {mask(advice)}" if advice else said,
+        code=answer.code,
+        status=None if status.status is None else mask(_one_line(status.status, _LONGEST_EXCERPT)),
+        retry_after=retry_after,
+        maybe_posted=answer.code >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.code == HTTPStatus.REQUEST_TIMEOUT,
+    )
+
+
+def _read_success(answer: Answer) -> CreatedMessage:
+    try:
+        read = json.loads(answer.body or b"")
+        return CreatedMessage.read(read if isinstance(read, dict) else {})
+    except (ValueError, RecursionError):
+        what = "was cut short" if answer.body is None else "names no message"
+        msg = f"Chat answered {answer.code}, but the answer {what}"
+        raise BrokenAnswer(msg, code=answer.code, maybe_posted=True) from None
+
+
+def _meaning(code: int, status: Status) -> tuple[type[DeliveryError], str]:
+    """Return the kind of error, and what it means for a webhook and what to do."""
+    if 300 <= code < 400:  # noqa: PLR2004 - HTTP's own class of redirects
+        return ProtocolError, "Chat never redirects: check the network between here and Chat, and any proxy"
+    if code == HTTPStatus.BAD_REQUEST and "API_KEY_INVALID" in status.reasons:
+        return NotAllowed, "the webhook URL's key is not valid: copy the webhook's link from Chat again"
+    if code in {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}:
+        violations = _one_line("; ".join(status.violations), _LONGEST_QUOTE)
+        return InvalidMessage, violations or "the message itself has to change"
+    if code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return NotAllowed, "the webhook's key or token is not accepted: copy the webhook's link from Chat again"
+    if code == HTTPStatus.NOT_FOUND:
+        return Refused, "the thread is not there, or the webhook or its space was deleted"
+    if code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return Unavailable, "the proxy wants a user name and password: put them into HTTPS_PROXY"
+    if code == HTTPStatus.TOO_MANY_REQUESTS:
+        return Unavailable, "a space takes one message a second from all its webhooks together"
+    if code >= HTTPStatus.INTERNAL_SERVER_ERROR or code == HTTPStatus.REQUEST_TIMEOUT:
+        return Unavailable, ""
+    return Refused, "trying again would not help"
+
+
+def _said(answer: Answer, status: Status) -> str:
+    if status.message or status.status:
+        name = f" {_one_line(status.status, _LONGEST_EXCERPT)}" if status.status else ""
+        words = f': "{_one_line(status.message, _LONGEST_QUOTE)}"' if status.message else ""
+        return f"Chat answered {answer.code}{name}{words}"
+    if 300 <= answer.code < 400:  # noqa: PLR2004 - a redirect's page tells nothing but where to
+        return f"the answer was {answer.code}, a redirect"
+    page = _UNSEEN_HTML.sub(" ", (answer.body or b"").decode(errors="replace"))
+    excerpt = _one_line(page, _LONGEST_EXCERPT)
+    return f"the answer was {answer.code}" + (f', with a page that begins "{excerpt}"' if excerpt else "")
+
+
+def _one_line(text: str, limit: int) -> str:
+    """Return `text` fit for a terminal: printable, on one line, at most `limit` characters."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= limit else f"{line[: limit - 3]}..."
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def _violations(details: list[dict[str, Any]]) -> list[str]:
+    found = []
+    for detail in details:
+        violations = detail.get("fieldViolations")
+        for violation in violations if isinstance(violations, list) else []:
+            if isinstance(violation, dict):
+                words = (_text(violation.get("field")), _text(violation.get("description")))
+                found.append(": ".join(filter(None, words)))
+    return [violation for violation in found if violation]
+
+
+def _duration(value: Any) -> float | None:
+    """Read a protobuf ``Duration`` as JSON has it: seconds with an ``s`` behind."""
+    if isinstance(value, str) and value.endswith("s") and _SECONDS.fullmatch(value[:-1]):
+        return float(value[:-1])
+    return None
+
+
+def _retry_after(value: str | None, now: float) -> float | None:
+    """Read ``Retry-After``: seconds, or an HTTP date; None for anything else and for what is past."""
+    value = (value or "").strip()
+    if _SECONDS.fullmatch(value):
+        return float(value)
+    try:
+        date = parsedate_tz(value)
+        return None if date is None else max(0.0, mktime_tz(date) - now) or None
+    except (ValueError, OverflowError, TypeError, IndexError):
+        return None

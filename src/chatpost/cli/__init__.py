@@ -1,0 +1,88 @@
+"""The command line. Click ends here, and every error becomes a line and an exit status here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+import click
+
+from chatpost import __version__
+from chatpost.cli.emulator import emulator
+from chatpost.cli.profiles import profiles
+from chatpost.cli.reply import reply
+from chatpost.cli.send import send
+from chatpost.cli.thread import thread
+from chatpost.errors import ChatpostError, ExitStatus
+from chatpost.output import say
+
+EPILOG = """\b
+Start with:
+  chatpost profiles add ops          keep a webhook's URL under a name
+  chatpost send -p ops "Hello"       post through it
+  chatpost COMMAND --help            learn a command by examples
+"""
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="chatpost", message="%(prog)s %(version)s")
+def chatpost() -> None:
+    """Post to a Google Chat space through its incoming webhook."""
+
+
+for _command in (send, reply, thread, profiles, emulator):
+    chatpost.add_command(_command)
+
+
+def main() -> NoReturn:
+    """Run the command and exit with its status."""
+    sys.exit(run())
+
+
+def run() -> int:
+    """Run the command line; return its exit status, after one line on stderr for what went wrong."""
+    try:
+        return int(chatpost.main(prog_name="chatpost", standalone_mode=False) or ExitStatus.OK)
+    except click.exceptions.NoArgsIsHelpError as help_page:
+        help_page.show()
+        return ExitStatus.USAGE
+    except click.UsageError as error:
+        say(_usage_line(error))
+        return ExitStatus.USAGE
+    except ChatpostError as error:
+        say(str(error))
+        return error.exit_status
+    except (click.Abort, KeyboardInterrupt):
+        _die_interrupted()
+    except Exception as bug:  # noqa: BLE001 - nobody is to see a traceback, which could hold a secret
+        say(_bug_line(bug))
+        return ExitStatus.BUG
+
+
+def _usage_line(error: click.UsageError) -> str:
+    message = " ".join(error.format_message().split())
+    if isinstance(error, click.BadParameter) and error.param is not None and error.ctx is not None:
+        source = error.ctx.get_parameter_source(error.param.name or "")
+        if source is click.core.ParameterSource.ENVIRONMENT:
+            message = f"{error.param.envvar}: {error.message}"
+    command = error.ctx.command_path if error.ctx is not None else "chatpost"
+    return f"{message.rstrip('.')} (see {command} --help)"
+
+
+def _bug_line(bug: Exception) -> str:
+    """Name the place of a bug and its kind; what it says could quote a secret."""
+    frame = bug.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "nowhere"
+    return f"this is a bug in chatpost {__version__}: {type(bug).__name__} at {place}; please report it"
+
+
+def _die_interrupted() -> NoReturn:
+    """Die of SIGINT, as who started the process expects of an interrupted one."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGINT)
+    raise SystemExit(128 + signal.SIGINT)

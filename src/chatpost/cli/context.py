@@ -1,0 +1,83 @@
+"""The composition root: what a command needs, put together from its options, the environment and the profiles."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from chatpost.errors import ConfigurationError, UsageError
+from chatpost.retry import Timing
+from chatpost.webhook import Webhook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from chatpost.client import ChatClient
+    from chatpost.profiles import Profile
+
+TIMING = Timing(clock=time.monotonic, sleep=time.sleep, random=random.random)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Somewhere to post to; ``profile`` is None where CHATPOST_URL says it."""
+
+    profile: Profile | None
+    fetch_webhook: Callable[[], Webhook]
+
+
+def find_targets(names: Sequence[str], config: Path | None, warn: Callable[[str], None]) -> list[Target]:
+    """Return where to post: the profiles named, CHATPOST_URL, CHATPOST_PROFILE, or the file's default.
+
+    Raises `ConfigurationError` where none of them is there or the profile file is at fault.
+    """
+    url = os.environ.get("CHATPOST_URL")
+    if url and not names:
+        return [Target(None, lambda: _webhook_from_environment(url))]
+    names = names or os.environ.get("CHATPOST_PROFILE", "").split()
+    if len(set(names)) < len(names):
+        msg = "a profile is named twice: each gets the message once"
+        raise UsageError(msg)
+    return [Target(profile, profile.webhook) for profile in _profiles(names, config, warn)]
+
+
+def _webhook_from_environment(url: str) -> Webhook:
+    try:
+        return Webhook.parse(url)
+    except ConfigurationError as error:
+        msg = f"CHATPOST_URL: {error}"
+        raise ConfigurationError(msg) from None
+
+
+def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], None]) -> list[Profile]:
+    # Not at the top: a run with CHATPOST_URL reads no TOML.
+    from chatpost.profiles import NO_WEBHOOK, find_profile_file, load_profiles
+
+    path = find_profile_file(config)
+    if path is None:
+        if names:
+            msg = f"there is no profile {names[0]}, and no profile file: `chatpost profiles add NAME` makes one"
+            raise ConfigurationError(msg)
+        raise ConfigurationError(NO_WEBHOOK)
+    file = load_profiles(path)
+    if error := file.permission_error():
+        raise ConfigurationError(error)
+    if warning := file.permission_warning():
+        warn(warning)
+    if not file.profiles:
+        raise ConfigurationError(NO_WEBHOOK)
+    if not names and file.default is None:
+        msg = f"which profile? {path} has {', '.join(file.profiles)}: name one with -p, or one of them as its default"
+        raise ConfigurationError(msg)
+    return [file.profile(name) for name in names or [str(file.default)]]
+
+
+def make_client() -> ChatClient:
+    """Return the client for a command."""
+    from chatpost.client import ChatClient  # requests, for a command that posts, not for --help
+
+    return ChatClient(time.time)

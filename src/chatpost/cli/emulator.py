@@ -1,0 +1,134 @@
+"""`chatpost emulator`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import click
+
+from chatpost.errors import ConfigurationError, ExitStatus, InputError
+from chatpost.output import print_trees, say, write_data
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from chatpost.emulator import Emulator, Fault
+    from chatpost.emulator.server import Received
+
+_WIDTH = 60
+
+EPILOG = """\b
+Examples:
+  chatpost emulator                                    serve until Ctrl-C, and print a webhook's URL
+  chatpost emulator -- ./notify.sh                     run a command against it; its status is the exit status
+  chatpost emulator --fault 503*2 -- chatpost send Hi  see how the next requests' faults are met
+
+\b
+Faults, one for each of the next requests (*N: for N of them):
+  503  429,retry-after=2    answer with a status, and store nothing
+  delay=1.5                 store, and answer so many seconds later
+  drop-before  drop-after   break the connection before or after storing
+  truncate  drip            store, and cut the answer short or never end it
+  ok                        no fault
+"""
+
+
+class _Faults(click.ParamType["list[Fault]"]):
+    name = "FAULT"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[Fault]:
+        _check_extra()
+        from chatpost.emulator.faults import parse_faults  # needs the extra
+
+        try:
+            return parse_faults(value)
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
+
+
+@click.command(epilog=EPILOG)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="Where to serve.  [default: any]"
+)
+@click.option("--no-quota", is_flag=True, help="Take more than one request a second for a space.")
+@click.option("--fault", "faults", type=_Faults(), multiple=True, help="What befalls the next request; repeatable.")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+def emulator(port: int, faults: Sequence[list[Fault]], command: Sequence[str], *, no_quota: bool) -> int:
+    """Serve a local Google Chat on loopback, to try things on and to test against.
+
+    With a COMMAND it runs that with CHATPOST_URL set to a webhook, then shows on stderr what the space holds. A
+    command that names a profile still posts where that profile says.
+    """
+    _check_extra()
+    from chatpost.emulator import Emulator  # needs the extra
+
+    all_faults = [fault for group in faults for fault in group]
+    try:
+        chat = Emulator(
+            port=port, quota=not no_quota, faults=all_faults, on_received=(lambda _: None) if command else _tell
+        )
+    except OSError as failure:
+        msg = f"port {port} cannot be served on: {os.strerror(failure.errno or 0).lower()}"
+        raise ConfigurationError(msg) from None
+    with chat:
+        status = _run(command, chat) if command else _serve(chat)
+    _show(chat)
+    return status
+
+
+def _check_extra() -> None:
+    try:
+        import flask  # noqa: F401
+        import google.apps.chat_v1  # noqa: F401
+    except ImportError:
+        msg = "the emulator needs Flask and Google's types: pipx install 'chatpost-cli[emulator]'"
+        raise ConfigurationError(msg) from None
+
+
+def _serve(chat: Emulator) -> int:
+    write_data(chat.url())
+    say("a Google Chat is served there until Ctrl-C; in another shell, set CHATPOST_URL to this URL")
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()
+    return ExitStatus.OK
+
+
+def _tell(received: Received) -> None:
+    say(f"{received.method} {received.path}: {received.status or 'dropped'}")
+
+
+def _run(command: Sequence[str], chat: Emulator) -> int:
+    """Run the command against the emulator; return its status as a shell would."""
+    environment = {**os.environ, "CHATPOST_URL": chat.url()}
+    try:
+        process = subprocess.Popen(command, env=environment)  # noqa: S603 - the user's own command
+    except OSError as failure:
+        msg = f"{command[0]} cannot be run: {os.strerror(failure.errno or 0).lower()}"
+        raise InputError(msg) from None
+    # Ctrl-C reaches the command too, which decides what to make of it; what asks us to end is passed on.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    status = process.wait()
+    return status if status >= 0 else 128 - status
+
+
+def _show(chat: Emulator) -> None:
+    trees = {
+        space.name: {
+            name: [_label(message.name, message.text) for message in thread] for name, thread in space.threads().items()
+        }
+        for space in chat.spaces.values()
+    }
+    count = sum(len(space.messages) for space in chat.spaces.values())
+    print_trees(f"The emulator holds {count} message{'' if count == 1 else 's'}.", trees)
+
+
+def _label(name: str, text: str) -> str:
+    """Show a message on one line: its own id and how its text begins."""
+    words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return f"{words if len(words) <= _WIDTH else words[: _WIDTH - 3] + '...'}  ({name.rpartition('/')[2]})"

@@ -1,0 +1,204 @@
+"""The options of `send`, `reply` and `thread`, and where their values come from.
+
+An option's value is the first there is of: the command line, the environment (``CHATPOST_`` and the option's
+name), the profile, the built-in default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from chatpost.cli.completion import complete_profile
+from chatpost.cli.types import MessageId, RequestId, Seconds, ThreadKey, ThreadName
+from chatpost.errors import ConfigurationError, UsageError
+from chatpost.output import FORMATS
+from chatpost.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from chatpost.message import Thread
+    from chatpost.profiles import Profile
+
+_POLICY = RetryPolicy()
+
+
+def environment_option(*declarations: str, **attributes: Any) -> click.Option:
+    """Make an option that also has its environment variable."""
+    name = declarations[-1].partition("/")[0].removeprefix("--")
+    return click.Option(declarations, envvar=f"CHATPOST_{name.upper().replace('-', '_')}", **attributes)
+
+
+CONFIG = environment_option(
+    "--config", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Read profiles from FILE."
+)
+PROFILE = click.Option(
+    ["-p", "--profile"],
+    multiple=True,
+    metavar="NAME",
+    shell_complete=complete_profile,
+    help="Where to post; repeat it to post to several spaces at once.",
+)
+
+_DEFAULTABLE = {
+    option.name: option
+    for option in (
+        environment_option("-k", "--thread-key", type=ThreadKey(), help="Your own name for a thread."),
+        environment_option(
+            "--thread", type=ThreadName(), help="A thread by the name Chat gave it, or by that of a message in it."
+        ),
+        environment_option(
+            "--fallback-new-thread/--or-fail",
+            default=True,
+            help="Where there is no such thread: start one, or post nothing.  [default: fallback-new-thread]",
+        ),
+        environment_option(
+            "-o",
+            "--output",
+            type=click.Choice(FORMATS),
+            default="name",
+            show_default=True,
+            help="What stdout gets for each message.",
+        ),
+        environment_option(
+            "--overflow",
+            type=click.Choice(["fail"]),
+            default="fail",
+            show_default=True,
+            help="What to do with text beyond 32,000 bytes.",
+        ),
+        environment_option("--silent", is_flag=True, help="Notify nobody."),
+        environment_option(
+            "--timeout", type=Seconds(), default=_POLICY.timeout, show_default=True, help="Seconds for one attempt."
+        ),
+        environment_option(
+            "--deadline", type=Seconds(), default=_POLICY.deadline, show_default=True, help="Seconds for all attempts."
+        ),
+        environment_option(
+            "--retries",
+            type=click.IntRange(0, 100),
+            metavar="N",
+            default=_POLICY.retries,
+            show_default=True,
+            help="Attempts after the first.",
+        ),
+        environment_option("--skip-empty", is_flag=True, help="Where there is no text, post nothing and exit 0."),
+        environment_option("--soft-fail", is_flag=True, help="Report a failure on stderr, but exit 0."),
+        environment_option("-q", "--quiet", is_flag=True, help="Tell of no retries and no warnings."),
+        environment_option("-v", "--verbose", is_flag=True, help="Tell of every attempt."),
+    )
+}
+# A profile that gave every message one id would lose all but the first.
+_FOR_ONE_MESSAGE = {
+    option.name: option
+    for option in (
+        environment_option(
+            "--request-id", type=RequestId(), help="Post once only, however often this id is used.  [default: made up]"
+        ),
+        environment_option("--message-id", type=MessageId(), help="Your own id for the message."),
+        environment_option("--dry-run", is_flag=True, help="Print the request, secrets masked, and send nothing."),
+    )
+}
+
+
+def post_parameters(*, without: tuple[str, ...] = ()) -> list[click.Parameter]:
+    """Return the parameters of a command that posts."""
+    options = [PROFILE, *_DEFAULTABLE.values(), *_FOR_ONE_MESSAGE.values(), CONFIG]
+    return [*(option for option in options if option.name not in without), click.Argument(["text"], nargs=-1)]
+
+
+@dataclass(frozen=True)
+class PostOptions:
+    """The values that hold for one profile. ``asked_or_fail``: ``--or-fail`` stands on the command line."""
+
+    output: str
+    silent: bool
+    timeout: float
+    deadline: float
+    retries: int
+    skip_empty: bool
+    soft_fail: bool
+    quiet: bool
+    verbose: bool
+    dry_run: bool
+    fallback_new_thread: bool
+    asked_or_fail: bool
+    thread_key: str | None = None
+    thread: Thread | None = None
+    request_id: str | None = None
+    message_id: str | None = None
+
+    @property
+    def policy(self) -> RetryPolicy:
+        """How often, and for how long, to try."""
+        return RetryPolicy(self.timeout, self.deadline, self.retries)
+
+    @classmethod
+    def of(cls, ctx: click.Context, profile: Profile | None = None) -> PostOptions:
+        """Gather the values for a profile, or for none.
+
+        Raises `ConfigurationError` for a wrong default in the profile, `UsageError` for two names of a thread.
+        """
+        values = dict(ctx.params)
+        ranks = {name: _rank(ctx, name) for name in values}
+        for name, default in read_defaults(profile).items() if profile else ():
+            if ranks.get(name) == _BUILT_IN:
+                values[name], ranks[name] = default, _FROM_PROFILE
+        if values.get("thread") is not None and values.get("thread_key") is not None:
+            if ranks["thread"] == ranks["thread_key"]:
+                msg = "--thread and --thread-key name the thread twice: give one of them"
+                raise UsageError(msg)
+            values["thread" if ranks["thread"] < ranks["thread_key"] else "thread_key"] = None
+        asked_or_fail = not values["fallback_new_thread"] and ranks["fallback_new_thread"] == _FROM_COMMAND_LINE
+        known = {field.name for field in fields(cls)}
+        return cls(asked_or_fail=asked_or_fail, **{name: value for name, value in values.items() if name in known})
+
+
+_BUILT_IN, _FROM_PROFILE, _FROM_ENVIRONMENT, _FROM_COMMAND_LINE = range(4)
+
+
+def _rank(ctx: click.Context, name: str) -> int:
+    match ctx.get_parameter_source(name):
+        case ParameterSource.COMMANDLINE:
+            return _FROM_COMMAND_LINE
+        case ParameterSource.ENVIRONMENT:
+            return _FROM_ENVIRONMENT
+    return _BUILT_IN
+
+
+def read_defaults(profile: Profile) -> dict[str, Any]:
+    """Check a profile's defaults as the options themselves are checked; raises `ConfigurationError` naming the key."""
+    values = {}
+    for key, value in profile.defaults.items():
+        where = f"profiles.{profile.name}.{key}"
+        option = _DEFAULTABLE.get(key)
+        if option is None:
+            msg = f"{where} is no option's default (there are: url, {', '.join(map(str, _DEFAULTABLE))})"
+            if key in _FOR_ONE_MESSAGE:
+                msg = f"{where} cannot stand in a profile: it is for one message only"
+            raise ConfigurationError(msg)
+        expected = _toml_type(option)
+        if not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool):
+            msg = f"{where} is not {_TOML_NAMES[expected]}"
+            raise ConfigurationError(msg)
+        try:
+            values[key] = option.type.convert(value, option, None)
+        except click.BadParameter as error:
+            msg = f"{where}: {error.message}"
+            raise ConfigurationError(msg) from None
+    return values
+
+
+_NUMBER = (int, float)
+_TOML_NAMES: dict[Any, str] = {bool: "true or false", int: "a whole number", _NUMBER: "a number", str: "a string"}
+
+
+def _toml_type(option: click.Option) -> Any:
+    if option.is_flag:
+        return bool
+    if isinstance(option.type, click.IntRange):
+        return int
+    return _NUMBER if isinstance(option.type, Seconds) else str

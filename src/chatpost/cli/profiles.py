@@ -1,0 +1,128 @@
+"""`chatpost profiles`: list, add, check."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from chatpost.cli.completion import complete_profile
+from chatpost.cli.options import CONFIG, read_defaults
+from chatpost.errors import ConfigurationError, ExitStatus
+from chatpost.output import print_json, print_table, say
+from chatpost.webhook import Webhook
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from chatpost.profiles import Profile, ProfileFile
+
+EPILOG = """\b
+Examples:
+  chatpost profiles                              what there is, and which is the default
+  chatpost profiles add ops                      asks for the webhook's URL
+  pass show chat/ops | chatpost profiles add ops
+  chatpost profiles check                        are all of them fit to be used?
+"""
+
+
+@click.group(invoke_without_command=True, params=[CONFIG], epilog=EPILOG)
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to list them."
+)
+@click.pass_context
+def profiles(ctx: click.Context, config: Path | None, output: str) -> None:
+    """List the profiles; `add` and `check` them.
+
+    No key and no token is ever shown.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    file = _load(config)
+    rows = [(profile.name, profile.known_space(), str(profile.source)) for profile in file.profiles.values()]
+    if output == "json":
+        for name, space, source in rows:
+            entry = {"profile": name, "space": space, "source": source, "default": name == file.default}
+            print_json(entry, one_line=True)
+    else:
+        print_table(
+            ("PROFILE", "SPACE", "URL FROM", ""),
+            [(name, space or "-", source, "default" if name == file.default else "") for name, space, source in rows],
+        )
+    if os.environ.get("CHATPOST_URL"):
+        say("CHATPOST_URL is set: without -p, messages go there")
+
+
+@profiles.command(params=[CONFIG])
+@click.argument("name")
+@click.option("--replace", is_flag=True, help="Give a profile that is there already a new URL.")
+@click.pass_context
+def add(ctx: click.Context, name: str, config: Path | None, *, replace: bool) -> None:
+    """Add a profile; its webhook URL is asked for, or read from a pipe.
+
+    The URL is checked, but nothing is posted. The file can be read by you alone, and keeps what stands in it. The
+    first profile becomes the default.
+    """
+    from chatpost.profile_writer import add_profile  # tomlkit, for this command only
+    from chatpost.profiles import PROFILE_NAME, user_profile_file  # not for --help
+
+    if not PROFILE_NAME.fullmatch(name):
+        msg = "a profile's name takes letters, digits, and . _ - between them"
+        raise click.BadParameter(msg, ctx, param_hint="NAME")
+    url = _read_url()
+    webhook = Webhook.parse(url)
+    file = add_profile(_config(ctx, config) or user_profile_file(), name, url, replace=replace)
+    default = ", the default" if file.default == name else ""
+    say(f"profile {name}{default}, posts to {webhook.space} ({file.path}); try: chatpost send -p {name} Hello")
+
+
+@profiles.command(params=[CONFIG])
+@click.argument("name", required=False, shell_complete=complete_profile)
+@click.pass_context
+def check(ctx: click.Context, name: str | None, config: Path | None) -> int:
+    """Fetch and check each profile's URL, its options and the file's permissions, posting nothing."""
+    file = _load(_config(ctx, config))
+    named = [file.profile(name)] if name else list(file.profiles.values())
+    problems = [problem for problem in (file.permission_error(), file.permission_warning()) if problem]
+    for problem in problems:
+        say(problem)
+    rows = [_checked(profile) for profile in named]
+    print_table(("PROFILE", "SPACE", ""), rows)
+    fit = all(verdict == "ok" for *_, verdict in rows) and file.permission_error() is None
+    return ExitStatus.OK if fit else ExitStatus.CONFIGURATION
+
+
+def _checked(profile: Profile) -> tuple[str, str, str]:
+    try:
+        read_defaults(profile)
+        return profile.name, profile.webhook().space, "ok"
+    except ConfigurationError as error:
+        return profile.name, "-", str(error)
+
+
+def _config(ctx: click.Context, config: Path | None) -> Path | None:
+    """Take ``--config`` from before the subcommand too."""
+    return config or (ctx.parent.params["config"] if ctx.parent else None)
+
+
+def _load(config: Path | None) -> ProfileFile:
+    from chatpost.profiles import NO_WEBHOOK, find_profile_file, load_profiles  # not for --help
+
+    path = find_profile_file(config)
+    if path is None:
+        raise ConfigurationError(NO_WEBHOOK)
+    return load_profiles(path)
+
+
+def _read_url() -> str:
+    from chatpost.url_source import SIZE_LIMIT, first_line  # not for --help
+
+    if sys.stdin is not None and sys.stdin.isatty():
+        return str(click.prompt("The webhook's URL (it is not shown)", hide_input=True, err=True)).strip()
+    url = first_line(sys.stdin.buffer.read(SIZE_LIMIT)) if sys.stdin is not None else ""
+    if not url:
+        msg = "no URL on stdin: pipe the webhook's URL in, or run this at a terminal to be asked for it"
+        raise ConfigurationError(msg)
+    return url

@@ -1,0 +1,187 @@
+"""One attempt to post: a request to Chat, and its answer. The only importer of requests."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import requests
+from requests.exceptions import (
+    ChunkedEncodingError,
+    ConnectionError as RequestsConnectionError,
+    ConnectTimeout,
+    InvalidProxyURL,
+    InvalidSchema,
+    ProxyError,
+    ReadTimeout,
+    SSLError,
+)
+from urllib3.exceptions import NameResolutionError
+
+from chatpost import __version__
+from chatpost.answer import Answer, created_message
+from chatpost.errors import ConfigurationError, DeliveryError, ProtocolError, Unavailable, UnusableRoute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from chatpost.message import CreatedMessage, CreateMessageRequest
+    from chatpost.webhook import Webhook
+
+ANSWER_LIMIT = 1024 * 1024
+"""Bytes of an answer that are read; an echo can be several times the message."""
+
+_CHUNK = 64 * 1024
+_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+# None takes a scheme out of what the environment says; the stubs know only of strings.
+_NO_PROXY: Any = {"http": None, "https": None, "all": None}
+
+
+class _Body(io.BytesIO):
+    """A request's body that knows whether sending it has begun: before that, nothing can have been posted."""
+
+    begun = False
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.begun = True
+        return super().read(size)
+
+
+class ChatClient:
+    """Posts to webhooks over one session, whose connections stay open from message to message.
+
+    Raises `ConfigurationError` where the environment names a CA bundle that is not there.
+    """
+
+    def __init__(self, wall_clock: Callable[[], float]) -> None:
+        """``wall_clock`` gives seconds of the epoch: a ``Retry-After`` can be a date."""
+        _check_ca_bundle()
+        self._wall_clock = wall_clock
+        self._session = requests.Session()
+        self._session.headers.update(
+            {
+                "User-Agent": f"chatpost/{__version__}",
+                "Content-Type": "application/json; charset=UTF-8",
+                "Accept": "application/json",
+                # An answer is small, and one that is not packed cannot unpack to gigabytes.
+                "Accept-Encoding": "identity",
+            }
+        )
+        # Proxies and CA bundles are taken from the environment; this keeps out ~/.netrc, which would come with them.
+        self._session.auth = lambda request: request
+
+    def create_message(self, webhook: Webhook, request: CreateMessageRequest, timeout: float) -> CreatedMessage:
+        """Post once; ``timeout`` seconds bound the connecting and each silence of the server.
+
+        Raises a `DeliveryError` that says whether the message may stand in the space all the same.
+        """
+        body = _Body(json.dumps(request.body(), ensure_ascii=False).encode())
+        try:
+            answer = self._exchange(webhook, request, body, timeout)
+        except requests.RequestException as failure:
+            raise _failure(failure, webhook, timeout, posting_begun=body.begun) from None
+        return created_message(answer, webhook.mask, self._wall_clock())
+
+    def _exchange(self, webhook: Webhook, request: CreateMessageRequest, body: _Body, timeout: float) -> Answer:
+        response = self._session.post(
+            webhook.request_url(request.parameters()),
+            data=body,
+            timeout=timeout,
+            allow_redirects=False,
+            stream=True,
+            # A proxy has no business with this machine's own loopback, whatever the environment says.
+            proxies=_NO_PROXY if webhook.is_loopback else None,
+        )
+        with response:
+            try:
+                return Answer(response.status_code, response.headers, _limited(response.iter_content(_CHUNK)))
+            except (ChunkedEncodingError, RequestsConnectionError):
+                return Answer(response.status_code, response.headers, None)
+
+
+def _limited(chunks: Iterator[bytes]) -> bytes | None:
+    read = bytearray()
+    for chunk in chunks:
+        read += chunk
+        if len(read) > ANSWER_LIMIT:
+            return None
+    return bytes(read)
+
+
+def _failure(
+    failure: requests.RequestException, webhook: Webhook, timeout: float, *, posting_begun: bool
+) -> DeliveryError:
+    """Say what a library's exception means, in our own words: its own can hold the URL."""
+    match failure:
+        case InvalidProxyURL() | InvalidSchema():
+            return UnusableRoute("HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names no proxy that can be used")
+        case ProxyError():
+            return Unavailable(
+                "the proxy named by HTTPS_PROXY, HTTP_PROXY or ALL_PROXY did not let the request through"
+            )
+        case SSLError():
+            return _tls_failure(failure, webhook, posting_begun=posting_begun)
+        case ConnectTimeout():
+            return Unavailable(f"{webhook.host} did not take the connection within {timeout:.3g} s")
+        case ReadTimeout():
+            return Unavailable(f"{webhook.host} did not answer within {timeout:.3g} s", maybe_posted=posting_begun)
+    causes = list(_causes(failure))
+    if any(isinstance(cause, NameResolutionError) for cause in causes):
+        return Unavailable(f"the name {webhook.host} could not be resolved")
+    code = next(
+        (cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno in errno.errorcode), None
+    )
+    reason = f": {os.strerror(code).lower()}" if code is not None else ""
+    if posting_begun:
+        return Unavailable(f"the connection to {webhook.host} broke off{reason}", maybe_posted=True)
+    return Unavailable(f"no connection to {webhook.host}{reason}")
+
+
+def _tls_failure(failure: SSLError, webhook: Webhook, *, posting_begun: bool) -> DeliveryError:
+    for variable in _CA_VARIABLES:
+        bundle = os.environ.get(variable)
+        if bundle and not _holds_certificates(Path(bundle)):
+            return UnusableRoute(f"{variable} names {bundle}, which holds no certificates")
+    certificate = next((c for c in _causes(failure) if isinstance(c, ssl.SSLCertVerificationError)), None)
+    if certificate is not None:
+        return ProtocolError(
+            f"the certificate of {webhook.host} is not to be trusted: {certificate.verify_message};"
+            " a network that has its own authority names it in REQUESTS_CA_BUNDLE"
+        )
+    return ProtocolError(f"{webhook.host} does not speak TLS as it should", maybe_posted=posting_begun)
+
+
+def _holds_certificates(bundle: Path) -> bool:
+    try:
+        if bundle.is_file():
+            ssl.create_default_context(cafile=bundle)
+    except OSError:
+        return False
+    return True
+
+
+def _check_ca_bundle() -> None:
+    for variable in _CA_VARIABLES:
+        bundle = os.environ.get(variable)
+        if bundle:
+            if not Path(bundle).exists():
+                msg = f"{variable} names {bundle}, which is not there"
+                raise ConfigurationError(msg)
+            return
+
+
+def _causes(failure: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and all that is behind it; urllib3 keeps some causes as arguments or reasons."""
+    seen: set[int] = set()
+    queue = [failure]
+    while queue:
+        cause = queue.pop(0)
+        if isinstance(cause, BaseException) and id(cause) not in seen:
+            seen.add(id(cause))
+            queue += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
+            yield cause

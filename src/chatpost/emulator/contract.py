@@ -1,0 +1,147 @@
+"""What a create request may hold: Google's own types judge it, and the refusal is in the service's words."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from google.apps.chat_v1.types import CreateMessageRequest, Message
+from google.protobuf import json_format
+
+from chatpost.message import MESSAGE_ID, SIZE_LIMIT, THREAD_KEY_LIMIT
+
+# Parameters that every Google API takes; `key` and `token` are the webhook's.
+_SYSTEM_PARAMETERS = {
+    "key",
+    "token",
+    "alt",
+    "callback",
+    "fields",
+    "prettyPrint",
+    "quotaUser",
+    "uploadType",
+    "upload_protocol",
+    "access_token",
+    "oauth_token",
+    "$.xgafv",
+}
+_UNKNOWN_FIELD = re.compile(r'no field named "([^"]*)" at "([^"]*)"')
+_FIELD_ON_THE_WAY = re.compile(r"Failed to parse (\w+) field: ")
+_NOTIFICATION_TYPE = "createMessageNotificationOptions.notificationType"
+_THREAD_NAME = re.compile(r"(spaces/[^/]+)/threads/[^/]+")
+
+
+@dataclass(eq=False)
+class ApiError(Exception):
+    """A refusal: a ``google.rpc.Status``, wrapped as the service wraps it."""
+
+    code: int
+    status: str
+    message: str
+    details: list[dict[str, Any]] = field(default_factory=list)
+
+    def body(self) -> dict[str, Any]:
+        """Return the JSON answer."""
+        error: dict[str, Any] = {"code": self.code, "message": self.message, "status": self.status}
+        if self.details:
+            error["details"] = self.details
+        return {"error": error}
+
+
+def invalid_argument(message: str, where: str | None = None) -> ApiError:
+    """Return a 400, with the field that is wrong where one is."""
+    violation: dict[str, Any] = {"description": message}
+    if where:
+        violation["field"] = where
+    details = [{"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]}]
+    return ApiError(HTTPStatus.BAD_REQUEST, "INVALID_ARGUMENT", message, details if where else [])
+
+
+def check_webhook(query: dict[str, str]) -> None:
+    """Raise `ApiError` where key or token is missing; any value is taken."""
+    if not query.get("key"):
+        message = "The request is missing a valid API key."
+        raise ApiError(HTTPStatus.FORBIDDEN, "PERMISSION_DENIED", message)
+    if not query.get("token"):
+        message = "Request is missing required authentication credential."
+        raise ApiError(HTTPStatus.UNAUTHORIZED, "UNAUTHENTICATED", message)
+
+
+def read_query(query: dict[str, str]) -> dict[str, str]:
+    """Return the parameters of the create; raises `ApiError` for an unknown one or a value that is none."""
+    parameters = {name: value for name, value in query.items() if name not in _SYSTEM_PARAMETERS}
+    for name, value in parameters.items():
+        request = {name: value}
+        if name == _NOTIFICATION_TYPE:
+            request = {"createMessageNotificationOptions": {"notificationType": value}}  # type: ignore[dict-item]
+        try:
+            json_format.ParseDict(request, CreateMessageRequest.pb()())
+        except json_format.ParseError as error:
+            if _UNKNOWN_FIELD.search(str(error)):
+                message = (
+                    f'Invalid JSON payload received. Unknown name "{name}": Cannot bind query parameter. '
+                    f"Field '{name}' could not be found in request message."
+                )
+                raise invalid_argument(message, name) from None
+            message = f"Invalid value at '{_snake(name)}', \"{value}\""
+            raise invalid_argument(message, _snake(name)) from None
+    message_id = parameters.get("messageId")
+    if message_id is not None and not MESSAGE_ID.fullmatch(message_id):
+        message = (
+            "Custom message ID must begin with `client-` and contain up to 63 characters, "
+            "only lowercase letters, numbers, and hyphens."
+        )
+        raise invalid_argument(message, "message_id")
+    return parameters
+
+
+def read_body(raw: bytes, space: str) -> dict[str, Any]:
+    """Return the message; raises `ApiError` for what is no `Message`, is empty, or is too long."""
+    try:
+        body = json.loads(raw)
+        json_format.ParseDict(body, Message.pb()(), max_recursion_depth=50)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        message = "Invalid JSON payload received. Unexpected token."
+        raise invalid_argument(message) from None
+    except (json_format.ParseError, TypeError, AttributeError, ValueError) as error:
+        raise _not_a_message(str(error)) from None
+    if not str(body.get("text") or "").strip() and not body.get("cardsV2") and not body.get("cards"):
+        message = "Message cannot be empty. Discarding message."
+        raise invalid_argument(message)
+    cards = json.dumps(body["cardsV2"], ensure_ascii=False, separators=(",", ":")) if body.get("cardsV2") else ""
+    if len(str(body.get("text") or "").encode()) + len(cards.encode()) > SIZE_LIMIT:
+        message = f"Message is too long: it may have {SIZE_LIMIT} bytes."
+        raise invalid_argument(message)
+    _check_thread(body.get("thread") or {}, space)
+    return dict(body)
+
+
+def _check_thread(thread: dict[str, Any], space: str) -> None:
+    if len(thread.get("threadKey") or "") > THREAD_KEY_LIMIT:
+        message = f"Thread key may have {THREAD_KEY_LIMIT} characters."
+        raise invalid_argument(message, "message.thread.thread_key")
+    name = thread.get("name")
+    if name:
+        match = _THREAD_NAME.fullmatch(name)
+        if match is None or match[1] != space:
+            message = f'Invalid thread resource name "{name}".'
+            raise invalid_argument(message, "message.thread.name")
+
+
+def _not_a_message(complaint: str) -> ApiError:
+    unknown = _UNKNOWN_FIELD.search(complaint)
+    if unknown is not None:
+        where = _snake(unknown[2].replace("Message", "message", 1))
+        message = f"Invalid JSON payload received. Unknown name \"{unknown[1]}\" at '{where}': Cannot find field."
+        return invalid_argument(message, where)
+    fields = _FIELD_ON_THE_WAY.findall(complaint)
+    where = ".".join(["message", *map(_snake, fields)])
+    reason = _FIELD_ON_THE_WAY.sub("", complaint).partition("\n")[0].rstrip(".")
+    return invalid_argument(f"Invalid value at '{where}': {reason}", where)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"[A-Z]", lambda capital: f"_{capital[0].lower()}", name)

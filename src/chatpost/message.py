@@ -1,0 +1,133 @@
+"""The words of Chat's API: what is asked of it, and what it answers.
+
+Source: the Chat API discovery document, `spaces.messages.create` and the schemas `Message` and `Thread`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from chatpost.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SIZE_LIMIT = 32_000
+"""Bytes of UTF-8 that a message may have, text and cards together."""
+
+THREAD_KEY_LIMIT = 4000
+"""Characters of a thread key."""
+
+MESSAGE_ID = re.compile(r"client-[a-z0-9-]{1,56}")
+"""A message id that the sender chooses: at most 63 characters in all."""
+
+_THREAD_NAME = re.compile(r"spaces/([\w-]+)/threads/([\w-]+)", re.ASCII)
+_MESSAGE_NAME = re.compile(r"spaces/([\w-]+)/messages/([\w-]+)(?:\.[\w-]+)?", re.ASCII)
+
+
+class MessageReplyOption(Enum):
+    """What Chat does with a message for a thread that is not there."""
+
+    FALLBACK_TO_NEW_THREAD = "REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD"
+    OR_FAIL = "REPLY_MESSAGE_OR_FAIL"
+
+
+@dataclass(frozen=True)
+class Thread:
+    """A thread by the sender's own key for it, or by the name Chat gave it (``spaces/S/threads/T``)."""
+
+    key: str | None = None
+    name: str | None = None
+
+    @property
+    def space(self) -> str | None:
+        """The space (``spaces/S``) that a thread's name tells; None for a key."""
+        return None if self.name is None else self.name.partition("/threads/")[0]
+
+    @classmethod
+    def named(cls, name: str) -> Thread:
+        """Read the name of a thread, or of a message, whose thread it then is.
+
+        That a message's id begins with its thread's id and a dot (``messages/T.M`` is in ``threads/T``)
+        is observed, not promised by Google. Raises `ValueError` with a line for a person.
+        """
+        if _THREAD_NAME.fullmatch(name):
+            return cls(name=name)
+        match = _MESSAGE_NAME.fullmatch(name)
+        if match is None:
+            msg = "not the name of a thread (spaces/SPACE/threads/THREAD)"
+            raise ValueError(msg)
+        if "." not in name:
+            msg = "this message's name does not tell its thread: post with -o thread to learn a thread's name"
+            raise ValueError(msg)
+        return cls(name=f"spaces/{match[1]}/threads/{match[2]}")
+
+
+@dataclass(frozen=True)
+class Message:
+    """What is posted."""
+
+    text: str
+
+    def check_size(self) -> None:
+        """Raise `DataError` for a message that Chat would refuse for its size."""
+        size = len(self.text.encode())
+        if size > SIZE_LIMIT:
+            msg = f"the text has {size:,} bytes, and Chat takes at most {SIZE_LIMIT:,}: shorten it (nothing was posted)"
+            raise DataError(msg)
+
+
+@dataclass(frozen=True)
+class CreateMessageRequest:
+    """One message on its way. ``request_id`` is the same for every attempt: it makes the create idempotent."""
+
+    message: Message
+    request_id: str
+    thread: Thread | None = None
+    reply_option: MessageReplyOption | None = None
+    message_id: str | None = None
+    silent: bool = False
+
+    def body(self) -> dict[str, Any]:
+        """Return the JSON body: a `Message`."""
+        body: dict[str, Any] = {"text": self.message.text}
+        if self.thread is not None:
+            body["thread"] = {"name": self.thread.name} if self.thread.name else {"threadKey": self.thread.key}
+        return body
+
+    def parameters(self) -> dict[str, str]:
+        """Return the query, key and token aside."""
+        parameters = {"requestId": self.request_id}
+        if self.reply_option is not None:
+            parameters["messageReplyOption"] = self.reply_option.value
+        if self.message_id is not None:
+            parameters["messageId"] = self.message_id
+        if self.silent:
+            parameters["createMessageNotificationOptions.notificationType"] = "NOTIFICATION_TYPE_SILENT"
+        return parameters
+
+
+@dataclass(frozen=True)
+class CreatedMessage:
+    """Chat's answer: the names of the message and of its thread."""
+
+    name: str
+    thread_name: str
+
+    @classmethod
+    def read(cls, answer: Mapping[str, Any]) -> CreatedMessage:
+        """Read the answer to a create; raises `ValueError` where it names no message or no thread."""
+        thread = answer.get("thread")
+        name, thread_name = answer.get("name"), thread.get("name") if isinstance(thread, dict) else None
+        if not (
+            isinstance(name, str)
+            and isinstance(thread_name, str)
+            and _MESSAGE_NAME.fullmatch(name)
+            and _THREAD_NAME.fullmatch(thread_name)
+        ):
+            msg = "no message is named"
+            raise ValueError(msg)
+        return cls(name, thread_name)

@@ -1,0 +1,198 @@
+"""What a user gets: data on stdout, and plain sentences for a person on stderr. The only importer of rich."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO
+
+from chatpost.errors import BrokenAnswer, ChatpostError, DeliveryError, OutputError
+from chatpost.webhook import mask_urls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from chatpost.delivery import Delivery, Result
+    from chatpost.retry import Attempt
+
+FORMATS = ("name", "thread", "json")
+"""What a line on stdout can be, for each message."""
+
+
+def write_data(line: str) -> None:
+    """Write a line to stdout, at once.
+
+    Who has closed stdout wants no data, and that is no error. Raises `OutputError` where it cannot be written.
+    """
+    try:
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
+    except AttributeError:  # the process was started without a stdout
+        pass
+    except BrokenPipeError:
+        _abandon(sys.stdout)
+    except OSError as failure:
+        _abandon(sys.stdout)
+        msg = f"stdout could not be written: {os.strerror(failure.errno or 0).lower()}"
+        raise OutputError(msg) from None
+
+
+def say(sentence: str) -> None:
+    """Say a sentence to a person on stderr; where there is none to hear, that is no error."""
+    try:
+        sys.stderr.write(f"chatpost: {mask_urls(sentence)}\n")
+        sys.stderr.flush()
+    except (AttributeError, OSError):
+        pass
+
+
+def _abandon(stream: TextIO) -> None:
+    """Let what could not be written go, so that Python does not try it once more at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """Tells what happened: ``format`` (one of `FORMATS`) to stdout, the story to stderr."""
+
+    format: str = "name"
+    quiet: bool = False
+    verbose: bool = False
+
+    def attempt(self, delivery: Delivery, attempt: Attempt) -> None:
+        """Tell of a failed attempt that is tried again; of every attempt with ``verbose``."""
+        if self.verbose:
+            url = delivery.webhook.masked_url(delivery.request.parameters())
+            outcome = "posted" if attempt.error is None else str(attempt.error)
+            say(f"{_label(delivery)}attempt {attempt.number}: POST {url}: {outcome} ({attempt.seconds:.2f} s)")
+        if attempt.wait is not None and not self.quiet:
+            again = f"trying again in {attempt.wait:.1f} s"
+            say(f"{_label(delivery)}{again}" if self.verbose else f"{_label(delivery)}{attempt.error}; {again}")
+
+    def warning(self, sentence: str) -> None:
+        """Tell of what is done all the same, though it may not be what was meant."""
+        if not self.quiet:
+            say(f"warning: {sentence}")
+
+    def result(self, result: Result) -> None:
+        """Give the message's line on stdout, or say what went wrong."""
+        outcome, delivery = result.outcome, result.delivery
+        if outcome.error is not None:
+            say(f"{_label(delivery)}{_what_went_wrong(result)}")
+        if self.format == "json":
+            line = json.dumps(_record(result))
+        elif outcome.created is not None:
+            line = outcome.created.name if self.format == "name" else outcome.created.thread_name
+        else:
+            return
+        try:
+            write_data(line)
+        except OutputError as failure:
+            if outcome.created is None:
+                raise
+            msg = f"{failure}, but the message was posted: {outcome.created.name}"
+            raise OutputError(msg) from None
+
+    def failure(self, error: ChatpostError) -> None:
+        """Tell of an error that came before anything was posted, or that has no message of its own."""
+        say(str(error))
+        if self.format == "json" and not isinstance(error, OutputError):
+            write_data(json.dumps(_failure_record(error)))
+
+
+def print_json(value: Any, *, one_line: bool, mask: Callable[[str], str] = str) -> None:
+    """Write a JSON value to stdout, on one line or, for a person, on several; ``mask`` takes secrets out."""
+    write_data(mask(json.dumps(value, indent=None if one_line else 2)))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write a table to stdout: drawn at a terminal; in a pipe a line a row, with tabs and without a head."""
+    if not (sys.stdout and sys.stdout.isatty()):
+        for row in rows:
+            write_data("\t".join(row))
+        return
+    from rich.console import Console  # only a person at a terminal waits for rich
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+def print_trees(title: str, trees: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+    """Draw spaces with their threads, and the messages of each, on stderr."""
+    from rich.console import Console  # only a person who looks at a space waits for rich
+    from rich.text import Text
+    from rich.tree import Tree
+
+    console = Console(stderr=True)
+    console.print(Text(title))
+    for name, threads in trees.items():
+        tree = Tree(Text(name, style="bold"))
+        for messages in threads.values():
+            first, *replies = messages
+            branch = tree.add(Text(first))
+            for reply in replies:
+                branch.add(Text(reply))
+        console.print(tree)
+
+
+def _label(delivery: Delivery) -> str:
+    return f"{delivery.profile}: " if delivery.profile else ""
+
+
+def _what_went_wrong(result: Result) -> str:
+    """Compose the line for a failed message: what happened, whether it may stand there, how to go on."""
+    outcome = result.outcome
+    what = f"{outcome.error}; {outcome.gave_up}" if outcome.gave_up else f"{outcome.error}"
+    if not outcome.maybe_posted:
+        return f"{what}. Nothing was posted."
+    probably = "was probably" if isinstance(outcome.error, BrokenAnswer) else "may have been"
+    again = f"to try again without a double, add --request-id {result.delivery.request.request_id}"
+    return f"{what}. The message {probably} posted; {again}"
+
+
+def _record(result: Result) -> dict[str, Any]:
+    request, outcome = result.delivery.request, result.outcome
+    thread = request.thread
+    asked_name = thread.name if thread else None
+    return {
+        "profile": result.delivery.profile,
+        "name": outcome.created.name if outcome.created else None,
+        "thread": {
+            "name": outcome.created.thread_name if outcome.created else asked_name,
+            "threadKey": thread.key if thread else None,
+        },
+        "requestId": request.request_id,
+        "attempts": outcome.attempts,
+        "error": None if outcome.error is None else _error(outcome.error, _what_went_wrong(result)),
+    }
+
+
+def _failure_record(error: ChatpostError) -> dict[str, Any]:
+    return {
+        "profile": None,
+        "name": None,
+        "thread": {"name": None, "threadKey": None},
+        "requestId": None,
+        "attempts": 0,
+        "error": _error(error, str(error)),
+    }
+
+
+def _error(error: ChatpostError, message: str) -> dict[str, Any]:
+    answered = error if isinstance(error, DeliveryError) else None
+    return {
+        "exit": int(error.exit_status),
+        "code": answered.code if answered else None,
+        "status": answered.status if answered else None,
+        "message": mask_urls(message),
+    }

@@ -1,0 +1,189 @@
+"""profiles.toml: names for webhooks, and the defaults that go with them."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chatpost.errors import ConfigurationError
+from chatpost.url_source import FromCommand, Literal, UrlSource, read_source
+from chatpost.webhook import Webhook
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FILE_NAME = "profiles.toml"
+SIZE_LIMIT = 1024 * 1024
+"""Bytes a profile file may have."""
+
+PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+NO_WEBHOOK = """no webhook to post to. To make one:
+  1. in a browser, open the space in Chat: the arrow beside its name > Apps & integrations > Add webhooks > Copy link;
+  2. keep the link with `chatpost profiles add ops`, or set CHATPOST_URL to it."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A name for a webhook; ``defaults`` are option values as the TOML file has them."""
+
+    name: str
+    source: UrlSource
+    defaults: Mapping[str, object] = field(default_factory=dict)
+
+    def webhook(self) -> Webhook:
+        """Fetch the URL from where it is kept; raises `ConfigurationError` that names the profile."""
+        try:
+            return Webhook.parse(self.source.fetch())
+        except ConfigurationError as error:
+            msg = f"profile {self.name}: {error}"
+            raise ConfigurationError(msg) from None
+
+    def known_space(self) -> str | None:
+        """Return the space it posts to (``spaces/S``), where that can be known without running a command."""
+        try:
+            return None if isinstance(self.source, FromCommand) else self.webhook().space
+        except ConfigurationError:
+            return None
+
+
+@dataclass(frozen=True)
+class ProfileFile:
+    """What a profile file says. ``mode`` is its permission bits, 0 where the system has none."""
+
+    path: Path
+    profiles: Mapping[str, Profile]
+    named_default: str | None
+    mode: int
+
+    @property
+    def default(self) -> str | None:
+        """The profile used where none is named: the file's ``default``, else its only profile."""
+        return self.named_default or (next(iter(self.profiles)) if len(self.profiles) == 1 else None)
+
+    def profile(self, name: str) -> Profile:
+        """Return the profile of that name; raises `ConfigurationError` that names those there are."""
+        if name in self.profiles:
+            return self.profiles[name]
+        if not PROFILE_NAME.fullmatch(name):
+            msg = "what was given as a profile's name is none: -p takes a name from profiles.toml, never a URL"
+            raise ConfigurationError(msg)
+        known = ", ".join(self.profiles) or "none"
+        msg = f"there is no profile {name} in {self.path} (there: {known}); add it with `chatpost profiles add {name}`"
+        raise ConfigurationError(msg)
+
+    def permission_error(self) -> str | None:
+        """Say what makes the file unfit to be trusted, if anything does."""
+        if self.mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return f"{self.path} can be written by others, who could send your messages elsewhere: chmod go-w it"
+        return None
+
+    def permission_warning(self) -> str | None:
+        """Say that others can read the webhook URLs that the file holds, if they can."""
+        if self.mode & stat.S_IROTH and any(isinstance(p.source, Literal) for p in self.profiles.values()):
+            return f"{self.path} holds webhook URLs and can be read by others: chmod 600 it"
+        return None
+
+
+def find_profile_file(config: Path | None) -> Path | None:
+    """Return the file given, else the user's, else the system's; None where there is none of them."""
+    if config is not None:
+        return config
+    import platformdirs  # a run with CHATPOST_URL needs no directory
+
+    directories = platformdirs.PlatformDirs("chatpost", appauthor=False)
+    candidates = (directories.user_config_path / FILE_NAME, directories.site_config_path / FILE_NAME)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def user_profile_file() -> Path:
+    """Return where the user's own file is, or would be."""
+    import platformdirs
+
+    return platformdirs.user_config_path("chatpost", appauthor=False) / FILE_NAME
+
+
+def load_profiles(path: Path) -> ProfileFile:
+    """Read a profile file; raises `ConfigurationError` that names file, line and column, or the key that is wrong."""
+    text, mode = _read(path)
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        msg = f"{path} is not TOML: {_without_values(str(error))}"
+        raise ConfigurationError(msg) from None
+    try:
+        return _read_document(path, document, mode)
+    except ValueError as error:
+        msg = f"{path}: {error}"
+        raise ConfigurationError(msg) from None
+
+
+def _read(path: Path) -> tuple[str, int]:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(SIZE_LIMIT + 1)
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode) if os.name == "posix" else 0
+    except OSError as failure:
+        msg = f"{path} cannot be read: {os.strerror(failure.errno or 0).lower()}"
+        raise ConfigurationError(msg) from None
+    if len(raw) > SIZE_LIMIT:
+        msg = f"{path} is larger than {SIZE_LIMIT:,} bytes: is it a profile file?"
+        raise ConfigurationError(msg)
+    try:
+        return raw.decode("utf-8-sig"), mode
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        msg = f"{path} is not UTF-8 (line {line})"
+        raise ConfigurationError(msg) from None
+
+
+def _without_values(complaint: str) -> str:
+    """Keep of tomllib's complaint what it is about and where, not what it quotes: that could be a secret."""
+    what, _, where = complaint.rpartition(" (at ")
+    what = re.sub(r"""(['"]).*\1""", "something", what, flags=re.DOTALL)
+    return f"{what} ({where}" if where else what
+
+
+def _read_document(path: Path, document: dict[str, Any], mode: int) -> ProfileFile:
+    unknown = next((key for key in document if key not in {"default", "profiles"}), None)
+    if unknown is not None:
+        msg = f"{_shown(unknown)} is no key of a profile file: there are default and [profiles.NAME]"
+        raise ValueError(msg)
+    tables = document.get("profiles", {})
+    if not isinstance(tables, dict):
+        msg = "profiles is not a table: write [profiles.NAME]"
+        raise ValueError(msg)  # noqa: TRY004 - every fault of the file is the one error
+    profiles = {name: _read_profile(name, table, path.parent) for name, table in tables.items()}
+    default = document.get("default")
+    if default is not None and default not in profiles:
+        msg = f"default names no profile of the file (there: {', '.join(profiles) or 'none'})"
+        raise ValueError(msg)
+    return ProfileFile(path, profiles, default, mode)
+
+
+def _read_profile(name: str, table: object, directory: Path) -> Profile:
+    if not PROFILE_NAME.fullmatch(name):
+        msg = f"{_shown(name)} is no name for a profile: it takes letters, digits, and . _ - between them"
+        raise ValueError(msg)
+    if not isinstance(table, dict):
+        msg = f"profiles.{name} is not a table: write [profiles.{name}] and a url below it"
+        raise ValueError(msg)  # noqa: TRY004
+    if "url" not in table:
+        msg = f"profiles.{name} has no url"
+        raise ValueError(msg)
+    try:
+        source = read_source(table["url"], directory)
+    except ValueError as error:
+        msg = f"profiles.{name}.url {error}"
+        raise ValueError(msg) from None
+    return Profile(name, source, {key: value for key, value in table.items() if key != "url"})
+
+
+def _shown(key: str) -> str:
+    """Show a key of the file where it is surely no secret."""
+    return key if PROFILE_NAME.fullmatch(key) else "something that is no plain name"

@@ -1,0 +1,133 @@
+"""Where a profile keeps its webhook URL: in the file itself, or in a variable, another file, a command's output."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from chatpost.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, TypeAlias
+
+COMMAND_TIMEOUT = 10.0
+"""Seconds a command may take to print the URL, unless its profile gives another ``timeout``."""
+
+SIZE_LIMIT = 64 * 1024
+"""Bytes in which the URL has to stand."""
+
+
+@dataclass(frozen=True, repr=False)
+class Literal:
+    """``url = "https://..."``."""
+
+    url: str
+
+    def fetch(self) -> str:
+        """Return the URL."""
+        return self.url
+
+    def __str__(self) -> str:
+        return "in the file"
+
+
+@dataclass(frozen=True)
+class FromEnvironment:
+    """``url = { env = "VARIABLE" }``."""
+
+    variable: str
+
+    def fetch(self) -> str:
+        """Return the variable's value; raises `ConfigurationError` where it is not set."""
+        url = os.environ.get(self.variable)
+        if not url:
+            msg = f"the environment variable {self.variable}, which should hold its webhook URL, is not set"
+            raise ConfigurationError(msg)
+        return url
+
+    def __str__(self) -> str:
+        return f"env {self.variable}"
+
+
+@dataclass(frozen=True)
+class FromFile:
+    """``url = { file = "PATH" }``."""
+
+    path: Path
+
+    def fetch(self) -> str:
+        """Return the file's first line; raises `ConfigurationError` where it cannot be read."""
+        try:
+            with self.path.open("rb") as file:
+                return first_line(file.read(SIZE_LIMIT))
+        except OSError as failure:
+            reason = os.strerror(failure.errno or 0).lower()
+            msg = f"{self.path}, which should hold its webhook URL, cannot be read: {reason}"
+            raise ConfigurationError(msg) from None
+
+    def __str__(self) -> str:
+        return f"file {self.path}"
+
+
+@dataclass(frozen=True, repr=False)
+class FromCommand:
+    """``url = { command = ["pass", "show", "chat/ops"], timeout = 10 }``: run without a shell."""
+
+    command: tuple[str, ...]
+    timeout: float = COMMAND_TIMEOUT
+
+    def fetch(self) -> str:
+        """Return the first line that the command prints; raises `ConfigurationError` where it fails or takes too long.
+
+        The command gets no stdin, which may hold the message, and its stderr, which may hold a secret, is dropped.
+        """
+        from chatpost.secret_command import run_for_first_line  # few runs start a process
+
+        try:
+            return first_line(run_for_first_line(self.command, self.timeout, SIZE_LIMIT))
+        except ConfigurationError as error:
+            msg = f"the command {self._name}, which should print its webhook URL, {error}"
+            raise ConfigurationError(msg) from None
+
+    @property
+    def _name(self) -> str:
+        return self.command[0]
+
+    def __str__(self) -> str:
+        return f"command {self._name}"
+
+
+UrlSource: TypeAlias = "Literal | FromEnvironment | FromFile | FromCommand"
+
+
+def read_source(value: object, directory: Path) -> UrlSource:
+    """Read a profile's ``url``; a relative file is looked for in `directory`. Raises `ValueError`, for a person."""
+    match value:
+        case str():
+            return Literal(value)
+        case {"env": str(variable), **rest} if variable and not rest:
+            return FromEnvironment(variable)
+        case {"file": str(path), **rest} if path and not rest:
+            return FromFile(directory / Path(path).expanduser())
+        case {"command": [str(), *_] as command, **rest} if all(isinstance(word, str) for word in command):
+            return FromCommand(tuple(command), _read_timeout(rest))
+    msg = 'is neither a string, { env = "VARIABLE" }, { file = "PATH" } nor { command = ["PROGRAM", "ARGUMENT"] }'
+    raise ValueError(msg)
+
+
+def _read_timeout(rest: Mapping[Any, object]) -> float:
+    match rest:
+        case {"timeout": int() | float() as seconds, **more} if not more and 0 < seconds <= 24 * 3600:
+            return float(seconds)
+        case {**more} if not more:
+            return COMMAND_TIMEOUT
+    msg = "has a command, beside which only a timeout in seconds can stand"
+    raise ValueError(msg)
+
+
+def first_line(raw: bytes) -> str:
+    """Return the first line of what a file or a command holds, without white space around it."""
+    return raw.lstrip(b"\xef\xbb\xbf").partition(b"\n")[0].decode(errors="replace").strip()

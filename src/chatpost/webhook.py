@@ -1,0 +1,170 @@
+"""A space's incoming webhook: the one type that holds a secret.
+
+Who has the URL can post, so a `Webhook` shows itself masked and gives its key and token to
+`request_url` alone. Its parts are checked once, here, and the URL that is requested is built from the
+checked parts, never from the string that was read.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote, urlencode, urlsplit
+
+from chatpost.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MASK = "***"
+
+_PATH = re.compile(r"/v1/spaces/([A-Za-z0-9_-]+)/messages")
+_HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
+_LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|::1")
+_SECRET = re.compile(r"(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2}|[!$'()*+,:;=@/])+")
+_SECRET_IN_URL = re.compile(r"([?&](?:key|token)(?:=|%3[Dd]))[^&\s'\"<>]+")
+# A piece of a secret this long counts as a leak.
+_PIECE = 8
+_PARAMETERS_WITH_AN_OPTION = {
+    "threadKey": "--thread-key",
+    "messageReplyOption": "--fallback-new-thread or --or-fail",
+    "requestId": "--request-id",
+    "messageId": "--message-id",
+}
+
+
+def mask_urls(text: str) -> str:
+    """Return `text` with the key and token of every webhook URL in it masked, known or not."""
+    return _SECRET_IN_URL.sub(rf"\1{MASK}", text)
+
+
+@dataclass(frozen=True, repr=False)
+class Webhook:
+    """Where to post. ``space`` is ``spaces/S``; ``origin`` is scheme, host and port.
+
+    ``key`` and ``token`` stay as they stood in the URL, percent-encoding and all.
+    """
+
+    origin: str
+    space: str
+    is_loopback: bool
+    key: str
+    token: str
+
+    @classmethod
+    def parse(cls, url: str) -> Webhook:
+        """Check the URL that Chat shows under "Copy link".
+
+        Raises `ConfigurationError` that names the part that is wrong, and quotes none of the URL.
+        """
+        origin, is_loopback, path, query = _split(url.strip())
+        match = _PATH.fullmatch(path)
+        if match is None:
+            msg = "the webhook URL's path is not /v1/spaces/SPACE/messages: copy the webhook's link from Chat again"
+            raise ConfigurationError(msg)
+        secrets = _read_query(query)
+        return cls(origin, f"spaces/{match[1]}", is_loopback, secrets["key"], secrets["token"])
+
+    @property
+    def host(self) -> str:
+        """Host and port, for a person."""
+        return self.origin.partition("://")[2]
+
+    def request_url(self, parameters: Mapping[str, str]) -> str:
+        """Return the URL to post to, secrets and all: for the HTTP client alone."""
+        return self._url(self.key, self.token, parameters)
+
+    def masked_url(self, parameters: Mapping[str, str]) -> str:
+        """Return the same URL as it may be shown."""
+        return self._url(MASK, MASK, parameters)
+
+    def _url(self, key: str, token: str, parameters: Mapping[str, str]) -> str:
+        more = f"&{urlencode(parameters)}" if parameters else ""
+        return f"{self.origin}/v1/{self.space}/messages?key={key}&token={token}{more}"
+
+    def __repr__(self) -> str:
+        return f"<Webhook {self.masked_url({})}>"
+
+    def __str__(self) -> str:
+        return self.masked_url({})
+
+    @cached_property
+    def _pieces(self) -> frozenset[str]:
+        plain = [unquote(secret) for secret in (self.key, self.token)]
+        forms = [self.key, self.token, *plain, *(quote(secret, safe="") for secret in plain)]
+        return frozenset(form[i : i + _PIECE] for form in forms for i in range(len(form) - _PIECE + 1))
+
+    def mask(self, text: str) -> str:
+        """Return `text` without any piece of 8 characters or more of this webhook's key or token."""
+        secret_until = 0
+        kept: list[str] = []
+        for i, character in enumerate(text):
+            if text[i : i + _PIECE] in self._pieces:
+                if i >= secret_until:
+                    kept.append(MASK)
+                secret_until = i + _PIECE
+            if i >= secret_until:
+                kept.append(character)
+        return mask_urls("".join(kept))
+
+
+def _split(url: str) -> tuple[str, bool, str, str]:
+    """Return origin, whether it is a loopback host, path and query; refuse what is no place to post to."""
+    if not url:
+        msg = "the webhook URL is empty"
+        raise ConfigurationError(msg)
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        msg = "the webhook URL cannot be read: its host or port is malformed"
+        raise ConfigurationError(msg) from None
+    if parts.scheme not in {"https", "http"}:
+        msg = "the webhook URL does not begin with https://"
+        raise ConfigurationError(msg)
+    if "@" in parts.netloc:
+        msg = "the webhook URL has a user name or password before its host: take it out"
+        raise ConfigurationError(msg)
+    is_loopback = _LOOPBACK.fullmatch(host) is not None
+    if not is_loopback:
+        if not _HOST.fullmatch(host) or not host.endswith(".googleapis.com"):
+            msg = "the webhook URL's host is not chat.googleapis.com, nor another host under googleapis.com"
+            raise ConfigurationError(msg)
+        if parts.scheme != "https":
+            msg = "the webhook URL begins with http://, which would show its token to the network: use https://"
+            raise ConfigurationError(msg)
+    if parts.fragment:
+        msg = "the webhook URL has a fragment (#...): copy the webhook's link from Chat again"
+        raise ConfigurationError(msg)
+    name = f"[{host}]" if ":" in host else host
+    origin = f"{parts.scheme}://{name}" if port is None else f"{parts.scheme}://{name}:{port}"
+    return origin, is_loopback, parts.path, parts.query
+
+
+def _read_query(query: str) -> dict[str, str]:
+    """Return key and token as they stand in the query, and refuse anything else there."""
+    secrets: dict[str, str] = {}
+    for part in filter(None, query.split("&")):
+        name, _, value = part.partition("=")
+        if name not in {"key", "token"}:
+            option = _PARAMETERS_WITH_AN_OPTION.get(name)
+            msg = (
+                f"the webhook URL has the parameter {name}: take it out and use {option}"
+                if option
+                else "the webhook URL has a parameter that is neither key nor token: copy its link from Chat again"
+            )
+            raise ConfigurationError(msg)
+        if name in secrets:
+            msg = f"the webhook URL has two {name} parameters"
+            raise ConfigurationError(msg)
+        if not _SECRET.fullmatch(value):
+            msg = f"the webhook URL's {name} is empty or holds characters no URL may hold"
+            raise ConfigurationError(msg)
+        secrets[name] = value
+    for name in ("key", "token"):
+        if name not in secrets:
+            msg = f"the webhook URL has no {name} (was it quoted? a shell ends a word at &)"
+            raise ConfigurationError(msg)
+    return secrets
