@@ -7,7 +7,6 @@ import re
 import stat
 import tomllib
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chatpost.errors import ConfigurationError
@@ -16,6 +15,7 @@ from chatpost.webhook import Webhook
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 FILE_NAME = "profiles.toml"
 SIZE_LIMIT = 1024 * 1024
@@ -70,9 +70,6 @@ class ProfileFile:
         """Return the profile of that name; raises `ConfigurationError` that names those there are."""
         if name in self.profiles:
             return self.profiles[name]
-        if not PROFILE_NAME.fullmatch(name):
-            msg = "what was given as a profile's name is none: -p takes a name from profiles.toml, never a URL"
-            raise ConfigurationError(msg)
         known = ", ".join(self.profiles) or "none"
         msg = f"there is no profile {name} in {self.path} (there: {known}); add it with `chatpost profiles add {name}`"
         raise ConfigurationError(msg)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chatpost.errors import DeliveryError, Unavailable
+from chatpost.errors import DeliveryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,9 @@ FIRST_WAIT = 1.0
 
 LONGEST_WAIT = 16.0
 """Seconds beyond which the back-off does not grow."""
+
+SHORTEST_ATTEMPT = 0.1
+"""Seconds that every attempt is given: one is not begun where fewer are left."""
 
 
 @dataclass(frozen=True)
@@ -95,10 +98,7 @@ def with_retries(
         began = timing.clock()
         remaining = start + policy.deadline - began
         try:
-            if remaining <= 0:
-                msg = f"the deadline of {policy.deadline:g} s passed before an attempt could begin"
-                raise Unavailable(msg)
-            created = post(min(policy.timeout, remaining))
+            created = post(min(policy.timeout, max(remaining, SHORTEST_ATTEMPT)))
         except DeliveryError as failure:
             error = failure
         else:
@@ -122,6 +122,6 @@ def _reason_to_stop(
         return None
     if number > policy.retries:
         return f"gave up after {number} attempts" if number > 1 else "no retry was allowed"
-    if wait >= remaining:
+    if wait + SHORTEST_ATTEMPT > remaining:
         return f"the next attempt, in {wait:.1f} s, would be past the deadline of {policy.deadline:g} s"
     return None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MASK = "***"
 
 _PATH = re.compile(r"/v1/spaces/([A-Za-z0-9_-]+)/messages")
-_HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
+_HOST = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
 _LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|::1")
 _SECRET = re.compile(r"(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2}|[!$'()*+,:;=@/])+")
 _SECRET_IN_URL = re.compile(r"([?&](?:key|token)(?:=|%3[Dd]))[^&\s'\"<>]+")

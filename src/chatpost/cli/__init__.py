@@ -5,17 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from chatpost import __version__
-from chatpost.cli.emulator import emulator
-from chatpost.cli.profiles import profiles
-from chatpost.cli.reply import reply
-from chatpost.cli.send import send
-from chatpost.cli.thread import thread
 from chatpost.errors import ChatpostError, ExitStatus
 from chatpost.output import say
 
@@ -27,14 +23,39 @@ Start with:
 """
 
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+COMMANDS = {
+    "send": "Post a message, and print its name.",
+    "reply": "Post into a thread, and print the message's name.",
+    "thread": "Open a thread, and print the name of its first message.",
+    "profiles": "List the profiles; add and check them.",
+    "emulator": "Serve a local Google Chat, to try things on.",
+}
+"""The commands, each in the module of its name, with what the list of commands says of it."""
+
+
+class _LazyGroup(click.Group):
+    """Imports a command when it is run, and none to list them: a start costs what its own command costs."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"chatpost.cli.{name}"), name)
+        return command
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=_LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="chatpost", message="%(prog)s %(version)s")
 def chatpost() -> None:
     """Post to a Google Chat space through its incoming webhook."""
-
-
-for _command in (send, reply, thread, profiles, emulator):
-    chatpost.add_command(_command)
 
 
 def main() -> NoReturn:
@@ -68,6 +89,8 @@ def _usage_line(error: click.UsageError) -> str:
         source = error.ctx.get_parameter_source(error.param.name or "")
         if source is click.core.ParameterSource.ENVIRONMENT:
             message = f"{error.param.envvar}: {error.message}"
+    if isinstance(error, click.NoSuchOption):
+        message = f"{message} Text that begins with a dash goes behind --"
     command = error.ctx.command_path if error.ctx is not None else "chatpost"
     return f"{message.rstrip('.')} (see {command} --help)"
 

@@ -55,8 +55,11 @@ def _webhook_from_environment(url: str) -> Webhook:
 
 def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], None]) -> list[Profile]:
     # Not at the top: a run with CHATPOST_URL reads no TOML.
-    from chatpost.profiles import NO_WEBHOOK, find_profile_file, load_profiles
+    from chatpost.profiles import NO_WEBHOOK, PROFILE_NAME, find_profile_file, load_profiles
 
+    if not all(PROFILE_NAME.fullmatch(name) for name in names):
+        msg = "what was given as a profile's name is none: -p takes a name from profiles.toml, never a URL"
+        raise ConfigurationError(msg)
     path = find_profile_file(config)
     if path is None:
         if names:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from chatpost.emulator import Emulator, Fault
     from chatpost.emulator.server import Received
 
-_WIDTH = 60
+_WIDTH = 44
 
 EPILOG = """\b
 Examples:
@@ -59,10 +59,11 @@ class _Faults(click.ParamType["list[Fault]"]):
 @click.option("--fault", "faults", type=_Faults(), multiple=True, help="What befalls the next request; repeatable.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def emulator(port: int, faults: Sequence[list[Fault]], command: Sequence[str], *, no_quota: bool) -> int:
-    """Serve a local Google Chat on loopback, to try things on and to test against.
+    """Serve a local Google Chat, to try things on.
 
-    With a COMMAND it runs that with CHATPOST_URL set to a webhook, then shows on stderr what the space holds. A
-    command that names a profile still posts where that profile says.
+    It is on loopback, keeps no message when it stops, and does what Chat does for a webhook. With a COMMAND it
+    runs that with CHATPOST_URL set to a webhook, then shows on stderr what the space holds. A command that names a
+    profile still posts where that profile says.
     """
     _check_extra()
     from chatpost.emulator import Emulator  # needs the extra

@@ -12,12 +12,14 @@ from chatpost.cli.completion import complete_profile
 from chatpost.cli.options import CONFIG, read_defaults
 from chatpost.errors import ConfigurationError, ExitStatus
 from chatpost.output import print_json, print_table, say
+from chatpost.profiles import NO_WEBHOOK, PROFILE_NAME, find_profile_file, load_profiles, user_profile_file
+from chatpost.url_source import SIZE_LIMIT, first_line
 from chatpost.webhook import Webhook
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from chatpost.profiles import Profile, ProfileFile
+    from chatpost.profiles import Profile
 
 EPILOG = """\b
 Examples:
@@ -40,7 +42,11 @@ def profiles(ctx: click.Context, config: Path | None, output: str) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    file = _load(config)
+    path = find_profile_file(config)
+    if path is None:
+        say("there are no profiles yet: `chatpost profiles add NAME` makes one")
+        return
+    file = load_profiles(path)
     rows = [(profile.name, profile.known_space(), str(profile.source)) for profile in file.profiles.values()]
     if output == "json":
         for name, space, source in rows:
@@ -66,7 +72,6 @@ def add(ctx: click.Context, name: str, config: Path | None, *, replace: bool) ->
     first profile becomes the default.
     """
     from chatpost.profile_writer import add_profile  # tomlkit, for this command only
-    from chatpost.profiles import PROFILE_NAME, user_profile_file  # not for --help
 
     if not PROFILE_NAME.fullmatch(name):
         msg = "a profile's name takes letters, digits, and . _ - between them"
@@ -83,7 +88,10 @@ def add(ctx: click.Context, name: str, config: Path | None, *, replace: bool) ->
 @click.pass_context
 def check(ctx: click.Context, name: str | None, config: Path | None) -> int:
     """Fetch and check each profile's URL, its options and the file's permissions, posting nothing."""
-    file = _load(_config(ctx, config))
+    path = find_profile_file(_config(ctx, config))
+    if path is None:
+        raise ConfigurationError(NO_WEBHOOK)
+    file = load_profiles(path)
     named = [file.profile(name)] if name else list(file.profiles.values())
     problems = [problem for problem in (file.permission_error(), file.permission_warning()) if problem]
     for problem in problems:
@@ -107,18 +115,7 @@ def _config(ctx: click.Context, config: Path | None) -> Path | None:
     return config or (ctx.parent.params["config"] if ctx.parent else None)
 
 
-def _load(config: Path | None) -> ProfileFile:
-    from chatpost.profiles import NO_WEBHOOK, find_profile_file, load_profiles  # not for --help
-
-    path = find_profile_file(config)
-    if path is None:
-        raise ConfigurationError(NO_WEBHOOK)
-    return load_profiles(path)
-
-
 def _read_url() -> str:
-    from chatpost.url_source import SIZE_LIMIT, first_line  # not for --help
-
     if sys.stdin is not None and sys.stdin.isatty():
         return str(click.prompt("The webhook's URL (it is not shown)", hide_input=True, err=True)).strip()
     url = first_line(sys.stdin.buffer.read(SIZE_LIMIT)) if sys.stdin is not None else ""

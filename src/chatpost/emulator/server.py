@@ -42,7 +42,7 @@ _STATUS_NAMES = {
 
 @dataclass(frozen=True)
 class Received:
-    """A request as it came in, ``at`` the clock's time, and the ``status`` it got (0: none, the connection was dropped)."""
+    """A request as it came in at ``at`` of the clock; ``status`` 0: it got no answer, the connection was dropped."""
 
     at: float
     method: str
@@ -86,7 +86,7 @@ class Emulator:
         """The port it serves on."""
         return int(self._server.port)
 
-    def url(self, space: str = "AAAA", key: str = "any-key", token: str = "any-token") -> str:
+    def url(self, space: str = "AAAA", key: str = "any-key", token: str = "any-token") -> str:  # noqa: S107 - any will do
         """Return a webhook's URL; every token is a webhook of its own."""
         return f"http://{HOST}:{self.port}/v1/spaces/{space}/messages?key={key}&token={token}"
 
@@ -189,9 +189,8 @@ def _faulty(fault: Fault) -> Response:
     if fault.body is not None:
         return Response(fault.body, fault.status, dict(fault.headers), mimetype="text/html")
     name = _STATUS_NAMES.get(fault.status, "UNKNOWN")
-    refusal = ApiError(
-        fault.status, name, "The service is currently unavailable." if fault.status == 503 else "A fault."
-    )
+    message = "The service is currently unavailable." if name == "UNAVAILABLE" else "A fault that was asked for."
+    refusal = ApiError(fault.status, name, message)
     response = jsonify(refusal.body())
     response.status_code = fault.status
     response.headers.update(fault.headers)

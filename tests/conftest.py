@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+import pytest
+
+from chatpost.cli import run
+from chatpost.emulator import Emulator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BIN = Path(sys.executable).parent
+KEY = "AIzaSyMadeUpKeyOfTheTests0123456789-_xy"
+TOKEN = "Rt7pZ1madeUpTokenOfTheTests_98765-qwertz%3D"
+
+
+def secret_pieces(*secrets: str) -> set[str]:
+    """Every piece of 8 characters of the secrets, raw, decoded and encoded."""
+    forms = [form for secret in secrets for form in (secret, unquote(secret), quote(unquote(secret), safe=""))]
+    return {form[i : i + 8] for form in forms for i in range(len(form) - 7)}
+
+
+PIECES = secret_pieces(KEY, TOKEN)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+def check_for_people(finished: Finished) -> Finished:
+    """Hold what holds for every run: no traceback, no secret."""
+    said = finished.out + finished.err
+    assert "Traceback" not in said, said
+    leaked = [piece for piece in PIECES if piece in said]
+    assert not leaked, said
+    return finished
+
+
+class Shell:
+    """Runs the installed command in an environment of its own, with nothing on stdin."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.env = {"HOME": str(home), "PATH": f"{BIN}:/usr/bin:/bin", "XDG_CONFIG_HOME": str(home / "config")}
+        for variable in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):
+            if variable in os.environ:
+                self.env[variable] = os.environ[variable]
+
+    @property
+    def config(self) -> Path:
+        """The user's profile file."""
+        return self.home / "config" / "chatpost" / "profiles.toml"
+
+    def write_profiles(self, text: str, mode: int = 0o600) -> Path:
+        """Write the user's profile file."""
+        self.config.parent.mkdir(parents=True, exist_ok=True)
+        self.config.write_text(text)
+        self.config.chmod(mode)
+        return self.config
+
+    def __call__(
+        self, *argv: str, stdin: bytes | str | int = b"", stdout: int = subprocess.PIPE, redirect: str = ""
+    ) -> Finished:
+        """Run ``chatpost`` to its end. An int is a file to be inherited; ``redirect`` is in the shell's words."""
+        feed = (
+            {"stdin": stdin}
+            if isinstance(stdin, int)
+            else {"input": stdin.encode() if isinstance(stdin, str) else stdin}
+        )
+        done = subprocess.run(
+            ["sh", "-c", f'exec chatpost "$@" {redirect}', "sh", *argv],
+            env=self.env,
+            cwd=self.home,
+            stdout=stdout,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+            **feed,  # type: ignore[call-overload]
+        )
+        return check_for_people(Finished(done.returncode, (done.stdout or b"").decode(), done.stderr.decode()))
+
+
+@pytest.fixture
+def chat() -> Iterator[Emulator]:
+    """Serve a Google Chat without its quota."""
+    with Emulator(quota=False) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def shell(tmp_path: Path, chat: Emulator) -> Shell:
+    """Give the installed command, with CHATPOST_URL set to a webhook of the emulator."""
+    shell = Shell(tmp_path)
+    shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
+    return shell
+
+
+class InProcess:
+    """Runs the command in this process: for what a process of its own would not change."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch = monkeypatch
+        self._capsys = capsys
+
+    def __call__(self, *argv: str) -> Finished:
+        """Run ``chatpost`` with the arguments."""
+        self._monkeypatch.setattr(sys, "argv", ["chatpost", *argv])
+        status = run()
+        captured = self._capsys.readouterr()
+        return check_for_people(Finished(int(status), captured.out, captured.err))
+
+
+@pytest.fixture
+def chatpost(
+    tmp_path: Path, chat: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> InProcess:
+    """Give the command in this process, with CHATPOST_URL set to a webhook of the emulator and nothing else."""
+    for variable in [name for name in os.environ if name.startswith(("CHATPOST_", "XDG_")) or "CA_BUNDLE" in name]:
+        monkeypatch.delenv(variable)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("CHATPOST_URL", chat.url(key=KEY, token=TOKEN))
+    return InProcess(monkeypatch, capsys)

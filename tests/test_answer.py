@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from chatpost.answer import Answer, Status, created_message
+from chatpost.errors import DeliveryError, ExitStatus
+from chatpost.message import CreatedMessage
+from chatpost.webhook import Webhook
+from tests.conftest import KEY, TOKEN
+
+NOW = 1_800_000_000.0
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["error", "details", "code", "message"]), inner),
+)
+
+
+def read(code: int, body: Any = b"", **headers: str) -> CreatedMessage:
+    raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+    return created_message(Answer(code, {k.replace("_", "-"): v for k, v in headers.items()}, raw), str, NOW)
+
+
+def failure(code: int, body: Any = b"", **headers: str) -> DeliveryError:
+    with pytest.raises(DeliveryError) as raised:
+        read(code, body, **headers)
+    return raised.value
+
+
+def test_reads_a_created_message() -> None:
+    """A success names the message and its thread; what else it holds does not matter."""
+    body = {"name": "spaces/A/messages/T.M", "thread": {"name": "spaces/A/threads/T"}, "text": "x", "new": 1}
+    assert read(200, body) == CreatedMessage("spaces/A/messages/T.M", "spaces/A/threads/T")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        None,
+        b"",
+        b"{",
+        b"\xff",
+        b"[" * 100_000,
+        b"null",
+        b"[]",
+        {},
+        {"name": 1},
+        {"name": "spaces/A/messages/T.M"},
+        {"name": "spaces/A/messages/T.M", "thread": {}},
+        {"name": "spaces/A/messages/\x1b[31m", "thread": {"name": "spaces/A/threads/T"}},
+        {"name": "spaces/A/messages/T.M\nspaces/A/messages/T.N", "thread": {"name": "spaces/A/threads/T"}},
+    ],
+)
+def test_a_success_that_names_no_message(body: Any) -> None:
+    """A success that does not say which message it created is tried again, and may have posted."""
+    error = failure(200, body)
+    assert (error.exit_status, error.retryable, error.maybe_posted) == (ExitStatus.PROTOCOL, True, True)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "retried", "maybe"),
+    [
+        (301, ExitStatus.PROTOCOL, False, False),
+        (400, ExitStatus.DATA, False, False),
+        (401, ExitStatus.NOT_ALLOWED, False, False),
+        (403, ExitStatus.NOT_ALLOWED, False, False),
+        (404, ExitStatus.REFUSED, False, False),
+        (405, ExitStatus.REFUSED, False, False),
+        (407, ExitStatus.TRY_LATER, True, False),
+        (408, ExitStatus.TRY_LATER, True, True),
+        (409, ExitStatus.REFUSED, False, False),
+        (413, ExitStatus.DATA, False, False),
+        (429, ExitStatus.TRY_LATER, True, False),
+        (500, ExitStatus.TRY_LATER, True, True),
+        (503, ExitStatus.TRY_LATER, True, True),
+        (599, ExitStatus.TRY_LATER, True, True),
+    ],
+)
+def test_what_a_status_means(code: int, status: ExitStatus, retried: bool, maybe: bool) -> None:  # noqa: FBT001
+    """Each HTTP status has one exit status, is retried or final, and says whether a message may stand there."""
+    error = failure(code)
+    assert (error.exit_status, error.retryable, error.maybe_posted) == (status, retried, maybe)
+    assert error.code == code
+
+
+@pytest.mark.parametrize("wrap", [lambda status: status, lambda status: {"error": status}])
+def test_reads_a_status_bare_and_wrapped(wrap: Any) -> None:
+    """Chat's own words are shown, whether its Status comes bare or wrapped."""
+    error = failure(
+        503, wrap({"code": 503, "message": "The service is currently unavailable.", "status": "UNAVAILABLE"})
+    )
+    assert str(error) == 'Chat answered 503 UNAVAILABLE: "The service is currently unavailable."'
+    assert error.status == "UNAVAILABLE"
+
+
+def test_reads_details() -> None:
+    """Field violations are shown; a key that is not valid is about the webhook, not about the message."""
+    violations = {"fieldViolations": [{"field": "message.text", "description": "too odd"}]}
+    assert "message.text: too odd" in str(failure(400, {"error": {"message": "Bad.", "details": [violations]}}))
+    reason = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
+    error = failure(400, {"error": {"message": "API key not valid.", "details": [reason]}})
+    assert error.exit_status == ExitStatus.NOT_ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("1", 1.0),
+        ("600", 600.0),
+        ("1.5", 1.5),
+        ("Fri, 15 Jan 2027 08:00:30 GMT", 30.0),
+        ("Fri, 15 Jan 2010 08:00:30 GMT", None),
+        ("soon", None),
+        ("-5", None),
+        ("", None),
+        ("1e9", None),
+        ("\u0661", None),
+        ("Fri, 99 Jan 99999 99:99:99 GMT", None),
+    ],
+)
+def test_retry_after(header: str, seconds: float | None) -> None:
+    """Retry-After is read as seconds or as a date; where it says nothing usable, it says nothing."""
+    assert failure(429, b"", Retry_After=header).retry_after == seconds
+
+
+def test_retry_info() -> None:
+    """A RetryInfo among the details is as good as a Retry-After."""
+    body = {"error": {"details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "3.5s"}]}}
+    assert failure(429, body).retry_after == 3.5
+    assert failure(429, body, Retry_After="7").retry_after == 7
+
+
+@given(st.text())
+def test_reads_any_retry_after(header: str) -> None:
+    """Any Retry-After is a number of seconds that is not negative, or none."""
+    seconds = failure(503, b"", Retry_After=header).retry_after
+    assert seconds is None or seconds >= 0
+
+
+@given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
+def test_reads_any_status(body: bytes) -> None:
+    """Any answer's body becomes one line that a terminal can show."""
+    status = Status.read(body)
+    assert status.message is None or status.message.strip()
+    line = str(failure(500, body))
+    assert line.isprintable()
+    assert len(line) < 700
+
+
+def test_a_page_is_quoted_harmlessly() -> None:
+    """Of a page only a short excerpt is shown: no markup, no script, no control character."""
+    page = b"<html><head><title>502 Bad\x1b[31m Gateway</title><script>alert('x')</script></head>" + b"<p>padding" * 50
+    line = str(failure(502, page))
+    assert line.startswith('the answer was 502, with a page that begins "502 Bad [31m Gateway padding')
+    assert "alert" not in line
+    assert len(line) < 150
+
+
+def test_secrets_that_the_server_quotes_are_masked() -> None:
+    """What the server says is shown without the key or token that it quotes."""
+    webhook = Webhook.parse(f"https://chat.googleapis.com/v1/spaces/A/messages?key={KEY}&token={TOKEN}")
+    body = {"error": {"status": KEY, "message": f"no {KEY}", "details": [{"fieldViolations": [{"field": TOKEN}]}]}}
+    with pytest.raises(DeliveryError) as raised:
+        created_message(Answer(400, {}, json.dumps(body).encode()), webhook.mask, NOW)
+    assert str(raised.value) == 'Chat answered 400 ***: "no ***"; ***'
+    assert raised.value.status == "***"

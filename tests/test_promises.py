@@ -1,0 +1,396 @@
+"""The promises under fault, each through the installed command against a real server; numbered as they are written."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from chatpost.emulator.faults import Fault, Kind, answering
+from tests.conftest import KEY, TOKEN, Finished
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from chatpost.emulator import Emulator
+    from tests.conftest import Shell
+
+
+def request_ids(chat: Emulator) -> set[str]:
+    return {received.query["requestId"] for received in chat.received}
+
+
+def url_on(port: int, scheme: str = "http") -> str:
+    return f"{scheme}://127.0.0.1:{port}/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
+
+
+@contextmanager
+def raw_server(serve: Callable[[socket.socket], None]) -> Iterator[tuple[int, list[bytes]]]:
+    """Serve connections as no HTTP server would; yields the port and the first bytes of each connection."""
+    heard: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    heard.append(connection.recv(65536))
+                    serve(connection)
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1], heard
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.parametrize("code", [503, 500, 502, 504, 408])
+def test_1_and_3_a_passing_fault(shell: Shell, chat: Emulator, code: int) -> None:
+    """1, 3: a server's passing fault is retried, with the same request id, and then posts once."""
+    chat.faults.append(answering(code))
+    done = shell("send", "hello")
+    assert done.status == 0
+    assert done.out == f"{chat.space().messages[0].name}\n"
+    assert len(chat.received) == 2
+    assert len(request_ids(chat)) == 1
+    assert done.err.count("\n") == 1
+    assert f"Chat answered {code}" in done.err
+    assert "trying again in" in done.err
+
+
+def test_2_a_lasting_fault(shell: Shell, chat: Emulator) -> None:
+    """2: a lasting fault ends in 75 before the deadline; Chat's words and the request id are told."""
+    chat.faults.extend([answering(503)] * 9)
+    done = shell("send", "--deadline", "4", "hello")
+    assert done.status == 75
+    assert 1 < len(chat.received) <= 6
+    (request_id,) = request_ids(chat)
+    last = done.err.splitlines()[-1]
+    assert 'Chat answered 503 UNAVAILABLE: "The service is currently unavailable."' in last
+    assert f"may have been posted; to try again without a double, add --request-id {request_id}" in last
+
+
+def test_2_attempts_are_limited(shell: Shell, chat: Emulator) -> None:
+    """2: there are as many attempts as --retries allows, and one."""
+    chat.faults.extend([answering(503)] * 9)
+    done = shell("send", "--retries", "1", "hello")
+    assert (done.status, len(chat.received)) == (75, 2)
+    assert "gave up after 2 attempts" in done.err
+
+
+def test_4_waits_as_long_as_chat_asks(shell: Shell, chat: Emulator) -> None:
+    """4: a 429 with Retry-After: 1 is tried again no sooner than after a second."""
+    chat.faults.append(answering(429, Retry_After="1"))
+    assert shell("send", "hello").status == 0
+    first, second = chat.received
+    assert second.at - first.at >= 1
+
+
+def test_5_does_not_wait_for_what_it_cannot_reach(shell: Shell, chat: Emulator) -> None:
+    """5: a Retry-After beyond the deadline ends in 75 at once."""
+    chat.faults.append(answering(429, Retry_After="600"))
+    done = shell("send", "--deadline", "60", "hello")
+    assert (done.status, len(chat.received)) == (75, 1)
+    assert "past the deadline of 60 s" in done.err
+    assert "Nothing was posted" in done.err
+
+
+@pytest.mark.parametrize("value", ["soon", "Fri, 15 Jan 2010 08:00:30 GMT", "-1", "0.3"])
+def test_6_odd_retry_after(shell: Shell, chat: Emulator, value: str) -> None:
+    """6: where Retry-After says nothing usable, the computed back-off holds."""
+    chat.faults.append(answering(503, Retry_After=value))
+    done = shell("send", "hello")
+    assert (done.status, len(chat.received)) == (0, 2)
+
+
+def test_6_retry_after_as_a_date(shell: Shell, chat: Emulator) -> None:
+    """6: a date that lies beyond the deadline ends in 75 at once, as so many seconds would."""
+    chat.faults.append(answering(503, Retry_After="Fri, 15 Jan 2100 08:00:30 GMT"))
+    done = shell("send", "hello")
+    assert (done.status, len(chat.received)) == (75, 1)
+
+
+@pytest.mark.parametrize("code", [401, 403])
+def test_7_not_allowed(shell: Shell, chat: Emulator, code: int) -> None:
+    """7: a rejected token is 77, and final."""
+    chat.faults.append(answering(code))
+    done = shell("send", "hello")
+    assert (done.status, len(chat.received), done.out) == (77, 1, "")
+    assert "copy the webhook's link from Chat again" in done.err
+
+
+def test_8_key_not_valid(shell: Shell, chat: Emulator) -> None:
+    """8: a rejected key is 77, and final, though it comes as a 400; what Chat quotes of it is masked."""
+    error = {
+        "code": 400,
+        "message": f"API key not valid: {KEY}.",
+        "status": "INVALID_ARGUMENT",
+        "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}],
+    }
+    chat.faults.append(answering(400, json.dumps({"error": error}).encode()))
+    done = shell("send", "hello")
+    assert (done.status, len(chat.received)) == (77, 1)
+    assert "API key not valid: ***." in done.err
+
+
+def test_9_invalid_message(shell: Shell, chat: Emulator) -> None:
+    """9: any other 400 is 65, final, and shows Chat's own message."""
+    body = {"error": {"code": 400, "message": "Message has odd things.", "status": "INVALID_ARGUMENT"}}
+    chat.faults.append(answering(400, json.dumps(body).encode()))
+    done = shell("send", "hello")
+    assert (done.status, len(chat.received)) == (65, 1)
+    assert 'Chat answered 400 INVALID_ARGUMENT: "Message has odd things."' in done.err
+
+
+@pytest.mark.parametrize("thread", [["-k", "unknown"], ["--thread", "spaces/AAAA/threads/unknown"]])
+def test_10_no_such_thread(shell: Shell, chat: Emulator, thread: list[str]) -> None:
+    """10: a reply --or-fail to a thread that is not there is 69, and nothing is posted."""
+    done = shell("reply", "--or-fail", *thread, "hello")
+    assert (done.status, len(chat.received), chat.space().messages) == (69, 1, [])
+    assert "Nothing was posted" in done.err
+
+
+@pytest.mark.parametrize(("code", "status", "times"), [(502, 75, 2), (403, 77, 1), (404, 69, 1), (400, 65, 1)])
+def test_11_a_page_instead_of_an_answer(shell: Shell, chat: Emulator, code: int, status: int, times: int) -> None:
+    """11: an HTML page has its code's own outcome, and a short, harmless excerpt is shown."""
+    page = b"<html><script>evil()</script><h1>No\x1b]0;title\x07 way</h1>" + b"<p>more and more" * 200
+    chat.faults.extend([answering(code, page)] * 2)
+    done = shell("send", "--retries", "1", "hello")
+    assert (done.status, len(chat.received)) == (status, times)
+    assert "No ]0;title way more and more" in done.err
+    assert "evil" not in done.err
+    assert "\x1b" not in done.err
+    assert len(done.err) < 700
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_12_redirects_are_not_followed(shell: Shell, chat: Emulator, code: int) -> None:
+    """12: a redirect is 76, final, and the host it points to gets nothing."""
+    with raw_server(lambda _: None) as (port, heard):
+        chat.faults.append(answering(code, Location=url_on(port)))
+        done = shell("send", "hello")
+    assert (done.status, len(chat.received), heard) == (76, 1, [])
+
+
+def test_13_connection_refused(shell: Shell) -> None:
+    """13: where nobody listens it is 75, and surely nothing was posted."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    shell.env["CHATPOST_URL"] = url_on(port)
+    done = shell("send", "--deadline", "1", "hello")
+    assert done.status == 75
+    assert f"no connection to 127.0.0.1:{port}: connection refused" in done.err
+    assert "Nothing was posted" in done.err
+
+
+def test_14_name_not_resolved(shell: Shell) -> None:
+    """14: a name that nobody knows is 75."""
+    shell.env["CHATPOST_URL"] = url_on(443, "https").replace(
+        "127.0.0.1:443", "no-such-host-of-the-tests.googleapis.com"
+    )
+    done = shell("send", "--retries", "0", "hello")
+    assert done.status == 75
+    assert "could not be resolved" in done.err
+
+
+def test_18_an_answer_cut_short(shell: Shell, chat: Emulator) -> None:
+    """18: a 200 that is cut short is retried with the same id, and the message is posted once."""
+    chat.faults.append(Fault(Kind.TRUNCATE))
+    done = shell("send", "hello")
+    assert (done.status, len(chat.received), len(chat.space().messages)) == (0, 2, 1)
+    assert len(request_ids(chat)) == 1
+
+
+@pytest.mark.parametrize("fault", [Fault(Kind.TRUNCATE), answering(200, b"<html>hi"), answering(204, b"")])
+def test_18_an_answer_that_never_makes_sense(shell: Shell, chat: Emulator, fault: Fault) -> None:
+    """18: where no answer is ever whole, it is 76 and "probably posted"."""
+    chat.faults.extend([fault] * 2)
+    done = shell("send", "--retries", "1", "hello")
+    assert (done.status, len(chat.received)) == (76, 2)
+    assert "probably posted" in done.err
+    assert request_ids(chat).pop() in done.err
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_21_ca_bundle_is_not_there(shell: Shell, chat: Emulator, variable: str) -> None:
+    """21: a CA bundle that is not there is 78, and named."""
+    shell.env[variable] = "/nowhere/ca.pem"
+    done = shell("send", "hello")
+    assert (done.status, chat.received) == (78, [])
+    assert done.err == f"chatpost: {variable} names /nowhere/ca.pem, which is not there\n"
+
+
+def test_21_ca_bundle_is_none(shell: Shell, chat: Emulator, tmp_path: Path) -> None:
+    """21: a CA bundle that holds no certificates is 78, and named."""
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("no certificate")
+    shell.env |= {"REQUESTS_CA_BUNDLE": str(bundle), "CHATPOST_URL": url_on(chat.port, "https")}
+    done = shell("send", "hello")
+    assert done.status == 78
+    assert f"REQUESTS_CA_BUNDLE names {bundle}, which holds no certificates" in done.err
+
+
+def test_22_dead_proxy(shell: Shell) -> None:
+    """22: a dead proxy is 75, and its password is hidden."""
+    url = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    shell.env |= {"CHATPOST_URL": url, "HTTPS_PROXY": f"http://me:pr0xyPassw0rd@127.0.0.1:{port}"}
+    done = shell("send", "-v", "--deadline", "1", "hello")
+    assert done.status == 75
+    assert "proxy" in done.err
+    assert "pr0xyPass" not in done.err
+
+
+def test_22_proxy_asks_for_a_password(shell: Shell) -> None:
+    """22: a proxy that asks for a password is 75; it hears of no key, token or text."""
+    refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    url = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
+    with raw_server(lambda connection: connection.sendall(refusal)) as (port, heard):
+        shell.env |= {"CHATPOST_URL": url, "HTTPS_PROXY": f"http://127.0.0.1:{port}"}
+        done = shell("send", "--retries", "0", "hello")
+    assert done.status == 75
+    assert heard[0].startswith(b"CONNECT chat.googleapis.com:443")
+    assert KEY.encode() not in heard[0]
+
+
+def test_27_stdout_closed(shell: Shell, chat: Emulator) -> None:
+    """27: who closes stdout before the message's name is written has posted all the same, with exit 0."""
+    read, write = os.pipe()
+    os.close(read)
+    done = shell("send", "hello", stdout=write)
+    os.close(write)
+    assert (done.status, done.err, len(chat.received)) == (0, "", 1)
+
+
+def test_27_no_stdout_at_all(shell: Shell, chat: Emulator) -> None:
+    """27: a process that was started without a stdout posts, with exit 0."""
+    done = shell("send", "hello", redirect=">&-")
+    assert (done.status, done.err, len(chat.received)) == (0, "", 1)
+
+
+def test_28_stdout_full(shell: Shell, chat: Emulator) -> None:
+    """28: a stdout that takes nothing is 74, and says that the message was posted."""
+    done = shell("send", "hello", redirect=">/dev/full")
+    assert (done.status, len(chat.received)) == (74, 1)
+    assert f"the message was posted: {chat.space().messages[0].name}" in done.err
+
+
+@pytest.mark.parametrize("blank", [b"", b"\n", b" \t\r\n\n", "\u00a0\n".encode()])
+def test_29_blank_text(shell: Shell, chat: Emulator, blank: bytes) -> None:
+    """29: blank stdin is 65 and nothing is posted; with --skip-empty it is 0 and nothing is posted."""
+    done = shell("send", stdin=blank)
+    assert (done.status, done.out) == (65, "")
+    assert "--skip-empty" in done.err
+    assert shell("send", "--skip-empty", stdin=blank) == Finished(0, "", "")
+    assert chat.received == []
+
+
+def test_30_stdin_is_a_terminal(shell: Shell, chat: Emulator) -> None:
+    """30: at a terminal without a text it is 2 and a hint; it never waits for text to be typed."""
+    ours, theirs = os.openpty()
+    try:
+        done = shell("send", stdin=theirs)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (done.status, chat.received) == (2, [])
+    assert 'chatpost send "Hello"' in done.err
+
+
+def test_31_stdin_is_left_alone(shell: Shell, chat: Emulator) -> None:
+    """31: with a text on the command line, an open stdin is not read, and not waited for."""
+    read, write = os.pipe()
+    os.write(write, b"not for chatpost")
+    try:
+        done = shell("send", "hello", stdin=read)
+        assert (done.status, chat.space().messages[0].text) == (0, "hello")
+        assert os.read(read, 100) == b"not for chatpost"
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+@pytest.mark.parametrize("text", ["a" * 32_000, "é" * 16_000])
+def test_34_as_long_as_can_be(shell: Shell, chat: Emulator, text: str) -> None:
+    """34: exactly 32,000 bytes are posted whole; the line end that a pipe adds does not count."""
+    assert shell("send", stdin=f"{text}\n").status == 0
+    assert chat.space().messages[0].text == text
+
+
+def test_35_one_byte_more(shell: Shell, chat: Emulator) -> None:
+    """35: one byte more is 65 with --overflow fail, and nothing is posted."""
+    done = shell("send", "--overflow", "fail", stdin="é" * 16_000 + "a")
+    assert (done.status, chat.received) == (65, [])
+    assert "32,001 bytes" in done.err
+
+
+@pytest.mark.parametrize(
+    ("url", "names"),
+    [
+        (f"http://chat.googleapis.com/v1/spaces/A/messages?key={KEY}&token={TOKEN}", "http://"),
+        (f"https://evil.example/v1/spaces/A/messages?key={KEY}&token={TOKEN}", "host"),
+        (f"https://me:pw@chat.googleapis.com/v1/spaces/A/messages?key={KEY}&token={TOKEN}", "user name"),
+        (f"https://chat.googleapis.com/v1/spaces/A?key={KEY}&token={TOKEN}", "path"),
+        (f"https://chat.googleapis.com/v1/spaces/A/messages?key={KEY}", "token"),
+    ],
+)
+def test_38_no_webhook(shell: Shell, chat: Emulator, url: str, names: str) -> None:
+    """38: a URL that is no webhook's is 78; what is said names the part that is wrong, and where the URL came from."""
+    shell.env["CHATPOST_URL"] = url
+    done = shell("send", "hello")
+    assert (done.status, chat.received) == (78, [])
+    assert done.err.startswith("chatpost: CHATPOST_URL: ")
+    assert names in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_39_broken_toml(shell: Shell, chat: Emulator) -> None:
+    """39: a broken profile file is 78; file, line and column are named, and nothing of the line is shown."""
+    path = shell.write_profiles(f'[profiles.ops]\nurl = "{url_on(chat.port)}\n')
+    done = shell("send", "-p", "ops", "hello")
+    assert (done.status, chat.received) == (78, [])
+    assert str(path) in done.err
+    assert "line 2, column" in done.err
+    assert "127.0.0.1" not in done.err
+
+
+def test_39_unknown_profile(shell: Shell, chat: Emulator) -> None:
+    """39: a profile that is not there is 78; those that are there are named."""
+    path = shell.write_profiles(f'[profiles.ops]\nurl = "{url_on(chat.port)}"\n[profiles.ci]\nurl = {{ env = "X" }}\n')
+    done = shell("send", "-p", "nope", "hello")
+    assert (done.status, chat.received) == (78, [])
+    assert f"there is no profile nope in {path} (there: ops, ci)" in done.err
+
+
+@pytest.mark.parametrize("mode", [0o602, 0o620, 0o666])
+def test_40_writable_by_others(shell: Shell, chat: Emulator, mode: int) -> None:
+    """40: a profile file that others can write is not trusted: 78."""
+    shell.write_profiles(f'[profiles.ops]\nurl = "{url_on(chat.port)}"\n', mode)
+    done = shell("send", "-p", "ops", "hello")
+    assert (done.status, chat.received) == (78, [])
+    assert "chmod go-w" in done.err
+
+
+def test_40_readable_by_others(shell: Shell, chat: Emulator) -> None:
+    """40: a profile file that others can read is used, with a warning."""
+    shell.write_profiles(f'[profiles.ops]\nurl = "{url_on(chat.port)}"\n', 0o644)
+    done = shell("send", "-p", "ops", "hello")
+    assert (done.status, len(chat.received)) == (0, 1)
+    assert "warning" in done.err
+    assert "chmod 600" in done.err
+
+
+def test_41_two_runs_two_messages(shell: Shell, chat: Emulator) -> None:
+    """41: the same text sent twice is two messages."""
+    names = {shell("send", "hello").out for _ in range(2)}
+    assert len(names) == len(chat.space().messages) == 2
