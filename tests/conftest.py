@@ -74,12 +74,9 @@ class Shell:
         self, *argv: str, stdin: bytes | str | int = b"", stdout: int = subprocess.PIPE, redirect: str = ""
     ) -> Finished:
         """Run ``chatpost`` to its end. An int is a file to be inherited; ``redirect`` is in the shell's words."""
-        feed = (
-            {"stdin": stdin}
-            if isinstance(stdin, int)
-            else {"input": stdin.encode() if isinstance(stdin, str) else stdin}
-        )
-        done = subprocess.run(
+        given = stdin.encode() if isinstance(stdin, str) else stdin
+        feed: dict[str, Any] = {"stdin": given} if isinstance(given, int) else {"input": given}
+        done: subprocess.CompletedProcess[bytes] = subprocess.run(
             ["sh", "-c", f'exec chatpost "$@" {redirect}', "sh", *argv],
             env=self.env,
             cwd=self.home,
@@ -87,7 +84,7 @@ class Shell:
             stderr=subprocess.PIPE,
             timeout=60,
             check=False,
-            **feed,  # type: ignore[call-overload]
+            **feed,
         )
         return check_for_people(Finished(done.returncode, (done.stdout or b"").decode(), done.stderr.decode()))
 

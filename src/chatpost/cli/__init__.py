@@ -34,13 +34,16 @@ COMMANDS = {
 
 
 class _LazyGroup(click.Group):
-    """Imports a command when it is run, and none to list them: a start costs what its own command costs."""
+    """Imports a command when it is run, and none to list them: a start costs what its own command costs.
+
+    The commands it is made with only stand for the real ones.
+    """
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(self.commands)
 
     def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
-        if name not in COMMANDS:
+        if name not in self.commands:
             return None
         command: click.Command = getattr(import_module(f"chatpost.cli.{name}"), name)
         return command
@@ -51,7 +54,10 @@ class _LazyGroup(click.Group):
 
 
 @click.group(
-    cls=_LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    cls=_LazyGroup,
+    commands={name: click.Command(name) for name in COMMANDS},
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="chatpost", message="%(prog)s %(version)s")
 def chatpost() -> None:

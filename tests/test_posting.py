@@ -1,0 +1,370 @@
+"""What a command line becomes on the wire, and what comes of the answer on stdout and stderr."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import threading
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import pytest
+
+from chatpost import __version__
+from chatpost.emulator import Emulator
+from chatpost.emulator.faults import Fault, Kind, answering
+from tests.conftest import BIN, KEY, TOKEN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import InProcess, Shell
+
+FALLBACK = "REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD"
+THREAD = "spaces/AAAA/threads/TTT"
+
+
+@pytest.mark.parametrize(
+    ("argv", "query", "body"),
+    [
+        (["send", "a", "b  c"], {}, {"text": "a b  c"}),
+        (["send", "--", "-5 degrees"], {}, {"text": "-5 degrees"}),
+        (["send", "*b* <x|y> é"], {}, {"text": "*b* <x|y> é"}),
+        (["send", "-k", "key", "a"], {"messageReplyOption": FALLBACK}, {"text": "a", "thread": {"threadKey": "key"}}),
+        (["reply", "-k", "key", "a"], {"messageReplyOption": FALLBACK}, {"text": "a", "thread": {"threadKey": "key"}}),
+        (["thread", "-k", "key", "a"], {"messageReplyOption": FALLBACK}, {"text": "a", "thread": {"threadKey": "key"}}),
+        (
+            ["reply", "--thread", THREAD, "a"],
+            {"messageReplyOption": FALLBACK},
+            {"text": "a", "thread": {"name": THREAD}},
+        ),
+        (
+            ["reply", "--thread", "spaces/AAAA/messages/TTT.MMM", "a"],
+            {"messageReplyOption": FALLBACK},
+            {"text": "a", "thread": {"name": THREAD}},
+        ),
+        (
+            ["send", "--or-fail", "--thread", THREAD, "a"],
+            {"messageReplyOption": "REPLY_MESSAGE_OR_FAIL"},
+            {"text": "a", "thread": {"name": THREAD}},
+        ),
+        (["send", "--message-id", "client-a-1", "a"], {"messageId": "client-a-1"}, {"text": "a"}),
+        (
+            ["send", "--silent", "a"],
+            {"createMessageNotificationOptions.notificationType": "NOTIFICATION_TYPE_SILENT"},
+            {"text": "a"},
+        ),
+        (["send", "--request-id", "mine", "a"], {"requestId": "mine"}, {"text": "a"}),
+    ],
+)
+def test_what_is_asked_of_chat(
+    chatpost: InProcess, chat: Emulator, argv: list[str], query: dict[str, str], body: dict[str, Any]
+) -> None:
+    """Each option has its place in the request, and nothing else is asked of Chat."""
+    chatpost(*argv)
+    (received,) = chat.received
+    assert json.loads(received.body) == body
+    asked = dict(received.query)
+    assert (asked.pop("key"), asked.pop("token")) == (KEY, TOKEN.replace("%3D", "="))
+    if "requestId" not in query:
+        assert UUID(asked.pop("requestId")).version == 4
+    assert asked == query
+
+
+def test_the_request_as_it_goes_out(chatpost: InProcess, chat: Emulator, tmp_path: Path) -> None:
+    """The body is UTF-8 of an exact type; the sender names itself; no ~/.netrc is sent along."""
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password pw\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    chatpost("send", "é \U0001f600")
+    (received,) = chat.received
+    assert received.body == '{"text": "é \U0001f600"}'.encode()
+    assert received.headers["Content-Type"] == "application/json; charset=UTF-8"
+    assert received.headers["User-Agent"] == f"chatpost/{__version__}"
+    assert "Authorization" not in received.headers
+
+
+def test_stdout_is_data(chatpost: InProcess, chat: Emulator) -> None:
+    """Stdout gets the message's name, the thread's, or one JSON object; stderr stays empty."""
+    name = chatpost("send", "a")
+    thread = chatpost("send", "-o", "thread", "a")
+    messages = chat.space().messages
+    assert (name.out, name.err) == (f"{messages[0].name}\n", "")
+    assert (thread.out, thread.err) == (f"{messages[1].thread_name}\n", "")
+
+
+def test_json_of_a_message(chatpost: InProcess, chat: Emulator) -> None:
+    """The keys of a JSON line are fixed, and hold what a script needs to go on."""
+    done = chatpost("thread", "-o", "json", "-k", "key", "--request-id", "mine", "a")
+    (message,) = chat.space().messages
+    assert json.loads(done.out) == {
+        "profile": None,
+        "name": message.name,
+        "thread": {"name": message.thread_name, "threadKey": "key"},
+        "requestId": "mine",
+        "attempts": 1,
+        "error": None,
+    }
+
+
+def test_json_of_a_failure(chatpost: InProcess, chat: Emulator) -> None:
+    """A failure is a JSON line of the same keys; its message is the line on stderr."""
+    chat.faults.append(answering(403))
+    done = chatpost("send", "-o", "json", "--request-id", "mine", "a")
+    record = json.loads(done.out)
+    message = record["error"].pop("message")
+    assert record == {
+        "profile": None,
+        "name": None,
+        "thread": {"name": None, "threadKey": None},
+        "requestId": "mine",
+        "attempts": 1,
+        "error": {"exit": 77, "code": 403, "status": "PERMISSION_DENIED"},
+    }
+    assert done.err == f"chatpost: {message}\n"
+
+
+@pytest.mark.parametrize(("argv", "status"), [([""], 65), (["-p", "nope", "a"], 78)])
+def test_json_of_a_failure_before_posting(chatpost: InProcess, chat: Emulator, argv: list[str], status: int) -> None:
+    """An error that comes before anything is posted is a JSON line of the same keys too."""
+    done = chatpost("send", "-o", "json", *argv)
+    record = json.loads(done.out)
+    assert sorted(record) == ["attempts", "error", "name", "profile", "requestId", "thread"]
+    assert sorted(record["error"]) == ["code", "exit", "message", "status"]
+    assert (done.status, record["error"]["exit"], record["attempts"], chat.received) == (status, status, 0, [])
+
+
+def test_a_thread_by_its_name(chatpost: InProcess, chat: Emulator) -> None:
+    """What `thread -o thread` prints is what `reply --thread` takes."""
+    name = chatpost("thread", "-o", "thread", "Deploy 1.2").out.strip()
+    assert chatpost("reply", "--thread", name, "done").status == 0
+    assert [[message.text for message in thread] for thread in chat.space().threads().values()] == [
+        ["Deploy 1.2", "done"]
+    ]
+
+
+def test_a_thread_by_a_message_in_it(chatpost: InProcess, chat: Emulator) -> None:
+    """What `send` prints is what `reply --thread` takes."""
+    name = chatpost("send", "Deploying").out.strip()
+    chatpost("reply", "--thread", name, "done")
+    assert len(chat.space().threads()) == 1
+
+
+def test_a_thread_by_a_made_up_key(chatpost: InProcess, chat: Emulator) -> None:
+    """Without a key `thread` makes one up, which -o json shows and `reply` takes."""
+    key = json.loads(chatpost("thread", "-o", "json", "a").out)["thread"]["threadKey"]
+    assert UUID(key).version == 4
+    chatpost("reply", "-k", key, "--or-fail", "b")
+    assert len(chat.space().threads()) == 1
+
+
+@pytest.mark.parametrize("command", ["send", "reply", "thread"])
+def test_dry_run(chatpost: InProcess, chat: Emulator, command: str) -> None:
+    """--dry-run prints the request, secrets masked, and sends nothing."""
+    done = chatpost(command, "--dry-run", "-k", "key", "--request-id", "mine", f"the key is {KEY}")
+    shown = json.loads(done.out)
+    assert (done.status, chat.received, shown["method"], shown["profile"]) == (0, [], "POST", None)
+    assert shown["url"] == (
+        f"http://127.0.0.1:{chat.port}/v1/spaces/AAAA/messages"
+        f"?key=***&token=***&requestId=mine&messageReplyOption={FALLBACK}"
+    )
+    assert shown["body"] == {"text": "the key is ***", "thread": {"threadKey": "key"}}
+    assert chatpost(command, "--dry-run", "-k", "key", "-o", "json", "a").out.count("\n") == 1
+
+
+@pytest.mark.parametrize("argv", [["--deadline", "0.5"], ["-p", "nope"], []])
+def test_soft_fail(chatpost: InProcess, chat: Emulator, argv: list[str]) -> None:
+    """--soft-fail says what failed, and exits 0 all the same."""
+    chat.faults.append(answering(403))
+    done = chatpost("send", "--soft-fail", *argv, "a")
+    assert (done.status, done.out) == (0, "")
+    assert done.err
+
+
+def test_quiet_and_verbose(chatpost: InProcess, chat: Emulator) -> None:
+    """--quiet tells of no retry, but of a failure; --verbose tells of every attempt, the URL masked."""
+    chat.faults.extend([answering(503, Retry_After="0.1"), answering(503), answering(403)])
+    quiet = chatpost("send", "-q", "--retries", "1", "a")
+    assert (quiet.status, quiet.err.count("\n")) == (75, 1)
+    assert chatpost("send", "-q", "a").err.startswith("chatpost: Chat answered 403")
+    verbose = chatpost("send", "-vv", "a").err
+    assert re.fullmatch(
+        r"chatpost: attempt 1: POST http\S+key=\*\*\*&token=\*\*\*&requestId=\S+ posted \(\d.\d\d s\)\n", verbose
+    )
+
+
+def test_several_profiles(shell: Shell, chat: Emulator) -> None:
+    """Several profiles are posted to at the same time; lines and status are in the order given, the first failure's."""
+    urls = [chat.url(space, KEY, TOKEN) for space in ("AAAA", "BBBB", "CCCC")]
+    shell.write_profiles("".join(f'[profiles.p{i}]\nurl = "{url}"\n' for i, url in enumerate(urls)))
+    done = shell("send", "-p", "p2", "-p", "p0", "-p", "p1", "-o", "json", "a")
+    assert done.status == 0
+    records = [json.loads(line) for line in done.out.splitlines()]
+    assert [record["profile"] for record in records] == ["p2", "p0", "p1"]
+    assert [record["name"].split("/")[1] for record in records] == ["CCCC", "AAAA", "BBBB"]
+    assert len({record["requestId"] for record in records}) == 3
+    done = shell("reply", "-p", "p0", "-p", "p1", "-k", "key", "--or-fail", "a")
+    assert (done.status, done.out) == (69, "")
+    assert [line.split()[1] for line in done.err.splitlines()] == ["p0:", "p1:"]
+
+
+def test_several_profiles_where_one_fails(shell: Shell, chat: Emulator) -> None:
+    """One profile's failure keeps no other from its message; the failure's status is the command's."""
+    shell.env["DEAD"] = f"http://127.0.0.1:1/v1/spaces/X/messages?key={KEY}&token={TOKEN}"
+    shell.write_profiles(
+        f'[profiles.a]\nurl = {{ env = "DEAD" }}\nretries = 0\n[profiles.b]\nurl = "{chat.url("B", KEY, TOKEN)}"\n'
+    )
+    done = shell("send", "-p", "a", "-p", "b", "hello")
+    assert done.status == 75
+    assert done.out == f"{chat.space('B').messages[0].name}\n"
+    assert done.err.startswith("chatpost: a: no connection to 127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "said"),
+    [
+        (["send", "--bogus", "a"], 2, "No such option '--bogus'"),
+        (["send", "-5 degrees"], 2, "goes behind --"),
+        (["sned", "a"], 2, "No such command 'sned'"),
+        (["send", "--timeout", "abc", "a"], 2, "'--timeout': 'abc'"),
+        (["send", "--timeout", "0", "a"], 2, "above 0"),
+        (["send", "--deadline", "nan", "a"], 2, "above 0"),
+        (["send", "--deadline", "inf", "a"], 2, "up to 86400"),
+        (["send", "--retries", "-1", "a"], 2, "'--retries': -1"),
+        (["send", "--retries", "x", "a"], 2, "'--retries': 'x'"),
+        (["send", "-o", "xml", "a"], 2, "'xml' is not one of"),
+        (["send", "--message-id", "Client-A", "a"], 2, "'Client-A' is not client-"),
+        (["send", "--message-id", "client-" + "a" * 57, "a"], 2, "63 characters"),
+        (["send", "--request-id", " ", "a"], 2, "cannot be empty"),
+        (["send", "-k", "", "a"], 2, "cannot be empty"),
+        (["send", "-k", "k" * 4001, "a"], 2, "at most 4000 characters"),
+        (["send", "--thread", "TTT", "a"], 2, "'TTT': not the name of a thread"),
+        (["send", "--thread", "spaces/AAAA/messages/MMM", "a"], 2, "-o thread"),
+        (["send", "--thread", "spaces/BBBB/threads/TTT", "a"], 2, "not in spaces/AAAA"),
+        (["send", "--thread", THREAD, "-k", "key", "a"], 2, "name the thread twice"),
+        (["send", "--or-fail", "a"], 2, "no thread is named"),
+        (["reply", "a"], 2, "--thread-key KEY (your own) or --thread NAME"),
+        (["thread", "--or-fail", "a"], 2, "reply --or-fail"),
+        (["thread", "--thread", THREAD, "a"], 2, "No such option '--thread'"),
+        (
+            ["send", "-p", f"https://chat.googleapis.com/v1/spaces/A/messages?key={KEY}&token={TOKEN}", "a"],
+            78,
+            "never a URL",
+        ),
+        (["send", "-p", "a", "-p", "a", "text"], 2, "named twice"),
+        (["send", "--config", "/nowhere/x.toml", "-p", "a", "b"], 78, "/nowhere/x.toml cannot be read: no such file"),
+        (["send", "--config", "/", "-p", "a", "b"], 2, "'/' is a directory"),
+        (["send", f"--url=https://chat.googleapis.com/v1/spaces/A/messages?key={KEY}&token={TOKEN}", "a"], 2, "--url"),
+        (["send", "a", "--timeout", f"https://chat.googleapis.com/?key={KEY}&token={TOKEN}"], 2, "key=***&token=***"),
+    ],
+)
+def test_bad_input(chatpost: InProcess, chat: Emulator, argv: list[str], status: int, said: str) -> None:
+    """Wrong input gives one line that names what is wrong, its exit status, and posts nothing."""
+    done = chatpost(*argv)
+    assert (done.status, done.out, chat.received) == (status, "", [])
+    assert done.err.startswith("chatpost: ")
+    assert done.err.count("\n") == 1
+    assert said in done.err
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("CHATPOST_DEADLINE", "soon", "CHATPOST_DEADLINE: 'soon' is not a number"),
+        ("CHATPOST_RETRIES", "-1", "CHATPOST_RETRIES: -1 is not in the range"),
+        ("CHATPOST_OUTPUT", "xml", "CHATPOST_OUTPUT: 'xml' is not one of"),
+        ("CHATPOST_SILENT", "perhaps", "CHATPOST_SILENT: 'perhaps' is not a valid boolean"),
+    ],
+)
+def test_bad_environment(shell: Shell, chat: Emulator, variable: str, value: str, said: str) -> None:
+    """A wrong value in the environment is told by the variable's name."""
+    shell.env[variable] = value
+    done = shell("send", "a")
+    assert (done.status, chat.received) == (2, [])
+    assert said in done.err
+
+
+def test_environment_of_every_option(chatpost: InProcess, chat: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An option can stand in the environment, as CHATPOST_ and its name; the command line wins over it."""
+    for variable, value in {
+        "CHATPOST_THREAD_KEY": "from-env",
+        "CHATPOST_FALLBACK_NEW_THREAD": "0",
+        "CHATPOST_OUTPUT": "json",
+        "CHATPOST_SILENT": "1",
+        "CHATPOST_REQUEST_ID": "id-from-env",
+        "CHATPOST_MESSAGE_ID": "client-from-env",
+    }.items():
+        monkeypatch.setenv(variable, value)
+    chatpost("thread", "a")
+    done = chatpost("reply", "--request-id", "id-of-argv", "--message-id", "client-b", "b")
+    assert json.loads(done.out)["requestId"] == "id-of-argv"
+    first, second = chat.space().messages
+    assert first.thread_name == second.thread_name
+    assert first.query["messageId"] == "client-from-env"
+    assert second.query["messageReplyOption"] == "REPLY_MESSAGE_OR_FAIL"
+    chatpost("reply", "--thread", first.thread_name, "--message-id", "client-c", "--request-id", "c", "c")
+    assert chat.space().messages[2].body["thread"] == {"name": first.thread_name}
+
+
+def test_no_configuration(chatpost: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nowhere to post to, three lines say how to make a webhook and where to put it."""
+    monkeypatch.delenv("CHATPOST_URL")
+    done = chatpost("send", "a")
+    assert (done.status, done.err.count("\n")) == (78, 3)
+    assert "Add webhooks" in done.err
+    assert "chatpost profiles add" in done.err
+    assert "CHATPOST_URL" in done.err
+
+
+def test_bytes_that_are_not_utf_8(shell: Shell, chat: Emulator) -> None:
+    """Bytes that are not UTF-8 are posted as U+FFFD, with a warning; in a pipe and in an argument alike."""
+    piped = shell("send", stdin=b"a\xffb")
+    typed = shell("send", "a\udcffb")
+    assert [message.text for message in chat.space().messages] == ["a\ufffdb"] * 2
+    assert "not UTF-8" in piped.err
+    assert "not UTF-8" in typed.err
+
+
+def test_dash_is_stdin(shell: Shell, chat: Emulator) -> None:
+    """A dash alone is stdin; among words it is a word. A pipe's last line end is no part of the text."""
+    shell("send", "-", stdin="piped\n\n")
+    shell("send", "a", "-", "b", stdin="not read")
+    assert [message.text for message in chat.space().messages] == ["piped", "a - b"]
+
+
+@pytest.mark.parametrize(("redirect", "status"), [("<&-", 65), ("0>/dev/null", 66)])
+def test_stdin_that_cannot_be_read(shell: Shell, chat: Emulator, redirect: str, status: int) -> None:
+    """A closed stdin holds no text; one that cannot be read is 66."""
+    done = shell("send", stdin=-3, redirect=redirect)
+    assert (done.status, done.err.count("\n"), chat.received) == (status, 1, [])
+
+
+def test_far_too_much_stdin(shell: Shell, chat: Emulator) -> None:
+    """Stdin that never ends is not read for ever: it is 65."""
+    with open("/dev/zero", "rb") as endless:  # noqa: PTH123 - a device is no path of ours
+        done = shell("send", stdin=endless.fileno())
+    assert (done.status, chat.received) == (65, [])
+
+
+def test_a_bug_is_told_without_a_traceback(chatpost: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug is one line that names its place and not its words, and 70."""
+    monkeypatch.setattr("chatpost.cli.posting.message_text", lambda _: 1 / 0)
+    done = chatpost("send", "a")
+    assert done.status == 70
+    assert re.fullmatch(
+        r"chatpost: this is a bug in chatpost \S+: ZeroDivisionError at test_posting.py:\d+; .*\n", done.err
+    )
+
+
+def test_ctrl_c_dies_of_sigint(shell: Shell) -> None:
+    """An interrupted command dies of SIGINT, without a traceback."""
+    under_way = threading.Event()
+    with Emulator(faults=[Fault(Kind.DELAY, seconds=60)], on_received=lambda _: under_way.set()) as chat:
+        shell.env["CHATPOST_URL"] = chat.url()
+        process = subprocess.Popen([BIN / "chatpost", "send", "hello"], env=shell.env, stderr=subprocess.PIPE)
+        under_way.wait(30)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGINT
+    assert b"Traceback" not in err
