@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import stat
@@ -132,7 +133,7 @@ def _read(path: Path) -> tuple[str, int]:
         msg = f"{path} is larger than {SIZE_LIMIT:,} bytes: is it a profile file?"
         raise ConfigurationError(msg)
     try:
-        return raw.decode("utf-8-sig"), mode
+        return raw.removeprefix(codecs.BOM_UTF8).decode(), mode
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         msg = f"{path} is not UTF-8 (line {line})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +12,6 @@ import click
 
 from chatpost import __version__
 from chatpost.errors import ChatpostError, ExitStatus
-from chatpost.output import say
 
 EPILOG = """\b
 Start with:
@@ -77,16 +75,22 @@ def run() -> int:
         help_page.show()
         return ExitStatus.USAGE
     except click.UsageError as error:
-        say(_usage_line(error))
+        _say(_usage_line(error))
         return ExitStatus.USAGE
     except ChatpostError as error:
-        say(str(error))
+        _say(str(error))
         return error.exit_status
     except (click.Abort, KeyboardInterrupt):
         _die_interrupted()
     except Exception as bug:  # noqa: BLE001 - nobody is to see a traceback, which could hold a secret
-        say(_bug_line(bug))
+        _say(_bug_line(bug))
         return ExitStatus.BUG
+
+
+def _say(line: str) -> None:
+    from chatpost.output import say  # not for --help
+
+    say(line)
 
 
 def _usage_line(error: click.UsageError) -> str:
@@ -112,6 +116,8 @@ def _bug_line(bug: Exception) -> str:
 
 def _die_interrupted() -> NoReturn:
     """Die of SIGINT, as who started the process expects of an interrupted one."""
+    import signal  # not for every start
+
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGINT)
     raise SystemExit(128 + signal.SIGINT)

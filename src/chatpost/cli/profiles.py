@@ -36,7 +36,7 @@ Examples:
 )
 @click.pass_context
 def profiles(ctx: click.Context, config: Path | None, output: str) -> None:
-    """List the profiles; `add` and `check` them.
+    """List the profiles; add and check them.
 
     No key and no token is ever shown.
     """

@@ -27,6 +27,9 @@ class Kind(Enum):
     DRIP = "drip"
 
 
+_BY_NAME = {kind.value: kind for kind in Kind if kind is not Kind.STATUS}
+
+
 @dataclass(frozen=True)
 class Fault:
     """One request's fault.
@@ -63,8 +66,8 @@ def parse_faults(spec: str) -> list[Fault]:
         return [Fault(Kind.STATUS, int(kind), headers=headers)] * times
     if retry_after is None and (kind == "delay") == (seconds is not None):
         try:
-            return [Fault(Kind(kind), seconds=float(seconds or 0))] * times
-        except ValueError:
+            return [Fault(_BY_NAME[kind], seconds=float(seconds or 0))] * times
+        except (KeyError, ValueError):
             pass
     raise ValueError(_TEACH)
 

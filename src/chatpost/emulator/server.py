@@ -78,7 +78,11 @@ class Emulator:
         self._on_received = on_received
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._server = make_server(HOST, port, self._app(), threaded=True, request_handler=_Handler)
+        # Werkzeug, left to bind by itself, ends the process where it cannot.
+        with socket.create_server((HOST, port), backlog=128) as listener:
+            self._server = make_server(
+                HOST, port, self._app(), threaded=True, request_handler=_Handler, fd=listener.fileno()
+            )
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     @property

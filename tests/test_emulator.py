@@ -1,0 +1,336 @@
+"""The emulator keeps the contract of Chat's webhooks, as Google's own types and the guide have it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from chatpost.emulator import Emulator
+from chatpost.emulator.faults import Fault, Kind, parse_faults
+from tests.conftest import BIN, Shell
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FALLBACK = {"messageReplyOption": "REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD"}
+OR_FAIL = {"messageReplyOption": "REPLY_MESSAGE_OR_FAIL"}
+
+
+class Poster:
+    """Posts to an emulator as any HTTP client would."""
+
+    def __init__(self, chat: Emulator) -> None:
+        self.chat = chat
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def __call__(self, body: Any, space: str = "AAAA", token: str = "any", **query: str) -> tuple[int, dict[str, Any]]:  # noqa: S107
+        parameters = {name.replace("_", "."): value for name, value in query.items()}
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        answer = self._session.post(self.chat.url(space, token=token), params=parameters, data=data, timeout=30)
+        return answer.status_code, answer.json()
+
+
+@pytest.fixture
+def post(chat: Emulator) -> Poster:
+    return Poster(chat)
+
+
+def keyed(key: str, text: str = "x") -> dict[str, Any]:
+    return {"text": text, "thread": {"threadKey": key}}
+
+
+def test_echoes_the_request_with_names(post: Poster) -> None:
+    """The answer holds the request's own fields and the two names, and nothing else."""
+    status, answer = post(keyed("k", "é"), **FALLBACK)
+    thread = answer["thread"]["name"]
+    assert (status, sorted(answer)) == (200, ["name", "text", "thread"])
+    assert answer["thread"] == {"threadKey": "k", "name": thread}
+    assert thread.startswith("spaces/AAAA/threads/")
+    own = thread.rpartition("/")[2]
+    assert answer["name"] == f"spaces/AAAA/messages/{own}.{own}"
+
+
+def test_a_plain_create_ignores_its_thread(post: Poster) -> None:
+    """Without a reply option the thread is ignored, and the key is not registered."""
+    assert post(keyed("k"))[0] == 200
+    assert post(keyed("k"), **OR_FAIL)[0] == 404
+    assert post(keyed("k"))[0] == 200
+    assert len(post.chat.space().threads()) == 2
+
+
+def test_a_key_opens_and_finds_a_thread(post: Poster) -> None:
+    """Under the fallback option an unknown key opens a thread, and a known one finds it."""
+    first, second = (post(keyed("k"), **FALLBACK)[1] for _ in range(2))
+    assert first["thread"]["name"] == second["thread"]["name"]
+    assert first["name"] != second["name"]
+    assert post(keyed("k"), **OR_FAIL)[0] == 200
+
+
+def test_keys_belong_to_their_webhook(post: Poster) -> None:
+    """Two webhooks of a space with one key have two threads; a thread's name reaches both."""
+    first = post(keyed("k"), token="one", **FALLBACK)[1]
+    second = post(keyed("k"), token="two", **FALLBACK)[1]
+    assert first["thread"]["name"] != second["thread"]["name"]
+    reply = {"text": "x", "thread": {"name": first["thread"]["name"]}}
+    assert post(reply, token="two", **OR_FAIL)[0] == 200
+
+
+@pytest.mark.parametrize("thread", [{"threadKey": "unknown"}, {"name": "spaces/AAAA/threads/unknown"}])
+def test_or_fail(post: Poster, thread: dict[str, str]) -> None:
+    """A reply OR_FAIL to a thread that is not there is NOT_FOUND, and stores nothing."""
+    status, answer = post({"text": "x", "thread": thread}, **OR_FAIL)
+    assert (status, answer["error"]["status"], post.chat.space().messages) == (404, "NOT_FOUND", [])
+    assert post({"text": "x", "thread": thread}, **FALLBACK)[0] == 200
+
+
+def test_request_id(post: Poster) -> None:
+    """A request id makes a create idempotent, even with another text; to another webhook it is an error."""
+    first = post({"text": "a"}, requestId="r")[1]
+    second = post({"text": "b"}, requestId="r")[1]
+    assert first["name"] == second["name"]
+    assert [message.text for message in post.chat.space().messages] == ["a"]
+    assert post({"text": "a"}, token="other", requestId="r")[0] == 409
+    assert post({"text": "a"}, space="BBBB", requestId="r")[0] == 200
+
+
+def test_message_id(post: Poster) -> None:
+    """A message id is unique in its space, and has its form."""
+    assert post({"text": "a"}, messageId="client-a")[0] == 200
+    status, answer = post({"text": "a"}, messageId="client-a")
+    assert (status, answer["error"]["status"]) == (409, "ALREADY_EXISTS")
+    assert post({"text": "a"}, messageId="a")[0] == 400
+    assert post({"text": "a"}, messageId="client-" + "a" * 57)[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "Invalid JSON payload received"),
+        (b"[1]", "Invalid value"),
+        (b"[" * 100_000, "Invalid JSON payload received"),
+        ({}, "empty"),
+        ({"text": "  "}, "empty"),
+        ({"text": "x", "foo": 1}, "Unknown name \"foo\" at 'message': Cannot find field."),
+        ({"cardsV2": [{"card": {"sectons": []}}]}, "Unknown name \"sectons\" at 'message.cards_v2[0].card'"),
+        ({"text": 1}, "Invalid value at 'message.text'"),
+        ({"text": "x", "thread": "y"}, "at 'message.thread'"),
+        ({"text": "x", "thread": {"name": "spaces/BBBB/threads/T"}}, "Invalid thread resource name"),
+        (keyed("k" * 4001), "4000 characters"),
+        ({"text": "x" * 32_001}, "too long"),
+        ({"text": "x" * 31_000, "cardsV2": [{"card": {"header": {"title": "y" * 1000}}}]}, "too long"),
+    ],
+)
+def test_refuses_what_is_no_message(post: Poster, body: Any, says: str) -> None:
+    """What is no Message, is empty or is too long is INVALID_ARGUMENT, in the service's words."""
+    status, answer = post(body)
+    assert (status, answer["error"]["status"]) == (400, "INVALID_ARGUMENT")
+    assert says in answer["error"]["message"]
+
+
+def test_takes_what_is_as_long_as_can_be(post: Poster) -> None:
+    """32,000 bytes are taken."""
+    assert post({"text": "é" * 16_000})[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ({"foo": "1"}, 'Unknown name "foo"'),
+        ({"messageReplyOption": "MAYBE"}, "Invalid value at 'message_reply_option'"),
+        ({"createMessageNotificationOptions_notificationType": "LOUD"}, "Invalid value"),
+    ],
+)
+def test_refuses_unknown_parameters(post: Poster, query: dict[str, str], says: str) -> None:
+    """An unknown query parameter, or a value that is none, is INVALID_ARGUMENT."""
+    status, answer = post({"text": "x"}, **query)
+    assert (status, says in answer["error"]["message"]) == (400, True)
+
+
+def test_takes_every_parameter_of_the_api(post: Poster) -> None:
+    """What the discovery document lists is taken; the deprecated threadKey works as the body's does."""
+    silent = {"createMessageNotificationOptions_notificationType": "NOTIFICATION_TYPE_SILENT"}
+    assert post({"text": "x"}, prettyPrint="true", **silent)[0] == 200
+    first, second = (post({"text": "x"}, threadKey="k", **FALLBACK)[1] for _ in range(2))
+    assert first["thread"]["name"] == second["thread"]["name"]
+
+
+def test_needs_key_and_token(chat: Emulator) -> None:
+    """Any key and token are taken, but each has to be there; other paths are NOT_FOUND."""
+    base = chat.url().partition("?")[0]
+    session = requests.Session()
+    session.trust_env = False
+    assert session.post(base, json={"text": "x"}, timeout=30).status_code == 403
+    assert session.post(f"{base}?key=k", json={"text": "x"}, timeout=30).status_code == 401
+    assert session.post(f"{base}/more?key=k&token=t", json={"text": "x"}, timeout=30).status_code == 404
+    assert session.get(f"{base}?key=k&token=t", timeout=30).status_code == 404
+
+
+def test_quota() -> None:
+    """A space takes one request a second from all its webhooks; beyond it is 429, and nothing is stored."""
+    now = [0.0]
+    with Emulator(clock=lambda: now[0]) as chat:
+        post = Poster(chat)
+        assert post({"text": "a"})[0] == 200
+        assert post({"text": "b"}, space="BBBB")[0] == 200
+        now[0] = 0.99
+        status, answer = post({"text": "c"}, token="other")
+        assert (status, answer["error"]["status"]) == (429, "RESOURCE_EXHAUSTED")
+        now[0] = 1.0
+        assert post({"text": "d"})[0] == 200
+        assert [message.text for message in chat.space().messages] == ["a", "d"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "faults"),
+    [
+        ("503", [Fault(Kind.STATUS, 503)]),
+        ("429,retry-after=2", [Fault(Kind.STATUS, 429, headers={"Retry-After": "2"})]),
+        (
+            "503,retry-after=Fri, 15 Jan 2027 08:00:30 GMT*2",
+            [Fault(Kind.STATUS, 503, headers={"Retry-After": "Fri, 15 Jan 2027 08:00:30 GMT"})] * 2,
+        ),
+        ("delay=1.5*2", [Fault(Kind.DELAY, seconds=1.5)] * 2),
+        ("drop-before", [Fault(Kind.DROP_BEFORE)]),
+        ("drop-after", [Fault(Kind.DROP_AFTER)]),
+        ("truncate", [Fault(Kind.TRUNCATE)]),
+        ("drip", [Fault(Kind.DRIP)]),
+        ("ok*3", [Fault(Kind.NONE)] * 3),
+    ],
+)
+def test_reads_faults(spec: str, faults: list[Fault]) -> None:
+    """A fault is written as its kind, its value, and how often."""
+    assert parse_faults(spec) == faults
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "",
+        "200",
+        "600",
+        "delay",
+        "delay=x",
+        "delay=1.2.3",
+        "drip=1",
+        "status",
+        "drop",
+        "503*",
+        "503*x",
+        "ok,retry-after=1",
+    ],
+)
+def test_refuses_faults(spec: str) -> None:
+    """What is no fault is refused with a line that teaches what is one."""
+    with pytest.raises(ValueError, match="a fault is one of"):
+        parse_faults(spec)
+
+
+@pytest.mark.parametrize(
+    ("fault", "stored"),
+    [(Kind.DROP_BEFORE, 0), (Kind.DROP_AFTER, 1), (Kind.TRUNCATE, 1)],
+)
+def test_faults_of_the_connection(post: Poster, fault: Kind, stored: int) -> None:
+    """A dropped or cut answer is an error to the client; whether the message is stored is as the fault says."""
+    post.chat.faults.append(Fault(fault))
+    with pytest.raises(requests.RequestException):
+        post({"text": "x"})
+    assert len(post.chat.space().messages) == stored
+    assert post({"text": "y"})[0] == 200
+
+
+def test_drip_never_ends(chat: Emulator) -> None:
+    """A dripping answer goes on until the client leaves; the message is stored."""
+    chat.faults.append(Fault(Kind.DRIP))
+    session = requests.Session()
+    session.trust_env = False
+    with session.post(chat.url(), json={"text": "x"}, stream=True, timeout=30) as answer:
+        chunks: Iterator[bytes] = answer.iter_content(1)
+        assert [next(chunks) for _ in range(3)] == [b" "] * 3
+    assert len(chat.space().messages) == 1
+
+
+def test_runs_a_command(shell: Shell) -> None:
+    """`emulator -- COMMAND` gives the command a webhook, shows the space on stderr, and exits with its status."""
+    script = 'chatpost thread -k k "[red]one" >/dev/null && chatpost reply -k k two; exit 7'
+    done = shell("emulator", "--no-quota", "--", "sh", "-c", script)
+    assert done.status == 7
+    assert done.out.startswith("spaces/AAAA/messages/")
+    lines = done.err.splitlines()
+    assert lines[:2] == ["The emulator holds 2 messages.", "spaces/AAAA"]
+    assert lines[2].startswith("└── [red]one  (")
+    assert lines[3].startswith("    └── two  (")
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "said"),
+    [
+        (["--", "no-such-command-of-the-tests"], 66, "cannot be run: no such file"),
+        (["--", "sh", "-c", "kill -TERM $$"], 128 + signal.SIGTERM, "holds 0 messages"),
+        (["--fault", "what", "--", "true"], 2, "'what': a fault is one of"),
+        (["--port", "70000"], 2, "70000 is not in the range"),
+    ],
+)
+def test_runs_no_command(shell: Shell, argv: list[str], status: int, said: str) -> None:
+    """A command that cannot be run, dies, or an option that is wrong: one line, and the status that tells."""
+    done = shell("emulator", *argv)
+    assert (done.status, said in done.err) == (status, True)
+
+
+def test_faults_of_the_command_line(shell: Shell) -> None:
+    """`--fault` befalls the next requests, in the order given."""
+    done = shell("emulator", "--no-quota", "--fault", "drop-after", "--fault", "503*2", "--", "chatpost", "send", "x")
+    assert done.status == 0
+    assert done.err.count("trying again") == 3
+    assert "broke off" in done.err.splitlines()[0]
+    assert "holds 1 message." in done.err
+
+
+def test_port_is_taken(shell: Shell, chat: Emulator) -> None:
+    """A port that is taken is one line, and 78."""
+    done = shell("emulator", "--port", str(chat.port))
+    assert (done.status, done.err) == (78, f"chatpost: port {chat.port} cannot be served on: address already in use\n")
+
+
+def test_serves_until_interrupted(shell: Shell) -> None:
+    """Without a command it prints a webhook's URL and serves, telling of each request, until it is interrupted."""
+    process = subprocess.Popen(
+        [BIN / "chatpost", "emulator"], env=shell.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    shell.env["CHATPOST_URL"] = process.stdout.readline().strip()
+    assert shell("send", "hello").status == 0
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "POST /v1/spaces/AAAA/messages: 200" in err
+    assert "hello" in err
+
+
+def test_passes_termination_on(shell: Shell, tmp_path: Path) -> None:
+    """Whoever ends the emulator ends its command, and learns the command's status."""
+    ready = tmp_path / "ready"
+    os.mkfifo(ready)
+    script = f"trap 'exit 9' TERM; echo > {ready}; while :; do sleep 0.1; done"
+    process = subprocess.Popen([BIN / "chatpost", "emulator", "--", "sh", "-c", script], env=shell.env)
+    ready.read_text()
+    process.terminate()
+    assert process.wait(30) == 9
+
+
+def test_without_the_extra(shell: Shell, tmp_path: Path) -> None:
+    """Without the extra it is one line that says how to install it, and 78."""
+    for missing in ("flask", "google"):
+        (tmp_path / f"{missing}.py").write_text("raise ImportError")
+    shell.env["PYTHONPATH"] = str(tmp_path)
+    for argv in (["--", "true"], ["--fault", "503", "--", "true"]):
+        done = shell("emulator", *argv)
+        assert (done.status, done.err.count("\n")) == (78, 1)
+        assert "pipx install 'chatpost-cli[emulator]'" in done.err

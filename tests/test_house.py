@@ -1,0 +1,148 @@
+"""The house keeps its plan: which room may enter which, and what a start may load."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+import chatpost
+from chatpost.cli import COMMANDS, chatpost as group
+
+if TYPE_CHECKING:
+    from chatpost.emulator import Emulator
+    from tests.conftest import Shell
+
+SOURCE = Path(chatpost.__file__).parent
+
+# From the ground up: a room may import those on the floors below its own, and the neighbours named here.
+FLOORS = [
+    ["errors"],
+    ["webhook", "message"],
+    ["url_source", "secret_command", "text", "answer", "retry"],
+    ["profiles", "client"],
+    ["profile_writer", "delivery"],
+    ["output"],
+    ["emulator"],
+    ["cli"],
+]
+NEIGHBOURS = {("url_source", "secret_command")}
+ONLY_IMPORTER = {
+    "requests": {"client"},
+    "urllib3": {"client"},
+    "rich": {"output"},
+    "tomlkit": {"profile_writer"},
+    "click": {"cli"},
+    "flask": {"emulator", "cli"},
+    "werkzeug": {"emulator"},
+    "google": {"emulator", "cli"},
+    "platformdirs": {"profiles"},
+}
+
+
+def room(path: Path) -> str:
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, wherever in it, but for the types of annotations alone."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            node.body = []
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_run_one_way(path: Path) -> None:
+    """A room imports only what lies below it, nothing imports cli, and only cli/emulator imports the emulator."""
+    floor = {name: number for number, names in enumerate(FLOORS) for name in names}
+    mine = room(path)
+    for module in imports(path):
+        if module.startswith("chatpost."):
+            other = module.split(".")[1]
+            assert other == mine or floor[other] < floor[mine] or (mine, other) in NEIGHBOURS, module
+            if other == "emulator" and mine != "emulator":
+                assert path.name == "emulator.py"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_each_library_has_one_importer(path: Path) -> None:
+    """A library is imported in the one room that is its own."""
+    for module in imports(path):
+        allowed = ONLY_IMPORTER.get(module.split(".")[0])
+        assert allowed is None or room(path) in allowed, module
+
+
+def modules_after(code: str, env: dict[str, str]) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", f"{code}\nprint('loaded', *sys.modules)"],
+        env=env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+def test_start_up_of_send(shell: Shell, chat: Emulator) -> None:
+    """One `send` loads click, requests, our own few modules, and of the standard library what is named here."""
+    bare = modules_after("import sys, click, requests", shell.env)
+    run = "import sys; from chatpost.cli import run; sys.argv = ['chatpost', 'send', 'x']; assert run() == 0"
+    ours = modules_after(run, shell.env)
+    assert len(chat.received) == 1
+    more = {name for name in ours - bare if not name.startswith("chatpost")}
+    assert more <= {"dataclasses"}
+    unwanted = ("emulator", "profiles", "profile_writer", "secret_command", "url_source", "cli.reply", "cli.thread")
+    assert not {f"chatpost.{name}" for name in unwanted} & ours
+
+
+def test_start_up_of_send_with_a_profile(shell: Shell, chat: Emulator) -> None:
+    """With a profile, reading TOML and finding the directory come to it, and nothing else."""
+    shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\n')
+    bare = modules_after("import sys, click, requests, tomllib, platformdirs", shell.env)
+    run = "import sys; from chatpost.cli import run; sys.argv = ['chatpost', 'send', '--profile', 'ops', 'x']; assert run() == 0"
+    more = {name for name in modules_after(run, shell.env) - bare if not name.startswith("chatpost")}
+    assert more <= {"dataclasses"} | {name for name in more if name.startswith("platformdirs.")}
+
+
+def test_start_up_of_help(shell: Shell) -> None:
+    """--help loads no command and no requests."""
+    code = "import sys; from chatpost.cli import chatpost\ntry: chatpost(['--help'])\nexcept SystemExit: pass"
+    loaded = modules_after(code, shell.env)
+    assert not {"requests", "rich", "dataclasses", "chatpost.cli.send", "chatpost.webhook"} & loaded
+
+
+def test_commands_are_listed_as_they_are() -> None:
+    """The list of commands says of each what its own help says first."""
+    context = click.Context(group)
+    for name, line in COMMANDS.items():
+        command = group.get_command(context, name)
+        assert command is not None
+        assert (command.help or "").partition("\n")[0] == line
+
+
+def test_the_top_level() -> None:
+    """At the top of the project stands what the design names, and nothing more."""
+    top = Path(__file__).parent.parent
+    listed = subprocess.run(["git", "ls-files"], cwd=top, capture_output=True, text=True, check=False)
+    if listed.returncode != 0 or not listed.stdout or not os.access(top / ".git", os.F_OK):
+        pytest.fail("the tests run in a checkout")
+    names = {line.split("/")[0] for line in listed.stdout.splitlines()}
+    allowed = {"src", "tests", "docs", ".github", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "Makefile"}
+    assert names <= allowed | {".ci", ".gitignore"}

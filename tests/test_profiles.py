@@ -1,0 +1,243 @@
+"""profiles.toml: what it may say, where its URLs come from, and which one is used."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from chatpost.errors import ConfigurationError
+from chatpost.profiles import load_profiles
+from chatpost.url_source import read_source
+from tests.conftest import KEY, TOKEN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from chatpost.emulator import Emulator
+    from tests.conftest import Shell
+
+
+def profile(name: str, url: str, more: str = "") -> str:
+    return f'[profiles.{name}]\nurl = "{url}"\n{more}\n'
+
+
+@pytest.fixture
+def profiles(shell: Shell, chat: Emulator) -> Shell:
+    """Give a shell with no URL in its environment and two profiles, each for a space of its name."""
+    del shell.env["CHATPOST_URL"]
+    shell.write_profiles(profile("ops", chat.url("ops", KEY, TOKEN)) + profile("ci", chat.url("ci", KEY, TOKEN)))
+    return shell
+
+
+def spaces_posted_to(chat: Emulator) -> list[str]:
+    return [received.path.split("/")[3] for received in chat.received]
+
+
+def test_where_to_post(profiles: Shell, chat: Emulator) -> None:
+    """The first there is decides: --profile, CHATPOST_URL, CHATPOST_PROFILE, the file's default."""
+    before = profiles.config.read_text()
+    profiles.write_profiles(f'default = "ci"\n{before}')
+    profiles("send", "a")
+    profiles.env["CHATPOST_PROFILE"] = "ops"
+    profiles("send", "a")
+    profiles.env["CHATPOST_URL"] = chat.url("env", KEY, TOKEN)
+    profiles("send", "a")
+    profiles("send", "-p", "ops", "a")
+    assert spaces_posted_to(chat) == ["ci", "ops", "env", "ops"]
+
+
+def test_the_only_profile_is_the_default(profiles: Shell, chat: Emulator) -> None:
+    """Without a default the only profile is meant; of two, one has to be named."""
+    done = profiles("send", "a")
+    assert (done.status, chat.received) == (78, [])
+    assert "which profile?" in done.err
+    assert "ops, ci" in done.err
+    profiles.write_profiles(profile("ops", chat.url("ops", KEY, TOKEN)))
+    assert profiles("send", "a").status == 0
+
+
+def test_several_profiles_in_the_environment(profiles: Shell) -> None:
+    """CHATPOST_PROFILE can name several, as -p can."""
+    profiles.env["CHATPOST_PROFILE"] = "ops ci"
+    assert len(profiles("send", "a").out.splitlines()) == 2
+
+
+def test_a_url_in_the_environment_needs_no_file(profiles: Shell, chat: Emulator) -> None:
+    """With CHATPOST_URL and no -p, the profile file is not even read."""
+    profiles.write_profiles("broken")
+    profiles.env["CHATPOST_URL"] = chat.url("env", KEY, TOKEN)
+    assert profiles("send", "a").status == 0
+
+
+def test_config_names_the_file(profiles: Shell, chat: Emulator, tmp_path: Path) -> None:
+    """--config, or CHATPOST_CONFIG, is read instead of the user's file."""
+    other = tmp_path / "other.toml"
+    other.write_text(profile("ops", chat.url("other", KEY, TOKEN)))
+    other.chmod(0o600)
+    profiles("send", "--config", str(other), "a")
+    profiles.env["CHATPOST_CONFIG"] = str(other)
+    profiles("send", "a")
+    assert spaces_posted_to(chat) == ["other", "other"]
+
+
+def test_the_systems_file(profiles: Shell, tmp_path: Path) -> None:
+    """Where the user has no file the system's is read; one in the working directory never is."""
+    text = profiles.config.read_text()
+    profiles.config.unlink()
+    (tmp_path / "profiles.toml").write_text(text)
+    profiles.env["XDG_CONFIG_DIRS"] = str(tmp_path / "etc")
+    assert profiles("send", "-p", "ops", "a").status == 78
+    system = tmp_path / "etc" / "chatpost" / "profiles.toml"
+    system.parent.mkdir(parents=True)
+    system.write_text(text)
+    system.chmod(0o640)
+    assert profiles("send", "-p", "ops", "a").status == 0
+
+
+def test_url_from_the_environment(profiles: Shell, chat: Emulator) -> None:
+    """A profile's URL can be in a variable; where it is not set, that is 78 and the variable is named."""
+    profiles.write_profiles('[profiles.ci]\nurl = { env = "CHAT_WEBHOOK" }\n')
+    done = profiles("send", "a")
+    assert (done.status, "profile ci: the environment variable CHAT_WEBHOOK" in done.err) == (78, True)
+    profiles.env["CHAT_WEBHOOK"] = chat.url("ci", KEY, TOKEN)
+    assert profiles("send", "a").status == 0
+
+
+def test_url_from_a_file(profiles: Shell, chat: Emulator) -> None:
+    """A profile's URL can be a file's first line; the file is looked for beside the profile file."""
+    profiles.write_profiles('[profiles.ci]\nurl = { file = "secret" }\n')
+    done = profiles("send", "a")
+    assert (done.status, "secret, which should hold its webhook URL, cannot be read" in done.err) == (78, True)
+    (profiles.config.parent / "secret").write_text(f"\ufeff{chat.url('ci', KEY, TOKEN)}\r\nmore\n")
+    assert profiles("send", "a").status == 0
+
+
+def test_url_from_a_command(profiles: Shell, chat: Emulator) -> None:
+    """A profile's URL can be the first line that a command prints; it runs without a shell and cannot eat stdin."""
+    url = chat.url("ci", KEY, TOKEN)
+    script = 'cat; echo "$1"; echo "${2}"; exec yes'
+    profiles.write_profiles(f"[profiles.ci]\nurl = {{ command = ['sh', '-c', '{script}', 'sh', '{url}', '*'] }}\n")
+    assert profiles("send", stdin="hello").status == 0
+    assert chat.space("ci").messages[0].text == "hello"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("['no-such-command-of-the-tests']", "cannot be run: no such file"),
+        ("['sh', '-c', 'echo SECRETSECRET >&2; exit 3']", "failed with status 3"),
+        ("['sh', '-c', 'exec sleep 600'], timeout = 0.2", "took longer than 0.2 s"),
+        ("['sh', '-c', 'sleep 600 & exec sleep 600'], timeout = 0.2", "took longer than 0.2 s"),
+        ("['sh', '-c', 'exec >&-; exec sleep 600'], timeout = 0.2", "took longer than 0.2 s"),
+        ("['true']", "the webhook URL is empty"),
+        ("['a\\u0000b']", "NUL"),
+    ],
+)
+def test_url_from_a_command_that_fails(profiles: Shell, chat: Emulator, command: str, said: str) -> None:
+    """A command that fails, hangs or says nothing is 78; it is named without its arguments and its stderr."""
+    command = command.replace("'a\\u0000b'", '"a\\u0000b"')
+    profiles.write_profiles(f"[profiles.ci]\nurl = {{ command = {command} }}\n")
+    done = profiles("send", "a")
+    assert (done.status, done.err.count("\n"), chat.received) == (78, 1, [])
+    assert said in done.err
+    assert "SECRET" not in done.err
+    assert "exit 3" not in done.err
+
+
+def test_defaults_of_a_profile(profiles: Shell, chat: Emulator) -> None:
+    """A profile holds option defaults: below the environment and the command line, above the built-in ones."""
+    more = 'thread_key = "nightly"\nsilent = true\noutput = "json"\nfallback_new_thread = true\ndeadline = 120'
+    profiles.write_profiles(profile("ci", chat.url("ci", KEY, TOKEN), more))
+    done = profiles("send", "a")
+    assert json.loads(done.out)["thread"]["threadKey"] == "nightly"
+    assert chat.space("ci").messages[0].query["createMessageNotificationOptions.notificationType"]
+    profiles.env["CHATPOST_THREAD_KEY"] = "env"
+    assert json.loads(profiles("send", "a").out)["thread"]["threadKey"] == "env"
+    assert json.loads(profiles("send", "-k", "argv", "a").out)["thread"]["threadKey"] == "argv"
+    named = json.loads(profiles("reply", "--thread", "spaces/ci/threads/T", "a").out)
+    assert named["thread"]["threadKey"] is None
+
+
+def test_each_profile_has_its_own_defaults(profiles: Shell, chat: Emulator) -> None:
+    """Of several profiles each posts under its own defaults; stdout is as the first has it."""
+    profiles.write_profiles(
+        profile("a", chat.url("a", KEY, TOKEN), 'thread_key = "ka"')
+        + profile("b", chat.url("b", KEY, TOKEN), 'thread_key = "kb"\noutput = "json"')
+    )
+    done = profiles("send", "-p", "a", "-p", "b", "text")
+    assert [message.body["thread"]["threadKey"] for s in "ab" for message in chat.space(s).messages] == ["ka", "kb"]
+    assert done.out.startswith("spaces/a/messages/")
+
+
+def test_thread_takes_no_thread_from_a_profile(profiles: Shell, chat: Emulator) -> None:
+    """A profile's thread is for send and reply; `thread` opens one of its own."""
+    profiles.write_profiles(profile("ci", chat.url("ci", KEY, TOKEN), 'thread = "spaces/ci/threads/T"'))
+    assert profiles("thread", "a").status == 0
+    assert profiles("reply", "a").status == 0
+    assert [list(message.body["thread"]) for message in chat.space("ci").messages] == [["threadKey"], ["name"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("default = 1", "default names no profile"),
+        ('default = "x"', "default names no profile"),
+        ("other = 1", "other is no key of a profile file"),
+        ("profiles = 1", "profiles is not a table"),
+        ("[profiles]\nops = 1", "profiles.ops is not a table"),
+        ("[profiles.ops]", "profiles.ops has no url"),
+        ("[profiles.ops]\nurl = 1", "profiles.ops.url is neither"),
+        ("[profiles.ops]\nurl = {}", "profiles.ops.url is neither"),
+        ('[profiles.ops]\nurl = { env = "" }', "profiles.ops.url is neither"),
+        ('[profiles.ops]\nurl = { env = "A", file = "B" }', "profiles.ops.url is neither"),
+        ("[profiles.ops]\nurl = { command = 'pass show' }", "profiles.ops.url is neither"),
+        ("[profiles.ops]\nurl = { command = [] }", "profiles.ops.url is neither"),
+        ("[profiles.ops]\nurl = { command = ['a', 1] }", "profiles.ops.url is neither"),
+        ("[profiles.ops]\nurl = { command = ['a'], timeout = 'x' }", "beside which only a timeout"),
+        ("[profiles.ops]\nurl = { command = ['a'], timeout = 0 }", "beside which only a timeout"),
+        ('[profiles."a b"]\nurl = "x"', "no name for a profile"),
+        ('[profiles.ops]\nurl = "URL"\ndedline = 1', "profiles.ops.dedline is no option's default"),
+        ('[profiles.ops]\nurl = "URL"\nrequest_id = "x"', "profiles.ops.request_id cannot stand in a profile"),
+        ('[profiles.ops]\nurl = "URL"\ndeadline = "1"', "profiles.ops.deadline is not a number"),
+        ('[profiles.ops]\nurl = "URL"\ndeadline = true', "profiles.ops.deadline is not a number"),
+        ('[profiles.ops]\nurl = "URL"\ndeadline = -1', "profiles.ops.deadline: -1 is not a number of seconds above 0"),
+        ('[profiles.ops]\nurl = "URL"\nretries = 1.5', "profiles.ops.retries is not a whole number"),
+        ('[profiles.ops]\nurl = "URL"\nsilent = "yes"', "profiles.ops.silent is not true or false"),
+        ('[profiles.ops]\nurl = "URL"\nthread_key = 5', "profiles.ops.thread_key is not a string"),
+        ('[profiles.ops]\nurl = "URL"\nthread = "T"', "profiles.ops.thread: 'T': not the name of a thread"),
+        ('[profiles.ops]\nurl = "https://evil.example/"', "profile ops: the webhook URL's host"),
+        ("\xff", "line 1"),
+        ("x = 1 = 2", "line 1, column"),
+        (f'a = "{KEY}\n', "line 1, column"),
+        (f'[profiles.a]\nurl = "x"\n[profiles.a]\n# {KEY}', "line 3, column"),
+        (f'"{KEY} {TOKEN}" = 1', "no plain name"),
+    ],
+)
+def test_what_is_wrong_in_the_file(profiles: Shell, chat: Emulator, text: str, said: str) -> None:
+    """What is wrong in a profile file is 78, and one line that names the file or profile and the key, not the value."""
+    profiles.write_profiles("")
+    profiles.config.write_bytes(text.replace("URL", chat.url("ops", KEY, TOKEN)).encode("latin-1"))
+    done = profiles("send", "-p", "ops", "a")
+    assert (done.status, done.err.count("\n"), chat.received) == (78, 1, [])
+    assert said in done.err
+
+
+@settings(max_examples=50)
+@given(st.text(alphabet=st.characters(codec="utf-8")))
+def test_no_broken_file_shows_its_values(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+    """However a profile file is broken, no value of it is quoted."""
+    path = tmp_path_factory.mktemp("broken") / "profiles.toml"
+    path.write_text(f'{text}\nx = "{KEY}\n', encoding="utf-8")
+    with pytest.raises(ConfigurationError) as error:
+        load_profiles(path)
+    assert KEY not in str(error.value)
+
+
+def test_a_url_source_shows_no_url(tmp_path: Path) -> None:
+    """Neither str nor repr of where a URL comes from shows the URL or a command's arguments."""
+    for value in (f"https://x?key={KEY}", {"command": ["pass", f"--key={KEY}"]}):
+        source = read_source(value, tmp_path)
+        assert KEY not in f"{source} {source!r}"

@@ -1,0 +1,220 @@
+"""`chatpost profiles`: list, add, check."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import BIN, KEY, TOKEN
+
+if TYPE_CHECKING:
+    from chatpost.emulator import Emulator
+    from tests.conftest import Shell
+
+URL = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
+COMMENTED = """# Who may post where.
+[profiles.ops]   # the night shift
+url = { env = "OPS" }
+thread_key = "night"   # one thread
+"""
+
+
+@pytest.fixture
+def user(shell: Shell) -> Shell:
+    """Give a shell without any configuration."""
+    del shell.env["CHATPOST_URL"]
+    return shell
+
+
+def test_add_makes_the_file(user: Shell) -> None:
+    """The first profile makes a file that only its owner can read, and is the default."""
+    done = user("profiles", "add", "ops", stdin=f"{URL}\n")
+    assert (done.status, done.out) == (0, "")
+    assert "posts to spaces/AAAA" in done.err
+    assert stat.S_IMODE(user.config.stat().st_mode) == 0o600
+    assert tomllib.loads(user.config.read_text()) == {"default": "ops", "profiles": {"ops": {"url": URL}}}
+
+
+def test_add_keeps_what_stands_there(user: Shell) -> None:
+    """Comments and other profiles stay; what was the only profile stays the default; the file closes up."""
+    user.write_profiles(COMMENTED, 0o644)
+    assert user("profiles", "add", "ci", stdin=URL).status == 0
+    text = user.config.read_text()
+    assert set(COMMENTED.splitlines()) < set(text.splitlines())
+    assert tomllib.loads(text) == {
+        "default": "ops",
+        "profiles": {"ops": {"url": {"env": "OPS"}, "thread_key": "night"}, "ci": {"url": URL}},
+    }
+    assert stat.S_IMODE(user.config.stat().st_mode) == 0o600
+
+
+def test_add_does_not_overwrite(user: Shell) -> None:
+    """A name that is taken is 78; --replace gives the profile a new URL and keeps its defaults."""
+    user.write_profiles(COMMENTED)
+    done = user("profiles", "add", "ops", stdin=URL)
+    assert (done.status, user.config.read_text()) == (78, COMMENTED)
+    assert "--replace" in done.err
+    assert user("profiles", "add", "--replace", "ops", stdin=URL).status == 0
+    assert tomllib.loads(user.config.read_text())["profiles"]["ops"] == {"url": URL, "thread_key": "night"}
+
+
+def test_add_follows_a_link(user: Shell) -> None:
+    """A profile file that is a link stays one."""
+    user.config.parent.mkdir(parents=True)
+    target = user.home / "dotfiles.toml"
+    user.config.symlink_to(target)
+    assert user("profiles", "add", "ops", stdin=URL).status == 0
+    assert user.config.is_symlink()
+    assert "ops" in target.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "status", "said"),
+    [
+        ("ops", "", 78, "no URL on stdin"),
+        ("ops", "https://evil.example/x", 78, "host"),
+        ("a b", URL, 2, "letters, digits"),
+        (URL, URL, 2, "letters, digits"),
+    ],
+)
+def test_add_refuses(user: Shell, name: str, url: str, status: int, said: str) -> None:
+    """What is no webhook's URL, or no name, is refused, and no file is made."""
+    done = user("profiles", "add", name, stdin=url)
+    assert (done.status, done.err.count("\n"), user.config.exists()) == (status, 1, False)
+    assert said in done.err
+
+
+def test_add_to_a_broken_file(user: Shell) -> None:
+    """A file that is no TOML, or that others can write, is left as it is."""
+    user.write_profiles("broken", 0o600)
+    assert user("profiles", "add", "ops", stdin=URL).status == 78
+    user.write_profiles(COMMENTED, 0o666)
+    assert user("profiles", "add", "ci", stdin=URL).status == 78
+    assert user.config.read_text() == COMMENTED
+
+
+def test_add_where_nothing_can_be_written(user: Shell) -> None:
+    """A file that cannot be written is one line, and 78."""
+    (user.home / "config").write_text("a file where a folder should be")
+    done = user("profiles", "add", "ops", stdin=URL)
+    assert (done.status, done.err.count("\n")) == (78, 1)
+    assert "cannot be written: not a directory" in done.err
+
+
+def test_add_asks_at_a_terminal(user: Shell) -> None:
+    """At a terminal the URL is asked for, and what is typed does not show."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [BIN / "chatpost", "profiles", "add", "ops"],
+        env=user.env,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown = b""
+    while b"shown): " not in shown:
+        shown += os.read(ours, 1024)
+    os.write(ours, f"{URL}\n".encode())
+    assert process.wait(30) == 0
+    try:
+        while chunk := os.read(ours, 1024):
+            shown += chunk
+    except OSError:
+        pass  # Linux's way of saying that the other end has closed
+    os.close(ours)
+    assert b"googleapis" not in shown
+    assert tomllib.loads(user.config.read_text())["profiles"]["ops"]["url"] == URL
+
+
+def test_list(user: Shell) -> None:
+    """The list names each profile, its space, where its URL comes from and which is the default; never a secret."""
+    user.env["OPS"] = URL.replace("AAAA", "BBBB")
+    user.write_profiles(
+        f'default = "ci"\n{COMMENTED}[profiles.ci]\nurl = "{URL}"\n'
+        f"[profiles.pass]\nurl = {{ command = ['pass', 'show', '{KEY}'] }}\n"
+        "[profiles.file]\nurl = { file = '/no/file' }\n"
+    )
+    done = user("profiles")
+    assert (done.status, done.err) == (0, "")
+    assert [line.split("\t") for line in done.out.splitlines()] == [
+        ["ops", "spaces/BBBB", "env OPS", ""],
+        ["ci", "spaces/AAAA", "in the file", "default"],
+        ["pass", "-", "command pass", ""],
+        ["file", "-", "file /no/file", ""],
+    ]
+    records = [json.loads(line) for line in user("profiles", "-o", "json").out.splitlines()]
+    assert records[1] == {"profile": "ci", "space": "spaces/AAAA", "source": "in the file", "default": True}
+    assert records[2]["space"] is None
+
+
+def test_list_at_a_terminal(user: Shell) -> None:
+    """At a terminal the list is a table with a head."""
+    user.write_profiles(COMMENTED)
+    ours, theirs = os.openpty()
+    assert user("profiles", stdout=theirs).status == 0
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert "PROFILE" in shown
+    assert "ops" in shown
+
+
+def test_list_of_nothing(user: Shell, chat: Emulator) -> None:
+    """Without a profile file the list is empty, and says how to begin; CHATPOST_URL is told of."""
+    done = user("profiles")
+    assert (done.status, done.out) == (0, "")
+    assert "profiles add" in done.err
+    user.write_profiles(COMMENTED)
+    user.env["CHATPOST_URL"] = chat.url()
+    assert "CHATPOST_URL is set" in user("profiles").err
+
+
+def test_check(user: Shell, chat: Emulator) -> None:
+    """Each profile is checked, and nothing is posted; what is wrong with one is told in its line, with 78."""
+    user.env["OPS"] = chat.url("ops", KEY, TOKEN)
+    user.write_profiles(
+        f"{COMMENTED}[profiles.bad]\nurl = {{ env = 'NOT_SET' }}\n[profiles.odd]\nurl = '{URL}'\ndeadline = 0\n"
+    )
+    done = user("profiles", "check")
+    lines = [line.split("\t") for line in done.out.splitlines()]
+    assert (done.status, chat.received) == (78, [])
+    assert lines[0] == ["ops", "spaces/ops", "ok"]
+    assert "NOT_SET" in lines[1][2]
+    assert "profiles.odd.deadline" in lines[2][2]
+    assert user("profiles", "check", "ops").status == 0
+    assert user("profiles", "check", "nope").status == 78
+
+
+@pytest.mark.parametrize(
+    ("mode", "status", "said"), [(0o644, 0, "chmod 600"), (0o622, 78, "chmod go-w"), (0o600, 0, "")]
+)
+def test_check_of_permissions(user: Shell, mode: int, status: int, said: str) -> None:
+    """What is wrong with the file's permissions is told."""
+    user.write_profiles(f'[profiles.ops]\nurl = "{URL}"\n', mode)
+    done = user("profiles", "check")
+    assert (done.status, said in done.err) == (status, True)
+
+
+def test_check_of_nothing(user: Shell) -> None:
+    """Without a profile file there is nothing to check: 78."""
+    assert user("profiles", "check").status == 78
+
+
+def test_completion(user: Shell) -> None:
+    """The shell completes the names of profiles for -p, and stays silent where it cannot."""
+    user.write_profiles(f'{COMMENTED}[profiles.other]\nurl = "{URL}"\n')
+    user.env |= {"_CHATPOST_COMPLETE": "bash_complete", "COMP_WORDS": "chatpost send -p o", "COMP_CWORD": "3"}
+    assert user().out.split() == ["plain,ops", "plain,other"]
+    user.env["COMP_WORDS"] = "chatpost send -p ot"
+    assert user().out.split() == ["plain,other"]
+    user.write_profiles("broken")
+    done = user()
+    assert (done.out.strip(), done.err) == ("", "")

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+
+from chatpost.errors import DataError
+from chatpost.message import CreateMessageRequest, Message, Thread
+
+
+@pytest.mark.parametrize(
+    ("name", "thread"),
+    [
+        ("spaces/AAAA/threads/T-1_x", "spaces/AAAA/threads/T-1_x"),
+        ("spaces/AAAA/messages/T.M", "spaces/AAAA/threads/T"),
+        ("spaces/AAAA/messages/T.T", "spaces/AAAA/threads/T"),
+    ],
+)
+def test_names_of_a_thread(name: str, thread: str) -> None:
+    """A thread is named by its own name, or by that of a message in it."""
+    assert Thread.named(name) == Thread(name=thread)
+    assert Thread.named(name).space == "spaces/AAAA"
+    assert Thread(key="k").space is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "T",
+        "spaces/AAAA",
+        "spaces/AAAA/threads/",
+        "spaces/AAAA/threads/T/",
+        "spaces/AAAA/threads/T\n",
+        "spaces/AAAA/messages/client-x",
+        "spaces/AAAA/messages/T.",
+        "spaces/AAAA/messages/T.M.N",
+        "spaces/É/threads/T",
+    ],
+)
+def test_what_names_no_thread(name: str) -> None:
+    """Anything else names no thread; a message's id without a dot does not tell its thread."""
+    with pytest.raises(ValueError, match="thread"):
+        Thread.named(name)
+
+
+def test_size_is_counted_in_bytes() -> None:
+    """A message may have 32,000 bytes of UTF-8, not characters."""
+    Message("é" * 16_000).check_size()
+    with pytest.raises(DataError, match="32,002 bytes"):
+        Message("é" * 16_001).check_size()
+
+
+def test_a_request_asks_for_no_more_than_it_must() -> None:
+    """A plain request has a text and a request id, and no key that Chat might not know."""
+    request = CreateMessageRequest(Message("x"), "id")
+    assert (request.body(), request.parameters()) == ({"text": "x"}, {"requestId": "id"})
