@@ -74,17 +74,15 @@ class Shell:
         self, *argv: str, stdin: bytes | str | int = b"", stdout: int = subprocess.PIPE, redirect: str = ""
     ) -> Finished:
         """Run ``chatpost`` to its end. An int is a file to be inherited; ``redirect`` is in the shell's words."""
+        script = f'exec chatpost "$@" {redirect}'
+        return self.run("sh", "-c", script, "sh", *argv, stdin=stdin, stdout=stdout)
+
+    def run(self, *command: str, stdin: bytes | str | int = b"", stdout: int = subprocess.PIPE) -> Finished:
+        """Run any command to its end."""
         given = stdin.encode() if isinstance(stdin, str) else stdin
         feed: dict[str, Any] = {"stdin": given} if isinstance(given, int) else {"input": given}
         done: subprocess.CompletedProcess[bytes] = subprocess.run(
-            ["sh", "-c", f'exec chatpost "$@" {redirect}', "sh", *argv],
-            env=self.env,
-            cwd=self.home,
-            stdout=stdout,
-            stderr=subprocess.PIPE,
-            timeout=60,
-            check=False,
-            **feed,
+            command, env=self.env, cwd=self.home, stdout=stdout, stderr=subprocess.PIPE, timeout=60, check=False, **feed
         )
         return check_for_people(Finished(done.returncode, (done.stdout or b"").decode(), done.stderr.decode()))
 

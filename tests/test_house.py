@@ -116,7 +116,10 @@ def test_start_up_of_send_with_a_profile(shell: Shell, chat: Emulator) -> None:
     """With a profile, reading TOML and finding the directory come to it, and nothing else."""
     shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\n')
     bare = modules_after("import sys, click, requests, tomllib, platformdirs", shell.env)
-    run = "import sys; from chatpost.cli import run; sys.argv = ['chatpost', 'send', '--profile', 'ops', 'x']; assert run() == 0"
+    run = (
+        "import sys; from chatpost.cli import run; "
+        "sys.argv = ['chatpost', 'send', '--profile', 'ops', 'x']; assert run() == 0"
+    )
     more = {name for name in modules_after(run, shell.env) - bare if not name.startswith("chatpost")}
     assert more <= {"dataclasses"} | {name for name in more if name.startswith("platformdirs.")}
 

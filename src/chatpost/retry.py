@@ -29,8 +29,8 @@ SHORTEST_ATTEMPT = 0.1
 class RetryPolicy:
     """``timeout`` seconds for one attempt, ``deadline`` seconds for all, at most ``retries`` after the first."""
 
-    timeout: float = 20.0
-    deadline: float = 60.0
+    timeout: float = 20
+    deadline: float = 60
     retries: int = 5
 
 

@@ -1,0 +1,174 @@
+"""What the docs say is so: their commands are run, their configuration is read, their help pages are compared."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from chatpost.cli.options import PROFILE, post_parameters, read_defaults
+from chatpost.errors import ExitStatus
+from chatpost.profiles import load_profiles
+from tests.conftest import KEY, TOKEN, Shell
+from tests.help_pages import MARK, USAGE, pages
+
+if TYPE_CHECKING:
+    from chatpost.emulator import Emulator
+
+TOP = Path(__file__).parent.parent
+PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
+# The README's own two commands are run by whoever runs these tests; the last needs a published release.
+RUN_ELSEWHERE = {"make demo", "make test", "pipx install chatpost-cli"}
+ASKS = {"chatpost profiles add ops"}
+
+# What an example may call that is the reader's own.
+READERS_SCRIPTS = {
+    "backup.sh": "echo 12 files",
+    "build.sh": "seq 1 20000",
+    "check.sh": "echo disk is full; exit 1",
+    "deploy.sh": "true",
+    "notify.sh": "chatpost send 'Backup done'",
+    "pass": "echo $CHATPOST_URL",
+}
+
+
+def blocks(language: str, pages: list[Path] = PAGES) -> list[Any]:
+    """Every fenced block of a language in the docs, each with where it stands for its name."""
+    found = []
+    for page in pages:
+        text = page.read_text()
+        for match in re.finditer(rf"^( *)```{language}\n(.*?)^ *```", text, re.MULTILINE | re.DOTALL):
+            lines = [line.removeprefix(match[1]) for line in match[2].splitlines()]
+            number = text.count("\n", 0, match.start()) + 1
+            found.append(pytest.param("\n".join(lines), id=f"{page.name}:{number}"))
+    return found
+
+
+@pytest.fixture
+def reader(shell: Shell, chat: Emulator) -> Shell:
+    """Give the shell of somebody who has followed the README, and has scripts of their own."""
+    urls = {name: chat.url(name, KEY, TOKEN) for name in ("ops", "dev")}
+    shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{url}"\n' for name, url in urls.items()))
+    for name, script in READERS_SCRIPTS.items():
+        path = shell.home / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+    shell.env |= {
+        "PATH": f"{shell.env['PATH']}:{shell.home}",
+        "CI_PIPELINE_ID": "77",
+        "GITHUB_REPOSITORY": "us/app",
+        "GITHUB_RUN_ID": "42",
+        "GITHUB_RUN_NUMBER": "7",
+        "GITHUB_SHA": "0123abc",
+        "GIT_DIR": str(TOP / ".git"),
+    }
+    return shell
+
+
+def run_example(reader: Shell, chat: Emulator, script: str) -> None:
+    """Run an example to its end; it has to succeed, and to post if it says that it does."""
+    done = reader.run("bash", "-e", "-c", script)
+    assert done.status == 0, done.err
+    if re.search(r"chatpost (send|reply|thread)", script) and not re.search("--dry-run|emulator", script):
+        assert any(space.messages for space in chat.spaces.values())
+
+
+@pytest.mark.parametrize("script", blocks("sh"))
+def test_shell_examples(reader: Shell, chat: Emulator, script: str) -> None:
+    """Every shell example of the docs runs as it stands."""
+    if script in RUN_ELSEWHERE:
+        return
+    run_example(
+        reader, chat, script.replace("add ops", "add --replace ops <<<$CHATPOST_URL") if script in ASKS else script
+    )
+
+
+@pytest.mark.parametrize("table", blocks("cron"))
+def test_cron_examples(reader: Shell, chat: Emulator, table: str) -> None:
+    """Every line of a crontab in the docs runs, in the shell and with the percent signs that cron has."""
+    for line in table.splitlines():
+        command = line.split(maxsplit=5)[5].replace("\\%", "%")
+        run_example(reader, chat, command)
+
+
+@pytest.mark.parametrize("steps", blocks("yaml"))
+def test_ci_examples(reader: Shell, chat: Emulator, steps: str) -> None:
+    """Every command of a CI step in the docs runs."""
+    commands = re.findall(r"^\s*-? ?run: (.*)$", steps, re.MULTILINE)
+    assert commands
+    for command in commands:
+        run_example(reader, chat, command)
+
+
+@pytest.mark.parametrize("text", blocks("toml"))
+def test_profile_examples(tmp_path: Path, text: str) -> None:
+    """Every profile file of the docs can be read, with the defaults in it."""
+    path = tmp_path / "profiles.toml"
+    path.write_text(text)
+    for profile in load_profiles(path).profiles.values():
+        read_defaults(profile)
+
+
+def test_python_example(chat: Emulator, reader: Shell) -> None:
+    """The example in Python runs."""
+    del chat
+
+    def run_my_notifier(url: str) -> None:
+        reader.env["CHATPOST_URL"] = url
+        reader.run("notify.sh")
+
+    (example,) = blocks("python")
+    exec(example.values[0], {"run_my_notifier": run_my_notifier})  # noqa: S102 - our own text
+
+
+def test_no_example_is_left_out() -> None:
+    """Every block of the docs is of a language that is tested here; only output and help pages are plain text."""
+    languages = {language for page in PAGES for language in re.findall(r"^ *```(.*)$", page.read_text(), re.MULTILINE)}
+    assert languages == {"", "sh", "cron", "yaml", "toml", "python", "text"}
+    assert not blocks("text", [TOP / "README.md"])
+
+
+def test_demo(shell: Shell) -> None:
+    """The demo posts what it says, prints each message's name and the space as a tree, and exits 0."""
+    done = shell("emulator", "--no-quota", "--", "sh", str(TOP / "docs" / "examples" / "demo.sh"))
+    assert done.status == 0
+    assert re.fullmatch(r"(spaces/AAAA/messages/[\w-]+\.[\w-]+\n){6}", done.out)
+    tree = done.err.partition("The emulator holds 6 messages.\n")[2]
+    assert len(re.findall(r"^[├└]── ", tree, re.MULTILINE)) == 3
+    assert len(re.findall(r"^[│ ]   [├└]── Deploy 1.2: ", tree, re.MULTILINE)) == 3
+
+
+def test_help_pages() -> None:
+    """docs/usage.md shows the help pages as they are (`make docs` writes them)."""
+    shown = USAGE.read_text().partition(MARK)[2]
+    assert shown.split() == pages().split()
+
+
+def test_options_are_documented() -> None:
+    """Every option is named in the prose of docs/usage.md."""
+    prose = USAGE.read_text().partition(MARK)[0] + (TOP / "docs" / "profiles.md").read_text()
+    for option in (PROFILE, *post_parameters()):
+        for name in (*option.opts, *option.secondary_opts):
+            assert name in prose or not name.startswith("--"), name
+
+
+@pytest.mark.parametrize("page", [TOP / "README.md", TOP / "docs" / "exit-status.md"], ids=lambda page: page.name)
+def test_exit_statuses_are_documented(page: Path) -> None:
+    """The table of exit statuses has each status once."""
+    rows = re.findall(r"^\| (\d+) \|", page.read_text(), re.MULTILINE)
+    assert rows == [str(int(status)) for status in ExitStatus]
+
+
+def test_links_lead_somewhere() -> None:
+    """Every link to a file of the project leads to one."""
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_nobody_installs_the_wrong_project() -> None:
+    """`chatpost` on PyPI is another project's: no text tells anybody to install that."""
+    for path in [*PAGES, TOP / "CHANGELOG.md", *(TOP / "src").rglob("*.py")]:
+        assert not re.search(r"install '?chatpost(?!-cli)", path.read_text()), path
