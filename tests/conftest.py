@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ class Shell:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.env = {"HOME": str(home), "PATH": f"{BIN}:/usr/bin:/bin", "XDG_CONFIG_HOME": str(home / "config")}
+        self.env |= {"XDG_STATE_HOME": str(home / "state"), "CHATPOST_PACING": "0"}
         for variable in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):
             if variable in os.environ:
                 self.env[variable] = os.environ[variable]
@@ -112,7 +114,12 @@ class InProcess:
     def __call__(self, *argv: str) -> Finished:
         """Run ``chatpost`` with the arguments."""
         self._monkeypatch.setattr(sys, "argv", ["chatpost", *argv])
-        status = run()
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            status = run()
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         captured = self._capsys.readouterr()
         return check_for_people(Finished(int(status), captured.out, captured.err))
 
@@ -126,5 +133,7 @@ def chatpost(
         monkeypatch.delenv(variable)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("CHATPOST_PACING", "0")
     monkeypatch.setenv("CHATPOST_URL", chat.url(key=KEY, token=TOKEN))
     return InProcess(monkeypatch, capsys)

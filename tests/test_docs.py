@@ -29,6 +29,7 @@ READERS_SCRIPTS = {
     "build.sh": "seq 1 20000",
     "check.sh": "echo disk is full; exit 1",
     "deploy.sh": "true",
+    "oncall.sh": "echo 'Look at it, <users/1234>'",
     "notify.sh": "chatpost send 'Backup done'",
     "pass": "echo $CHATPOST_URL",
 }

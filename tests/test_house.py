@@ -24,8 +24,8 @@ SOURCE = Path(chatpost.__file__).parent
 # From the ground up: a room may import those on the floors below its own, and the neighbours named here.
 FLOORS = [
     ["errors"],
-    ["webhook", "message"],
-    ["url_source", "secret_command", "text", "answer", "retry"],
+    ["webhook", "message", "terminal"],
+    ["url_source", "secret_command", "text", "answer", "pacing", "retry"],
     ["profiles", "client"],
     ["profile_writer", "delivery"],
     ["output"],
@@ -42,7 +42,8 @@ ONLY_IMPORTER = {
     "flask": {"emulator", "cli"},
     "werkzeug": {"emulator"},
     "google": {"emulator", "cli"},
-    "platformdirs": {"profiles"},
+    "platformdirs": {"profiles", "cli"},
+    "sqlite3": {"pacing"},
 }
 
 
@@ -101,27 +102,29 @@ def modules_after(code: str, env: dict[str, str]) -> set[str]:
 
 
 def test_start_up_of_send(shell: Shell, chat: Emulator) -> None:
-    """One `send` loads click, requests, our own few modules, and of the standard library what is named here."""
-    bare = modules_after("import sys, click, requests", shell.env)
+    """One `send` loads click, requests, what pacing needs, our own few modules, and two of the standard library's."""
+    shell.env["CHATPOST_PACING"] = "1"
+    bare = modules_after("import sys, click, requests, sqlite3, platformdirs.unix", shell.env)
     run = "import sys; from chatpost.cli import run; sys.argv = ['chatpost', 'send', 'x']; assert run() == 0"
     ours = modules_after(run, shell.env)
     assert len(chat.received) == 1
     more = {name for name in ours - bare if not name.startswith("chatpost")}
-    assert more <= {"dataclasses"}
+    assert more <= {"dataclasses", "signal"}
     unwanted = ("emulator", "profiles", "profile_writer", "secret_command", "url_source", "cli.reply", "cli.thread")
     assert not {f"chatpost.{name}" for name in unwanted} & ours
 
 
 def test_start_up_of_send_with_a_profile(shell: Shell, chat: Emulator) -> None:
-    """With a profile, reading TOML and finding the directory come to it, and nothing else."""
+    """With a profile, reading TOML comes to it, and nothing else."""
+    shell.env["CHATPOST_PACING"] = "1"
     shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\n')
-    bare = modules_after("import sys, click, requests, tomllib, platformdirs", shell.env)
+    bare = modules_after("import sys, click, requests, sqlite3, platformdirs.unix, tomllib", shell.env)
     run = (
         "import sys; from chatpost.cli import run; "
         "sys.argv = ['chatpost', 'send', '--profile', 'ops', 'x']; assert run() == 0"
     )
     more = {name for name in modules_after(run, shell.env) - bare if not name.startswith("chatpost")}
-    assert more <= {"dataclasses"} | {name for name in more if name.startswith("platformdirs.")}
+    assert more <= {"dataclasses", "signal"}
 
 
 def test_start_up_of_help(shell: Shell) -> None:

@@ -5,12 +5,22 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, strategies as st
 
-from chatpost.errors import BrokenAnswer, DeliveryError, NotAllowed, Unavailable
+from chatpost.errors import BrokenAnswer, DeliveryError, NotAllowed, SpaceBusy, Unavailable
 from chatpost.message import CreatedMessage
-from chatpost.retry import LONGEST_WAIT, Attempt, Outcome, RetryPolicy, Timing, backoff, with_retries
+from chatpost.retry import (
+    LONGEST_WAIT,
+    Attempt,
+    Outcome,
+    Pause,
+    Progress,
+    RetryPolicy,
+    Timing,
+    backoff,
+    with_retries,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 CREATED = CreatedMessage("spaces/A/messages/T.M", "spaces/A/threads/T")
 
@@ -20,14 +30,30 @@ class World:
 
     def __init__(self, script: Iterable[DeliveryError | CreatedMessage], seconds: float = 0.0) -> None:
         self.now = 0.0
+        self.progress = Progress()
         self.script = list(script)
         self.seconds = seconds
         self.allowed: list[float] = []
         self.waits: list[float] = []
         self.attempts: list[Attempt] = []
+        self.pauses: list[float] = []
+        self.slots: list[float] = []
 
-    def post(self, allowed: float) -> CreatedMessage:
+    def tell(self, fact: Attempt | Pause) -> None:
+        if isinstance(fact, Pause):
+            self.pauses.append(fact.seconds)
+        else:
+            self.attempts.append(fact)
+
+    def pause(self, within: float) -> float:
+        slot = self.slots.pop(0) if self.slots else 0.0
+        if slot > within:
+            raise SpaceBusy(slot)
+        return slot
+
+    def post(self, allowed: float, on_sending: Callable[[], None]) -> CreatedMessage:
         self.allowed.append(allowed)
+        on_sending()
         self.now += min(self.seconds, allowed)
         step = self.script.pop(0)
         if isinstance(step, DeliveryError):
@@ -40,7 +66,7 @@ class World:
 
     def run(self, policy: RetryPolicy) -> Outcome:
         timing = Timing(clock=lambda: self.now, sleep=self.sleep, random=lambda: 0.0)
-        return with_retries(self.post, policy, timing, self.attempts.append)
+        return with_retries(self, policy, timing, self.tell, self.progress, started=0.0)
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1), st.none() | st.floats(0, 1e9))
@@ -104,3 +130,44 @@ def test_one_uncertain_attempt_makes_the_outcome_uncertain() -> None:
     world = World([Unavailable("a", maybe_posted=True), NotAllowed("no")])
     assert world.run(RetryPolicy()).maybe_posted
     assert not World([Unavailable("a"), NotAllowed("no")]).run(RetryPolicy()).maybe_posted
+
+
+def test_waits_for_the_spaces_turn() -> None:
+    """Every attempt, a retry too, waits for the space's turn, and is told of the wait."""
+    world = World([Unavailable("a"), CREATED])
+    world.slots = [3.0, 0.5]
+    assert world.run(RetryPolicy()).created == CREATED
+    assert world.waits == [3.0, 1, 0.5]
+    assert world.pauses == [3.0, 0.5]
+
+
+def test_does_not_wait_for_a_turn_past_the_deadline() -> None:
+    """Where the space's turn is past the deadline it ends at once; what was tried before still counts."""
+    world = World([])
+    world.slots = [60.0]
+    outcome = world.run(RetryPolicy())
+    assert (outcome.attempts, world.waits, world.attempts) == (0, [], [])
+    assert f"{outcome.error}; {outcome.gave_up}".endswith("it is free in 60.0 s; past the deadline of 60 s")
+    world = World([Unavailable("a", maybe_posted=True)])
+    world.slots = [0.0, 60.0]
+    outcome = world.run(RetryPolicy())
+    assert (outcome.attempts, outcome.maybe_posted) == (1, True)
+
+
+def test_progress_can_be_read_on_the_way() -> None:
+    """While an attempt sends, the message may be posted; once an answer says it is not, it may not."""
+    world = World([Unavailable("a"), NotAllowed("b")])
+    seen: list[tuple[int, bool]] = []
+    post = world.post
+
+    def watched(allowed: float, on_sending: Callable[[], None]) -> CreatedMessage:
+        seen.append((world.progress.attempts, world.progress.maybe_posted))
+        try:
+            return post(allowed, on_sending)
+        finally:
+            seen.append((world.progress.attempts, world.progress.maybe_posted))
+
+    world.post = watched  # type: ignore[method-assign]
+    world.run(RetryPolicy())
+    assert seen == [(1, False), (1, True), (2, False), (2, True)]
+    assert not world.progress.maybe_posted

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import ssl
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +44,24 @@ _NO_PROXY: Any = {"http": None, "https": None, "all": None}
 
 
 class _Body(io.BytesIO):
-    """A request's body that knows whether sending it has begun: before that, nothing can have been posted."""
+    """A request's body that tells when sending it begins: before that, nothing can have been posted.
 
-    begun = False
+    Once ``abandoned`` it is not sent any more: an attempt that was left behind may come so far late.
+    """
+
+    def __init__(self, content: bytes, on_sending: Callable[[], None]) -> None:
+        super().__init__(content)
+        self.begun = False
+        self.abandoned = False
+        self._on_sending = on_sending
 
     def read(self, size: int | None = -1) -> bytes:
-        self.begun = True
+        if not self.begun:
+            self._on_sending()
+            # Begun is set before abandoned is looked at, and the other side does the reverse: one of the two sees.
+            self.begun = True
+        if self.abandoned:
+            raise TimeoutError
         return super().read(size)
 
 
@@ -75,14 +88,25 @@ class ChatClient:
         # Proxies and CA bundles are taken from the environment; this keeps out ~/.netrc, which would come with them.
         self._session.auth = lambda request: request
 
-    def create_message(self, webhook: Webhook, request: CreateMessageRequest, timeout: float) -> CreatedMessage:
-        """Post once; ``timeout`` seconds bound the connecting and each silence of the server.
+    def create_message(
+        self,
+        webhook: Webhook,
+        request: CreateMessageRequest,
+        timeout: float,
+        on_sending: Callable[[], None] = lambda: None,
+    ) -> CreatedMessage:
+        """Post once, in at most ``timeout`` seconds; ``on_sending`` is called when the message begins to go out.
 
         Raises a `DeliveryError` that says whether the message may stand in the space all the same.
         """
-        body = _Body(json.dumps(request.body(), ensure_ascii=False).encode())
+        body = _Body(json.dumps(request.body(), ensure_ascii=False).encode(), on_sending)
+        attempt = _Attempt(lambda: self._exchange(webhook, request, body, timeout))
         try:
-            answer = self._exchange(webhook, request, body, timeout)
+            answer = attempt.result(timeout)
+        except TimeoutError:
+            body.abandoned = True
+            msg = f"{webhook.host} gave no answer within {timeout:.3g} s"
+            raise Unavailable(msg, maybe_posted=body.begun) from None
         except requests.RequestException as failure:
             raise _failure(failure, webhook, timeout, posting_begun=body.begun) from None
         return created_message(answer, webhook.mask, self._wall_clock())
@@ -102,6 +126,35 @@ class ChatClient:
                 return Answer(response.status_code, response.headers, _limited(response.iter_content(_CHUNK)))
             except (ChunkedEncodingError, RequestsConnectionError):
                 return Answer(response.status_code, response.headers, None)
+
+
+class _Attempt:
+    """An exchange in a thread of its own, which can be left behind.
+
+    requests bounds each wait for the network, not their sum: a name server that hangs, or an answer that drips in,
+    would hold it for ever. A thread left behind goes on by itself until the process ends; should what it has sent
+    still be posted, the request id makes the next attempt find that message.
+    """
+
+    def __init__(self, exchange: Callable[[], Answer]) -> None:
+        self._exchange = exchange
+        self._answer: Answer | None = None
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._answer = self._exchange()
+        except BaseException as failure:  # noqa: BLE001 - raised again, in the thread that asked
+            self._failure = failure
+
+    def result(self, timeout: float) -> Answer:
+        """Wait for the answer; raises `TimeoutError`, or what the exchange raised."""
+        self._thread.join(timeout)
+        if self._answer is not None:
+            return self._answer
+        raise self._failure or TimeoutError
 
 
 def _limited(chunks: Iterator[bytes]) -> bytes | None:

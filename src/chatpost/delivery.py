@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from chatpost.retry import Attempt, Outcome, RetryPolicy, Timing, with_retries
+from chatpost.errors import Unavailable
+from chatpost.retry import Attempt, Outcome, Pause, Progress, RetryPolicy, Timing, with_retries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from chatpost.client import ChatClient
-    from chatpost.message import CreateMessageRequest
+    from chatpost.message import CreatedMessage, CreateMessageRequest
+    from chatpost.pacing import Pacer
     from chatpost.webhook import Webhook
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """One message for one webhook. ``profile`` is None where the URL came from the environment."""
+    """One message for one webhook. ``profile`` is None where the URL came from the environment.
+
+    ``interval`` is the seconds its space wants between two requests, None for as many as come. ``progress`` tells
+    how far it has come while it is under way.
+    """
 
     profile: str | None
     webhook: Webhook
     request: CreateMessageRequest
     policy: RetryPolicy
+    interval: float | None
+    progress: Progress = field(default_factory=Progress, compare=False)
 
 
 @dataclass(frozen=True)
@@ -34,24 +43,49 @@ class Result:
     outcome: Outcome
 
 
+@dataclass(frozen=True)
+class _PacedRoute:
+    """To Chat by way of the space's next slot."""
+
+    delivery: Delivery
+    client: ChatClient
+    pacer: Pacer
+
+    def pause(self, within: float) -> float:
+        interval = self.delivery.interval
+        return 0.0 if interval is None else self.pacer.reserve(self._space, interval, within)
+
+    def post(self, seconds: float, on_sending: Callable[[], None]) -> CreatedMessage:
+        try:
+            return self.client.create_message(self.delivery.webhook, self.delivery.request, seconds, on_sending)
+        except Unavailable as failure:
+            if failure.code == HTTPStatus.TOO_MANY_REQUESTS and self.delivery.interval is not None:
+                self.pacer.push(self._space, failure.retry_after or self.delivery.interval)
+            raise
+
+    @property
+    def _space(self) -> str:
+        return f"{self.delivery.webhook.origin}/{self.delivery.webhook.space}"
+
+
 def deliver(
     deliveries: Sequence[Delivery],
     client: ChatClient,
+    pacer: Pacer,
     timing: Timing,
-    on_attempt: Callable[[Delivery, Attempt], None],
+    started: float,
+    tell: Callable[[Delivery, Attempt | Pause], None],
 ) -> Iterator[Result]:
     """Post all of them at the same time; yield their results in the order given, each as soon as it is there.
 
-    ``on_attempt`` is called from the thread of its delivery. An exception that should never have been is raised
-    after all that did come through has been yielded.
+    ``started`` is when their deadlines began, by ``timing``'s clock. ``tell`` is called from the thread of its
+    delivery. An exception that should never have been is raised after all that did come through has been yielded.
     """
 
     def run(delivery: Delivery) -> Result:
+        route = _PacedRoute(delivery, client, pacer)
         outcome = with_retries(
-            lambda seconds: client.create_message(delivery.webhook, delivery.request, seconds),
-            delivery.policy,
-            timing,
-            lambda attempt: on_attempt(delivery, attempt),
+            route, delivery.policy, timing, lambda fact: tell(delivery, fact), delivery.progress, started
         )
         return Result(delivery, outcome)
 

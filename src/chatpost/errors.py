@@ -10,6 +10,7 @@
         ├── InvalidMessage    65   Chat said INVALID_ARGUMENT
         ├── Refused           69   NOT_FOUND and the other final answers
         ├── Unavailable       75   quota, 5xx, network, deadline: retried
+        │   └── SpaceBusy          its next free slot is past the deadline
         ├── ProtocolError     76   TLS, a redirect
         │   └── BrokenAnswer       a 2xx that makes no sense: retried
         ├── NotAllowed        77   key or token rejected
@@ -119,6 +120,16 @@ class Unavailable(DeliveryError):
 
     exit_status = ExitStatus.TRY_LATER
     retryable = True
+
+
+class SpaceBusy(Unavailable):
+    """The space is free only in ``free_in`` seconds, which is too late."""
+
+    retryable = False
+
+    def __init__(self, free_in: float) -> None:
+        super().__init__(f"the space takes one message a second, and others are before: it is free in {free_in:.1f} s")
+        self.free_in = free_in
 
 
 class ProtocolError(DeliveryError):

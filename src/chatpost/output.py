@@ -9,13 +9,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from chatpost.errors import BrokenAnswer, ChatpostError, DeliveryError, OutputError
+from chatpost.retry import Attempt, Pause
 from chatpost.webhook import mask_urls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from chatpost.delivery import Delivery, Result
-    from chatpost.retry import Attempt
+    from chatpost.message import CreateMessageRequest
+
+# Seconds that a person at a terminal waits without being told why.
+_LONG_PAUSE = 2.0
 
 FORMATS = ("name", "thread", "json")
 """What a line on stdout can be, for each message."""
@@ -48,6 +52,11 @@ def say(sentence: str) -> None:
         pass
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person may be looking at a stream."""
+    return stream is not None and stream.isatty()
+
+
 def _abandon(stream: TextIO) -> None:
     """Let what could not be written go, so that Python does not try it once more at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -63,8 +72,22 @@ class Reporter:
     quiet: bool = False
     verbose: bool = False
 
-    def attempt(self, delivery: Delivery, attempt: Attempt) -> None:
-        """Tell of a failed attempt that is tried again; of every attempt with ``verbose``."""
+    def tell(self, delivery: Delivery, fact: Attempt | Pause) -> None:
+        """Tell of a failed attempt that is tried again; of every attempt and pause with ``verbose``."""
+        if isinstance(fact, Attempt):
+            self._tell_of_attempt(delivery, fact)
+        elif self.verbose or (not self.quiet and fact.seconds > _LONG_PAUSE and is_terminal(sys.stderr)):
+            say(f"{_label(delivery)}waiting {fact.seconds:.1f} s for the space's turn")
+
+    def interrupted(self, deliveries: Sequence[Delivery]) -> None:
+        """Tell what is known of the messages that were under way when the command was asked to end."""
+        for delivery in deliveries:
+            truth = _may_be_posted(delivery.request) if delivery.progress.maybe_posted else "Nothing was posted."
+            say(f"{_label(delivery)}interrupted. {truth}")
+        if not deliveries:
+            say("interrupted. Nothing was posted.")
+
+    def _tell_of_attempt(self, delivery: Delivery, attempt: Attempt) -> None:
         if self.verbose:
             url = delivery.webhook.masked_url(delivery.request.parameters())
             outcome = "posted" if attempt.error is None else str(attempt.error)
@@ -111,7 +134,7 @@ def print_json(value: Any, *, one_line: bool, mask: Callable[[str], str] = str) 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write a table to stdout: drawn at a terminal; in a pipe a line a row, with tabs and without a head."""
-    if not (sys.stdout and sys.stdout.isatty()):
+    if not is_terminal(sys.stdout):
         for row in rows:
             write_data("\t".join(row))
         return
@@ -155,9 +178,12 @@ def _what_went_wrong(result: Result) -> str:
     what = f"{outcome.error}; {outcome.gave_up}" if outcome.gave_up else f"{outcome.error}"
     if not outcome.maybe_posted:
         return f"{what}. Nothing was posted."
-    probably = "was probably" if isinstance(outcome.error, BrokenAnswer) else "may have been"
-    again = f"to try again without a double, add --request-id {result.delivery.request.request_id}"
-    return f"{what}. The message {probably} posted; {again}"
+    return f"{what}. {_may_be_posted(result.delivery.request, probably=isinstance(outcome.error, BrokenAnswer))}"
+
+
+def _may_be_posted(request: CreateMessageRequest, *, probably: bool = False) -> str:
+    how_likely = "was probably" if probably else "may have been"
+    return f"The message {how_likely} posted; to try again without a double, add --request-id {request.request_id}"
 
 
 def _record(result: Result) -> dict[str, Any]:

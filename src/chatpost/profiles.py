@@ -8,6 +8,7 @@ import re
 import stat
 import tomllib
 from dataclasses import dataclass, field
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from chatpost.errors import ConfigurationError
@@ -37,10 +38,10 @@ class Profile:
     source: UrlSource
     defaults: Mapping[str, object] = field(default_factory=dict)
 
-    def webhook(self) -> Webhook:
-        """Fetch the URL from where it is kept; raises `ConfigurationError` that names the profile."""
+    def webhook(self, within: float = inf) -> Webhook:
+        """Fetch the URL from where it is kept, in so many seconds; raises `ConfigurationError` naming the profile."""
         try:
-            return Webhook.parse(self.source.fetch())
+            return Webhook.parse(self.source.fetch(within))
         except ConfigurationError as error:
             msg = f"profile {self.name}: {error}"
             raise ConfigurationError(msg) from None

@@ -6,9 +6,9 @@ The loop is ours because pacing, the deadline and the facts that a person is sho
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from chatpost.errors import DeliveryError
+from chatpost.errors import DeliveryError, SpaceBusy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +48,28 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """A fact: the space is free in ``seconds``, and until then nothing is asked of Chat."""
+
+    seconds: float
+
+
+@dataclass
+class Progress:
+    """How far a message has come; may be read at any time, from any thread.
+
+    ``attempts`` were begun. ``maybe_posted``: one of them may have posted it, and no answer has said so yet.
+    """
+
+    attempts: int = 0
+    maybe_posted: bool = False
+
+    def sending(self) -> None:
+        """From here on, until an answer tells, the message may have been posted."""
+        self.maybe_posted = True
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What became of a message: ``created``, or ``error`` after so many ``attempts``.
 
@@ -60,6 +82,19 @@ class Outcome:
     error: DeliveryError | None = None
     maybe_posted: bool = False
     gave_up: str | None = None
+
+
+class Route(Protocol):
+    """The way of one message to Chat."""
+
+    def pause(self, within: float) -> float:
+        """Reserve the next request; return the seconds to wait before it. Raises `SpaceBusy` beyond ``within``."""
+
+    def post(self, seconds: float, on_sending: Callable[[], None]) -> CreatedMessage:
+        """Make one attempt of at most so many seconds; raises `DeliveryError`.
+
+        ``on_sending`` is called when the message begins to go out.
+        """
 
 
 @dataclass(frozen=True)
@@ -81,47 +116,59 @@ def backoff(failures: int, jitter: float, retry_after: float | None = None) -> f
 
 
 def with_retries(
-    post: Callable[[float], CreatedMessage],
+    route: Route,
     policy: RetryPolicy,
     timing: Timing,
-    on_attempt: Callable[[Attempt], None],
+    tell: Callable[[Attempt | Pause], None],
+    progress: Progress,
+    started: float,
 ) -> Outcome:
-    """Call ``post(seconds it may take)`` until it posts, fails for good, or neither tries nor time are left.
+    """Post until it succeeds, fails for good, or neither tries nor time are left.
 
-    Every attempt is told to ``on_attempt`` before the wait that follows it. A wait never ends past the deadline.
+    ``started`` is when the deadline's seconds began. Every attempt is told of before the wait that follows it. No
+    wait ends past the deadline.
     """
-    start = timing.clock()
-    maybe_posted = False
-    number = 0
+    until = started + policy.deadline
     while True:
-        number += 1
-        began = timing.clock()
-        remaining = start + policy.deadline - began
         try:
-            created = post(min(policy.timeout, max(remaining, SHORTEST_ATTEMPT)))
+            pause = route.pause(until - timing.clock() - SHORTEST_ATTEMPT)
+        except SpaceBusy as busy:
+            return Outcome(progress.attempts, None, busy, progress.maybe_posted, _past_deadline(policy))
+        if pause > 0:
+            tell(Pause(pause))
+            timing.sleep(pause)
+        maybe_posted_before = progress.maybe_posted
+        progress.attempts += 1
+        began = timing.clock()
+        try:
+            created = route.post(min(policy.timeout, max(until - began, SHORTEST_ATTEMPT)), progress.sending)
         except DeliveryError as failure:
             error = failure
         else:
-            on_attempt(Attempt(number, timing.clock() - began))
-            return Outcome(number, created)
-        maybe_posted = maybe_posted or error.maybe_posted
+            tell(Attempt(progress.attempts, timing.clock() - began))
+            return Outcome(progress.attempts, created)
+        progress.maybe_posted = maybe_posted_before or error.maybe_posted
         now = timing.clock()
-        wait = backoff(number, timing.random(), error.retry_after)
-        gave_up = _reason_to_stop(error, number, wait, start + policy.deadline - now, policy)
+        wait = backoff(progress.attempts, timing.random(), error.retry_after)
+        gave_up = _reason_to_stop(error, progress.attempts, wait, until - now, policy)
         final = gave_up is not None or not error.retryable
-        on_attempt(Attempt(number, now - began, error, None if final else wait))
+        tell(Attempt(progress.attempts, now - began, error, None if final else wait))
         if final:
-            return Outcome(number, None, error, maybe_posted, gave_up)
+            return Outcome(progress.attempts, None, error, progress.maybe_posted, gave_up)
         timing.sleep(wait)
 
 
 def _reason_to_stop(
-    error: DeliveryError, number: int, wait: float, remaining: float, policy: RetryPolicy
+    error: DeliveryError, attempts: int, wait: float, remaining: float, policy: RetryPolicy
 ) -> str | None:
     if not error.retryable:
         return None
-    if number > policy.retries:
-        return f"gave up after {number} attempts" if number > 1 else "no retry was allowed"
+    if attempts > policy.retries:
+        return f"gave up after {attempts} attempts" if attempts > 1 else "no retry was allowed"
     if wait + SHORTEST_ATTEMPT > remaining:
-        return f"the next attempt, in {wait:.1f} s, would be past the deadline of {policy.deadline:g} s"
+        return f"the next attempt, in {wait:.1f} s, would be {_past_deadline(policy)}"
     return None
+
+
+def _past_deadline(policy: RetryPolicy) -> str:
+    return f"past the deadline of {policy.deadline:g} s"

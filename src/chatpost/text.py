@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import os
+import re
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from chatpost.errors import DataError, InputError, UsageError
+from chatpost.terminal import screen_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,11 +19,26 @@ STDIN_LIMIT = 1024 * 1024
 """Bytes of stdin that are read; a message takes far fewer."""
 
 
+_BYTE_ORDER_MARKS = (
+    # A mark of UTF-32 begins with one of UTF-16.
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+)
+_MENTION = re.compile(r"<(?=users/)", re.IGNORECASE)
+
+
 @dataclass(frozen=True)
 class Text:
-    """A message's text, and whether bytes that are not UTF-8 had to be replaced in it by U+FFFD."""
+    """A message's text. ``typed``: it stood on the command line; else it came from stdin.
+
+    ``had_bad_bytes``: bytes that were no text had to be replaced in it by U+FFFD.
+    """
 
     text: str
+    typed: bool = False
     had_bad_bytes: bool = False
 
     @property
@@ -28,22 +46,27 @@ class Text:
         """Whether nothing in it can be seen."""
         return not self.text.strip()
 
+    def without_mentions(self) -> str:
+        """Return the text so that ``<users/...>`` in it reads as it did, but mentions nobody."""
+        return _MENTION.sub("<\u200b", self.text)
+
 
 def message_text(words: Sequence[str]) -> Text:
     """Join the words by spaces, as `echo` does; with none, or ``-`` alone, read stdin to its end.
 
-    Stdin is left alone in every other case: a CI runner's may be a pipe that never ends. Line ends at the end of
-    stdin are not part of the text. Raises `UsageError` where stdin is a terminal and was not asked for,
-    `InputError` where it cannot be read, `DataError` where it is endless or nearly so.
+    Stdin is left alone in every other case: a CI runner's may be a pipe that never ends. The text is what a
+    terminal would have shown; line ends at the end of stdin are not part of it. Raises `UsageError` where stdin is
+    a terminal and was not asked for, `InputError` where it cannot be read, `DataError` where it is endless or
+    nearly so.
     """
     if words and tuple(words) != ("-",):
-        return _decode(" ".join(words).encode(errors="surrogateescape"))
+        return _clean(" ".join(words).encode(errors="surrogateescape"), typed=True)
     if sys.stdin is None:  # the process was started without one
         return Text("")
     if not words and sys.stdin.isatty():
         msg = 'no text: write it behind the command (chatpost send "Hello"), or pipe it in'
         raise UsageError(msg)
-    return _decode(_read(sys.stdin.buffer).rstrip(b"\r\n"))
+    return _clean(_read(sys.stdin.buffer), typed=False)
 
 
 def _read(stdin: BinaryIO) -> bytes:
@@ -58,8 +81,11 @@ def _read(stdin: BinaryIO) -> bytes:
     return read
 
 
-def _decode(raw: bytes) -> Text:
+def _clean(raw: bytes, *, typed: bool) -> Text:
+    encoding = next((encoding for mark, encoding in _BYTE_ORDER_MARKS if raw.startswith(mark)), "utf-8")
     try:
-        return Text(raw.decode())
+        text, had_bad_bytes = raw.decode(encoding), False
     except UnicodeDecodeError:
-        return Text(raw.decode(errors="replace"), had_bad_bytes=True)
+        text, had_bad_bytes = raw.decode(encoding, errors="replace"), True
+    clean = screen_text(text)
+    return Text(clean if typed else clean.rstrip("\n"), typed, had_bad_bytes)

@@ -26,7 +26,7 @@ class Literal:
 
     url: str
 
-    def fetch(self) -> str:
+    def fetch(self, _within: float) -> str:
         """Return the URL."""
         return self.url
 
@@ -40,7 +40,7 @@ class FromEnvironment:
 
     variable: str
 
-    def fetch(self) -> str:
+    def fetch(self, _within: float) -> str:
         """Return the variable's value; raises `ConfigurationError` where it is not set."""
         url = os.environ.get(self.variable)
         if not url:
@@ -58,7 +58,7 @@ class FromFile:
 
     path: Path
 
-    def fetch(self) -> str:
+    def fetch(self, _within: float) -> str:
         """Return the file's first line; raises `ConfigurationError` where it cannot be read."""
         try:
             with self.path.open("rb") as file:
@@ -79,15 +79,17 @@ class FromCommand:
     command: tuple[str, ...]
     timeout: float = COMMAND_TIMEOUT
 
-    def fetch(self) -> str:
-        """Return the first line that the command prints; raises `ConfigurationError` where it fails or takes too long.
+    def fetch(self, within: float) -> str:
+        """Return the first line that the command prints.
+
+        Raises `ConfigurationError` where it fails, or takes longer than its time-out or the seconds left (`within`).
 
         The command gets no stdin, which may hold the message, and its stderr, which may hold a secret, is dropped.
         """
         from chatpost.secret_command import run_for_first_line  # few runs start a process
 
         try:
-            return first_line(run_for_first_line(self.command, self.timeout, SIZE_LIMIT))
+            return first_line(run_for_first_line(self.command, min(self.timeout, within), SIZE_LIMIT))
         except ConfigurationError as error:
             msg = f"the command {self._name}, which should print its webhook URL, {error}"
             raise ConfigurationError(msg) from None

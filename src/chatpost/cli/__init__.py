@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -81,7 +80,9 @@ def run() -> int:
         _say(str(error))
         return error.exit_status
     except (click.Abort, KeyboardInterrupt):
-        _die_interrupted()
+        from chatpost.cli.interruption import die_of  # not for every start
+
+        die_of(2)
     except Exception as bug:  # noqa: BLE001 - nobody is to see a traceback, which could hold a secret
         _say(_bug_line(bug))
         return ExitStatus.BUG
@@ -112,12 +113,3 @@ def _bug_line(bug: Exception) -> str:
         frame = frame.tb_next
     place = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "nowhere"
     return f"this is a bug in chatpost {__version__}: {type(bug).__name__} at {place}; please report it"
-
-
-def _die_interrupted() -> NoReturn:
-    """Die of SIGINT, as who started the process expects of an interrupted one."""
-    import signal  # not for every start
-
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    os.kill(os.getpid(), signal.SIGINT)
-    raise SystemExit(128 + signal.SIGINT)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from chatpost.client import ChatClient
+    from chatpost.pacing import Pacer
     from chatpost.profiles import Profile
 
 TIMING = Timing(clock=time.monotonic, sleep=time.sleep, random=random.random)
@@ -24,10 +25,13 @@ TIMING = Timing(clock=time.monotonic, sleep=time.sleep, random=random.random)
 
 @dataclass(frozen=True)
 class Target:
-    """Somewhere to post to; ``profile`` is None where CHATPOST_URL says it."""
+    """Somewhere to post to; ``profile`` is None where CHATPOST_URL says it.
+
+    ``fetch_webhook`` is given the seconds it may take.
+    """
 
     profile: Profile | None
-    fetch_webhook: Callable[[], Webhook]
+    fetch_webhook: Callable[[float], Webhook]
 
 
 def find_targets(names: Sequence[str], config: Path | None, warn: Callable[[str], None]) -> list[Target]:
@@ -37,7 +41,7 @@ def find_targets(names: Sequence[str], config: Path | None, warn: Callable[[str]
     """
     url = os.environ.get("CHATPOST_URL")
     if url and not names:
-        return [Target(None, lambda: _webhook_from_environment(url))]
+        return [Target(None, lambda _: _webhook_from_environment(url))]
     names = names or os.environ.get("CHATPOST_PROFILE", "").split()
     if len(set(names)) < len(names):
         msg = "a profile is named twice: each gets the message once"
@@ -77,6 +81,15 @@ def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], N
         msg = f"which profile? {path} has {', '.join(file.profiles)}: name one with -p, or one of them as its default"
         raise ConfigurationError(msg)
     return [file.profile(name) for name in names or [str(file.default)]]
+
+
+def make_pacer(warn: Callable[[str], None]) -> Pacer:
+    """Return the pacer that all of the user's processes on this machine share."""
+    import platformdirs  # not for --help
+
+    from chatpost.pacing import Pacer
+
+    return Pacer(platformdirs.user_state_path("chatpost", appauthor=False) / "pacing.sqlite3", time.monotonic, warn)
 
 
 def make_client() -> ChatClient:

@@ -17,6 +17,7 @@ from chatpost.cli.completion import complete_profile
 from chatpost.cli.types import MessageId, RequestId, Seconds, ThreadKey, ThreadName
 from chatpost.errors import ConfigurationError, UsageError
 from chatpost.output import FORMATS
+from chatpost.pacing import DEFAULT_INTERVAL
 from chatpost.retry import RetryPolicy
 
 if TYPE_CHECKING:
@@ -72,6 +73,11 @@ _DEFAULTABLE = {
         ),
         environment_option("--silent", is_flag=True, help="Notify nobody."),
         environment_option(
+            "--allow-mentions",
+            is_flag=True,
+            help="Let <users/...> in piped text mention people; typed text may anyway.",
+        ),
+        environment_option(
             "--timeout", type=Seconds(), default=_POLICY.timeout, show_default=True, help="Seconds for one attempt."
         ),
         environment_option(
@@ -85,12 +91,19 @@ _DEFAULTABLE = {
             show_default=True,
             help="Attempts after the first.",
         ),
+        environment_option(
+            "--pacing/--no-pacing",
+            default=True,
+            help="Wait for the space's turn, which all processes here share, or do not.  [default: pacing]",
+        ),
         environment_option("--skip-empty", is_flag=True, help="Where there is no text, post nothing and exit 0."),
         environment_option("--soft-fail", is_flag=True, help="Report a failure on stderr, but exit 0."),
         environment_option("-q", "--quiet", is_flag=True, help="Tell of no retries and no warnings."),
         environment_option("-v", "--verbose", is_flag=True, help="Tell of every attempt."),
     )
 }
+# What only a profile says.
+_INTERVAL = click.Option(["--interval"], type=Seconds())
 # A profile that gave every message one id would lose all but the first.
 _FOR_ONE_MESSAGE = {
     option.name: option
@@ -116,6 +129,8 @@ class PostOptions:
 
     output: str
     silent: bool
+    allow_mentions: bool
+    pacing: bool
     timeout: float
     deadline: float
     retries: int
@@ -130,6 +145,7 @@ class PostOptions:
     thread: Thread | None = None
     request_id: str | None = None
     message_id: str | None = None
+    interval: float = DEFAULT_INTERVAL
 
     @property
     def policy(self) -> RetryPolicy:
@@ -145,7 +161,7 @@ class PostOptions:
         values = dict(ctx.params)
         ranks = {name: _rank(ctx, name) for name in values}
         for name, default in read_defaults(profile).items() if profile else ():
-            if ranks.get(name) == _BUILT_IN:
+            if ranks.get(name, _BUILT_IN) == _BUILT_IN:
                 values[name], ranks[name] = default, _FROM_PROFILE
         if values.get("thread") is not None and values.get("thread_key") is not None:
             if ranks["thread"] == ranks["thread_key"]:
@@ -174,9 +190,9 @@ def read_defaults(profile: Profile) -> dict[str, Any]:
     values = {}
     for key, value in profile.defaults.items():
         where = f"profiles.{profile.name}.{key}"
-        option = _DEFAULTABLE.get(key)
+        option = _INTERVAL if key == _INTERVAL.name else _DEFAULTABLE.get(key)
         if option is None:
-            msg = f"{where} is no option's default (there are: url, {', '.join(map(str, _DEFAULTABLE))})"
+            msg = f"{where} is no option's default (there are: url, interval, {', '.join(map(str, _DEFAULTABLE))})"
             if key in _FOR_ONE_MESSAGE:
                 msg = f"{where} cannot stand in a profile: it is for one message only"
             raise ConfigurationError(msg)

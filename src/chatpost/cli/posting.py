@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from chatpost.cli.context import TIMING, find_targets, make_client
+from chatpost.cli.context import TIMING, Target, find_targets, make_client, make_pacer
+from chatpost.cli.interruption import Interrupted, die_of, raise_on_signals
 from chatpost.cli.options import PostOptions
 from chatpost.delivery import Delivery, deliver
 from chatpost.errors import ChatpostError, DataError, ExitStatus, OutputError, UsageError
 from chatpost.message import CreateMessageRequest, Message, MessageReplyOption, Thread
 from chatpost.output import Reporter, print_json
-from chatpost.text import message_text
+from chatpost.text import Text, message_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,8 +43,10 @@ def named_thread(options: PostOptions) -> Address:
 
 def post(ctx: click.Context, address: Callable[[PostOptions], Address]) -> ExitStatus:
     """Post the text to every target; `address` says which thread it is for under the options of each."""
+    raise_on_signals()
     options = PostOptions.of(ctx)
     reporter = _reporter(options)
+    deliveries: list[Delivery] = []
     try:
         targets = find_targets(ctx.params["profile"], ctx.params["config"], reporter.warning)
         all_options = [PostOptions.of(ctx, target.profile) for target in targets]
@@ -50,35 +54,46 @@ def post(ctx: click.Context, address: Callable[[PostOptions], Address]) -> ExitS
         options = all_options[0]
         reporter = _reporter(options)
         addresses = [address(its) for its in all_options]
-        webhooks = [target.fetch_webhook() for target in targets]
-        for webhook, its in zip(webhooks, addresses, strict=True):
-            _check_space(its.thread, webhook)
-        message = _message(ctx.params["text"], options, reporter)
-        if message is None:
+        began = TIMING.clock()
+        webhooks = [target.fetch_webhook(its.deadline) for target, its in zip(targets, all_options, strict=True)]
+        fetching = TIMING.clock() - began
+        for webhook, its_address in zip(webhooks, addresses, strict=True):
+            _check_space(its_address.thread, webhook)
+        text = _text(ctx.params["text"], options, reporter)
+        if text is None:
             return ExitStatus.OK
-        deliveries = [
-            Delivery(
-                target.profile.name if target.profile else None,
-                webhook,
-                CreateMessageRequest(
-                    message,
-                    its.request_id or str(uuid4()),
-                    its_address.thread,
-                    its_address.reply_option,
-                    its.message_id,
-                    its.silent,
-                ),
-                its.policy,
-            )
-            for target, webhook, its, its_address in zip(targets, webhooks, all_options, addresses, strict=True)
-        ]
-        status = _show(deliveries, options) if options.dry_run else _deliver(deliveries, reporter)
+        # The deadline bounds all but the reading of stdin, which may be a job that takes hours.
+        started = TIMING.clock() - fetching
+        deliveries += map(_delivery, targets, webhooks, all_options, addresses, repeat(text))
+        status = _show(deliveries, options) if options.dry_run else _deliver(deliveries, started, reporter)
     except UsageError:
         raise
     except ChatpostError as error:
         reporter.failure(error)
         status = error.exit_status
+    except Interrupted as interruption:
+        reporter.interrupted(deliveries)
+        die_of(interruption.number)
     return ExitStatus.OK if options.soft_fail else status
+
+
+def _delivery(target: Target, webhook: Webhook, options: PostOptions, address: Address, text: Text) -> Delivery:
+    message = Message(text.text if text.typed or options.allow_mentions else text.without_mentions())
+    message.check_size()
+    return Delivery(
+        target.profile.name if target.profile else None,
+        webhook,
+        CreateMessageRequest(
+            message,
+            options.request_id or str(uuid4()),
+            address.thread,
+            address.reply_option,
+            options.message_id,
+            options.silent,
+        ),
+        options.policy,
+        options.interval if options.pacing else None,
+    )
 
 
 def _reporter(options: PostOptions) -> Reporter:
@@ -91,7 +106,7 @@ def _check_space(thread: Thread | None, webhook: Webhook) -> None:
         raise UsageError(msg)
 
 
-def _message(words: Sequence[str], options: PostOptions, reporter: Reporter) -> Message | None:
+def _text(words: Sequence[str], options: PostOptions, reporter: Reporter) -> Text | None:
     """Return what to post; None where there is nothing and that is no error."""
     text = message_text(words)
     if text.is_blank:
@@ -101,9 +116,7 @@ def _message(words: Sequence[str], options: PostOptions, reporter: Reporter) -> 
         raise DataError(msg)
     if text.had_bad_bytes:
         reporter.warning("the text holds bytes that are not UTF-8; each is posted as U+FFFD")
-    message = Message(text.text)
-    message.check_size()
-    return message
+    return text
 
 
 def _show(deliveries: Sequence[Delivery], options: PostOptions) -> ExitStatus:
@@ -119,16 +132,23 @@ def _show(deliveries: Sequence[Delivery], options: PostOptions) -> ExitStatus:
     return ExitStatus.OK
 
 
-def _deliver(deliveries: Sequence[Delivery], reporter: Reporter) -> ExitStatus:
-    """Post and report; return the status of the first, in the order given, that failed."""
+def _deliver(deliveries: list[Delivery], started: float, reporter: Reporter) -> ExitStatus:
+    """Post and report; return the status of the first, in the order given, that failed.
+
+    What is reported is taken from the list, so that an interruption can tell of the others.
+    """
     status = ExitStatus.OK
-    for result in deliver(deliveries, make_client(), TIMING, reporter.attempt):
+    # The pacer comes last: between a slot and its request there should be nothing but the wait.
+    client = make_client()
+    pacer = make_pacer(reporter.warning)
+    for result in deliver(tuple(deliveries), client, pacer, TIMING, started, reporter.tell):
         error: ChatpostError | None = result.outcome.error
         try:
             reporter.result(result)
         except OutputError as failure:
             reporter.failure(failure)
             error = error or failure
+        deliveries.remove(result.delivery)
         if error is not None and status == ExitStatus.OK:
             status = error.exit_status
     return status
