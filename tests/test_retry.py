@@ -38,6 +38,7 @@ class World:
         self.attempts: list[Attempt] = []
         self.pauses: list[float] = []
         self.slots: list[float] = []
+        self.gates: list[float] = []
 
     def tell(self, fact: Attempt | Pause) -> None:
         if isinstance(fact, Pause):
@@ -45,11 +46,14 @@ class World:
         else:
             self.attempts.append(fact)
 
-    def pause(self, within: float) -> float:
+    def reserve(self, within: float) -> float:
         slot = self.slots.pop(0) if self.slots else 0.0
         if slot > within:
             raise SpaceBusy(slot)
         return slot
+
+    def enter(self, _within: float) -> float:
+        return self.gates.pop(0) if self.gates else 0.0
 
     def post(self, allowed: float, on_sending: Callable[[], None]) -> CreatedMessage:
         self.allowed.append(allowed)
@@ -139,6 +143,19 @@ def test_waits_for_the_spaces_turn() -> None:
     assert world.run(RetryPolicy()).created == CREATED
     assert world.waits == [3.0, 1, 0.5]
     assert world.pauses == [3.0, 0.5]
+
+
+def test_waits_at_a_gate_that_is_closed() -> None:
+    """Where the space is closed when a message's turn comes, it waits on, but not past the deadline."""
+    world = World([CREATED])
+    world.slots, world.gates = [3.0], [0.5, 0.25]
+    assert world.run(RetryPolicy()).created == CREATED
+    assert world.pauses == world.waits == [3.0, 0.5, 0.25]
+    world = World([])
+    world.slots, world.gates = [3.0], [60.0]
+    outcome = world.run(RetryPolicy())
+    assert (outcome.attempts, world.waits) == (0, [3.0])
+    assert isinstance(outcome.error, SpaceBusy)
 
 
 def test_does_not_wait_for_a_turn_past_the_deadline() -> None:

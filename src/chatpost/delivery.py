@@ -44,23 +44,45 @@ class Result:
 
 
 @dataclass(frozen=True)
-class _PacedRoute:
-    """To Chat by way of the space's next slot."""
+class _Route:
+    """Straight to Chat."""
 
     delivery: Delivery
     client: ChatClient
-    pacer: Pacer
 
-    def pause(self, within: float) -> float:
-        interval = self.delivery.interval
-        return 0.0 if interval is None else self.pacer.reserve(self._space, interval, within)
+    def reserve(self, _within: float) -> float:
+        return 0.0
+
+    def enter(self, _within: float) -> float:
+        return 0.0
 
     def post(self, seconds: float, on_sending: Callable[[], None]) -> CreatedMessage:
+        return self.client.create_message(self.delivery.webhook, self.delivery.request, seconds, on_sending)
+
+
+@dataclass(frozen=True)
+class _PacedRoute(_Route):
+    """To Chat when it is the message's turn in the space."""
+
+    pacer: Pacer
+    interval: float
+
+    def reserve(self, within: float) -> float:
+        return self.pacer.reserve(self._space, self.interval, within)
+
+    def enter(self, within: float) -> float:
+        return self.pacer.enter(self._space, self.interval, within)
+
+    def post(self, seconds: float, on_sending: Callable[[], None]) -> CreatedMessage:
+        def sending() -> None:
+            on_sending()
+            self.pacer.sent(self._space, self.interval)
+
         try:
-            return self.client.create_message(self.delivery.webhook, self.delivery.request, seconds, on_sending)
+            return super().post(seconds, sending)
         except Unavailable as failure:
-            if failure.code == HTTPStatus.TOO_MANY_REQUESTS and self.delivery.interval is not None:
-                self.pacer.push(self._space, failure.retry_after or self.delivery.interval)
+            if failure.code == HTTPStatus.TOO_MANY_REQUESTS:
+                self.pacer.push(self._space, failure.retry_after or self.interval)
             raise
 
     @property
@@ -83,7 +105,8 @@ def deliver(
     """
 
     def run(delivery: Delivery) -> Result:
-        route = _PacedRoute(delivery, client, pacer)
+        interval = delivery.interval
+        route = _Route(delivery, client) if interval is None else _PacedRoute(delivery, client, pacer, interval)
         outcome = with_retries(
             route, delivery.policy, timing, lambda fact: tell(delivery, fact), delivery.progress, started
         )

@@ -1,9 +1,12 @@
 """When a space may be posted to next, agreed between all processes of a user on a machine.
 
-A space takes one request a second from all its webhooks, so each request first reserves a slot: the next free
-instant of its space, kept in a SQLite file in the user's state directory. The reservation is one short
-transaction; the wait that follows holds nothing, so that a process that is killed holds nobody up. The file
-names spaces by a hash, and holds no secret.
+A space takes one request a second from all its webhooks. Each request therefore reserves a slot, the next free
+instant of its space, and waits for it; then it passes the space's gate, which lets one through and closes for a
+while. The slots keep the queue fair and tell how long it is; the gate holds even where somebody comes late to a slot,
+or where the server asked for a pause that those who already have theirs knew nothing of.
+
+Both are kept in a SQLite file in the user's state directory. Each step is one short transaction and nothing is held
+between them, so that a process that is killed holds nobody up. The file names spaces by a hash, and holds no secret.
 
 Pacing never stands in a message's way: where the file cannot be used it steps aside, and says so.
 """
@@ -13,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.errors import SpaceBusy
 
@@ -22,20 +25,34 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT_INTERVAL = 1.1
-"""Seconds between two requests to a space: its quota's second, and a tenth for the network's jitter."""
+"""Seconds between two slots of a space: its quota's second, and the slack."""
+
+SLACK = 0.1
+"""Seconds that a request may be sent later than its slot without keeping the next one waiting."""
 
 LONGEST_PUSH = 3600.0
 """Seconds a server can keep a space from everybody at a time."""
 
 LONGEST_WAIT = 24 * 3600.0 + LONGEST_PUSH
-"""Seconds beyond which a slot that is on file is no slot that anybody took."""
+"""Seconds beyond which what is on file is nothing that anybody wrote."""
 
 _LOCK_TIMEOUT = 2.0
-_SCHEMA = "CREATE TABLE IF NOT EXISTS slot (space TEXT PRIMARY KEY, free_at REAL, written_at REAL) WITHOUT ROWID"
+_SHORT_LOCK_TIMEOUT = 0.3
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS space (hash TEXT PRIMARY KEY, next_slot REAL, closed_until REAL, written_at REAL) "
+    "WITHOUT ROWID"
+)
+
+
+class _Space(NamedTuple):
+    """In how many seconds a space's next slot is, and its gate opens."""
+
+    next_slot: float = 0.0
+    opens: float = 0.0
 
 
 class Pacer:
-    """Reserves slots in the file at ``path``.
+    """Reserves slots and keeps gates in the file at ``path``. Threads may share one.
 
     ``clock`` is in seconds, never jumps, and is the same for all processes until the machine starts anew, as
     `time.monotonic` is on Linux and macOS. ``warn`` is told, at most once, why pacing has stepped aside.
@@ -53,24 +70,42 @@ class Pacer:
         Raises `SpaceBusy` where it is more than ``within`` seconds away, and then takes none.
         """
 
-        def take(free_in: float) -> float:
-            if free_in > within:
-                raise SpaceBusy(free_in)
-            return free_in + interval
+        def take(now: _Space) -> _Space:
+            slot = max(now)
+            if slot > within:
+                raise SpaceBusy(slot)
+            return now._replace(next_slot=slot + interval)
 
-        return self._change(space, take)
+        return max(self._change(space, take, within))
+
+    def enter(self, space: str, interval: float, within: float) -> float:
+        """Pass the gate, which closes behind; return 0, or the seconds until it opens where it is closed.
+
+        Asking takes no longer than ``within`` seconds, even where the file is locked.
+        """
+
+        def pass_if_open(now: _Space) -> _Space:
+            return now if now.opens else now._replace(opens=max(0.0, interval - SLACK))
+
+        return self._change(space, pass_if_open, within).opens
 
     def push(self, space: str, seconds: float) -> None:
-        """Keep the space from everybody for so many seconds, as the server has asked for."""
-        self._change(space, lambda free_in: max(free_in, min(seconds, LONGEST_PUSH)))
+        """Keep the space from everybody for so many seconds."""
+        shut = min(seconds, LONGEST_PUSH)
+        self._change(space, lambda now: _Space(max(now.next_slot, shut), max(now.opens, shut)))
 
-    def _change(self, space: str, change: Callable[[float], float]) -> float:
-        """Set in how many seconds the space is free; return in how many it was, 0 where that cannot be known."""
+    def sent(self, space: str, interval: float) -> None:
+        """Keep the gate closed from now on: a request that passed it has only now been sent."""
+        self._change(space, lambda now: now._replace(opens=max(now.opens, interval - SLACK)))
+
+    def _change(self, space: str, change: Callable[[_Space], _Space], within: float = _SHORT_LOCK_TIMEOUT) -> _Space:
+        """Write what becomes of a space; return how it was, free where that cannot be known."""
         if not self._usable:
-            return 0.0
+            return _Space()
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT, isolation_level=None)) as connection:
+            timeout = min(within, _LOCK_TIMEOUT)
+            with closing(sqlite3.connect(self._path, timeout=timeout, isolation_level=None)) as connection:
                 return self._change_in(connection, hashlib.sha256(space.encode()).hexdigest()[:32], change)
         except sqlite3.OperationalError as failure:
             self._step_aside(str(failure))
@@ -79,33 +114,33 @@ class Pacer:
             self._step_aside(f"{failure}; it begins anew")
         except OSError as failure:
             self._step_aside(failure.strerror or "unknown error")
-        return 0.0
+        return _Space()
 
-    def _change_in(self, connection: sqlite3.Connection, space: str, change: Callable[[float], float]) -> float:
+    def _change_in(self, connection: sqlite3.Connection, name: str, change: Callable[[_Space], _Space]) -> _Space:
         # What a power cut could break costs a warning, not a message: no reason to wait for the disk.
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(_SCHEMA)
-        row = connection.execute("SELECT free_at, written_at FROM slot WHERE space = ?", (space,)).fetchone()
+        row = connection.execute("SELECT next_slot, closed_until, written_at FROM space WHERE hash = ?", (name,))
         now = self._clock()
-        free_in = _free_in(row, now)
-        try:
-            changed = change(free_in)
-        except SpaceBusy:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("INSERT OR REPLACE INTO slot VALUES (?, ?, ?)", (space, now + changed, now))
+        before = _read(row.fetchone(), now)
+        # An exception leaves the transaction open, and closing the connection then undoes it.
+        after = change(before)
+        written = (name, now + after.next_slot, now + after.opens, now)
+        connection.execute("INSERT OR REPLACE INTO space VALUES (?, ?, ?, ?)", written)
         connection.execute("COMMIT")
-        return free_in
+        return before
 
     def _step_aside(self, reason: str) -> None:
         self._usable = False
         self._warn(f"messages are not paced: {self._path} cannot be used: {reason}")
 
 
-def _free_in(row: tuple[object, object] | None, now: float) -> float:
-    """Return in how many seconds the space is free; 0 for garbage, and for what an earlier boot has written."""
+def _read(row: tuple[object, ...] | None, now: float) -> _Space:
+    """Read a row as seconds from now; garbage, and what an earlier boot has written, is a space that is free."""
     match row:
-        case (float() as free_at, float() as written_at) if written_at <= now and free_at - now <= LONGEST_WAIT:
-            return max(0.0, free_at - now)
-    return 0.0
+        case (float() as next_slot, float() as closed_until, float() as written_at) if (
+            written_at <= now and max(next_slot, closed_until) - now <= LONGEST_WAIT
+        ):
+            return _Space(max(0.0, next_slot - now), max(0.0, closed_until - now))
+    return _Space()

@@ -87,8 +87,14 @@ class Outcome:
 class Route(Protocol):
     """The way of one message to Chat."""
 
-    def pause(self, within: float) -> float:
+    def reserve(self, within: float) -> float:
         """Reserve the next request; return the seconds to wait before it. Raises `SpaceBusy` beyond ``within``."""
+
+    def enter(self, within: float) -> float:
+        """Return 0 where the request can be made now, else the seconds after which to ask again.
+
+        The answer comes within so many seconds.
+        """
 
     def post(self, seconds: float, on_sending: Callable[[], None]) -> CreatedMessage:
         """Make one attempt of at most so many seconds; raises `DeliveryError`.
@@ -131,12 +137,9 @@ def with_retries(
     until = started + policy.deadline
     while True:
         try:
-            pause = route.pause(until - timing.clock() - SHORTEST_ATTEMPT)
+            _wait_for_turn(route, until - SHORTEST_ATTEMPT, timing, tell)
         except SpaceBusy as busy:
             return Outcome(progress.attempts, None, busy, progress.maybe_posted, _past_deadline(policy))
-        if pause > 0:
-            tell(Pause(pause))
-            timing.sleep(pause)
         maybe_posted_before = progress.maybe_posted
         progress.attempts += 1
         began = timing.clock()
@@ -156,6 +159,22 @@ def with_retries(
         if final:
             return Outcome(progress.attempts, None, error, progress.maybe_posted, gave_up)
         timing.sleep(wait)
+
+
+def _wait_for_turn(route: Route, until: float, timing: Timing, tell: Callable[[Pause], None]) -> None:
+    def left() -> float:
+        return max(0.0, until - timing.clock())
+
+    wait = route.reserve(left())
+    while True:
+        if wait > 0:
+            tell(Pause(wait))
+            timing.sleep(wait)
+        wait = route.enter(left())
+        if not wait:
+            return
+        if wait > left():
+            raise SpaceBusy(wait)
 
 
 def _reason_to_stop(

@@ -1,0 +1,236 @@
+"""Slots and gates: all of a user's processes share a space's one message a second."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, strategies as st
+
+from chatpost.errors import SpaceBusy
+from chatpost.pacing import LONGEST_PUSH, LONGEST_WAIT, Pacer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SPACE = "https://chat.googleapis.com/spaces/AAAA"
+
+
+class Machine:
+    """A machine with a clock that only a test moves, and a state directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.now = 1000.0
+        self.warnings: list[str] = []
+
+    def process(self) -> Pacer:
+        return Pacer(self.path, lambda: self.now, self.warnings.append)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path / "state" / "pacing.sqlite3")
+
+
+def reserve(pacer: Pacer, space: str = SPACE, within: float = 60) -> float:
+    return round(pacer.reserve(space, 1.1, within), 6)
+
+
+def enter(pacer: Pacer) -> float:
+    return round(pacer.enter(SPACE, 1.1, 60), 6)
+
+
+def test_slots_follow_each_other(machine: Machine) -> None:
+    """Each process gets the slot after the last one taken; time that has passed counts."""
+    assert [reserve(machine.process()) for _ in range(3)] == [0, 1.1, 2.2]
+    machine.now += 1
+    assert reserve(machine.process()) == 2.3
+    machine.now += 100
+    assert reserve(machine.process()) == 0
+
+
+def test_spaces_do_not_share(machine: Machine) -> None:
+    """Each space has slots of its own, and an interval that each message says."""
+    pacer = machine.process()
+    assert [reserve(pacer), reserve(pacer, "https://chat.googleapis.com/spaces/BBBB")] == [0, 0]
+    assert pacer.reserve(SPACE, 5.0, 60) == pytest.approx(1.1)
+    assert pacer.reserve(SPACE, 1.1, 60) == pytest.approx(6.1)
+
+
+def test_a_slot_that_is_too_late_is_not_taken(machine: Machine) -> None:
+    """A slot beyond what the deadline leaves is refused, with when it would be, and stays free for others."""
+    pacer = machine.process()
+    reserve(pacer)
+    with pytest.raises(SpaceBusy) as busy:
+        reserve(pacer, within=1)
+    assert busy.value.free_in == pytest.approx(1.1)
+    assert "free in 1.1 s" in str(busy.value)
+    assert reserve(pacer) == 1.1
+
+
+def test_the_gate_lets_one_through(machine: Machine) -> None:
+    """Of several that come at one time one passes; the gate opens again a little before the next slot."""
+    pacers = [machine.process() for _ in range(3)]
+    assert [enter(pacer) for pacer in pacers] == [0, 1.0, 1.0]
+    machine.now += 1.0
+    assert [enter(pacer) for pacer in pacers[1:]] == [0, 1.0]
+
+
+def test_who_sends_late_keeps_the_gate_closed(machine: Machine) -> None:
+    """The pause between two messages begins when the first is sent, not when its turn came."""
+    first, second = machine.process(), machine.process()
+    assert [reserve(first), reserve(second)] == [0, 1.1]
+    enter(first)
+    machine.now += 0.8
+    first.sent(SPACE, 1.1)
+    machine.now += 0.3
+    assert enter(second) == 0.7
+    assert reserve(machine.process()) == 1.1
+    assert reserve(machine.process()) == 2.2
+
+
+def test_a_push_holds_for_everybody(machine: Machine) -> None:
+    """A 429 keeps away those who come, and those who had their slots before it too."""
+    early, pushed, late = (machine.process() for _ in range(3))
+    assert [reserve(pushed), reserve(early)] == [0, 1.1]
+    pushed.push(SPACE, 5)
+    machine.now += 1.1
+    assert enter(early) == 3.9
+    assert reserve(late) == 3.9
+    machine.now += 3.9
+    assert [enter(early), enter(late)] == [0, 1.0]
+
+
+def test_a_push_is_bounded(machine: Machine) -> None:
+    """No answer keeps a space from everybody for longer than an hour, nor shortens a wait there is."""
+    machine.process().push(SPACE, 1e12)
+    assert enter(machine.process()) == LONGEST_PUSH
+    machine.process().push(SPACE, 1)
+    assert enter(machine.process()) == LONGEST_PUSH
+
+
+def test_killed_in_the_middle(machine: Machine) -> None:
+    """24: who is killed with a slot leaves only that slot unused; who is killed in a transaction leaves nothing."""
+    reserve(machine.process())
+    with sqlite3.connect(machine.path) as killed:
+        killed.execute("BEGIN IMMEDIATE")
+        killed.execute("DELETE FROM space")
+        killed.rollback()  # what the system does with the lock, and the next reader with the journal
+    killed.close()
+    assert reserve(machine.process()) == 1.1
+    assert machine.warnings == []
+
+
+def test_after_a_reboot(machine: Machine) -> None:
+    """A boot begins the clock anew: what an earlier one wrote keeps nobody waiting."""
+    machine.process().push(SPACE, 3000)
+    machine.now = 3.0
+    assert [reserve(machine.process()), enter(machine.process())] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ("x", "y", "z"),
+        (None, None, None),
+        (b"1", b"2", b"3"),
+        (1e300, 1000.0, 1000.0),
+        (1000.0, 1001.0 + LONGEST_WAIT, 999.0),
+        (float("inf"), float("inf"), 0.0),
+    ],
+)
+def test_garbage_in_a_row(machine: Machine, row: tuple[object, ...]) -> None:
+    """What nobody can have written is a space that is free."""
+    reserve(machine.process())
+    with sqlite3.connect(machine.path) as connection:
+        connection.execute("UPDATE space SET next_slot = ?, closed_until = ?, written_at = ?", row)
+    connection.close()
+    assert [reserve(machine.process()), enter(machine.process())] == [0, 0]
+
+
+def test_a_file_that_is_no_database(machine: Machine) -> None:
+    """25: garbage for a file is warned of once and thrown away; the next process paces again."""
+    machine.path.parent.mkdir()
+    machine.path.write_bytes(b"garbage" * 1000)
+    pacer = machine.process()
+    assert [reserve(pacer), reserve(pacer), enter(pacer)] == [0, 0, 0]
+    (warning,) = machine.warnings
+    assert warning == f"messages are not paced: {machine.path} cannot be used: file is not a database; it begins anew"
+    assert [reserve(machine.process()), reserve(machine.process())] == [0, 1.1]
+
+
+def test_a_file_of_another_kind(machine: Machine) -> None:
+    """25: a database with other columns is stepped aside from, with a warning."""
+    machine.path.parent.mkdir()
+    with sqlite3.connect(machine.path) as connection:
+        connection.execute("CREATE TABLE space (other)")
+    connection.close()
+    assert reserve(machine.process()) == 0
+    assert "no such column" in machine.warnings[0]
+
+
+def test_a_file_that_is_locked(machine: Machine) -> None:
+    """25: where somebody holds the file, pacing waits no longer than the time that is left, and steps aside."""
+    reserve(machine.process())
+    with sqlite3.connect(machine.path) as stuck:
+        stuck.execute("BEGIN IMMEDIATE")
+        assert reserve(machine.process(), within=0.01) == 0
+        assert "database is locked" in machine.warnings[0]
+    stuck.close()
+
+
+def test_no_place_for_the_file(tmp_path: Path) -> None:
+    """25: where the directory cannot be made, pacing steps aside with a warning."""
+    (tmp_path / "state").write_text("a file")
+    machine = Machine(tmp_path / "state" / "chatpost" / "pacing.sqlite3")
+    pacer = machine.process()
+    assert [reserve(pacer), reserve(pacer)] == [0, 0]
+    assert len(machine.warnings) == 1
+    assert str(machine.path) in machine.warnings[0]
+
+
+def test_no_secret_on_disk(machine: Machine) -> None:
+    """The file names a space by a hash, and nobody else can read it."""
+    reserve(machine.process())
+    assert b"AAAA" not in machine.path.read_bytes()
+    assert machine.path.parent.stat().st_mode & 0o077 == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 3)), max_size=30))
+def test_no_two_enter_within_a_second(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, float]]) -> None:
+    """Whoever reserves, comes, sends or is pushed, and whenever: the gate lets no two through within a second."""
+    machine = Machine(tmp_path_factory.mktemp("state") / "pacing.sqlite3")
+    passed: list[float] = []
+    for what, seconds in steps:
+        pacer = machine.process()
+        match what:
+            case 0:
+                reserve(pacer, within=1e9)
+            case 1:
+                pacer.push(SPACE, seconds)
+            case 2:
+                pacer.sent(SPACE, 1.1)
+            case _:
+                if pacer.enter(SPACE, 1.1, 60) == 0:
+                    passed.append(machine.now)
+        machine.now += seconds
+    assert all(later - earlier > 0.999999 for earlier, later in pairwise(passed))
+
+
+def test_threads_and_processes_at_once(machine: Machine) -> None:
+    """However many reserve at one time, no two get the same slot."""
+    pacer = machine.process()
+    got: list[float] = []
+    threads = [
+        threading.Thread(target=lambda: got.extend([reserve(pacer), reserve(machine.process())])) for _ in range(10)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(got) == [round(number * 1.1, 6) for number in range(20)]
+    assert machine.warnings == []
