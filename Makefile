@@ -1,4 +1,4 @@
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs bench clean
 PYTHON ?= python3
 BIN = .venv/bin
 
@@ -17,6 +17,10 @@ lint: .venv/dev
 docs: .venv/dev
 	$(BIN)/python tests/help_pages.py
 
+# The tables of docs/performance.md: takes some three minutes.
+bench: .venv/bench
+	$(BIN)/python -m tests.benchmarks
+
 .venv/demo: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --editable '.[emulator]'
@@ -25,6 +29,11 @@ docs: .venv/dev
 .venv/dev: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --editable '.[dev]'
+	touch $@
+
+.venv/bench: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[bench]'
 	touch $@
 
 clean:

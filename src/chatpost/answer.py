@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chatpost.errors import (
     BrokenAnswer,
@@ -30,11 +29,10 @@ if TYPE_CHECKING:
 _LONGEST_QUOTE = 300
 _LONGEST_EXCERPT = 80
 _SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
-_UNSEEN_HTML = re.compile(r"<(script|style)\b.*?(</\1\s*>|\Z)|<[^>]*(>|\Z)", re.DOTALL | re.IGNORECASE)
+_UNSEEN_HTML = r"(?is)<(script|style)\b.*?(</\1\s*>|\Z)|<[^>]*(>|\Z)"
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """An HTTP answer as it came in. ``body`` is None where it broke off before its end."""
 
     code: int
@@ -42,8 +40,7 @@ class Answer:
     body: bytes | None
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(NamedTuple):
     """A ``google.rpc.Status``, as far as one could be read; ``retry_delay`` is in seconds."""
 
     status: str | None = None
@@ -133,7 +130,7 @@ def _said(answer: Answer, status: Status) -> str:
         return f"Chat answered {answer.code}{name}{words}"
     if 300 <= answer.code < 400:  # noqa: PLR2004 - a redirect's page tells nothing but where to
         return f"the answer was {answer.code}, a redirect"
-    page = _UNSEEN_HTML.sub(" ", (answer.body or b"").decode(errors="replace"))
+    page = re.sub(_UNSEEN_HTML, " ", (answer.body or b"").decode(errors="replace"))
     excerpt = _one_line(page, _LONGEST_EXCERPT)
     return f"the answer was {answer.code}" + (f', with a page that begins "{excerpt}"' if excerpt else "")
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.errors import Unavailable
 from chatpost.retry import Attempt, Outcome, Pause, Progress, RetryPolicy, Timing, with_retries
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     from chatpost.webhook import Webhook
 
 
-@dataclass(frozen=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One message for one webhook. ``profile`` is None where the URL came from the environment.
 
     ``interval`` is the seconds its space wants between two requests, None for as many as come. ``progress`` tells
@@ -32,23 +30,22 @@ class Delivery:
     request: CreateMessageRequest
     policy: RetryPolicy
     interval: float | None
-    progress: Progress = field(default_factory=Progress, compare=False)
+    progress: Progress
 
 
-@dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """A delivery and its outcome."""
 
     delivery: Delivery
     outcome: Outcome
 
 
-@dataclass(frozen=True)
 class _Route:
     """Straight to Chat."""
 
-    delivery: Delivery
-    client: ChatClient
+    def __init__(self, delivery: Delivery, client: ChatClient) -> None:
+        self.delivery = delivery
+        self.client = client
 
     def reserve(self, _within: float) -> float:
         return 0.0
@@ -60,12 +57,14 @@ class _Route:
         return self.client.create_message(self.delivery.webhook, self.delivery.request, seconds, on_sending)
 
 
-@dataclass(frozen=True)
 class _PacedRoute(_Route):
     """To Chat when it is the message's turn in the space."""
 
-    pacer: Pacer
-    interval: float
+    def __init__(self, delivery: Delivery, client: ChatClient, pacer: Pacer, interval: float) -> None:
+        super().__init__(delivery, client)
+        self._space = f"{delivery.webhook.origin}/{delivery.webhook.space}"
+        self.pacer = pacer
+        self.interval = interval
 
     def reserve(self, within: float) -> float:
         return self.pacer.reserve(self._space, self.interval, within)
@@ -84,10 +83,6 @@ class _PacedRoute(_Route):
             if failure.code == HTTPStatus.TOO_MANY_REQUESTS:
                 self.pacer.push(self._space, failure.retry_after or self.interval)
             raise
-
-    @property
-    def _space(self) -> str:
-        return f"{self.delivery.webhook.origin}/{self.delivery.webhook.space}"
 
 
 def deliver(

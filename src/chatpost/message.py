@@ -6,9 +6,8 @@ Source: the Chat API discovery document, `spaces.messages.create` and the schema
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chatpost.errors import DataError
 
@@ -35,8 +34,7 @@ class MessageReplyOption(Enum):
     OR_FAIL = "REPLY_MESSAGE_OR_FAIL"
 
 
-@dataclass(frozen=True)
-class Thread:
+class Thread(NamedTuple):
     """A thread by the sender's own key for it, or by the name Chat gave it (``spaces/S/threads/T``)."""
 
     key: str | None = None
@@ -66,8 +64,7 @@ class Thread:
         return cls(name=f"spaces/{match[1]}/threads/{match[2]}")
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """What is posted."""
 
     text: str
@@ -80,8 +77,7 @@ class Message:
             raise DataError(msg)
 
 
-@dataclass(frozen=True)
-class CreateMessageRequest:
+class CreateMessageRequest(NamedTuple):
     """One message on its way. ``request_id`` is the same for every attempt: it makes the create idempotent."""
 
     message: Message
@@ -110,8 +106,7 @@ class CreateMessageRequest:
         return parameters
 
 
-@dataclass(frozen=True)
-class CreatedMessage:
+class CreatedMessage(NamedTuple):
     """Chat's answer: the names of the message and of its thread."""
 
     name: str

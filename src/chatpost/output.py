@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from chatpost.errors import BrokenAnswer, ChatpostError, DeliveryError, OutputError
 from chatpost.retry import Attempt, Pause
@@ -64,8 +63,7 @@ def _abandon(stream: TextIO) -> None:
     os.close(nowhere)
 
 
-@dataclass(frozen=True)
-class Reporter:
+class Reporter(NamedTuple):
     """Tells what happened: ``format`` (one of `FORMATS`) to stdout, the story to stderr."""
 
     format: str = "name"

@@ -7,9 +7,8 @@ import os
 import re
 import stat
 import tomllib
-from dataclasses import dataclass, field
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chatpost.errors import ConfigurationError
 from chatpost.url_source import FromCommand, Literal, UrlSource, read_source
@@ -30,13 +29,12 @@ NO_WEBHOOK = """no webhook to post to. To make one:
   2. keep the link with `chatpost profiles add ops`, or set CHATPOST_URL to it."""
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(NamedTuple):
     """A name for a webhook; ``defaults`` are option values as the TOML file has them."""
 
     name: str
     source: UrlSource
-    defaults: Mapping[str, object] = field(default_factory=dict)
+    defaults: Mapping[str, object]
 
     def webhook(self, within: float = inf) -> Webhook:
         """Fetch the URL from where it is kept, in so many seconds; raises `ConfigurationError` naming the profile."""
@@ -54,8 +52,7 @@ class Profile:
             return None
 
 
-@dataclass(frozen=True)
-class ProfileFile:
+class ProfileFile(NamedTuple):
     """What a profile file says. ``mode`` is its permission bits, 0 where the system has none."""
 
     path: Path

@@ -5,8 +5,7 @@ The loop is ours because pacing, the deadline and the facts that a person is sho
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from chatpost.errors import DeliveryError, SpaceBusy
 
@@ -25,8 +24,7 @@ SHORTEST_ATTEMPT = 0.1
 """Seconds that every attempt is given: one is not begun where fewer are left."""
 
 
-@dataclass(frozen=True)
-class RetryPolicy:
+class RetryPolicy(NamedTuple):
     """``timeout`` seconds for one attempt, ``deadline`` seconds for all, at most ``retries`` after the first."""
 
     timeout: float = 20
@@ -34,8 +32,7 @@ class RetryPolicy:
     retries: int = 5
 
 
-@dataclass(frozen=True)
-class Attempt:
+class Attempt(NamedTuple):
     """A fact: attempt ``number`` took ``seconds``; ``error`` is None where it posted.
 
     ``wait`` is the seconds until the next attempt, None where there is none.
@@ -47,30 +44,28 @@ class Attempt:
     wait: float | None = None
 
 
-@dataclass(frozen=True)
-class Pause:
+class Pause(NamedTuple):
     """A fact: the space is free in ``seconds``, and until then nothing is asked of Chat."""
 
     seconds: float
 
 
-@dataclass
 class Progress:
     """How far a message has come; may be read at any time, from any thread.
 
     ``attempts`` were begun. ``maybe_posted``: one of them may have posted it, and no answer has said so yet.
     """
 
-    attempts: int = 0
-    maybe_posted: bool = False
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.maybe_posted = False
 
     def sending(self) -> None:
         """From here on, until an answer tells, the message may have been posted."""
         self.maybe_posted = True
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of a message: ``created``, or ``error`` after so many ``attempts``.
 
     ``maybe_posted``: no message was confirmed, but one of the attempts may have posted it.
@@ -103,8 +98,7 @@ class Route(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Timing:
+class Timing(NamedTuple):
     """The clock (monotonic, in seconds), the sleep and the randomness (from 0 to 1) that the loop lives by."""
 
     clock: Callable[[], float]

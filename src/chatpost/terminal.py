@@ -10,17 +10,15 @@ import re
 import unicodedata
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_TOKEN = re.compile(
-    r"""
+# Compiled when it is needed, which for most messages it is not.
+_PART = r"""(?sx)
       (?P<text>[^\x00-\x08\x0a-\x1f\x7f-\x9f]+)
     | (?P<line>\r*\n|[\x0b\x0c\x85])                                    # an end of line
     | (?:\x1b\[|\x9b)(?P<parameters>[0-?]*)[ -/]*(?P<final>[@-~])?      # CSI: movements, erasures, colours
     | (?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?  # OSC and the like: links, titles
     | \x1b[ -/]*[0-~]?                                                  # any other escape sequence
     | (?P<control>.)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+    """
 
 _JOINER = "\u200d"
 
@@ -36,7 +34,7 @@ def screen_text(text: str) -> str:
     if not _CONTROL.search(text):
         return text
     screen = _Screen()
-    for token in _TOKEN.finditer(text):
+    for token in re.finditer(_PART, text):
         if token["text"] is not None:
             screen.write(token["text"])
         elif token["line"] is not None:

@@ -6,8 +6,7 @@ import codecs
 import os
 import re
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from chatpost.errors import DataError, InputError, UsageError
 from chatpost.terminal import screen_text
@@ -30,8 +29,7 @@ _BYTE_ORDER_MARKS = (
 _MENTION = re.compile(r"<(?=users/)", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(NamedTuple):
     """A message's text. ``typed``: it stood on the command line; else it came from stdin.
 
     ``had_bad_bytes``: bytes that were no text had to be replaced in it by U+FFFD.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.errors import ConfigurationError
 
@@ -34,8 +34,7 @@ class Literal:
         return "in the file"
 
 
-@dataclass(frozen=True)
-class FromEnvironment:
+class FromEnvironment(NamedTuple):
     """``url = { env = "VARIABLE" }``."""
 
     variable: str
@@ -52,8 +51,7 @@ class FromEnvironment:
         return f"env {self.variable}"
 
 
-@dataclass(frozen=True)
-class FromFile:
+class FromFile(NamedTuple):
     """``url = { file = "PATH" }``."""
 
     path: Path

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.errors import ConfigurationError, UsageError
 from chatpost.retry import Timing
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
 TIMING = Timing(clock=time.monotonic, sleep=time.sleep, random=random.random)
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """Somewhere to post to; ``profile`` is None where CHATPOST_URL says it.
 
     ``fetch_webhook`` is given the seconds it may take.

@@ -6,9 +6,8 @@ name), the profile, the built-in default.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -123,8 +122,7 @@ def post_parameters(*, without: tuple[str, ...] = ()) -> list[click.Parameter]:
     return [*(option for option in options if option.name not in without), click.Argument(["text"], nargs=-1)]
 
 
-@dataclass(frozen=True)
-class PostOptions:
+class PostOptions(NamedTuple):
     """The values that hold for one profile. ``asked_or_fail``: ``--or-fail`` stands on the command line."""
 
     output: str
@@ -169,8 +167,9 @@ class PostOptions:
                 raise UsageError(msg)
             values["thread" if ranks["thread"] < ranks["thread_key"] else "thread_key"] = None
         asked_or_fail = not values["fallback_new_thread"] and ranks["fallback_new_thread"] == _FROM_COMMAND_LINE
-        known = {field.name for field in fields(cls)}
-        return cls(asked_or_fail=asked_or_fail, **{name: value for name, value in values.items() if name in known})
+        return cls(
+            asked_or_fail=asked_or_fail, **{name: value for name, value in values.items() if name in cls._fields}
+        )
 
 
 _BUILT_IN, _FROM_PROFILE, _FROM_ENVIRONMENT, _FROM_COMMAND_LINE = range(4)

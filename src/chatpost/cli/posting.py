@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import repeat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from chatpost.cli.context import TIMING, Target, find_targets, make_client, make_pacer
@@ -14,6 +13,7 @@ from chatpost.delivery import Delivery, deliver
 from chatpost.errors import ChatpostError, DataError, ExitStatus, OutputError, UsageError
 from chatpost.message import CreateMessageRequest, Message, MessageReplyOption, Thread
 from chatpost.output import Reporter, print_json
+from chatpost.retry import Progress
 from chatpost.text import Text, message_text
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from chatpost.webhook import Webhook
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(NamedTuple):
     """The thread that a message is for, if any, and what to do where it is not there."""
 
     thread: Thread | None = None
@@ -93,6 +92,7 @@ def _delivery(target: Target, webhook: Webhook, options: PostOptions, address: A
         ),
         options.policy,
         options.interval if options.pacing else None,
+        Progress(),
     )
 
 
