@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT_INTERVAL = 1.1
-"""Seconds between two slots of a space: its quota's second, and the slack."""
+"""Seconds between two slots of a space: its quota's second, and a tenth for what happens on the way."""
 
-SLACK = 0.1
+SLACK = 0.05
 """Seconds that a request may be sent later than its slot without keeping the next one waiting."""
 
 LONGEST_PUSH = 3600.0
