@@ -5,17 +5,15 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from chatpost.emulator.faults import Fault, Kind, answering
 from tests.conftest import KEY, TOKEN, Finished
+from tests.servers import raw_server, url_on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from chatpost.emulator import Emulator
@@ -24,33 +22,6 @@ if TYPE_CHECKING:
 
 def request_ids(chat: Emulator) -> set[str]:
     return {received.query["requestId"] for received in chat.received}
-
-
-def url_on(port: int, scheme: str = "http") -> str:
-    return f"{scheme}://127.0.0.1:{port}/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
-
-
-@contextmanager
-def raw_server(serve: Callable[[socket.socket], None]) -> Iterator[tuple[int, list[bytes]]]:
-    """Serve connections as no HTTP server would; yields the port and the first bytes of each connection."""
-    heard: list[bytes] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def accept() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                with connection:
-                    heard.append(connection.recv(65536))
-                    serve(connection)
-
-        thread = threading.Thread(target=accept, daemon=True)
-        thread.start()
-        yield listener.getsockname()[1], heard
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
 
 
 @pytest.mark.parametrize("code", [503, 500, 502, 504, 408])

@@ -75,7 +75,7 @@ class Emulator:
         self.received: list[Received] = []
         self._quota = quota
         self._clock = clock
-        self._on_received = on_received
+        self.on_received = on_received
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         # Werkzeug, left to bind by itself, ends the process where it cannot.
@@ -135,7 +135,7 @@ class Emulator:
             status = 0 if dropped else response.status_code
             received = Received(self._clock(), request.method, request.path, query, dict(request.headers), raw, status)
             self.received.append(received)
-        self._on_received(received)
+        self.on_received(received)
         if dropped:
             _drop()
         if fault.kind is Kind.DELAY:

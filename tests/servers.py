@@ -1,0 +1,85 @@
+"""Servers that break what the emulator, which speaks HTTP, cannot."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from tests.conftest import KEY, TOKEN
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Iterator
+
+ANSWER = b'{"name": "spaces/AAAA/messages/T.M", "thread": {"name": "spaces/AAAA/threads/T"}}'
+WHOLE_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(ANSWER), ANSWER)
+
+
+def url_on(port: int, scheme: str = "http") -> str:
+    """Return a webhook's URL on loopback."""
+    return f"{scheme}://127.0.0.1:{port}/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
+
+
+@contextmanager
+def _listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Serve one connection after the other; yields the port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection, suppress(OSError):
+                    serve(connection)
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@contextmanager
+def raw_server(serve: Callable[[socket.socket], None]) -> Iterator[tuple[int, list[bytes]]]:
+    """Serve connections as no HTTP server would; yields the port and the first bytes of each connection."""
+    heard: list[bytes] = []
+
+    def listen(connection: socket.socket) -> None:
+        heard.append(connection.recv(65536))
+        serve(connection)
+
+    with _listening(listen) as port:
+        yield port, heard
+
+
+@contextmanager
+def tls_server(context: ssl.SSLContext) -> Iterator[tuple[int, list[bytes]]]:
+    """Serve TLS; yields the port, and what was said on each connection: nothing where no TLS came about."""
+    heard: list[bytes] = []
+
+    def listen(connection: socket.socket) -> None:
+        heard.append(b"")
+        with context.wrap_socket(connection, server_side=True) as tls:
+            request = tls.recv(65536)
+            while b"\r\n\r\n{" not in request:
+                request += tls.recv(65536)
+            heard[-1] = request
+            tls.sendall(WHOLE_ANSWER)
+
+    with _listening(listen) as port:
+        yield port, heard
+
+
+@contextmanager
+def deaf_server() -> Iterator[int]:
+    """Listen and take no connection: its queue is full, so that what is sent to it is swallowed. Yields the port."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as fillers:
+        for _ in range(4):
+            filler = fillers.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]

@@ -1,0 +1,147 @@
+"""The promises under fault of the network: what hangs, breaks off, drips, or cannot prove who it is.
+
+A time-out of 100 seconds is longer than a test may take, so where a command ends, its deadline has ended it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ssl
+from typing import TYPE_CHECKING
+
+import pytest
+import trustme
+
+from chatpost.emulator.faults import Fault, Kind
+from tests.servers import deaf_server, raw_server, tls_server, url_on
+
+if TYPE_CHECKING:
+    import socket
+    from pathlib import Path
+
+    from chatpost.emulator import Emulator
+    from tests.conftest import Shell
+
+PATIENT = ("--timeout", "100", "--deadline", "2")
+
+# What a name server that never answers looks like to a program.
+NO_NAME_SERVER = """
+import socket, threading
+socket.getaddrinfo = lambda *_, **__: threading.Event().wait()
+"""
+
+
+def test_15_a_name_server_that_hangs(shell: Shell, chat: Emulator) -> None:
+    """15: where resolving the name never ends it is 75 by the deadline, and nothing was posted."""
+    (shell.home / "sitecustomize.py").write_text(NO_NAME_SERVER)
+    shell.env["PYTHONPATH"] = str(shell.home)
+    done = shell("send", *PATIENT, "hello")
+    assert (done.status, chat.received) == (75, [])
+    assert "Nothing was posted" in done.err
+
+
+def test_15_an_address_that_swallows_packets(shell: Shell) -> None:
+    """15: where no connection comes about it is 75 by the deadline, and nothing was posted."""
+    with deaf_server() as port:
+        shell.env["CHATPOST_URL"] = url_on(port)
+        done = shell("send", *PATIENT, "hello")
+    assert done.status == 75
+    assert f"127.0.0.1:{port}" in done.err
+    assert "Nothing was posted" in done.err
+
+
+def test_16_the_answer_comes_too_late(shell: Shell, chat: Emulator) -> None:
+    """16: where Chat stored the message, but did not answer in time, the next attempt finds it: one message, exit 0."""
+    chat.faults.append(Fault(Kind.DELAY, seconds=300))
+    done = shell("send", "--timeout", "2", "hello")
+    assert (done.status, len(chat.received)) == (0, 2)
+    assert [f"{message.name}\n" for message in chat.space().messages] == [done.out]
+
+
+@pytest.mark.parametrize("kind", [Kind.DROP_AFTER, Kind.DROP_BEFORE])
+def test_17_the_connection_is_reset(shell: Shell, chat: Emulator, kind: Kind) -> None:
+    """17: a connection that is reset after the request, stored or not, leads to one message and exit 0."""
+    chat.faults.append(Fault(kind))
+    done = shell("send", "hello")
+    assert (done.status, len(chat.received)) == (0, 2)
+    assert [f"{message.name}\n" for message in chat.space().messages] == [done.out]
+    assert "broke off" in done.err
+
+
+def test_19_a_body_that_drips(shell: Shell, chat: Emulator) -> None:
+    """19: a body that never ends is 75 by the deadline; the message may have been posted."""
+    chat.faults.append(Fault(Kind.DRIP))
+    done = shell("send", *PATIENT, "hello")
+    assert (done.status, len(chat.received)) == (75, 1)
+    assert (
+        f"may have been posted; to try again without a double, add --request-id {chat.received[0].query['requestId']}"
+        in (done.err)
+    )
+
+
+def test_19_headers_that_drip(shell: Shell, chat: Emulator) -> None:
+    """19: headers that never end are 75 by the deadline; the message may have been posted."""
+    del chat
+
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Drip: ")
+        connection.settimeout(0.05)
+        while True:
+            connection.sendall(b"x")
+            try:
+                if connection.recv(65536) == b"":
+                    return
+            except TimeoutError:
+                pass
+
+    with raw_server(drip) as (port, heard):
+        shell.env["CHATPOST_URL"] = url_on(port)
+        done = shell("send", *PATIENT, "hello")
+    assert (done.status, len(heard)) == (75, 1)
+    assert "may have been posted" in done.err
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def served_by(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
+
+
+def trust(shell: Shell, authority: trustme.CA) -> Path:
+    bundle = shell.home / "ca.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    shell.env["REQUESTS_CA_BUNDLE"] = str(bundle)
+    return bundle
+
+
+def test_20_a_certificate_that_is_good(shell: Shell, authority: trustme.CA) -> None:
+    """20: where the certificate is trusted, holds, and is the host's, the message is posted over it."""
+    trust(shell, authority)
+    with tls_server(served_by(authority.issue_cert("127.0.0.1"))) as (port, heard):
+        shell.env["CHATPOST_URL"] = url_on(port, "https")
+        done = shell("send", "hello")
+    assert (done.status, done.out) == (0, "spaces/AAAA/messages/T.M\n")
+    assert b"hello" in heard[0]
+
+
+@pytest.mark.parametrize("wrong", ["not trusted", "another host's", "expired"])
+def test_20_a_certificate_that_is_not(shell: Shell, authority: trustme.CA, wrong: str) -> None:
+    """20: a certificate that is not trusted, another host's or expired is 76 after one connection; no text is sent."""
+    expired = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
+    certificate = {
+        "not trusted": lambda: trustme.CA().issue_cert("127.0.0.1"),
+        "another host's": lambda: authority.issue_cert("chat.example"),
+        "expired": lambda: authority.issue_cert("127.0.0.1", not_before=expired, not_after=expired),
+    }[wrong]()
+    trust(shell, authority)
+    with tls_server(served_by(certificate)) as (port, heard):
+        shell.env["CHATPOST_URL"] = url_on(port, "https")
+        done = shell("send", "hello")
+    assert (done.status, heard) == (76, [b""])
+    assert "is not to be trusted" in done.err
+    assert "Nothing was posted" in done.err

@@ -1,0 +1,295 @@
+"""The promises for many processes, killed ones, interrupted ones, and a state directory that cannot be used."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from chatpost.emulator import Emulator
+from chatpost.emulator.faults import Fault, Kind, answering
+from chatpost.pacing import Pacer
+from tests.conftest import KEY, TOKEN, Finished, Shell, check_for_people
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+
+class Process:
+    """The installed command while it runs."""
+
+    def __init__(self, shell: Shell, *argv: str, under: Sequence[str] = ()) -> None:
+        self.child = subprocess.Popen(
+            [*under, "chatpost", *argv],
+            env=shell.env,
+            cwd=shell.home,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.heard = ""
+
+    def wait_to_say(self, words: str) -> None:
+        """Read stderr until the words have come."""
+        assert self.child.stderr is not None
+        while words not in self.heard:
+            line = self.child.stderr.readline()
+            assert line, self.heard
+            self.heard += line
+
+    def end(self) -> Finished:
+        """Wait for its end; a negative status is the signal that it died of."""
+        out, err = self.child.communicate(timeout=60)
+        return check_for_people(Finished(self.child.returncode, out, self.heard + err))
+
+
+@pytest.fixture
+def paced(shell: Shell) -> Shell:
+    """Give the installed command as it is by default, pacing included."""
+    del shell.env["CHATPOST_PACING"]
+    return shell
+
+
+def pacer_of(shell: Shell) -> Pacer:
+    """Return the pacer that the shell's commands share."""
+    return Pacer(shell.home / "state" / "chatpost" / "pacing.sqlite3", time.monotonic, pytest.fail)
+
+
+def pacing_name(chat: Emulator) -> str:
+    """Return the name by which commands pace the emulator's space."""
+    return f"http://127.0.0.1:{chat.port}/spaces/AAAA"
+
+
+def test_23_many_at_once(tmp_path: Path) -> None:
+    """23: 20 processes at once to a space with a quota are 20 messages without one 429, a second or more apart."""
+    with Emulator() as chat:
+        shell = Shell(tmp_path)
+        del shell.env["CHATPOST_PACING"]
+        shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
+        # Chat is another machine, which does not slow down while 20 processes start here.
+        processes = [Process(shell, "send", f"message {number}", under=["nice", "-n", "10"]) for number in range(20)]
+        ended = [process.end() for process in processes]
+    assert [done.status for done in ended] == [0] * 20
+    assert [received.status for received in chat.received] == [200] * 20
+    assert sorted(done.out.strip() for done in ended) == sorted(message.name for message in chat.space().messages)
+    assert all(later.at - earlier.at >= 1 for earlier, later in pairwise(chat.received))
+
+
+def test_24_a_slot_holder_is_killed(paced: Shell, chat: Emulator) -> None:
+    """24: where a process is killed while it waits for its slot, the others go on, and its message is not posted."""
+    pacer_of(paced).reserve(pacing_name(chat), 1.1, 60)
+    killed = Process(paced, "send", "-v", "of the killed one")
+    killed.wait_to_say("for the space's turn")
+    killed.child.kill()
+    assert killed.end().status == -signal.SIGKILL
+    assert paced("send", "of another").status == 0
+    assert [message.text for message in chat.space().messages] == ["of another"]
+
+
+@pytest.mark.parametrize("state", ["garbage", "a file for the directory", "a full disk"])
+def test_25_pacing_steps_aside(paced: Shell, chat: Emulator, state: str) -> None:
+    """25: where the state cannot be used, the message is posted all the same, with a warning, unless --quiet."""
+    directory = paced.home / "state" / "chatpost"
+    if state == "garbage":
+        directory.mkdir(parents=True)
+        (directory / "pacing.sqlite3").write_bytes(b"garbage" * 1000)
+    elif state == "a file for the directory":
+        (paced.home / "state").write_text("")
+    limit = "ulimit -f 0; " if state == "a full disk" else ""
+    done = paced.run("sh", "-c", f"{limit}exec chatpost send hello")
+    assert (done.status, len(chat.space().messages)) == (0, 1)
+    assert done.err.startswith("chatpost: warning: messages are not paced: ")
+    assert done.err.count("\n") == 1
+    assert paced.run("sh", "-c", f"{limit}exec chatpost send --quiet hello").err == ""
+
+
+def test_a_429_keeps_the_others_away(paced: Shell, chat: Emulator) -> None:
+    """A 429 pushes on the space for every process: one that it would keep past its deadline ends in 75 at once."""
+    chat.faults.append(answering(429, Retry_After="300"))
+    assert paced("send", "hello").status == 75
+    other = paced("send", "hello")
+    assert (other.status, len(chat.received)) == (75, 1)
+    assert "others are before: it is free in 29" in other.err
+    assert "Nothing was posted" in other.err
+
+
+@pytest.mark.parametrize("off", ["option", "variable", "profile"])
+def test_no_pacing(paced: Shell, chat: Emulator, off: str) -> None:
+    """Pacing can be turned off by option, variable and profile."""
+    pacer_of(paced).push(pacing_name(chat), 3000)
+    url = paced.env["CHATPOST_URL"]
+    argv = ["send", "hello"]
+    match off:
+        case "option":
+            argv.append("--no-pacing")
+        case "variable":
+            paced.env["CHATPOST_PACING"] = "0"
+        case "profile":
+            del paced.env["CHATPOST_URL"]
+            paced.write_profiles(f'[profiles.ops]\nurl = "{url}"\npacing = false\n')
+    assert paced(*argv).status == 0
+
+
+def test_the_interval_is_the_profiles(paced: Shell, chat: Emulator) -> None:
+    """A profile's interval says when the space is free again."""
+    url = paced.env.pop("CHATPOST_URL")
+    paced.write_profiles(f'[profiles.ops]\nurl = "{url}"\ninterval = 500\n')
+    assert paced("send", "hello").status == 0
+    done = paced("send", "hello")
+    assert (done.status, len(chat.received)) == (75, 1)
+    assert "it is free in 49" in done.err
+
+
+@contextmanager
+def told(chat: Emulator) -> Iterator[threading.Event]:
+    """Yield an event that is set once a request has come."""
+    came = threading.Event()
+    chat.on_received = lambda _: came.set()
+    yield came
+
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_26_interrupted_while_sending(shell: Shell, chat: Emulator, number: signal.Signals) -> None:
+    """26: interrupted while a request is under way, it dies of the signal, and says that the message may be posted."""
+    chat.faults.append(Fault(Kind.DELAY, seconds=300))
+    with told(chat) as came:
+        process = Process(shell, "send", "hello")
+        assert came.wait(60)
+        process.child.send_signal(number)
+        done = process.end()
+    (received,) = chat.received
+    assert (done.status, done.out) == (-number, "")
+    again = f"add --request-id {received.query['requestId']}"
+    assert done.err == (
+        f"chatpost: interrupted. The message may have been posted; to try again without a double, {again}\n"
+    )
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(("code", "truth"), [(429, "Nothing was posted."), (503, "may have been posted")])
+def test_26_interrupted_between_attempts(
+    shell: Shell, chat: Emulator, number: signal.Signals, code: int, truth: str
+) -> None:
+    """26: interrupted while it waits to try again, it dies of the signal, and says what the last answer left true."""
+    chat.faults.append(answering(code, Retry_After="50"))
+    process = Process(shell, "send", "hello")
+    process.wait_to_say("trying again in")
+    process.child.send_signal(number)
+    done = process.end()
+    assert done.status == -number
+    assert "interrupted. " in done.err
+    assert truth in done.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_26_interrupted_while_waiting_for_a_turn(paced: Shell, chat: Emulator, number: signal.Signals) -> None:
+    """26: interrupted while it waits for the space's turn, it dies of the signal, and nothing was posted."""
+    pacer_of(paced).push(pacing_name(chat), 50)
+    process = Process(paced, "send", "-v", "hello")
+    process.wait_to_say("for the space's turn")
+    process.child.send_signal(number)
+    done = process.end()
+    assert (done.status, chat.received) == (-number, [])
+    assert done.err.endswith("chatpost: interrupted. Nothing was posted.\n")
+
+
+def test_26_several_interrupted(shell: Shell, chat: Emulator) -> None:
+    """26: with several profiles, the truth is told of each that was under way; what is done is on stdout already."""
+    urls = {name: chat.url(name, KEY, TOKEN) for name in ("done", "hangs", "waits")}
+    shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{url}"\n' for name, url in urls.items()))
+    assert shell("send", "-p", "done", "--request-id", "same-id", "hello").status == 0
+    pacer_of(shell).push(f"http://127.0.0.1:{chat.port}/spaces/waits", 50)
+    shell.env["CHATPOST_PACING"] = "1"
+    chat.faults.append(Fault(Kind.DELAY, seconds=300))
+    process = Process(shell, "send", "-p", "hangs", "-p", "waits", "-v", "hello")
+    with told(chat) as came:
+        process.wait_to_say("waits: waiting")
+        assert came.wait(60)
+        process.child.send_signal(signal.SIGTERM)
+        done = process.end()
+    assert done.status == -signal.SIGTERM
+    assert "hangs: interrupted. The message may have been posted" in done.err
+    assert "waits: interrupted. Nothing was posted." in done.err
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_26_interrupted_while_reading_stdin(shell: Shell, chat: Emulator, number: signal.Signals) -> None:
+    """26: interrupted while it reads stdin, it dies of the signal; nothing was posted."""
+    process = Process(shell, "send")
+    assert process.child.stdin is not None
+    # More than a pipe holds: once this is written, the command has come to read.
+    process.child.stdin.write("x" * 200_000)
+    process.child.stdin.flush()
+    process.child.send_signal(number)
+    done = process.end()
+    assert (done.status, chat.received) == (-number, [])
+    assert done.err == "chatpost: interrupted. Nothing was posted.\n"
+
+
+def test_26_a_signal_that_is_ignored(shell: Shell, chat: Emulator) -> None:
+    """26: a signal that the command was started ignoring, as a background job's SIGINT is, does not end it."""
+    chat.faults.append(answering(503))
+    process = Process(shell, "send", "hello", under=["sh", "-c", 'trap "" INT; exec "$@"', "sh"])
+    process.wait_to_say("trying again in")
+    process.child.send_signal(signal.SIGINT)
+    assert process.end().status == 0
+    assert len(chat.space().messages) == 1
+
+
+FAULTS = [
+    answering(500),
+    answering(502, b"<html>no"),
+    answering(503, Retry_After="1"),
+    answering(429, Retry_After="1"),
+    answering(200, b"<html>yes"),
+    Fault(Kind.DROP_BEFORE),
+    Fault(Kind.DROP_AFTER),
+    Fault(Kind.TRUNCATE),
+    Fault(Kind.DRIP),
+    Fault(Kind.DELAY, seconds=300),
+]
+MESSAGES = 300
+
+
+def test_soak(shell: Shell, chat: Emulator) -> None:
+    """300 messages, each through a random fault, a third killed and run again: each is stored exactly once."""
+    chance = random.Random(3)  # noqa: S311 - a die, thrown the same each time
+    chat.faults.extend(chance.choice(FAULTS) for _ in range(MESSAGES))
+    killed_after = [chance.uniform(0, 1.5) if chance.random() < 1 / 3 else None for _ in range(MESSAGES)]
+
+    def send(number: int) -> Finished:
+        argv = ("send", "--request-id", f"soak-{number}", "--timeout", "3", "--deadline", "50", f"message {number}")
+        seconds = killed_after[number]
+        if seconds is not None:
+            process = Process(shell, *argv)
+            try:
+                process.child.wait(seconds)
+            except subprocess.TimeoutExpired:
+                process.child.kill()
+            process.end()
+        done = shell(*argv)
+        while done.status in {75, 76}:
+            done = shell(*argv)
+        return done
+
+    with ThreadPoolExecutor(24) as pool:  # they mostly wait
+        ended = list(pool.map(send, range(MESSAGES)))
+    assert {done.status for done in ended} == {0}
+    stored = chat.space().messages
+    assert sorted(message.text for message in stored) == sorted(f"message {number}" for number in range(MESSAGES))
+    names = {message.text: message.name for message in stored}
+    assert [done.out for done in ended] == [f"{names[f'message {number}']}\n" for number in range(MESSAGES)]
+    assert not chat.faults
