@@ -31,6 +31,7 @@ FLOORS = [
     ["output"],
     ["emulator"],
     ["cli"],
+    ["__main__"],
 ]
 NEIGHBOURS = {("url_source", "secret_command")}
 ONLY_IMPORTER = {

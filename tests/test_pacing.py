@@ -25,10 +25,11 @@ class Machine:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.now = 1000.0
+        self.booted_at = 1.7e9
         self.warnings: list[str] = []
 
     def process(self) -> Pacer:
-        return Pacer(self.path, lambda: self.now, self.warnings.append)
+        return Pacer(self.path, lambda: self.now, lambda: self.booted_at + self.now, self.warnings.append)
 
 
 @pytest.fixture
@@ -126,10 +127,21 @@ def test_killed_in_the_middle(machine: Machine) -> None:
 
 
 def test_after_a_reboot(machine: Machine) -> None:
-    """A boot begins the clock anew: what an earlier one wrote keeps nobody waiting."""
-    machine.process().push(SPACE, 3000)
-    machine.now = 3.0
-    assert [reserve(machine.process()), enter(machine.process())] == [0, 0]
+    """A boot begins the clock anew: what an earlier one wrote keeps nobody waiting, however long this one lasts."""
+    for uptime in (3.0, 999.0, 1001.0, 2000.0):
+        machine.now, machine.booted_at = 1000.0, 1.7e9
+        machine.process().push(SPACE, 3000)
+        machine.now, machine.booted_at = uptime, 1.7e9 + 1100
+        assert [reserve(machine.process()), enter(machine.process())] == [0, 0]
+
+
+def test_a_wall_clock_that_is_set(machine: Machine) -> None:
+    """A wall clock that is corrected changes nothing; one that jumps makes at most one process come too early."""
+    reserve(machine.process())
+    machine.booted_at += 2
+    assert reserve(machine.process()) == 1.1
+    machine.booted_at -= 1e6
+    assert [reserve(machine.process()), reserve(machine.process())] == [0, 1.1]
 
 
 @pytest.mark.parametrize(
@@ -138,16 +150,16 @@ def test_after_a_reboot(machine: Machine) -> None:
         ("x", "y", "z"),
         (None, None, None),
         (b"1", b"2", b"3"),
-        (1e300, 1000.0, 1000.0),
-        (1000.0, 1001.0 + LONGEST_WAIT, 999.0),
-        (float("inf"), float("inf"), 0.0),
+        (1e300, 1000.0, 1.7e9),
+        (1000.0, 1001.0 + LONGEST_WAIT, 1.7e9),
+        (float("inf"), float("inf"), 1.7e9),
     ],
 )
 def test_garbage_in_a_row(machine: Machine, row: tuple[object, ...]) -> None:
     """What nobody can have written is a space that is free."""
     reserve(machine.process())
     with sqlite3.connect(machine.path) as connection:
-        connection.execute("UPDATE space SET next_slot = ?, closed_until = ?, written_at = ?", row)
+        connection.execute("UPDATE space SET next_slot = ?, closed_until = ?, booted_at = ?", row)
     connection.close()
     assert [reserve(machine.process()), enter(machine.process())] == [0, 0]
 
@@ -181,6 +193,15 @@ def test_a_file_that_is_locked(machine: Machine) -> None:
         assert reserve(machine.process(), within=0.01) == 0
         assert "database is locked" in machine.warnings[0]
     stuck.close()
+
+
+def test_garbage_that_cannot_be_thrown_away(machine: Machine) -> None:
+    """25: garbage in a place where nothing can be removed is stepped aside from as well."""
+    machine.path.parent.mkdir()
+    machine.path.mkdir()
+    (machine.path / "file").touch()
+    assert reserve(machine.process()) == 0
+    assert len(machine.warnings) == 1
 
 
 def test_no_place_for_the_file(tmp_path: Path) -> None:

@@ -353,7 +353,9 @@ def test_a_bug_is_told_without_a_traceback(chatpost: InProcess, monkeypatch: pyt
     done = chatpost("send", "a")
     assert done.status == 70
     assert re.fullmatch(
-        r"chatpost: this is a bug in chatpost \S+: ZeroDivisionError at test_posting.py:\d+; .*\n", done.err
+        r"chatpost: broken off by a bug. Nothing was posted.\n"
+        r"chatpost: this is a bug in chatpost \S+: ZeroDivisionError at test_posting.py:\d+; .*\n",
+        done.err,
     )
 
 

@@ -62,7 +62,7 @@ def paced(shell: Shell) -> Shell:
 
 def pacer_of(shell: Shell) -> Pacer:
     """Return the pacer that the shell's commands share."""
-    return Pacer(shell.home / "state" / "chatpost" / "pacing.sqlite3", time.monotonic, pytest.fail)
+    return Pacer(shell.home / "state" / "chatpost" / "pacing.sqlite3", time.monotonic, time.time, pytest.fail)
 
 
 def pacing_name(chat: Emulator) -> str:

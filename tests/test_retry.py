@@ -164,11 +164,12 @@ def test_does_not_wait_for_a_turn_past_the_deadline() -> None:
     world.slots = [60.0]
     outcome = world.run(RetryPolicy())
     assert (outcome.attempts, world.waits, world.attempts) == (0, [], [])
-    assert f"{outcome.error}; {outcome.gave_up}".endswith("it is free in 60.0 s; past the deadline of 60 s")
+    assert f"{outcome.error}; {outcome.gave_up}".endswith("is free in 60.0 s; past the deadline of 60 s")
     world = World([Unavailable("a", maybe_posted=True)])
     world.slots = [0.0, 60.0]
     outcome = world.run(RetryPolicy())
     assert (outcome.attempts, outcome.maybe_posted) == (1, True)
+    assert f"{outcome.error}; {outcome.gave_up}" == "a; the next attempt would be past the deadline of 60 s"
 
 
 def test_progress_can_be_read_on_the_way() -> None:

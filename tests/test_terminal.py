@@ -38,7 +38,7 @@ PIECES = st.sampled_from(
         ("a\r\nb\r\n", "a\nb\n"),
         ("a\r\r\nb", "a\nb"),
         ("\x1b[1;31mred\x1b[0m and \x1b[38;2;1;2;3mmore\x1b[m", "red and more"),
-        ("\x9b31mred\x9b0m", "red"),
+        ("say \u00e2\u0080\u009dquoted", "say \u00e2quoted"),
         ("\x1b]8;;https://example.com\x1b\\link\x1b]8;;\x1b\\!", "link!"),
         ("\x1b]0;a title\x07text", "text"),
         ("\x1b]0;never ends\ntext", "\ntext"),
@@ -67,6 +67,12 @@ PIECES = st.sampled_from(
         ("a\x0bb\x0cc\x85d", "a\nb\nc\nd"),
         ("cut \x1b[3", "cut "),
         ("cut \x1b", "cut "),
+        ("日本\rab", "ab本"),
+        ("日本\rあ", "あ本"),
+        ("a\x1b[5;10Hb", "a\n         b"),
+        ("\x1b7 10%\x1b8 20%\x1b8 30%", " 30%"),
+        ("\x1b[s 10%\x1b[u 9%", " 9%%"),
+        ("a\nb\x1b[1dc", "ac\nb"),
         ("\x1b[99999999999Cx", f"{' ' * 250}x"),
     ],
 )
@@ -81,6 +87,20 @@ def test_nothing_controls_a_terminal_any_more(output: str) -> None:
     screen = screen_text(output)
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", screen)
     assert screen_text(screen) == screen
+
+
+@pytest.mark.parametrize(
+    "mad",
+    [
+        "a" * 500_000 + "\x1b[1K" * 130_000,
+        "a\r" + "\u0301" * 500_000,
+        "\x1b[A\x1b[1K" * 100_000,
+        "\x1b[9999C\x1b[B " * 60_000,
+    ],
+)
+def test_mad_output_ends(mad: str) -> None:
+    """A megabyte of anything is cleaned in a time that grows with its length alone."""
+    screen_text(mad)
 
 
 @given(st.text(alphabet=st.characters(blacklist_categories=["Cc", "Cs"])))

@@ -87,7 +87,8 @@ def created_message(answer: Answer, mask: Callable[[str], str], now: float) -> C
         code=answer.code,
         status=None if status.status is None else mask(_one_line(status.status, _LONGEST_EXCERPT)),
         retry_after=retry_after,
-        maybe_posted=answer.code >= HTTPStatus.INTERNAL_SERVER_ERROR or answer.code == HTTPStatus.REQUEST_TIMEOUT,
+        maybe_posted=answer.code >= HTTPStatus.INTERNAL_SERVER_ERROR
+        or answer.code in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.SWITCHING_PROTOCOLS},
     )
 
 

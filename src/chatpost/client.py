@@ -10,19 +10,20 @@ import ssl
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.request import getproxies
 
 import requests
 from requests.exceptions import (
     ChunkedEncodingError,
     ConnectionError as RequestsConnectionError,
     ConnectTimeout,
-    InvalidProxyURL,
     InvalidSchema,
+    InvalidURL,
     ProxyError,
     ReadTimeout,
     SSLError,
 )
-from urllib3.exceptions import NameResolutionError
+from urllib3.exceptions import HTTPError, NameResolutionError
 
 from chatpost import __version__
 from chatpost.answer import Answer, created_message
@@ -41,6 +42,7 @@ _CHUNK = 64 * 1024
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 # None takes a scheme out of what the environment says; the stubs know only of strings.
 _NO_PROXY: Any = {"http": None, "https": None, "all": None}
+_NO_SUCH_PROXY = "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names no proxy that can be used"
 
 
 class _Body(io.BytesIO):
@@ -56,13 +58,20 @@ class _Body(io.BytesIO):
         self._on_sending = on_sending
 
     def read(self, size: int | None = -1) -> bytes:
-        if not self.begun:
-            self._on_sending()
-            # Begun is set before abandoned is looked at, and the other side does the reverse: one of the two sees.
-            self.begun = True
+        # Begun is set before abandoned is looked at, and the other side does the reverse: one of the two sees.
+        was_begun, self.begun = self.begun, True
         if self.abandoned:
             raise TimeoutError
+        if not was_begun:
+            self._on_sending()
         return super().read(size)
+
+
+class _Session(requests.Session):
+    """A session for which a redirect is an answer as any other: requests would read where it leads, and all of it."""
+
+    def get_redirect_target(self, _resp: requests.Response) -> None:
+        return None
 
 
 class ChatClient:
@@ -75,7 +84,7 @@ class ChatClient:
         """``wall_clock`` gives seconds of the epoch: a ``Retry-After`` can be a date."""
         _check_ca_bundle()
         self._wall_clock = wall_clock
-        self._session = requests.Session()
+        self._session = _Session()
         self._session.headers.update(
             {
                 "User-Agent": f"chatpost/{__version__}",
@@ -109,6 +118,11 @@ class ChatClient:
             raise Unavailable(msg, maybe_posted=body.begun) from None
         except requests.RequestException as failure:
             raise _failure(failure, webhook, timeout, posting_begun=body.begun) from None
+        except (HTTPError, ValueError, TypeError):
+            # What requests lets through before it connects comes of a proxy's URL that it cannot make sense of.
+            if body.begun or webhook.is_loopback or not getproxies():
+                raise
+            raise UnusableRoute(_NO_SUCH_PROXY) from None
         return created_message(answer, webhook.mask, self._wall_clock())
 
     def _exchange(self, webhook: Webhook, request: CreateMessageRequest, body: _Body, timeout: float) -> Answer:
@@ -171,8 +185,8 @@ def _failure(
 ) -> DeliveryError:
     """Say what a library's exception means, in our own words: its own can hold the URL."""
     match failure:
-        case InvalidProxyURL() | InvalidSchema():
-            return UnusableRoute("HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names no proxy that can be used")
+        case InvalidURL() | InvalidSchema():  # our own URL is checked, so it is a proxy's
+            return UnusableRoute(_NO_SUCH_PROXY)
         case ProxyError():
             return Unavailable(
                 "the proxy named by HTTPS_PROXY, HTTP_PROXY or ALL_PROXY did not let the request through"
@@ -211,7 +225,7 @@ def _tls_failure(failure: SSLError, webhook: Webhook, *, posting_begun: bool) ->
 
 def _holds_certificates(bundle: Path) -> bool:
     try:
-        if bundle.is_file():
+        if not bundle.is_dir():
             ssl.create_default_context(cafile=bundle)
     except OSError:
         return False
@@ -222,7 +236,7 @@ def _check_ca_bundle() -> None:
     for variable in _CA_VARIABLES:
         bundle = os.environ.get(variable)
         if bundle:
-            if not Path(bundle).exists():
+            if not os.path.exists(bundle):  # noqa: PTH110 - pathlib's raises where it may not look
                 msg = f"{variable} names {bundle}, which is not there"
                 raise ConfigurationError(msg)
             return

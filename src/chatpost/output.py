@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from chatpost.errors import BrokenAnswer, ChatpostError, DeliveryError, OutputError
@@ -32,12 +33,9 @@ def write_data(line: str) -> None:
     try:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
-    except AttributeError:  # the process was started without a stdout
+    except (AttributeError, BrokenPipeError):  # AttributeError: the process was started without a stdout
         pass
-    except BrokenPipeError:
-        _abandon(sys.stdout)
     except OSError as failure:
-        _abandon(sys.stdout)
         msg = f"stdout could not be written: {os.strerror(failure.errno or 0).lower()}"
         raise OutputError(msg) from None
 
@@ -56,13 +54,6 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
-def _abandon(stream: TextIO) -> None:
-    """Let what could not be written go, so that Python does not try it once more at exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
-
-
 class Reporter(NamedTuple):
     """Tells what happened: ``format`` (one of `FORMATS`) to stdout, the story to stderr."""
 
@@ -77,13 +68,13 @@ class Reporter(NamedTuple):
         elif self.verbose or (not self.quiet and fact.seconds > _LONG_PAUSE and is_terminal(sys.stderr)):
             say(f"{_label(delivery)}waiting {fact.seconds:.1f} s for the space's turn")
 
-    def interrupted(self, deliveries: Sequence[Delivery]) -> None:
-        """Tell what is known of the messages that were under way when the command was asked to end."""
+    def broken_off(self, what: str, deliveries: Sequence[Delivery]) -> None:
+        """Tell that the command was broken off, and what is known of each message that was not reported yet."""
         for delivery in deliveries:
-            truth = _may_be_posted(delivery.request) if delivery.progress.maybe_posted else "Nothing was posted."
-            say(f"{_label(delivery)}interrupted. {truth}")
+            if not delivery.progress.is_over:
+                say(f"{_label(delivery)}{what}. {_what_is_known(delivery)}")
         if not deliveries:
-            say("interrupted. Nothing was posted.")
+            say(f"{what}. Nothing was posted.")
 
     def _tell_of_attempt(self, delivery: Delivery, attempt: Attempt) -> None:
         if self.verbose:
@@ -100,7 +91,10 @@ class Reporter(NamedTuple):
             say(f"warning: {sentence}")
 
     def result(self, result: Result) -> None:
-        """Give the message's line on stdout, or say what went wrong."""
+        """Give the message's line on stdout, or say what went wrong.
+
+        Raises `OutputError` that names the message where stdout cannot be written.
+        """
         outcome, delivery = result.outcome, result.delivery
         if outcome.error is not None:
             say(f"{_label(delivery)}{_what_went_wrong(result)}")
@@ -115,23 +109,33 @@ class Reporter(NamedTuple):
         except OutputError as failure:
             if outcome.created is None:
                 raise
-            msg = f"{failure}, but the message was posted: {outcome.created.name}"
+            msg = f"{_label(delivery)}{failure}, but the message was posted: {outcome.created.name}"
             raise OutputError(msg) from None
 
     def failure(self, error: ChatpostError) -> None:
         """Tell of an error that came before anything was posted, or that has no message of its own."""
         say(str(error))
         if self.format == "json" and not isinstance(error, OutputError):
-            write_data(json.dumps(_failure_record(error)))
+            with suppress(OutputError):  # the error that there was counts
+                write_data(json.dumps(_failure_record(error)))
 
 
-def print_json(value: Any, *, one_line: bool, mask: Callable[[str], str] = str) -> None:
+def print_json(value: Any, *, one_line: bool, mask: Callable[[str], str] = mask_urls) -> None:
     """Write a JSON value to stdout, on one line or, for a person, on several; ``mask`` takes secrets out."""
-    write_data(mask(json.dumps(value, indent=None if one_line else 2)))
+    write_data(json.dumps(_masked(value, mask), indent=None if one_line else 2))
+
+
+def _masked(value: Any, mask: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _masked(item, mask) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_masked(item, mask) for item in value]
+    return mask(value) if isinstance(value, str) else value
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write a table to stdout: drawn at a terminal; in a pipe a line a row, with tabs and without a head."""
+    rows = [[mask_urls(cell) for cell in row] for row in rows]
     if not is_terminal(sys.stdout):
         for row in rows:
             write_data("\t".join(row))
@@ -177,6 +181,12 @@ def _what_went_wrong(result: Result) -> str:
     if not outcome.maybe_posted:
         return f"{what}. Nothing was posted."
     return f"{what}. {_may_be_posted(result.delivery.request, probably=isinstance(outcome.error, BrokenAnswer))}"
+
+
+def _what_is_known(delivery: Delivery) -> str:
+    if delivery.progress.created is not None:
+        return f"The message was posted: {delivery.progress.created.name}"
+    return _may_be_posted(delivery.request) if delivery.progress.maybe_posted else "Nothing was posted."
 
 
 def _may_be_posted(request: CreateMessageRequest, *, probably: bool = False) -> str:

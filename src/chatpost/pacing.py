@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.errors import SpaceBusy
@@ -36,10 +36,13 @@ LONGEST_PUSH = 3600.0
 LONGEST_WAIT = 24 * 3600.0 + LONGEST_PUSH
 """Seconds beyond which what is on file is nothing that anybody wrote."""
 
+SAME_BOOT = 30.0
+"""Seconds by which the wall clock may have been set while a machine is up; beyond them it counts as started anew."""
+
 _LOCK_TIMEOUT = 2.0
 _SHORT_LOCK_TIMEOUT = 0.3
 _SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS space (hash TEXT PRIMARY KEY, next_slot REAL, closed_until REAL, written_at REAL) "
+    "CREATE TABLE IF NOT EXISTS space (hash TEXT PRIMARY KEY, next_slot REAL, closed_until REAL, booted_at REAL) "
     "WITHOUT ROWID"
 )
 
@@ -55,12 +58,16 @@ class Pacer:
     """Reserves slots and keeps gates in the file at ``path``. Threads may share one.
 
     ``clock`` is in seconds, never jumps, and is the same for all processes until the machine starts anew, as
-    `time.monotonic` is on Linux and macOS. ``warn`` is told, at most once, why pacing has stepped aside.
+    `time.monotonic` is on Linux and macOS; ``wall_clock`` is in seconds of the epoch, and tells one start from
+    another. ``warn`` is told, at most once, why pacing has stepped aside.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float], warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, path: Path, clock: Callable[[], float], wall_clock: Callable[[], float], warn: Callable[[str], None]
+    ) -> None:
         self._path = path
         self._clock = clock
+        self._booted_at = wall_clock() - clock()
         self._warn = warn
         self._usable = True
 
@@ -110,7 +117,8 @@ class Pacer:
         except sqlite3.OperationalError as failure:
             self._step_aside(str(failure))
         except sqlite3.DatabaseError as failure:
-            self._path.unlink(missing_ok=True)
+            with suppress(OSError):
+                self._path.unlink()
             self._step_aside(f"{failure}; it begins anew")
         except OSError as failure:
             self._step_aside(failure.strerror or "unknown error")
@@ -121,26 +129,25 @@ class Pacer:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN IMMEDIATE")
         connection.execute(_SCHEMA)
-        row = connection.execute("SELECT next_slot, closed_until, written_at FROM space WHERE hash = ?", (name,))
+        row = connection.execute("SELECT next_slot, closed_until, booted_at FROM space WHERE hash = ?", (name,))
         now = self._clock()
-        before = _read(row.fetchone(), now)
+        before = self._read(row.fetchone(), now)
         # An exception leaves the transaction open, and closing the connection then undoes it.
         after = change(before)
-        written = (name, now + after.next_slot, now + after.opens, now)
+        written = (name, now + after.next_slot, now + after.opens, self._booted_at)
         connection.execute("INSERT OR REPLACE INTO space VALUES (?, ?, ?, ?)", written)
         connection.execute("COMMIT")
         return before
 
+    def _read(self, row: tuple[object, ...] | None, now: float) -> _Space:
+        """Read a row as seconds from now; garbage, and what an earlier boot has written, is a space that is free."""
+        match row:
+            case (float() as next_slot, float() as closed_until, float() as booted_at) if (
+                abs(booted_at - self._booted_at) < SAME_BOOT and max(next_slot, closed_until) - now <= LONGEST_WAIT
+            ):
+                return _Space(max(0.0, next_slot - now), max(0.0, closed_until - now))
+        return _Space()
+
     def _step_aside(self, reason: str) -> None:
         self._usable = False
         self._warn(f"messages are not paced: {self._path} cannot be used: {reason}")
-
-
-def _read(row: tuple[object, ...] | None, now: float) -> _Space:
-    """Read a row as seconds from now; garbage, and what an earlier boot has written, is a space that is free."""
-    match row:
-        case (float() as next_slot, float() as closed_until, float() as written_at) if (
-            written_at <= now and max(next_slot, closed_until) - now <= LONGEST_WAIT
-        ):
-            return _Space(max(0.0, next_slot - now), max(0.0, closed_until - now))
-    return _Space()

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tomlkit
+from tomlkit.container import OutOfOrderTableProxy
+from tomlkit.items import Table
 
 from chatpost.errors import ConfigurationError
 from chatpost.profiles import load_profiles
@@ -22,7 +25,7 @@ def add_profile(path: Path, name: str, url: str, *, replace: bool) -> ProfileFil
     The file is replaced whole, so that it is never half written. The only profile stays the default when a second
     one comes. Raises `ConfigurationError` where the name is taken (unless `replace`) or the file is at fault.
     """
-    before = load_profiles(path) if path.exists() else None
+    before = load_profiles(path) if os.path.exists(path) else None  # noqa: PTH110 - pathlib's can raise
     document = tomlkit.document()
     if before is not None:
         if error := before.permission_error():
@@ -31,16 +34,36 @@ def add_profile(path: Path, name: str, url: str, *, replace: bool) -> ProfileFil
             msg = f"there is a profile {name} in {path} already: --replace gives it this URL"
             raise ConfigurationError(msg)
         document = tomlkit.parse(path.read_text("utf-8-sig"))
-    if before is None or before.named_default is None:
-        document["default"] = (before.default if before is not None else None) or name
-    if "profiles" not in document:
-        document["profiles"] = tomlkit.table(is_super_table=True)
-    profiles = document["profiles"]
-    if name not in profiles:
-        profiles[name] = tomlkit.table()
-    profiles[name]["url"] = url
-    _write(path, tomlkit.dumps(document))
+    default = (before.default if before is not None else None) or name
+    text = _with_profile(document, name, url, default)
+    _check(text, before, name, url, path)
+    _write(path, text)
     return load_profiles(path)
+
+
+def _with_profile(document: tomlkit.TOMLDocument, name: str, url: str, default: str) -> str:
+    profiles = document.setdefault("profiles", tomlkit.table(is_super_table=True))
+    if name in profiles:
+        profiles[name]["url"] = url
+    else:
+        inline = not isinstance(profiles, Table | OutOfOrderTableProxy)
+        profile = tomlkit.inline_table() if inline else tomlkit.table()
+        profile["url"] = url
+        profiles[name] = profile
+    text = tomlkit.dumps(document)
+    # At the head: a key behind a table's head would be the table's.
+    return text if "default" in document else f"default = {tomlkit.string(default).as_string()}\n\n{text}"
+
+
+def _check(text: str, before: ProfileFile | None, name: str, url: str, path: Path) -> None:
+    """Raise `ConfigurationError` unless the text says what was meant, and all that the file said before."""
+    tables = tomllib.loads(text)
+    expected = {} if before is None else tomllib.loads(path.read_text("utf-8-sig"))
+    expected.setdefault("default", (before.default if before else None) or name)
+    expected.setdefault("profiles", {}).setdefault(name, {})["url"] = url
+    if tables != expected:
+        msg = f"{path} is written in a way that nothing can be added to: write [profiles.NAME] and its keys below it"
+        raise ConfigurationError(msg)
 
 
 def _write(path: Path, text: str) -> None:

@@ -94,7 +94,7 @@ def find_profile_file(config: Path | None) -> Path | None:
 
     directories = platformdirs.PlatformDirs("chatpost", appauthor=False)
     candidates = (directories.user_config_path / FILE_NAME, directories.site_config_path / FILE_NAME)
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113 - pathlib's can raise
 
 
 def user_profile_file() -> Path:
@@ -111,6 +111,9 @@ def load_profiles(path: Path) -> ProfileFile:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         msg = f"{path} is not TOML: {_without_values(str(error))}"
+        raise ConfigurationError(msg) from None
+    except (ValueError, RecursionError):
+        msg = f"{path} is not TOML: a number in it is too long, or it is nested too deep"
         raise ConfigurationError(msg) from None
     try:
         return _read_document(path, document, mode)
@@ -156,7 +159,7 @@ def _read_document(path: Path, document: dict[str, Any], mode: int) -> ProfileFi
         raise ValueError(msg)  # noqa: TRY004 - every fault of the file is the one error
     profiles = {name: _read_profile(name, table, path.parent) for name, table in tables.items()}
     default = document.get("default")
-    if default is not None and default not in profiles:
+    if default is not None and not (isinstance(default, str) and default in profiles):
         msg = f"default names no profile of the file (there: {', '.join(profiles) or 'none'})"
         raise ValueError(msg)
     return ProfileFile(path, profiles, default, mode)

@@ -54,11 +54,14 @@ class Progress:
     """How far a message has come; may be read at any time, from any thread.
 
     ``attempts`` were begun. ``maybe_posted``: one of them may have posted it, and no answer has said so yet.
+    ``created`` is the message once an answer has. ``is_over`` is for who waits for the outcome to set.
     """
 
     def __init__(self) -> None:
         self.attempts = 0
         self.maybe_posted = False
+        self.created: CreatedMessage | None = None
+        self.is_over = False
 
     def sending(self) -> None:
         """From here on, until an answer tells, the message may have been posted."""
@@ -129,11 +132,14 @@ def with_retries(
     wait ends past the deadline.
     """
     until = started + policy.deadline
+    error: DeliveryError | None = None
     while True:
         try:
             _wait_for_turn(route, until - SHORTEST_ATTEMPT, timing, tell)
         except SpaceBusy as busy:
-            return Outcome(progress.attempts, None, busy, progress.maybe_posted, _past_deadline(policy))
+            # What an attempt came to says more than that there is no time for another.
+            why = f"the next attempt would be {_past_deadline(policy)}" if error else _past_deadline(policy)
+            return Outcome(progress.attempts, None, error or busy, progress.maybe_posted, why)
         maybe_posted_before = progress.maybe_posted
         progress.attempts += 1
         began = timing.clock()
@@ -142,6 +148,7 @@ def with_retries(
         except DeliveryError as failure:
             error = failure
         else:
+            progress.created = created
             tell(Attempt(progress.attempts, timing.clock() - began))
             return Outcome(progress.attempts, created)
         progress.maybe_posted = maybe_posted_before or error.maybe_posted

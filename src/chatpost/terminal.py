@@ -10,20 +10,28 @@ import re
 import unicodedata
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-# Compiled when it is needed, which for most messages it is not.
+# Compiled when it is needed, which for most messages it is not. What UTF-8 has as U+0080 to U+009F is no sequence's
+# beginning but the remains of a wrong decoding.
 _PART = r"""(?sx)
       (?P<text>[^\x00-\x08\x0a-\x1f\x7f-\x9f]+)
-    | (?P<line>\r*\n|[\x0b\x0c\x85])                                    # an end of line
-    | (?:\x1b\[|\x9b)(?P<parameters>[0-?]*)[ -/]*(?P<final>[@-~])?      # CSI: movements, erasures, colours
-    | (?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?  # OSC and the like: links, titles
-    | \x1b[ -/]*[0-~]?                                                  # any other escape sequence
+    | (?P<line>\r*\n|[\x0b\x0c\x85])                                        # an end of line
+    | \x1b\[(?P<parameters>[0-?]*)[ -/]*(?P<final>[@-~])?                   # CSI: movements, erasures, colours
+    | \x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?                          # OSC and the like: links, titles
+    | \x1b(?P<cursor>[78])                                                 # keep the cursor's place, or go back to it
+    | \x1b[ -/]*[0-~]?                                                     # any other escape sequence
     | (?P<control>.)
     """
 
 _JOINER = "\u200d"
+_WIDE = "WF"
 
-# No sequence moves farther to the right than this, or than the line's end: a mad one costs no memory.
+# No sequence moves farther to the right than this, or than the line's end, and movements add no more spaces than
+# that in all: mad ones cost no memory.
 _WIDTH = 250
+_PADDING = 100_000
+
+_LONGEST_CELL = 32
+"""Characters that a cell holds, what combines with the first included: more is no writing of any language."""
 
 
 def screen_text(text: str) -> str:
@@ -34,94 +42,141 @@ def screen_text(text: str) -> str:
     if not _CONTROL.search(text):
         return text
     screen = _Screen()
-    for token in re.finditer(_PART, text):
-        if token["text"] is not None:
-            screen.write(token["text"])
-        elif token["line"] is not None:
+    for part in re.finditer(_PART, text):
+        if part["text"] is not None:
+            screen.write(part["text"])
+        elif part["line"] is not None:
             screen.end_line()
-        elif token["final"] is not None:
-            screen.do(token["final"], token["parameters"])
-        elif token["control"] == "\r":
+        elif part["final"] is not None:
+            screen.do(part["final"], part["parameters"])
+        elif part["cursor"] is not None:
+            screen.do("s" if part["cursor"] == "7" else "u", "")
+        elif part["control"] == "\r":
             screen.column = 0
-        elif token["control"] == "\b":
+        elif part["control"] == "\b":
             screen.move_to(screen.column - 1)
     return screen.text()
 
 
-class _Screen:
-    """Lines of cells; a cell is a character and what combines with it."""
+class _Line:
+    """Cells; a cell is a character and what combines with it, and empty behind a wide character, which has two."""
 
     def __init__(self) -> None:
-        self.lines: list[list[str]] = [[]]
+        self.cells: list[str] = []
+        # That many at the beginning are blank for certain, so that they need not be blanked once more.
+        self.blank = 0
+
+    def write(self, column: int, cells: list[str]) -> None:
+        self.cells[column : column + len(cells)] = cells
+        self.blank = min(self.blank, column)
+
+    def blank_to(self, column: int) -> None:
+        end = min(column, len(self.cells))
+        if end > self.blank:
+            self.cells[self.blank : end] = " " * (end - self.blank)
+            self.blank = end
+
+    def cut_at(self, column: int) -> None:
+        del self.cells[column:]
+        self.blank = min(self.blank, column)
+
+
+class _Screen:
+    def __init__(self) -> None:
+        self.lines = [_Line()]
         self.row = 0
         self.column = 0
+        self.kept_place = (0, 0)
+        self.padding = 0
 
     def text(self) -> str:
-        return "\n".join("".join(line) for line in self.lines)
+        return "\n".join("".join(line.cells) for line in self.lines)
 
     def write(self, text: str) -> None:
-        line = self.lines[self.row]
         cells = list(text) if text.isascii() else _cells(text)
-        if self.column > len(line):
-            line.extend(" " * (self.column - len(line)))
-        line[self.column : self.column + len(cells)] = cells
+        line = self.lines[self.row]
+        padding = min(self.column - len(line.cells), _PADDING - self.padding)
+        if padding > 0:
+            line.cells.extend(" " * padding)
+            self.padding += padding
+        self.column = min(self.column, len(line.cells))
+        line.write(self.column, cells)
         self.column += len(cells)
 
     def end_line(self) -> None:
-        self.row += 1
+        self.move_down(1)
         self.column = 0
+
+    def move_down(self, rows: int) -> None:
+        """Move down, or up, but no farther than to a new line below all others: a message has no use for empty ones."""
+        self.row = max(0, min(self.row + rows, len(self.lines)))
         if self.row == len(self.lines):
-            self.lines.append([])
+            self.lines.append(_Line())
 
     def move_to(self, column: int) -> None:
-        self.column = max(0, min(column, max(_WIDTH, len(self.lines[self.row]))))
+        self.column = max(0, min(column, max(_WIDTH, len(self.lines[self.row].cells))))
 
     def do(self, final: str, parameters: str) -> None:
         """Do what a control sequence says, where it moves or erases."""
-        given = re.match(r"\d{1,4}", parameters)
-        number = int(given[0]) if given else 0
-        steps = number or 1
+        numbers = [int(number[:4]) if number.isdecimal() else 0 for number in parameters.split(";")]
+        match final:
+            case "J" | "K":
+                self._erase(numbers[0], whole_screen=final == "J")
+            case "s":
+                self.kept_place = (self.row, self.column)
+            case "u":
+                self.row, self.column = min(self.kept_place[0], len(self.lines) - 1), self.kept_place[1]
+            case _:
+                self._move(final, numbers[0] or 1, numbers[1] if len(numbers) > 1 else 1)
+
+    def _move(self, final: str, steps: int, column: int) -> None:
         match final:
             case "A" | "F":
-                self.row = max(0, self.row - steps)
+                self.move_down(-steps)
             case "B" | "E":
-                self.row = min(len(self.lines) - 1, self.row + steps)
+                self.move_down(steps)
             case "C":
                 self.move_to(self.column + steps)
             case "D":
                 self.move_to(self.column - steps)
-            case "G":
+            case "G" | "`":
                 self.move_to(steps - 1)
             case "H" | "f":
-                self.row = min(len(self.lines) - 1, steps - 1)
-            case "J" | "K":
-                self._erase(number, whole_screen=final == "J")
-        if final in "EFHf":
+                self.move_down(steps - 1 - self.row)
+                self.move_to(column - 1)
+            case "d":
+                self.move_down(steps - 1 - self.row)
+        if final in "EF":
             self.column = 0
 
     def _erase(self, what: int, *, whole_screen: bool) -> None:
         """Erase from the cursor to the end (0), from the beginning to the cursor (1), or all (2 and more)."""
         line = self.lines[self.row]
         if what == 0:
-            del line[self.column :]
+            line.cut_at(self.column)
             if whole_screen:
                 del self.lines[self.row + 1 :]
         elif what == 1:
-            line[: self.column + 1] = " " * min(len(line), self.column + 1)
+            line.blank_to(self.column + 1)
         elif whole_screen:
-            self.lines = [[]]
+            self.lines = [_Line()]
             self.row = 0
         else:
-            line.clear()
+            line.cut_at(0)
 
 
 def _cells(text: str) -> list[str]:
     """Split text into cells: what combines with a character stays with it."""
     cells: list[str] = []
+    last = -1  # where the last character stands
     for character in text:
         combines = unicodedata.category(character) in {"Mn", "Me"} or character == _JOINER
-        if cells and (combines or cells[-1][-1] == _JOINER):
-            cells[-1] += character
-        else:
-            cells.append(character)
+        if cells and (combines or cells[last][-1] == _JOINER):
+            if len(cells[last]) < _LONGEST_CELL:
+                cells[last] += character
+            continue
+        last = len(cells)
+        cells.append(character)
+        if unicodedata.east_asian_width(character) in _WIDE:
+            cells.append("")
     return cells

@@ -5,8 +5,9 @@ from __future__ import annotations
 import codecs
 import os
 import re
+import select
 import sys
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.errors import DataError, InputError, UsageError
 from chatpost.terminal import screen_text
@@ -64,19 +65,27 @@ def message_text(words: Sequence[str]) -> Text:
     if not words and sys.stdin.isatty():
         msg = 'no text: write it behind the command (chatpost send "Hello"), or pipe it in'
         raise UsageError(msg)
-    return _clean(_read(sys.stdin.buffer), typed=False)
-
-
-def _read(stdin: BinaryIO) -> bytes:
     try:
-        read = stdin.read(STDIN_LIMIT + 1)
+        read = _read(sys.stdin.fileno())
     except OSError as failure:
         msg = f"stdin could not be read: {os.strerror(failure.errno or 0).lower()}"
         raise InputError(msg) from None
-    if len(read) > STDIN_LIMIT:
-        msg = f"stdin holds more than {STDIN_LIMIT:,} bytes, far more than a message takes (nothing was posted)"
-        raise DataError(msg)
-    return read
+    return _clean(read, typed=False)
+
+
+def _read(stdin: int) -> bytes:
+    read = bytearray()
+    while len(read) <= STDIN_LIMIT:
+        try:
+            chunk = os.read(stdin, STDIN_LIMIT)
+        except BlockingIOError:  # who started us may have made it so
+            select.select([stdin], [], [])
+            continue
+        if not chunk:
+            return bytes(read)
+        read += chunk
+    msg = f"stdin holds more than {STDIN_LIMIT:,} bytes, far more than a message takes (nothing was posted)"
+    raise DataError(msg)
 
 
 def _clean(raw: bytes, *, typed: bool) -> Text:

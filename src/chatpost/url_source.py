@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
     from typing import Any, TypeAlias
 
 COMMAND_TIMEOUT = 10.0
@@ -59,12 +61,16 @@ class FromFile(NamedTuple):
     def fetch(self, _within: float) -> str:
         """Return the file's first line; raises `ConfigurationError` where it cannot be read."""
         try:
-            with self.path.open("rb") as file:
-                return first_line(file.read(SIZE_LIMIT))
+            # What is no regular file, a named pipe say, could keep the command waiting for ever.
+            with open(self.path, "rb", opener=_open_without_waiting) as file:
+                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    return first_line(file.read(SIZE_LIMIT))
         except OSError as failure:
             reason = os.strerror(failure.errno or 0).lower()
             msg = f"{self.path}, which should hold its webhook URL, cannot be read: {reason}"
             raise ConfigurationError(msg) from None
+        msg = f"{self.path}, which should hold its webhook URL, is no regular file"
+        raise ConfigurationError(msg)
 
     def __str__(self) -> str:
         return f"file {self.path}"
@@ -100,22 +106,32 @@ class FromCommand:
         return f"command {self._name}"
 
 
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
 UrlSource: TypeAlias = "Literal | FromEnvironment | FromFile | FromCommand"
 
 
 def read_source(value: object, directory: Path) -> UrlSource:
     """Read a profile's ``url``; a relative file is looked for in `directory`. Raises `ValueError`, for a person."""
+    # A URL that got into the place of a variable, a file or a program is refused: those are shown.
     match value:
         case str():
             return Literal(value)
-        case {"env": str(variable), **rest} if variable and not rest:
+        case {"env": str(variable), **rest} if _VARIABLE.fullmatch(variable) and not rest:
             return FromEnvironment(variable)
-        case {"file": str(path), **rest} if path and not rest:
-            return FromFile(directory / Path(path).expanduser())
-        case {"command": [str(), *_] as command, **rest} if all(isinstance(word, str) for word in command):
+        case {"file": str(path), **rest} if path and "\0" not in path and "://" not in path and not rest:
+            return FromFile(directory / os.path.expanduser(path))  # noqa: PTH111 - pathlib's raises for no such user
+        case {"command": [str(program), *_] as command, **rest} if "://" not in program and all(
+            isinstance(word, str) for word in command
+        ):
             return FromCommand(tuple(command), _read_timeout(rest))
     msg = 'is neither a string, { env = "VARIABLE" }, { file = "PATH" } nor { command = ["PROGRAM", "ARGUMENT"] }'
     raise ValueError(msg)
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _read_timeout(rest: Mapping[Any, object]) -> float:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import errno
-import os
-import sys
-from contextlib import suppress
+import signal
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
 from chatpost import __version__
+from chatpost.cli.interruption import Interrupted, die_of
 from chatpost.errors import ChatpostError, ExitStatus
 
 EPILOG = """\b
@@ -64,19 +62,6 @@ def chatpost() -> None:
     """Post to a Google Chat space through its incoming webhook."""
 
 
-def main() -> NoReturn:
-    """Run the command and exit with its status.
-
-    At once: the interpreter would first take apart all that the process is about to give back whole, which is a
-    tenth of the time that one `send` takes.
-    """
-    status = run()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError):
-            stream.flush()
-    os._exit(status)
-
-
 def run() -> int:
     """Run the command line; return its exit status, after one line on stderr for what went wrong."""
     try:
@@ -90,10 +75,10 @@ def run() -> int:
     except ChatpostError as error:
         _say(str(error))
         return error.exit_status
+    except Interrupted as interruption:
+        die_of(interruption.number)
     except (click.Abort, KeyboardInterrupt):
-        from chatpost.cli.interruption import die_of  # not for every start
-
-        die_of(2)
+        die_of(signal.SIGINT)
     except OSError as failure:
         # Click's own writing, of a help page or the version; ours is handled where it is done.
         full = failure.errno == errno.ENOSPC
@@ -117,7 +102,10 @@ def _usage_line(error: click.UsageError) -> str:
         if source is click.core.ParameterSource.ENVIRONMENT:
             message = f"{error.param.envvar}: {error.message}"
     if isinstance(error, click.NoSuchOption):
-        message = f"{message} Text that begins with a dash goes behind --"
+        hint = "Text that begins with a dash goes behind --"
+        if error.ctx is not None and error.ctx.parent is None:
+            hint = "Options stand behind the command, as in chatpost send -p ops"
+        message = f"{message} {hint}"
     command = error.ctx.command_path if error.ctx is not None else "chatpost"
     return f"{message.rstrip('.')} (see {command} --help)"
 

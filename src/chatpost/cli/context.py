@@ -87,7 +87,8 @@ def make_pacer(warn: Callable[[str], None]) -> Pacer:
 
     from chatpost.pacing import Pacer
 
-    return Pacer(platformdirs.user_state_path("chatpost", appauthor=False) / "pacing.sqlite3", time.monotonic, warn)
+    path = platformdirs.user_state_path("chatpost", appauthor=False) / "pacing.sqlite3"
+    return Pacer(path, time.monotonic, time.time, warn)
 
 
 def make_client() -> ChatClient:

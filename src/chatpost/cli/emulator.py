@@ -24,9 +24,9 @@ _WIDTH = 44
 
 EPILOG = """\b
 Examples:
-  chatpost emulator                                    serve until Ctrl-C, and print a webhook's URL
-  chatpost emulator -- ./notify.sh                     run a command against it; its status is the exit status
-  chatpost emulator --fault 503*2 -- chatpost send Hi  see how the next requests' faults are met
+  chatpost emulator                    serve until Ctrl-C, and print a URL
+  chatpost emulator -- ./notify.sh     run a command against it
+  chatpost emulator --fault '503*2' -- chatpost send Hi
 
 \b
 Faults, one for each of the next requests (*N: for N of them):
@@ -53,7 +53,7 @@ class _Faults(click.ParamType["list[Fault]"]):
 
 @click.command(epilog=EPILOG)
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="Where to serve.  [default: any]"
+    "--port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="Where to serve; 0, the default, is any."
 )
 @click.option("--no-quota", is_flag=True, help="Take more than one request a second for a space.")
 @click.option("--fault", "faults", type=_Faults(), multiple=True, help="What befalls the next request; repeatable.")

@@ -14,7 +14,7 @@ from click.core import ParameterSource
 
 from chatpost.cli.completion import complete_profile
 from chatpost.cli.types import MessageId, RequestId, Seconds, ThreadKey, ThreadName
-from chatpost.errors import ConfigurationError, UsageError
+from chatpost.errors import ChatpostError, ConfigurationError, UsageError
 from chatpost.output import FORMATS
 from chatpost.pacing import DEFAULT_INTERVAL
 from chatpost.retry import RetryPolicy
@@ -154,17 +154,17 @@ class PostOptions(NamedTuple):
     def of(cls, ctx: click.Context, profile: Profile | None = None) -> PostOptions:
         """Gather the values for a profile, or for none.
 
-        Raises `ConfigurationError` for a wrong default in the profile, `UsageError` for two names of a thread.
+        Raises `ConfigurationError` for a wrong default in the profile, it or `UsageError` for two names of a thread.
         """
         values = dict(ctx.params)
         ranks = {name: _rank(ctx, name) for name in values}
         for name, default in read_defaults(profile).items() if profile else ():
-            if ranks.get(name, _BUILT_IN) == _BUILT_IN:
+            # What is no option of the command, as the thread's name is none of `thread`, does not concern it.
+            if ranks.get(name) == _BUILT_IN or name == _INTERVAL.name:
                 values[name], ranks[name] = default, _FROM_PROFILE
         if values.get("thread") is not None and values.get("thread_key") is not None:
             if ranks["thread"] == ranks["thread_key"]:
-                msg = "--thread and --thread-key name the thread twice: give one of them"
-                raise UsageError(msg)
+                raise _named_twice(ranks["thread"], profile)
             values["thread" if ranks["thread"] < ranks["thread_key"] else "thread_key"] = None
         asked_or_fail = not values["fallback_new_thread"] and ranks["fallback_new_thread"] == _FROM_COMMAND_LINE
         return cls(
@@ -173,6 +173,13 @@ class PostOptions(NamedTuple):
 
 
 _BUILT_IN, _FROM_PROFILE, _FROM_ENVIRONMENT, _FROM_COMMAND_LINE = range(4)
+
+
+def _named_twice(rank: int, profile: Profile | None) -> ChatpostError:
+    if rank == _FROM_PROFILE and profile is not None:
+        return ConfigurationError(f"profile {profile.name} has both thread and thread_key: leave one of them out")
+    names = "CHATPOST_THREAD and CHATPOST_THREAD_KEY" if rank == _FROM_ENVIRONMENT else "--thread and --thread-key"
+    return UsageError(f"{names} name the thread twice: give one of them")
 
 
 def _rank(ctx: click.Context, name: str) -> int:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from chatpost.cli.context import TIMING, Target, find_targets, make_client, make_pacer
-from chatpost.cli.interruption import Interrupted, die_of, raise_on_signals
+from chatpost.cli.interruption import Interrupted, die_of, interruptible
 from chatpost.cli.options import PostOptions
 from chatpost.delivery import Delivery, deliver
 from chatpost.errors import ChatpostError, DataError, ExitStatus, OutputError, UsageError
 from chatpost.message import CreateMessageRequest, Message, MessageReplyOption, Thread
 from chatpost.output import Reporter, print_json
-from chatpost.retry import Progress
+from chatpost.retry import SHORTEST_ATTEMPT, Progress
 from chatpost.text import Text, message_text
 
 if TYPE_CHECKING:
@@ -42,38 +42,58 @@ def named_thread(options: PostOptions) -> Address:
 
 def post(ctx: click.Context, address: Callable[[PostOptions], Address]) -> ExitStatus:
     """Post the text to every target; `address` says which thread it is for under the options of each."""
-    raise_on_signals()
     options = PostOptions.of(ctx)
-    reporter = _reporter(options)
     deliveries: list[Delivery] = []
+    reporter = _reporter(options)
     try:
-        targets = find_targets(ctx.params["profile"], ctx.params["config"], reporter.warning)
-        all_options = [PostOptions.of(ctx, target.profile) for target in targets]
-        # What concerns the command and not one message is as the first profile has it.
-        options = all_options[0]
-        reporter = _reporter(options)
-        addresses = [address(its) for its in all_options]
-        began = TIMING.clock()
-        webhooks = [target.fetch_webhook(its.deadline) for target, its in zip(targets, all_options, strict=True)]
-        fetching = TIMING.clock() - began
-        for webhook, its_address in zip(webhooks, addresses, strict=True):
-            _check_space(its_address.thread, webhook)
-        text = _text(ctx.params["text"], options, reporter)
-        if text is None:
-            return ExitStatus.OK
-        # The deadline bounds all but the reading of stdin, which may be a job that takes hours.
-        started = TIMING.clock() - fetching
-        deliveries += map(_delivery, targets, webhooks, all_options, addresses, repeat(text))
-        status = _show(deliveries, options) if options.dry_run else _deliver(deliveries, started, reporter)
+        with interruptible():
+            targets = find_targets(ctx.params["profile"], ctx.params["config"], reporter.warning)
+            all_options = [PostOptions.of(ctx, target.profile) for target in targets]
+            # What concerns the command and not one message is as the first profile has it.
+            options = all_options[0]
+            reporter = _reporter(options)
+            status = _post(ctx.params["text"], targets, all_options, address, deliveries, reporter)
     except UsageError:
         raise
     except ChatpostError as error:
         reporter.failure(error)
         status = error.exit_status
     except Interrupted as interruption:
-        reporter.interrupted(deliveries)
+        reporter.broken_off("interrupted", deliveries)
         die_of(interruption.number)
+    except Exception:
+        reporter.broken_off("broken off by a bug", deliveries)
+        raise
     return ExitStatus.OK if options.soft_fail else status
+
+
+def _post(
+    words: Sequence[str],
+    targets: Sequence[Target],
+    all_options: Sequence[PostOptions],
+    address: Callable[[PostOptions], Address],
+    deliveries: list[Delivery],
+    reporter: Reporter,
+) -> ExitStatus:
+    """Post, and fill `deliveries`, from which an interruption tells how far each has come."""
+    addresses = [address(options) for options in all_options]
+    began = TIMING.clock()
+    webhooks = [
+        target.fetch_webhook(max(SHORTEST_ATTEMPT, options.deadline - (TIMING.clock() - began)))
+        for target, options in zip(targets, all_options, strict=True)
+    ]
+    fetching = TIMING.clock() - began
+    for webhook, its_address in zip(webhooks, addresses, strict=True):
+        _check_space(its_address.thread, webhook)
+    text = _text(words, all_options[0], reporter)
+    if text is None:
+        return ExitStatus.OK
+    # The deadline bounds all but the reading of stdin, which may be a job that takes hours.
+    started = TIMING.clock() - fetching
+    deliveries += map(_delivery, targets, webhooks, all_options, addresses, repeat(text))
+    if all_options[0].dry_run:
+        return _show(deliveries, all_options[0])
+    return _deliver(deliveries, started, reporter)
 
 
 def _delivery(target: Target, webhook: Webhook, options: PostOptions, address: Address, text: Text) -> Delivery:
@@ -132,23 +152,20 @@ def _show(deliveries: Sequence[Delivery], options: PostOptions) -> ExitStatus:
     return ExitStatus.OK
 
 
-def _deliver(deliveries: list[Delivery], started: float, reporter: Reporter) -> ExitStatus:
-    """Post and report; return the status of the first, in the order given, that failed.
-
-    What is reported is taken from the list, so that an interruption can tell of the others.
-    """
+def _deliver(deliveries: Sequence[Delivery], started: float, reporter: Reporter) -> ExitStatus:
+    """Post and report; return the status of the first, in the order given, that failed."""
     status = ExitStatus.OK
     # The pacer comes last: between a slot and its request there should be nothing but the wait.
     client = make_client()
     pacer = make_pacer(reporter.warning)
-    for result in deliver(tuple(deliveries), client, pacer, TIMING, started, reporter.tell):
+    for result in deliver(deliveries, client, pacer, TIMING, started, reporter.tell):
         error: ChatpostError | None = result.outcome.error
         try:
             reporter.result(result)
         except OutputError as failure:
             reporter.failure(failure)
             error = error or failure
-        deliveries.remove(result.delivery)
+        result.delivery.progress.is_over = True
         if error is not None and status == ExitStatus.OK:
             status = error.exit_status
     return status

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 EPILOG = """\b
 Examples:
-  chatpost profiles                              what there is, and which is the default
-  chatpost profiles add ops                      asks for the webhook's URL
-  pass show chat/ops | chatpost profiles add ops
-  chatpost profiles check                        are all of them fit to be used?
+  chatpost profiles                     what there is, and which is the default
+  chatpost profiles add ops             asks for the webhook's URL
+  pass show ops | chatpost profiles add ops
+  chatpost profiles check               are all of them fit to be used?
 """
 
 
@@ -83,7 +83,7 @@ def add(ctx: click.Context, name: str, config: Path | None, *, replace: bool) ->
     say(f"profile {name}{default}, posts to {webhook.space} ({file.path}); try: chatpost send -p {name} Hello")
 
 
-@profiles.command(params=[CONFIG])
+@profiles.command(params=[CONFIG], short_help="Check each profile: its URL, its options, the file.")
 @click.argument("name", required=False, shell_complete=complete_profile)
 @click.pass_context
 def check(ctx: click.Context, name: str | None, config: Path | None) -> int:

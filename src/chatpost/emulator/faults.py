@@ -11,8 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SPEC = re.compile(
-    r"(?P<kind>[a-z0-9-]+)(?:,retry-after=(?P<retry_after>[^*]+)|=(?P<seconds>[\d.]+))?(?:\*(?P<times>\d+))?"
+    r"(?P<kind>[a-z0-9-]+)(?:,retry-after=(?P<retry_after>[^*]+)|=(?P<seconds>[\d.]+))?(?:\*(?P<times>\d{1,12}))?"
 )
+
+
+MOST_TIMES = 100_000
+"""How often one ``--fault`` can strike: for ever, as far as a test can tell."""
 
 
 class Kind(Enum):
@@ -60,7 +64,7 @@ def parse_faults(spec: str) -> list[Fault]:
     if match is None:
         raise ValueError(_TEACH)
     kind, seconds, retry_after = match["kind"], match["seconds"], match["retry_after"]
-    times = int(match["times"] or 1)
+    times = min(int(match["times"] or 1), MOST_TIMES)
     if re.fullmatch(r"[345]\d\d", kind) and seconds is None:
         headers = {"Retry-After": retry_after} if retry_after is not None else {}
         return [Fault(Kind.STATUS, int(kind), headers=headers)] * times

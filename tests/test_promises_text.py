@@ -1,0 +1,111 @@
+"""The promises about odd text: what a terminal would have left is posted, and what is piped mentions nobody."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import Finished
+
+if TYPE_CHECKING:
+    from chatpost.emulator import Emulator
+    from tests.conftest import Shell
+
+
+def posted(shell: Shell, chat: Emulator, *argv: str, stdin: bytes = b"") -> tuple[str, str]:
+    """Post; return the text as the space has it, and what was said on stderr."""
+    done = shell("send", *argv, stdin=stdin)
+    assert done.status == 0, done.err
+    return chat.space().messages[-1].text, done.err
+
+
+@pytest.mark.parametrize(
+    ("piped", "text"),
+    [
+        (b"caf\xe9\n", "caf\N{REPLACEMENT CHARACTER}"),
+        (b"\xff", "\N{REPLACEMENT CHARACTER}"),
+        (b"a\xf0\x9f\x98b", "a\N{REPLACEMENT CHARACTER}b"),
+    ],
+)
+def test_32_bytes_that_are_not_utf_8(shell: Shell, chat: Emulator, piped: bytes, text: str) -> None:
+    """32: bytes that are not UTF-8 are posted as U+FFFD, with a warning that --quiet leaves out."""
+    assert posted(shell, chat, stdin=piped) == (
+        text,
+        "chatpost: warning: the text holds bytes that are not UTF-8; each is posted as U+FFFD\n",
+    )
+    assert posted(shell, chat, "-q", stdin=piped) == (text, "")
+
+
+@pytest.mark.parametrize(
+    ("piped", "text"),
+    [
+        (b"a\x00b\x07c\x7f", "abc"),
+        (b"one\r\ntwo\r\n", "one\ntwo"),
+        (b"\x1b[1;31merror:\x1b[0m no \x1b[4mfile\x1b[m", "error: no file"),
+        (b"\x1b]8;;https://example.com\x1b\\a link\x1b]8;;\x1b\\", "a link"),
+        (b"\x1b]0;title\x07text", "text"),
+        (b"  1%\r 50%\r100%\ndone\n", "100%\ndone"),
+        (b"Downloading...\r\x1b[KDone.\n", "Done."),
+        (b"abc\b\bX", "aXc"),
+        (b"\xef\xbb\xbfwith a mark", "with a mark"),
+        ("UTF-16 é".encode("utf-16"), "UTF-16 é"),
+        (b"\xfe\xff" + "big end first".encode("utf-16-be"), "big end first"),
+        (b"tab\tstays", "tab\tstays"),
+        ("Grüße \N{PARTY POPPER} 日本".encode(), "Grüße \N{PARTY POPPER} 日本"),
+    ],
+)
+def test_33_what_a_terminal_would_have_left(shell: Shell, chat: Emulator, piped: bytes, text: str) -> None:
+    """33: control characters, colours, links and progress lines are gone; what a screen would show is posted."""
+    assert posted(shell, chat, stdin=piped) == (text, "")
+
+
+def test_33_in_arguments(shell: Shell, chat: Emulator) -> None:
+    """33: an argument is cleaned as a pipe is; bytes of it that are no text come as U+FFFD, with a warning."""
+    done = shell.run("sh", "-c", r'chatpost send "$(printf "\033[1mbold\033[0m caf\351")"')
+    assert done.status == 0
+    assert "not UTF-8" in done.err
+    assert chat.space().messages[0].text == "bold caf\N{REPLACEMENT CHARACTER}"
+
+
+def test_33_nothing_but_control_characters(shell: Shell, chat: Emulator) -> None:
+    """29, 33: text of which nothing is left is empty."""
+    assert shell("send", stdin=b"\x1b[0m\x00\r\n").status == 65
+    assert chat.received == []
+
+
+@pytest.mark.parametrize("source", ["yes", "cat /dev/zero"])
+def test_36_endless_stdin(shell: Shell, chat: Emulator, source: str) -> None:
+    """36: endless stdin ends, in a bounded memory, with 65, and nothing is posted."""
+    # Some 100 MB of address space hold Python and its libraries; what is read has to fit in with them.
+    done = shell.run("bash", "-c", f"{source} | (ulimit -v 300000; exec chatpost send --overflow fail)")
+    assert (done.status, chat.received) == (65, [])
+    assert "nothing was posted" in done.err
+
+
+MENTIONS = "<users/all> and <users/1234>, <USERS/all>"
+
+
+def test_37_mentions_in_piped_text(shell: Shell, chat: Emulator) -> None:
+    """37: piped text mentions nobody, but reads as it did; with --allow-mentions it does."""
+    text, _ = posted(shell, chat, stdin=MENTIONS.encode())
+    assert "<users/" not in text.lower()
+    assert text.replace("\N{ZERO WIDTH SPACE}", "") == MENTIONS
+    assert posted(shell, chat, "--allow-mentions", stdin=MENTIONS.encode()) == (MENTIONS, "")
+    assert posted(shell, chat, "-", stdin=b"<users/all>")[0] != "<users/all>"
+
+
+def test_37_mentions_in_typed_text(shell: Shell, chat: Emulator) -> None:
+    """37: who types a mention means it."""
+    assert posted(shell, chat, MENTIONS) == (MENTIONS, "")
+
+
+def test_37_is_as_each_profile_has_it(shell: Shell, chat: Emulator) -> None:
+    """37: with several profiles, each has its own word on mentions."""
+    shell.write_profiles(
+        f'[profiles.may]\nurl = "{chat.url("MAY")}"\nallow_mentions = true\n[profiles.not]\nurl = "{chat.url("NOT")}"\n'
+    )
+    done = shell("send", "-p", "may", "-p", "not", stdin=b"<users/all>")
+    assert done == Finished(0, done.out, "")
+    assert chat.space("MAY").messages[0].text == "<users/all>"
+    assert chat.space("NOT").messages[0].text == "<\N{ZERO WIDTH SPACE}users/all>"

@@ -1,0 +1,222 @@
+"""No failure shows a secret: not a piece of 8 characters or more of a key, a token or a proxy's password."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+import pytest
+import trustme
+
+from chatpost.emulator.faults import Fault, Kind, answering
+from tests.conftest import KEY, TOKEN, Finished, secret_pieces
+from tests.servers import deaf_server, raw_server, tls_server, url_on
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chatpost.emulator import Emulator
+    from tests.conftest import Shell
+
+PASSWORD = "pr0xyPassw0rd%21ofTheTests"
+URL = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
+FORMS = (URL, unquote(URL), quote(URL, safe=""), KEY, TOKEN, unquote(TOKEN), quote(TOKEN, safe=""))
+ECHO = f"You sent {' and '.join(FORMS)} to us."
+
+# A bug in the middle of posting, with the URL in its words.
+BUG = f"""
+import requests
+def post(*_, **__):
+    raise RuntimeError({URL!r})
+requests.Session.post = post
+"""
+
+
+@dataclass
+class Stage:
+    """Where a failure is put on: the shell, the servers, the command line, what it may end with."""
+
+    shell: Shell
+    chat: Emulator
+    servers: ExitStack
+    argv: list[str] = field(default_factory=lambda: ["send", "--retries", "1", "--deadline", "2", "hello"])
+    stdin: str = ""
+    redirect: str = ""
+
+
+def answered(code: int, **headers: str) -> Callable[[Stage], None]:
+    """Chat's error, which quotes all that it was sent."""
+    error = {"code": code, "message": ECHO, "status": f"BAD_{KEY}", "details": [{"fieldViolations": [{"field": ECHO}]}]}
+    return lambda stage: stage.chat.faults.extend(
+        [answering(code, json.dumps({"error": error}).encode(), **headers)] * 2
+    )
+
+
+def faulty(fault: Fault) -> Callable[[Stage], None]:
+    return lambda stage: stage.chat.faults.extend([fault] * 2)
+
+
+def at(url: str) -> Callable[[Stage], None]:
+    return lambda stage: stage.shell.env.update(CHATPOST_URL=url)
+
+
+def nobody_listens(stage: Stage) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        stage.shell.env["CHATPOST_URL"] = url_on(listener.getsockname()[1])
+
+
+def packets_are_swallowed(stage: Stage) -> None:
+    stage.shell.env["CHATPOST_URL"] = url_on(stage.servers.enter_context(deaf_server()))
+
+
+def not_http(stage: Stage) -> None:
+    port, _ = stage.servers.enter_context(raw_server(lambda connection: connection.sendall(ECHO.encode())))
+    stage.shell.env["CHATPOST_URL"] = url_on(port)
+
+
+def not_trusted(stage: Stage) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    port, _ = stage.servers.enter_context(tls_server(context))
+    stage.shell.env["CHATPOST_URL"] = url_on(port, "https")
+
+
+def not_tls(stage: Stage) -> None:
+    stage.shell.env["CHATPOST_URL"] = url_on(stage.chat.port, "https")
+
+
+def ca_bundle(path: str) -> Callable[[Stage], None]:
+    return lambda stage: stage.shell.env.update(CHATPOST_URL=url_on(stage.chat.port, "https"), REQUESTS_CA_BUNDLE=path)
+
+
+def proxy(answer: bytes | None, form: str = "http://me:{}@127.0.0.1:{}") -> Callable[[Stage], None]:
+    """Go by a proxy that answers so, or is dead."""
+
+    def put_on(stage: Stage) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        if answer is not None:
+            port, _ = stage.servers.enter_context(raw_server(lambda connection: connection.sendall(answer)))
+        stage.shell.env |= {"CHATPOST_URL": URL, "HTTPS_PROXY": form.format(PASSWORD, port)}
+
+    return put_on
+
+
+def profiles(text: str, *argv: str, mode: int = 0o600) -> Callable[[Stage], None]:
+    """Have a profile file, and a command that reads it."""
+
+    def put_on(stage: Stage) -> None:
+        del stage.shell.env["CHATPOST_URL"]
+        stage.shell.write_profiles(text, mode)
+        stage.argv = [*argv] if argv else stage.argv
+
+    return put_on
+
+
+def saying(*argv: str, stdin: str = "", redirect: str = "") -> Callable[[Stage], None]:
+    """Say a command line that is wrong, or ends in a file."""
+
+    def put_on(stage: Stage) -> None:
+        stage.argv, stage.stdin, stage.redirect = list(argv), stdin, redirect
+
+    return put_on
+
+
+def bug(stage: Stage) -> None:
+    (stage.shell.home / "sitecustomize.py").write_text(BUG)
+    stage.shell.env["PYTHONPATH"] = str(stage.shell.home)
+
+
+CONNECTED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+REFUSED = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+GOOD = f'[profiles.ops]\nurl = "{URL}"\n'
+
+FAILURES: dict[str, tuple[Callable[[Stage], None], int]] = {
+    **{f"{code}": (answered(code), 75) for code in (408, 429, 500, 502, 503, 504)},
+    "429, too long": (answered(429, Retry_After="600"), 75),
+    **{f"{code}": (answered(code), 77) for code in (401, 403)},
+    **{f"{code}": (answered(code), 65) for code in (400, 413)},
+    **{f"{code}": (answered(code), 69) for code in (404, 409, 418)},
+    "a page": (faulty(answering(403, f"<h1>{ECHO}</h1>".encode())), 77),
+    "a redirect": (faulty(answering(302, ECHO.encode(), Location=URL)), 76),
+    "no JSON": (faulty(answering(200, ECHO.encode())), 76),
+    "no message": (faulty(answering(200, json.dumps({"name": URL}).encode())), 76),
+    "cut short": (faulty(Fault(Kind.TRUNCATE)), 76),
+    "reset before": (faulty(Fault(Kind.DROP_BEFORE)), 75),
+    "reset after": (faulty(Fault(Kind.DROP_AFTER)), 75),
+    "too late": (faulty(Fault(Kind.DELAY, seconds=300)), 75),
+    "dripping": (faulty(Fault(Kind.DRIP)), 75),
+    "nobody listens": (nobody_listens, 75),
+    "swallowed": (packets_are_swallowed, 75),
+    "not HTTP": (not_http, 75),
+    "no such name": (at(URL.replace("chat.", "no-such-host-of-the-tests.")), 75),
+    "not trusted": (not_trusted, 76),
+    "not TLS": (not_tls, 76),
+    "no CA bundle": (ca_bundle("/nowhere"), 78),
+    "an empty CA bundle": (ca_bundle("/dev/null"), 78),
+    "a dead proxy": (proxy(None), 75),
+    "a proxy that refuses": (proxy(REFUSED), 75),
+    "a proxy that hangs up": (proxy(b""), 75),
+    "a proxy that connects to nothing": (proxy(CONNECTED), 76),
+    "a proxy that is none": (proxy(None, "ftp://me:{}@127.0.0.1:{}"), 78),
+    "a proxy that is not even a URL": (proxy(None, "http://me:{}@[{}"), 78),
+    "a URL without TLS": (at(URL.replace("https", "http")), 78),
+    "a URL of another host": (at(URL.replace("googleapis", "evil")), 78),
+    "a URL with a user": (at(URL.replace("chat.", f"{KEY}:{TOKEN}@chat.")), 78),
+    "a URL with another path": (at(URL.replace("messages", f"messages/{KEY}")), 78),
+    "a URL with more in it": (at(f"{URL}&{KEY}={TOKEN}"), 78),
+    "a URL with a fragment": (at(f"{URL}#{TOKEN}"), 78),
+    "a URL in halves": (at(URL.replace("&", " ")), 78),
+    "no URL": (at(KEY + TOKEN), 78),
+    "a URL as a profile": (saying("send", "-p", URL, "hello"), 78),
+    "a URL as an option": (saying("send", "--timeout", URL, "hello"), 2),
+    "a URL as an option of its own": (saying("send", f"--url={URL}", "hello"), 2),
+    "a URL as a command": (saying(URL), 2),
+    "a URL as a file": (saying("send", "--config", f"/nowhere/{URL}", "-p", "ops", "hello"), 78),
+    "a URL as a thread": (saying("reply", "--thread", URL, "hello"), 2),
+    "broken TOML": (profiles(GOOD.rstrip('"\n')), 78),
+    "TOML with a URL for a key": (profiles(f'[profiles.ops]\n"{URL}" = 1\n'), 78),
+    "TOML with a URL for a default": (profiles(f'default = "{URL}"\n{GOOD}'), 78),
+    "TOML with a URL for a number": (profiles(f'{GOOD}deadline = "{URL}"\n'), 78),
+    "a file others write": (profiles(GOOD, mode=0o666), 78),
+    "a command that fails": (
+        profiles(f'[profiles.ops]\nurl = {{ command = ["sh", "-c", "echo \'{URL}\'; exit 1"] }}\n'),
+        78,
+    ),
+    "a command that raves": (profiles(f'[profiles.ops]\nurl = {{ command = ["echo", "x{URL}"] }}\n'), 78),
+    "the list": (profiles(GOOD, "profiles"), 0),
+    "the list as JSON": (profiles(GOOD, "profiles", "-o", "json"), 0),
+    "the check": (profiles(f"{GOOD}[profiles.b]\nurl = 'x{URL}'\n", "profiles", "check"), 78),
+    "added twice": (profiles(GOOD, "profiles", "add", "ops"), 78),
+    "added wrong": (saying("profiles", "add", "new", stdin=f"x{URL}\n"), 78),
+    "too long": (saying("send", "--overflow", "fail", stdin="x" * 32_001), 65),
+    "empty": (saying("send", stdin=""), 65),
+    "stdout full": (saying("send", "hello", redirect=">/dev/full"), 74),
+    "a dry run": (saying("send", "--dry-run", "hello"), 0),
+    "a bug": (bug, 70),
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_no_failure_shows_a_secret(shell: Shell, chat: Emulator, failure: str) -> None:
+    """Whatever fails, at any verbosity and as JSON, neither stdout nor stderr has a piece of a secret."""
+    pieces = secret_pieces(KEY, TOKEN, PASSWORD)
+    put_on, status = FAILURES[failure]
+    shell.env.pop("HTTPS_PROXY", None)
+    with ExitStack() as servers:
+        stage = Stage(shell, chat, servers)
+        put_on(stage)
+        posts = stage.argv[0] in {"send", "reply"}
+        for more in ([], ["-v"], ["-q"], ["-v", "-o", "json"]) if posts else ([],):
+            chat.faults.extend(list(chat.faults))
+            argv = [stage.argv[0], *more, *stage.argv[1:]]
+            done: Finished = shell(*argv, stdin=stage.stdin, redirect=stage.redirect)
+            said = done.out + done.err
+            assert done.status == status, said
+            assert not [piece for piece in pieces if piece in said], said
+            assert status == 0 or said
