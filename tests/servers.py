@@ -75,6 +75,14 @@ def tls_server(context: ssl.SSLContext) -> Iterator[tuple[int, list[bytes]]]:
 
 
 @contextmanager
+def closed_port() -> Iterator[int]:
+    """Yield a port on which nobody listens, and nobody else can."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+@contextmanager
 def deaf_server() -> Iterator[int]:
     """Listen and take no connection: its queue is full, so that what is sent to it is swallowed. Yields the port."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as fillers:

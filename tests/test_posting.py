@@ -347,6 +347,12 @@ def test_far_too_much_stdin(shell: Shell, chat: Emulator) -> None:
     assert (done.status, chat.received) == (65, [])
 
 
+def test_a_dry_run_is_json_whatever_it_masks(shell: Shell) -> None:
+    """What --dry-run prints can be read as JSON, though text that looks like a secret is masked in it."""
+    done = shell("send", "--dry-run", 'see ?key=abc"x')
+    assert json.loads(done.out)["body"]["text"] == 'see ?key=***"x'
+
+
 def test_a_bug_is_told_without_a_traceback(chatpost: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug is one line that names its place and not its words, and 70."""
     monkeypatch.setattr("chatpost.cli.posting.message_text", lambda _: 1 / 0)

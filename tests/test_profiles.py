@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -241,3 +242,38 @@ def test_a_url_source_shows_no_url(tmp_path: Path) -> None:
     for value in (f"https://x?key={KEY}", {"command": ["pass", f"--key={KEY}"]}):
         source = read_source(value, tmp_path)
         assert KEY not in f"{source} {source!r}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("default = ['a']\n", "default names no profile"),
+        (f"a = {'[' * 5000}", "nested too deep"),
+        (f"a = {'9' * 5000}", "a number in it is too long"),
+        ('[profiles.a]\nurl = { file = "~nosuchuser/x" }\n', "cannot be read"),
+        ('[profiles.a]\nurl = { file = "a\\u0000b" }\n', "profiles.a.url is neither"),
+        ('[profiles.a]\nurl = { env = "not a name" }\n', "profiles.a.url is neither"),
+        (
+            '[profiles.a]\nurl = { env = "X" }\nthread_key = "k"\nthread = "spaces/A/threads/T"\n',
+            "both thread and thread_key",
+        ),
+    ],
+)
+def test_odd_files(shell: Shell, text: str, said: str) -> None:
+    """A file that is odd in any way is 78, in one line that says how."""
+    del shell.env["CHATPOST_URL"]
+    shell.write_profiles(text)
+    done = shell("send", "hello")
+    assert done.status == 78
+    assert said in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_a_named_pipe_for_a_url(shell: Shell) -> None:
+    """A file that would keep the command waiting is refused."""
+    del shell.env["CHATPOST_URL"]
+    os.mkfifo(shell.home / "pipe")
+    shell.write_profiles(f'[profiles.a]\nurl = {{ file = "{shell.home}/pipe" }}\n')
+    done = shell("send", "hello")
+    assert done.status == 78
+    assert "is no regular file" in done.err

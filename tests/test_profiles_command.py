@@ -218,3 +218,25 @@ def test_completion(user: Shell) -> None:
     user.write_profiles("broken")
     done = user()
     assert (done.out.strip(), done.err) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        f'profiles.a.url = "{URL}"\n',
+        f'profiles = {{ a = {{ url = "{URL}" }} }}\n',
+        f'[profiles]\na = {{ url = "{URL}" }}\n',
+        f'[profiles.a]\nurl = "{URL}"\n[profiles.c]\nurl = "{URL}"\n',
+        f'# only a\n[profiles.a] # its\nurl = "{URL}"\n',
+    ],
+)
+def test_add_keeps_a_file_of_any_form(user: Shell, before: str) -> None:
+    """However the file writes its tables, a profile is added, and all that it said before still holds."""
+    path = user.write_profiles(before)
+    was = tomllib.loads(before)
+    for name in ("b", "d"):
+        assert user("profiles", "add", name, stdin=URL).status == 0
+    now = tomllib.loads(path.read_text())
+    assert now["profiles"].pop("b") == now["profiles"].pop("d") == {"url": URL}
+    assert now["profiles"] == was["profiles"]
+    assert user("profiles", "check").status == 0

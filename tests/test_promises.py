@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-import socket
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from chatpost.emulator.faults import Fault, Kind, answering
 from tests.conftest import KEY, TOKEN, Finished
-from tests.servers import raw_server, url_on
+from tests.servers import closed_port, raw_server, url_on
 
 if TYPE_CHECKING:
+    import socket
     from pathlib import Path
 
     from chatpost.emulator import Emulator
     from tests.conftest import Shell
+
+
+@pytest.fixture(autouse=True)
+def _paced(shell: Shell) -> None:
+    """Have the command pace its messages, as it does for every user."""
+    del shell.env["CHATPOST_PACING"]
 
 
 def request_ids(chat: Emulator) -> set[str]:
@@ -143,6 +150,35 @@ def test_11_a_page_instead_of_an_answer(shell: Shell, chat: Emulator, code: int,
     assert len(done.err) < 700
 
 
+def test_11_an_endless_answer(shell: Shell) -> None:
+    """11: an answer without an end is read as far as an answer can go, in a bounded memory."""
+
+    def rave(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+        while True:
+            connection.sendall(b"raving " * 10_000)
+
+    with raw_server(rave) as (port, _):
+        shell.env["CHATPOST_URL"] = url_on(port)
+        done = shell.run("sh", "-c", "ulimit -v 300000; exec chatpost send hello")
+    assert done.status == 77
+
+
+@pytest.mark.parametrize("location", [b"http://[::1", b"//[", b"\xff\xfe", b""])
+def test_12_a_redirect_to_nowhere(shell: Shell, location: bytes) -> None:
+    """12: where a redirect leads is nothing that is read, and its page, without an end, neither."""
+
+    def redirect(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 301 Moved\r\nLocation: " + location + b"\r\n\r\n")
+        while True:
+            connection.sendall(b"raving " * 10_000)
+
+    with raw_server(redirect) as (port, heard):
+        shell.env["CHATPOST_URL"] = url_on(port)
+        done = shell.run("sh", "-c", "ulimit -v 300000; exec chatpost send hello")
+    assert (done.status, len(heard)) == (76, 1)
+
+
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 def test_12_redirects_are_not_followed(shell: Shell, chat: Emulator, code: int) -> None:
     """12: a redirect is 76, final, and the host it points to gets nothing."""
@@ -154,10 +190,9 @@ def test_12_redirects_are_not_followed(shell: Shell, chat: Emulator, code: int) 
 
 def test_13_connection_refused(shell: Shell) -> None:
     """13: where nobody listens it is 75, and surely nothing was posted."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    shell.env["CHATPOST_URL"] = url_on(port)
-    done = shell("send", "--deadline", "1", "hello")
+    with closed_port() as port:
+        shell.env["CHATPOST_URL"] = url_on(port)
+        done = shell("send", "--deadline", "1", "hello")
     assert done.status == 75
     assert f"no connection to 127.0.0.1:{port}: connection refused" in done.err
     assert "Nothing was posted" in done.err
@@ -213,10 +248,9 @@ def test_21_ca_bundle_is_none(shell: Shell, chat: Emulator, tmp_path: Path) -> N
 def test_22_dead_proxy(shell: Shell) -> None:
     """22: a dead proxy is 75, and its password is hidden."""
     url = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    shell.env |= {"CHATPOST_URL": url, "HTTPS_PROXY": f"http://me:pr0xyPassw0rd@127.0.0.1:{port}"}
-    done = shell("send", "-v", "--deadline", "1", "hello")
+    with closed_port() as port:
+        shell.env |= {"CHATPOST_URL": url, "HTTPS_PROXY": f"http://me:pr0xyPassw0rd@127.0.0.1:{port}"}
+        done = shell("send", "-v", "--deadline", "1", "hello")
     assert done.status == 75
     assert "proxy" in done.err
     assert "pr0xyPass" not in done.err
@@ -232,6 +266,18 @@ def test_22_proxy_asks_for_a_password(shell: Shell) -> None:
     assert done.status == 75
     assert heard[0].startswith(b"CONNECT chat.googleapis.com:443")
     assert KEY.encode() not in heard[0]
+
+
+@pytest.mark.parametrize("proxy", ["http://a..b:1", f"http://{'a' * 64}:1", "http://me:pr0xyPassw0rd@", "socks9://x"])
+def test_22_a_proxy_that_is_none(shell: Shell, proxy: str) -> None:
+    """22: what cannot be a proxy is 78, and not shown."""
+    url = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
+    shell.env |= {"CHATPOST_URL": url, "HTTPS_PROXY": proxy}
+    done = shell("send", "hello")
+    assert done.status == 78
+    assert done.err == (
+        "chatpost: HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names no proxy that can be used. Nothing was posted.\n"
+    )
 
 
 def test_27_stdout_closed(shell: Shell, chat: Emulator) -> None:
@@ -254,6 +300,23 @@ def test_28_stdout_full(shell: Shell, chat: Emulator) -> None:
     done = shell("send", "hello", redirect=">/dev/full")
     assert (done.status, len(chat.received)) == (74, 1)
     assert f"the message was posted: {chat.space().messages[0].name}" in done.err
+
+
+def test_28_stdout_full_for_several(shell: Shell, chat: Emulator) -> None:
+    """28: a stdout that takes nothing is told of for each message that was posted."""
+    shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{chat.url(name)}"\n' for name in "ab"))
+    done = shell("send", "-p", "a", "-p", "b", "hello", redirect=">/dev/full")
+    assert done.status == 74
+    for name in "ab":
+        assert f"{name}: stdout could not be written" in done.err
+        assert chat.space(name).messages[0].name in done.err
+
+
+def test_28_an_error_for_a_full_stdout(shell: Shell) -> None:
+    """28: where nothing was posted, what went wrong counts more than that its JSON could not be written."""
+    assert shell("send", "-o", "json", "", redirect=">/dev/full").status == 65
+    assert shell("send", "-o", "json", "--soft-fail", "", redirect=">/dev/full").status == 0
+    assert shell("--help", redirect=">/dev/full").status == 74
 
 
 @pytest.mark.parametrize("blank", [b"", b"\n", b" \t\r\n\n", "\u00a0\n".encode()])
@@ -289,6 +352,26 @@ def test_31_stdin_is_left_alone(shell: Shell, chat: Emulator) -> None:
     finally:
         os.close(read)
         os.close(write)
+
+
+def test_31_stdin_that_does_not_block(shell: Shell, chat: Emulator) -> None:
+    """31: a stdin that its maker has set not to block is waited for and read to its end all the same."""
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    first = threading.Event()
+
+    def feed() -> None:
+        os.write(write, b"first, ")
+        first.wait(0.5)  # nobody sets it: there is nothing to read for a while
+        os.write(write, b"second")
+        os.close(write)
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    done = shell("send", stdin=read)
+    feeder.join()
+    os.close(read)
+    assert (done.status, chat.space().messages[0].text) == (0, "first, second")
 
 
 @pytest.mark.parametrize("text", ["a" * 32_000, "é" * 16_000])

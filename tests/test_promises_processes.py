@@ -119,7 +119,7 @@ def test_a_429_keeps_the_others_away(paced: Shell, chat: Emulator) -> None:
     assert paced("send", "hello").status == 75
     other = paced("send", "hello")
     assert (other.status, len(chat.received)) == (75, 1)
-    assert "others are before: it is free in 29" in other.err
+    assert "is free in 29" in other.err
     assert "Nothing was posted" in other.err
 
 
@@ -147,7 +147,7 @@ def test_the_interval_is_the_profiles(paced: Shell, chat: Emulator) -> None:
     assert paced("send", "hello").status == 0
     done = paced("send", "hello")
     assert (done.status, len(chat.received)) == (75, 1)
-    assert "it is free in 49" in done.err
+    assert "is free in 49" in done.err
 
 
 @contextmanager
@@ -237,6 +237,19 @@ def test_26_interrupted_while_reading_stdin(shell: Shell, chat: Emulator, number
     done = process.end()
     assert (done.status, chat.received) == (-number, [])
     assert done.err == "chatpost: interrupted. Nothing was posted.\n"
+
+
+@pytest.mark.parametrize("attempt", range(8))
+def test_26_interrupted_after_posting(shell: Shell, chat: Emulator, attempt: int) -> None:
+    """26: interrupted once the name is printed, it says nothing untrue: it dies of the signal, or has ended."""
+    process = Process(shell, "send", f"hello {attempt}")
+    assert process.child.stdout is not None
+    name = process.child.stdout.readline()
+    process.child.send_signal(signal.SIGTERM)
+    done = process.end()
+    assert name == f"{chat.space().messages[0].name}\n"
+    assert done.status in {0, -signal.SIGTERM}
+    assert done.err in {"", f"chatpost: interrupted. The message was posted: {name}"}
 
 
 def test_26_a_signal_that_is_ignored(shell: Shell, chat: Emulator) -> None:

@@ -42,11 +42,13 @@ def write_data(line: str) -> None:
 
 def say(sentence: str) -> None:
     """Say a sentence to a person on stderr; where there is none to hear, that is no error."""
-    try:
-        sys.stderr.write(f"chatpost: {mask_urls(sentence)}\n")
-        sys.stderr.flush()
-    except (AttributeError, OSError):
-        pass
+    line = f"chatpost: {mask_urls(sentence)}\n"
+    with suppress(AttributeError, OSError):
+        try:
+            sys.stderr.write(line)
+            sys.stderr.flush()
+        except RuntimeError:  # last words, which a signal has called for in the middle of others
+            os.write(sys.stderr.fileno(), line.encode(errors="replace"))
 
 
 def is_terminal(stream: TextIO | None) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from chatpost import __version__
-from chatpost.cli.interruption import Interrupted, die_of
+from chatpost.cli.interruption import die_of
 from chatpost.errors import ChatpostError, ExitStatus
 
 EPILOG = """\b
@@ -75,8 +75,6 @@ def run() -> int:
     except ChatpostError as error:
         _say(str(error))
         return error.exit_status
-    except Interrupted as interruption:
-        die_of(interruption.number)
     except (click.Abort, KeyboardInterrupt):
         die_of(signal.SIGINT)
     except OSError as failure:

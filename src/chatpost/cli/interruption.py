@@ -8,41 +8,36 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Interrupted(BaseException):
-    """The process was asked to end, by signal ``number``."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
 @contextmanager
-def interruptible() -> Iterator[None]:
-    """Have the signals raise `Interrupted` in the main thread, but for those the process was told to ignore.
+def last_words(speak: Callable[[], None]) -> Iterator[None]:
+    """Have the signals let the command speak before it dies, but for those the process was told to ignore.
 
-    Behind it they end the process as they would any other.
+    The handler does it all: an exception raised out of it could come in the middle of anything, a finalizer say,
+    which would swallow it.
     """
+
+    def end(number: int, _frame: object) -> None:
+        # Whoever asks again gets what they want at once.
+        for each in numbers:
+            signal.signal(each, signal.SIG_DFL)
+        try:
+            speak()
+        finally:
+            die_of(number)
+
     numbers = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     for number in numbers:
-        signal.signal(number, _interrupt)
+        signal.signal(number, end)
     try:
         yield
     finally:
         for number in numbers:
             signal.signal(number, signal.SIG_DFL)
-
-
-def _interrupt(number: int, _frame: object) -> NoReturn:
-    # Whoever asks again gets what they want at once.
-    for each in _SIGNALS:
-        if signal.getsignal(each) is not signal.SIG_IGN:
-            signal.signal(each, signal.SIG_DFL)
-    raise Interrupted(number)
 
 
 def die_of(number: int) -> NoReturn:

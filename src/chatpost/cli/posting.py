@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from chatpost.cli.context import TIMING, Target, find_targets, make_client, make_pacer
-from chatpost.cli.interruption import Interrupted, die_of, interruptible
+from chatpost.cli.interruption import last_words
 from chatpost.cli.options import PostOptions
 from chatpost.delivery import Delivery, deliver
 from chatpost.errors import ChatpostError, DataError, ExitStatus, OutputError, UsageError
@@ -46,7 +46,7 @@ def post(ctx: click.Context, address: Callable[[PostOptions], Address]) -> ExitS
     deliveries: list[Delivery] = []
     reporter = _reporter(options)
     try:
-        with interruptible():
+        with last_words(lambda: reporter.broken_off("interrupted", deliveries)):
             targets = find_targets(ctx.params["profile"], ctx.params["config"], reporter.warning)
             all_options = [PostOptions.of(ctx, target.profile) for target in targets]
             # What concerns the command and not one message is as the first profile has it.
@@ -58,9 +58,6 @@ def post(ctx: click.Context, address: Callable[[PostOptions], Address]) -> ExitS
     except ChatpostError as error:
         reporter.failure(error)
         status = error.exit_status
-    except Interrupted as interruption:
-        reporter.broken_off("interrupted", deliveries)
-        die_of(interruption.number)
     except Exception:
         reporter.broken_off("broken off by a bug", deliveries)
         raise
