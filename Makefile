@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 
 demo: .venv/demo
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/chatpost emulator --no-quota -- sh docs/examples/demo.sh
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/chatpost emulator -- sh docs/examples/demo.sh
 
 test: .venv/dev
 	$(BIN)/pytest -n auto
@@ -17,7 +17,7 @@ lint: .venv/dev
 docs: .venv/dev
 	$(BIN)/python tests/help_pages.py
 
-# The tables of docs/performance.md: takes some three minutes.
+# The tables of docs/performance.md: takes some six minutes.
 bench: .venv/bench
 	$(BIN)/python -m tests.benchmarks
 

@@ -72,7 +72,7 @@ class ConfigurationError(ChatpostError):
 
 
 class OutputError(ChatpostError):
-    """Stdout could not be written; the messages it speaks of were posted all the same."""
+    """Stdout could not be written; a message it speaks of was posted all the same."""
 
     exit_status = ExitStatus.IO
 
