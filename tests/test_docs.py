@@ -53,6 +53,7 @@ def reader(shell: Shell, chat: Emulator) -> Shell:
     """Give the shell of somebody who has followed the README, and has scripts of their own."""
     urls = {name: chat.url(name, KEY, TOKEN) for name in ("ops", "dev")}
     shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{url}"\n' for name, url in urls.items()))
+    (shell.home / "card.json").write_text('{"header": {"title": "A card"}}')
     for name, script in READERS_SCRIPTS.items():
         path = shell.home / name
         path.write_text(f"#!/bin/sh\n{script}\n")

@@ -24,7 +24,7 @@ SOURCE = Path(chatpost.__file__).parent
 # From the ground up: a room may import those on the floors below its own, and the neighbours named here.
 FLOORS = [
     ["errors"],
-    ["webhook", "message", "terminal"],
+    ["webhook", "message", "terminal", "cards", "markup"],
     ["url_source", "secret_command", "text", "answer", "pacing", "retry"],
     ["profiles", "client"],
     ["profile_writer", "delivery"],

@@ -355,7 +355,7 @@ def test_a_dry_run_is_json_whatever_it_masks(shell: Shell) -> None:
 
 def test_a_bug_is_told_without_a_traceback(chatpost: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug is one line that names its place and not its words, and 70."""
-    monkeypatch.setattr("chatpost.cli.posting.message_text", lambda _: 1 / 0)
+    monkeypatch.setattr("chatpost.cli.posting.read_content", lambda *_: 1 / 0)
     done = chatpost("send", "a")
     assert done.status == 70
     assert re.fullmatch(

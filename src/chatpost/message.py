@@ -5,6 +5,7 @@ Source: the Chat API discovery document, `spaces.messages.create` and the schema
 
 from __future__ import annotations
 
+import json
 import re
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -65,16 +66,34 @@ class Thread(NamedTuple):
 
 
 class Message(NamedTuple):
-    """What is posted."""
+    """What is posted. ``cards`` are as ``cardsV2`` has them; ``is_markdown``: the text is CommonMark."""
 
     text: str
+    is_markdown: bool = False
+    cards: tuple[Mapping[str, Any], ...] = ()
+    fallback_text: str | None = None
 
     def check_size(self) -> None:
         """Raise `DataError` for a message that Chat would refuse for its size."""
-        size = len(self.text.encode())
+        cards = json.dumps(self.cards, ensure_ascii=False, separators=(",", ":")) if self.cards else ""
+        size = len(self.text.encode()) + len(cards.encode())
         if size > SIZE_LIMIT:
-            msg = f"the text has {size:,} bytes, and Chat takes at most {SIZE_LIMIT:,}: shorten it (nothing was posted)"
+            what = "the text and the cards have" if cards else "the text has"
+            msg = f"{what} {size:,} bytes, and Chat takes at most {SIZE_LIMIT:,}: shorten it (nothing was posted)"
             raise DataError(msg)
+
+    def body(self) -> dict[str, Any]:
+        """Return it as Chat's JSON has it."""
+        body: dict[str, Any] = {}
+        if self.text:
+            body["text"] = self.text
+        if self.is_markdown:
+            body["markupSyntax"] = "MARKUP_SYNTAX_MARKDOWN"
+        if self.cards:
+            body["cardsV2"] = list(self.cards)
+        if self.fallback_text:
+            body["fallbackText"] = self.fallback_text
+        return body
 
 
 class CreateMessageRequest(NamedTuple):
@@ -89,7 +108,7 @@ class CreateMessageRequest(NamedTuple):
 
     def body(self) -> dict[str, Any]:
         """Return the JSON body: a `Message`."""
-        body: dict[str, Any] = {"text": self.message.text}
+        body = self.message.body()
         if self.thread is not None:
             body["thread"] = {"name": self.thread.name} if self.thread.name else {"threadKey": self.thread.key}
         return body

@@ -17,7 +17,7 @@ from chatpost.output import print_trees, say, write_data
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from chatpost.emulator import Emulator, Fault
+    from chatpost.emulator import Emulator, Fault, StoredMessage
     from chatpost.emulator.server import Received
 
 _WIDTH = 44
@@ -120,16 +120,14 @@ def _run(command: Sequence[str], chat: Emulator) -> int:
 
 def _show(chat: Emulator) -> None:
     trees = {
-        space.name: {
-            name: [_label(message.name, message.text) for message in thread] for name, thread in space.threads().items()
-        }
+        space.name: {name: [_label(message) for message in thread] for name, thread in space.threads().items()}
         for space in chat.spaces.values()
     }
     count = sum(len(space.messages) for space in chat.spaces.values())
     print_trees(f"The emulator holds {count} message{'' if count == 1 else 's'}.", trees)
 
 
-def _label(name: str, text: str) -> str:
+def _label(message: StoredMessage) -> str:
     """Show a message on one line: its own id and how its text begins."""
-    words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return f"{words if len(words) <= _WIDTH else words[: _WIDTH - 3] + '...'}  ({name.rpartition('/')[2]})"
+    words = " ".join("".join(c if c.isprintable() else " " for c in message.summary).split())
+    return f"{words if len(words) <= _WIDTH else words[: _WIDTH - 3] + '...'}  ({message.name.rpartition('/')[2]})"

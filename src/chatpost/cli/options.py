@@ -12,8 +12,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.core import ParameterSource
 
+from chatpost.cards import STATUSES, QuickCard
 from chatpost.cli.completion import complete_profile
-from chatpost.cli.types import MessageId, RequestId, Seconds, ThreadKey, ThreadName
+from chatpost.cli.types import (
+    Language,
+    Link,
+    MessageId,
+    Pair,
+    RequestId,
+    Seconds,
+    ThreadKey,
+    ThreadName,
+    UserId,
+    Words,
+)
 from chatpost.errors import ChatpostError, ConfigurationError, UsageError
 from chatpost.output import FORMATS
 from chatpost.pacing import DEFAULT_INTERVAL
@@ -70,6 +82,30 @@ _DEFAULTABLE = {
             show_default=True,
             help="What to do with text beyond 32,000 bytes.",
         ),
+        environment_option(
+            "--code",
+            type=Language(),
+            is_flag=False,
+            flag_value="",
+            metavar="[LANG]",
+            help="Show the text as code, of a language if one is named; TEXT then goes behind --.",
+        ),
+        environment_option(
+            "--markdown", is_flag=True, help="The text is Markdown (CommonMark), not Chat's own markup."
+        ),
+        environment_option(
+            "--mention", type=UserId(), multiple=True, help="Mention somebody by their id, or all; repeatable."
+        ),
+        environment_option("--title", type=Words(), help="Make a card with this title; the text is its paragraph."),
+        environment_option("--subtitle", type=Words(), help="A line below the card's title."),
+        environment_option("--icon", type=Link(), metavar="URL", help="An image beside the card's title."),
+        environment_option(
+            "--field", type=Pair("LABEL=VALUE"), multiple=True, help="A labelled value on the card; repeatable."
+        ),
+        environment_option(
+            "--button", type=Pair("TEXT=URL", Link()), multiple=True, help="A link as a button on the card; repeatable."
+        ),
+        environment_option("--status", type=click.Choice(list(STATUSES)), help="A coloured status on the card."),
         environment_option("--silent", is_flag=True, help="Notify nobody."),
         environment_option(
             "--allow-mentions",
@@ -110,6 +146,12 @@ _FOR_ONE_MESSAGE = {
         environment_option(
             "--request-id", type=RequestId(), help="Post once only, however often this id is used.  [default: made up]"
         ),
+        environment_option(
+            "--card",
+            type=click.Path(allow_dash=True, dir_okay=False),
+            metavar="FILE",
+            help="Cards as JSON; - is stdin.",
+        ),
         environment_option("--message-id", type=MessageId(), help="Your own id for the message."),
         environment_option("--dry-run", is_flag=True, help="Print the request, secrets masked, and send nothing."),
     )
@@ -126,6 +168,10 @@ class PostOptions(NamedTuple):
     """The values that hold for one profile. ``asked_or_fail``: ``--or-fail`` stands on the command line."""
 
     output: str
+    markdown: bool
+    mention: tuple[str, ...]
+    field: tuple[tuple[str, str], ...]
+    button: tuple[tuple[str, str], ...]
     silent: bool
     allow_mentions: bool
     pacing: bool
@@ -139,6 +185,12 @@ class PostOptions(NamedTuple):
     dry_run: bool
     fallback_new_thread: bool
     asked_or_fail: bool
+    code: str | None = None
+    card: str | None = None
+    title: str | None = None
+    subtitle: str | None = None
+    icon: str | None = None
+    status: str | None = None
     thread_key: str | None = None
     thread: Thread | None = None
     request_id: str | None = None
@@ -149,6 +201,11 @@ class PostOptions(NamedTuple):
     def policy(self) -> RetryPolicy:
         """How often, and for how long, to try."""
         return RetryPolicy(self.timeout, self.deadline, self.retries)
+
+    @property
+    def quick_card(self) -> QuickCard:
+        """The card that the options describe."""
+        return QuickCard(self.title, self.subtitle, self.icon, self.status, self.field, self.button)
 
     @classmethod
     def of(cls, ctx: click.Context, profile: Profile | None = None) -> PostOptions:
@@ -207,20 +264,37 @@ def read_defaults(profile: Profile) -> dict[str, Any]:
             msg = f"{where} is not {_TOML_NAMES[expected]}"
             raise ConfigurationError(msg)
         try:
-            values[key] = option.type.convert(value, option, None)
+            values[key] = _convert(option, value)
         except click.BadParameter as error:
             msg = f"{where}: {error.message}"
             raise ConfigurationError(msg) from None
     return values
 
 
+def _convert(option: click.Option, value: Any) -> Any:
+    if not option.multiple:
+        return option.type.convert(value, option, None)
+    if not all(isinstance(item, str) for item in value):
+        msg = "not all of it are strings"
+        raise click.BadParameter(msg)
+    return tuple(option.type.convert(item, option, None) for item in value)
+
+
 _NUMBER = (int, float)
-_TOML_NAMES: dict[Any, str] = {bool: "true or false", int: "a whole number", _NUMBER: "a number", str: "a string"}
+_TOML_NAMES: dict[Any, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    _NUMBER: "a number",
+    str: "a string",
+    list: "a list of strings",
+}
 
 
 def _toml_type(option: click.Option) -> Any:
     if option.is_flag:
         return bool
+    if option.multiple:
+        return list
     if isinstance(option.type, click.IntRange):
         return int
     return _NUMBER if isinstance(option.type, Seconds) else str

@@ -6,15 +6,15 @@ from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
+from chatpost.cli.content import Content, compose, read_content
 from chatpost.cli.context import TIMING, Target, find_targets, make_client, make_pacer
 from chatpost.cli.interruption import last_words
 from chatpost.cli.options import PostOptions
 from chatpost.delivery import Delivery, deliver
 from chatpost.errors import ChatpostError, DataError, ExitStatus, OutputError, UsageError
-from chatpost.message import CreateMessageRequest, Message, MessageReplyOption, Thread
+from chatpost.message import CreateMessageRequest, MessageReplyOption, Thread
 from chatpost.output import Reporter, print_json
 from chatpost.retry import SHORTEST_ATTEMPT, Progress
-from chatpost.text import Text, message_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,25 +82,23 @@ def _post(
     fetching = TIMING.clock() - began
     for webhook, its_address in zip(webhooks, addresses, strict=True):
         _check_space(its_address.thread, webhook)
-    text = _text(words, all_options[0], reporter)
-    if text is None:
+    content = _content(words, all_options[0], reporter)
+    if content is None:
         return ExitStatus.OK
     # The deadline bounds all but the reading of stdin, which may be a job that takes hours.
     started = TIMING.clock() - fetching
-    deliveries += map(_delivery, targets, webhooks, all_options, addresses, repeat(text))
+    deliveries += map(_delivery, targets, webhooks, all_options, addresses, repeat(content))
     if all_options[0].dry_run:
         return _show(deliveries, all_options[0])
     return _deliver(deliveries, started, reporter)
 
 
-def _delivery(target: Target, webhook: Webhook, options: PostOptions, address: Address, text: Text) -> Delivery:
-    message = Message(text.text if text.typed or options.allow_mentions else text.without_mentions())
-    message.check_size()
+def _delivery(target: Target, webhook: Webhook, options: PostOptions, address: Address, content: Content) -> Delivery:
     return Delivery(
         target.profile.name if target.profile else None,
         webhook,
         CreateMessageRequest(
-            message,
+            compose(content, options),
             options.request_id or str(uuid4()),
             address.thread,
             address.reply_option,
@@ -123,17 +121,17 @@ def _check_space(thread: Thread | None, webhook: Webhook) -> None:
         raise UsageError(msg)
 
 
-def _text(words: Sequence[str], options: PostOptions, reporter: Reporter) -> Text | None:
+def _content(words: Sequence[str], options: PostOptions, reporter: Reporter) -> Content | None:
     """Return what to post; None where there is nothing and that is no error."""
-    text = message_text(words)
-    if text.is_blank:
+    content = read_content(words, options)
+    if content.is_blank and content.card is None and not options.quick_card.is_asked_for:
         if options.skip_empty:
             return None
         msg = "the text is empty, and nothing was posted (--skip-empty makes that no error)"
         raise DataError(msg)
-    if text.had_bad_bytes:
+    if content.text.had_bad_bytes:
         reporter.warning("the text holds bytes that are not UTF-8; each is posted as U+FFFD")
-    return text
+    return content
 
 
 def _show(deliveries: Sequence[Delivery], options: PostOptions) -> ExitStatus:

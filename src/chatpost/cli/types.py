@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING
 
 import click
@@ -91,3 +92,68 @@ def _utf8(kind: click.ParamType[str], value: str, param: Parameter | None, ctx: 
     if any("\ud800" <= character <= "\udfff" for character in value):
         kind.fail("it holds bytes that are not UTF-8", param, ctx)
     return value
+
+
+class Language(click.ParamType[str]):
+    """The name of a language for code; empty for none."""
+
+    name = "LANG"
+
+    def convert(self, value: str, param: Parameter | None, ctx: Context | None) -> str:
+        """Check that it is a name."""
+        if not re.fullmatch(r"[A-Za-z0-9+#._-]{0,30}", value):
+            self.fail(f"{value!r:.40} is no name of a language; is it the text? That goes behind --", param, ctx)
+        return value
+
+
+class UserId(click.ParamType[str]):
+    """A user whom a message mentions."""
+
+    name = "USER_ID|all"
+
+    def convert(self, value: str, param: Parameter | None, ctx: Context | None) -> str:
+        """Check the form, which also takes ``users/ID``."""
+        user = value.removeprefix("users/")
+        if not re.fullmatch(r"[A-Za-z0-9._@+-]{1,100}", user):
+            self.fail(f"{value!r:.60} is no user's id, nor all", param, ctx)
+        return user
+
+
+class Words(click.ParamType[str]):
+    """Text on one line."""
+
+    name = "TEXT"
+
+    def convert(self, value: str, param: Parameter | None, ctx: Context | None) -> str:
+        """Refuse an empty one."""
+        line = " ".join(value.split())
+        if not line:
+            self.fail("it is empty", param, ctx)
+        return _utf8(self, line, param, ctx)
+
+
+class Link(click.ParamType[str]):
+    """A URL of the web."""
+
+    name = "URL"
+
+    def convert(self, value: str, param: Parameter | None, ctx: Context | None) -> str:
+        """Check that it can be one."""
+        if not re.fullmatch(r"https?://[^\s<>\"]+", value):
+            self.fail("it is no URL that begins with https:// or http://", param, ctx)
+        return _utf8(self, value, param, ctx)
+
+
+class Pair(click.ParamType[tuple[str, str]]):
+    """Two texts with an equals sign between them."""
+
+    def __init__(self, name: str, second: click.ParamType[str] | None = None) -> None:
+        self.name = name
+        self._second = second or Words()
+
+    def convert(self, value: object, param: Parameter | None, ctx: Context | None) -> tuple[str, str]:
+        """Part them at the first equals sign."""
+        first, sign, second = str(value).partition("=")
+        if not sign:
+            self.fail(f"{value!r:.60} is not {self.name}", param, ctx)
+        return Words().convert(first, param, ctx), self._second.convert(second, param, ctx)

@@ -32,6 +32,13 @@ class StoredMessage:
         """The text; empty for a card alone."""
         return str(self.body.get("text") or "")
 
+    @property
+    def summary(self) -> str:
+        """What a notification would show: the text, or what stands for the cards."""
+        cards = self.body.get("cardsV2") or [{}]
+        title = (cards[0].get("card", {}).get("header") or {}).get("title")
+        return self.text or str(self.body.get("fallbackText") or title or "a card")
+
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return what Chat answers to a create: the request's own fields, and the two names."""
         thread = {**(body.get("thread") or {}), "name": self.thread_name}

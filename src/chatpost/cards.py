@@ -1,0 +1,217 @@
+"""Cards: what the Card Builder exports is read and checked, and quick ones are made without any JSON.
+
+Source: the Chat API discovery document, the schemas `CardWithId` and `GoogleAppsCardV1...`. Only what a mistake
+mostly hits is checked here, with its place in the card; Chat judges the rest.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from chatpost.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+STATUSES = {
+    "ok": ("check_circle", "#188038", "OK"),
+    "warn": ("warning", "#b06000", "Warning"),
+    "fail": ("error", "#c5221f", "Failed"),
+    "info": ("info", "#1967d2", "Info"),
+}
+"""A status, with its Material icon, its colour and its word."""
+
+_Shape = dict[str, Any]
+_ANY: Any = object()
+_TEXT: _Shape = {"text": str, "textSyntax": str, "maxLines": int}
+_BUTTON: _Shape = dict.fromkeys(("icon", "color", "onClick", "type"), _ANY) | {
+    "text": str,
+    "altText": str,
+    "disabled": bool,
+}
+_HEADER: _Shape = dict.fromkeys(("title", "subtitle", "imageUrl", "imageType", "imageAltText"), str)
+_DECORATED_TEXT: _Shape = {
+    **dict.fromkeys(("icon", "startIcon", "endIcon", "onClick", "switchControl"), _ANY),
+    **dict.fromkeys(("topLabel", "text", "bottomLabel", "startIconVerticalAlignment"), str),
+    **dict.fromkeys(("topLabelText", "contentText", "bottomLabelText"), _TEXT),
+    "wrapText": bool,
+    "button": _BUTTON,
+}
+_WIDGET_KINDS: _Shape = {
+    "textParagraph": _TEXT,
+    "image": {"imageUrl": str, "altText": str, "onClick": _ANY},
+    "decoratedText": _DECORATED_TEXT,
+    "buttonList": {"buttons": [_BUTTON]},
+    "divider": {},
+    **dict.fromkeys(("textInput", "selectionInput", "dateTimePicker", "grid", "columns", "carousel", "chipList"), _ANY),
+}
+_WIDGET: _Shape = {
+    **_WIDGET_KINDS,
+    **dict.fromkeys(("horizontalAlignment", "id", "visibility"), str),
+    "eventActions": _ANY,
+}
+_SECTION: _Shape = {
+    **dict.fromkeys(("header", "id"), str),
+    "widgets": [_WIDGET],
+    "collapsible": bool,
+    "uncollapsibleWidgetsCount": int,
+    "collapseControl": _ANY,
+}
+_CARD: _Shape = {
+    "header": _HEADER,
+    "peekCardHeader": _HEADER,
+    "sections": [_SECTION],
+    **dict.fromkeys(("name", "displayStyle", "sectionDividerStyle"), str),
+    **dict.fromkeys(("cardActions", "fixedFooter", "expressionData"), _ANY),
+}
+_CARD_WITH_ID: _Shape = {"cardId": str, "card": _CARD}
+_MESSAGE: _Shape = {"cardsV2": [_CARD_WITH_ID], "text": str, "fallbackText": str, "markupSyntax": str}
+_NAMES: dict[Any, str] = {str: "a string", int: "a whole number", bool: "true or false"}
+
+
+class CardMessage(NamedTuple):
+    """What a card file holds: ``cardsV2`` as Chat takes it, and what may stand beside it."""
+
+    cards: tuple[Mapping[str, Any], ...]
+    text: str | None = None
+    fallback_text: str | None = None
+    is_markdown: bool = False
+
+
+def read_cards(raw: bytes, source: str) -> CardMessage:
+    """Read a card, one with its id, a list of either, or a whole message.
+
+    Raises `DataError` that names `source` and the place in it, such as ``cardsV2[0].card.sections[1]``.
+    """
+    try:
+        read = json.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        msg = f"{source} is not UTF-8"
+        raise DataError(msg) from None
+    except json.JSONDecodeError as error:
+        msg = (
+            f"{source} is not JSON: {error.msg[:1].lower()}{error.msg[1:]} (line {error.lineno}, column {error.colno})"
+        )
+        raise DataError(msg) from None
+    except (ValueError, RecursionError):
+        msg = f"{source} is not JSON that can be read: a number in it is too long, or it is nested too deep"
+        raise DataError(msg) from None
+    message = _as_message(read)
+    complaint = next(_complaints(message, _MESSAGE), None) or next(_emptiness(message.get("cardsV2", ())), None)
+    if complaint is not None:
+        msg = f"{source}: {complaint} (nothing was posted)"
+        raise DataError(msg)
+    syntax = message.get("markupSyntax")
+    return CardMessage(
+        tuple(message["cardsV2"]), message.get("text"), message.get("fallbackText"), syntax == "MARKUP_SYNTAX_MARKDOWN"
+    )
+
+
+def _as_message(read: Any) -> Any:
+    """Take a card, a card with its id, or a list of them for the message that holds them."""
+    if isinstance(read, dict) and "cardsV2" not in read:
+        read = [read]
+    if isinstance(read, list):
+        return {"cardsV2": [{"card": card} if isinstance(card, dict) and "card" not in card else card for card in read]}
+    return read
+
+
+def _complaints(value: Any, shape: Any, where: str = "") -> Iterator[str]:
+    """Yield each place where a value is not of its shape, with what is wrong there."""
+    place = where or "it"
+    if shape is _ANY:
+        return
+    if isinstance(shape, dict):
+        if not isinstance(value, dict):
+            yield f"{place} is not an object"
+            return
+        for name, item in value.items():
+            if name in shape:
+                yield from _complaints(item, shape[name], f"{where}.{name}" if where else name)
+            else:
+                yield f"{place} has the unknown field {name!a:.60}"
+    elif isinstance(shape, list):
+        if not isinstance(value, list):
+            yield f"{place} is not a list"
+            return
+        for number, item in enumerate(value):
+            yield from _complaints(item, shape[0], f"{where}[{number}]")
+    elif not isinstance(value, shape) or (isinstance(value, bool) and shape is not bool):
+        yield f"{place} is not {_NAMES[shape]}"
+
+
+def _emptiness(cards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield each place that has its shape, but shows nothing or more than one thing."""
+    if not cards:
+        yield "cardsV2 has no card"
+    for number, entry in enumerate(cards):
+        where = f"cardsV2[{number}].card"
+        card = entry.get("card", {})
+        if not card.get("sections") and not card.get("header"):
+            yield f"{where} has neither a header nor sections"
+        if "header" in card and not card["header"].get("title"):
+            yield f"{where}.header has no title"
+        for place, section in enumerate(card.get("sections", ())):
+            if not section.get("widgets"):
+                yield f"{where}.sections[{place}] has no widgets"
+            for position, widget in enumerate(section.get("widgets", ())):
+                kinds = [kind for kind in _WIDGET_KINDS if kind in widget]
+                if len(kinds) != 1:
+                    what = f"has {' and '.join(kinds)}, and is to be one thing" if kinds else "is no kind of widget"
+                    yield f"{where}.sections[{place}].widgets[{position}] {what}"
+
+
+class QuickCard(NamedTuple):
+    """A card by its parts; ``fields`` and ``buttons`` are pairs, of label and value, of text and URL."""
+
+    title: str | None = None
+    subtitle: str | None = None
+    icon: str | None = None
+    status: str | None = None
+    fields: Sequence[tuple[str, str]] = ()
+    buttons: Sequence[tuple[str, str]] = ()
+
+    @property
+    def is_asked_for(self) -> bool:
+        """Whether there is anything of it."""
+        return any(self)
+
+    def message(self, text: str) -> CardMessage:
+        """Return the card, with the text as its paragraph."""
+        from html import escape  # its tables are large, and few messages have a card
+
+        widgets: list[dict[str, Any]] = []
+        if self.status:
+            widgets.append(_status_widget(self.status))
+        if text:
+            widgets.append({"textParagraph": {"text": escape(text, quote=False)}})
+        widgets += (
+            {"decoratedText": {"topLabel": label, "text": escape(value, quote=False), "wrapText": True}}
+            for label, value in self.fields
+        )
+        if self.buttons:
+            buttons = [{"text": name, "onClick": {"openLink": {"url": url}}} for name, url in self.buttons]
+            widgets.append({"buttonList": {"buttons": buttons}})
+        card: dict[str, Any] = {}
+        if self.title:
+            card["header"] = {"title": self.title}
+            if self.subtitle:
+                card["header"]["subtitle"] = self.subtitle
+            if self.icon:
+                card["header"] |= {"imageUrl": self.icon, "imageType": "CIRCLE"}
+        if widgets:
+            card["sections"] = [{"widgets": widgets}]
+        return CardMessage(({"cardId": "chatpost", "card": card},), None, self._in_words(text))
+
+    def _in_words(self, text: str) -> str:
+        """Return what a notification shows, which shows no card."""
+        status = STATUSES[self.status][2] if self.status else ""
+        first = ": ".join(filter(None, (status, self.title, self.subtitle, text)))
+        return first or ", ".join(f"{label}: {value}" for label, value in self.fields) or self.buttons[0][0]
+
+
+def _status_widget(status: str) -> dict[str, Any]:
+    icon, colour, word = STATUSES[status]
+    text = f'<b><font color="{colour}">{word}</font></b>'
+    return {"decoratedText": {"startIcon": {"materialIcon": {"name": icon, "fill": True}}, "text": text}}

@@ -1,0 +1,246 @@
+"""What a message looks like: code, Markdown, mentions and cards, as the space then has them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, strategies as st
+
+from chatpost.cards import read_cards
+from chatpost.errors import DataError
+from chatpost.markup import fenced
+
+if TYPE_CHECKING:
+    from chatpost.emulator import Emulator
+    from tests.conftest import InProcess, Shell
+
+WIDGET = {"textParagraph": {"text": "hi"}}
+CARD = {"header": {"title": "T"}, "sections": [{"widgets": [WIDGET]}]}
+WITH_ID = {"cardId": "one", "card": CARD}
+
+
+def body_of(chat: Emulator) -> dict[str, Any]:
+    return chat.space().messages[-1].body
+
+
+@pytest.mark.parametrize(
+    ("argv", "body"),
+    [
+        (["--code", "--", "x = 1"], {"text": "```\nx = 1\n```"}),
+        (["--code", "--", "a ``` b"], {"text": "```\na `\u200b`\u200b` b\n```"}),
+        (["--code=python", "x"], {"text": "```python\nx\n```", "markupSyntax": "MARKUP_SYNTAX_MARKDOWN"}),
+        (["--code=c++", "a ``` b"], {"text": "````c++\na ``` b\n````", "markupSyntax": "MARKUP_SYNTAX_MARKDOWN"}),
+        (["--code", "--markdown", "x"], {"text": "```\nx\n```", "markupSyntax": "MARKUP_SYNTAX_MARKDOWN"}),
+        (["--markdown", "**b**"], {"text": "**b**", "markupSyntax": "MARKUP_SYNTAX_MARKDOWN"}),
+        (["--mention", "all", "Look"], {"text": "<users/all> Look"}),
+        (["--mention", "12", "--mention", "users/34", "Look"], {"text": "<users/12> <users/34> Look"}),
+        (["--mention", "all", "--code", "--", "x"], {"text": "<users/all>\n```\nx\n```"}),
+    ],
+)
+def test_markup(chatpost: InProcess, chat: Emulator, argv: list[str], body: dict[str, Any]) -> None:
+    """Code stands in a fence it cannot leave, of a language by Markdown; mentions stand before the text."""
+    assert chatpost("send", *argv).status == 0
+    assert body_of(chat) == body
+
+
+@given(st.text("`ab\n"))
+def test_no_text_leaves_its_fence(text: str) -> None:
+    """Whatever the text, its fence is closed at its end and not before."""
+    chats = fenced(text)
+    assert chats.count("```") == 2
+    assert chats.replace("\u200b", "") == f"```\n{text}\n```"
+    fence, _, rest = fenced(text, "sh").partition("sh\n")
+    assert rest == f"{text}\n{fence}"
+    assert fence not in text
+
+
+def test_a_quick_card(chatpost: InProcess, chat: Emulator) -> None:
+    """A card is made of a title and more, the text is its paragraph, and a notification has it in words."""
+    done = chatpost(
+        *("send", "--title", "Backup", "--subtitle", "tonight", "--icon", "https://example.com/i.png"),
+        *("--field", "Size=12 GB", "--field", "Query=a=b", "--button", "Log=https://example.com/log?a=b"),
+        *("--status", "ok", "All <done> & dusted"),
+    )
+    assert done.status == 0
+    ok = '<b><font color="#188038">OK</font></b>'
+    icon = {"materialIcon": {"name": "check_circle", "fill": True}}
+    link = {"openLink": {"url": "https://example.com/log?a=b"}}
+    header = {"title": "Backup", "subtitle": "tonight", "imageUrl": "https://example.com/i.png", "imageType": "CIRCLE"}
+    widgets = [
+        {"decoratedText": {"startIcon": icon, "text": ok}},
+        {"textParagraph": {"text": "All &lt;done&gt; &amp; dusted"}},
+        {"decoratedText": {"topLabel": "Size", "text": "12 GB", "wrapText": True}},
+        {"decoratedText": {"topLabel": "Query", "text": "a=b", "wrapText": True}},
+        {"buttonList": {"buttons": [{"text": "Log", "onClick": link}]}},
+    ]
+    assert body_of(chat) == {
+        "cardsV2": [{"cardId": "chatpost", "card": {"header": header, "sections": [{"widgets": widgets}]}}],
+        "fallbackText": "OK: Backup: tonight: All <done> & dusted",
+    }
+
+
+@pytest.mark.parametrize(
+    ("argv", "fallback"),
+    [
+        (["--title", "Only a title"], "Only a title"),
+        (["--status", "fail"], "Failed"),
+        (["--field", "A=1", "--field", "B=2"], "A: 1, B: 2"),
+        (["--button", "Log=http://x/y"], "Log"),
+        (["--title", "T", "--mention", "all"], "T"),
+    ],
+)
+def test_a_card_needs_no_text(chatpost: InProcess, chat: Emulator, argv: list[str], fallback: str) -> None:
+    """A card may stand alone, of any one part; stdin is then left alone, and there is a text for notifications."""
+    assert chatpost("send", *argv).status == 0
+    assert body_of(chat)["fallbackText"] == fallback
+    assert body_of(chat).get("text") == ("<users/all>" if "all" in argv else None)
+
+
+def test_a_quick_card_with_a_piped_text(shell: Shell, chat: Emulator) -> None:
+    """With - the paragraph is what stdin holds, mentions in it defused."""
+    assert shell("send", "--title", "T", "-", stdin="from a pipe\n").status == 0
+    (section,) = body_of(chat)["cardsV2"][0]["card"]["sections"]
+    assert section["widgets"] == [{"textParagraph": {"text": "from a pipe"}}]
+
+
+@pytest.mark.parametrize(
+    "file", [CARD, WITH_ID, [CARD], [WITH_ID], {"cardsV2": [WITH_ID]}, {"cardsV2": [WITH_ID], "fallbackText": "f"}]
+)
+def test_a_card_file(shell: Shell, chat: Emulator, file: Any) -> None:
+    """What the Card Builder exports is posted: a card, one with its id, a list, or a whole message."""
+    path = shell.home / "card.json"
+    path.write_text(json.dumps(file))
+    assert shell("send", "--card", str(path)).status == 0
+    body = body_of(chat)
+    assert [entry["card"] for entry in body["cardsV2"]] == [CARD]
+    assert body.get("fallbackText") == (file.get("fallbackText") if isinstance(file, dict) else None)
+    assert "text" not in body
+
+
+def test_a_card_from_stdin_beside_a_text(shell: Shell, chat: Emulator) -> None:
+    """A card may come from stdin, and a text may stand beside it; it wins over the file's own."""
+    whole = json.dumps({"cardsV2": [WITH_ID], "text": "the file's", "markupSyntax": "MARKUP_SYNTAX_MARKDOWN"})
+    assert shell("send", "--card", "-", stdin=whole).status == 0
+    assert body_of(chat)["text"] == "the file's"
+    assert body_of(chat)["markupSyntax"] == "MARKUP_SYNTAX_MARKDOWN"
+    assert shell("send", "--card", "-", "typed", stdin=whole).status == 0
+    assert body_of(chat)["text"] == "typed"
+
+
+def sections(*widgets: Any) -> dict[str, Any]:
+    return {"sections": [{"widgets": [WIDGET]}, {"widgets": list(widgets)}]}
+
+
+@pytest.mark.parametrize(
+    ("file", "complaint"),
+    [
+        ("", "is not JSON: expecting value (line 1, column 1)"),
+        ("{", "is not JSON"),
+        ("[" * 100_000, "is not JSON"),
+        ("9" * 5000, "is not JSON"),
+        ("1", "it is not an object"),
+        ("[]", "cardsV2 has no card"),
+        ("{}", "cardsV2[0].card has neither a header nor sections"),
+        ('{"cardsV2": 1}', "cardsV2 is not a list"),
+        ('{"cardsV2": [{"card": {}, "more": 1}]}', "cardsV2[0] has the unknown field 'more'"),
+        ('{"cardsV2": [], "space": {}}', "it has the unknown field 'space'"),
+        ({"header": {"subtitle": "S"}}, "cardsV2[0].card.header has no title"),
+        ({"header": {"title": 1}}, "cardsV2[0].card.header.title is not a string"),
+        ({"sections": [{}]}, "cardsV2[0].card.sections[0] has no widgets"),
+        ({"sections": {}}, "cardsV2[0].card.sections is not a list"),
+        (sections({"text": "x"}), "cardsV2[0].card.sections[1].widgets[0] has the unknown field 'text'"),
+        (sections(WIDGET, {}), "cardsV2[0].card.sections[1].widgets[1] is no kind of widget"),
+        (sections({**WIDGET, "divider": {}}), "sections[1].widgets[0] has textParagraph and divider, and is to be one"),
+        (sections({"textParagraph": {"text": True}}), "sections[1].widgets[0].textParagraph.text is not a string"),
+        ([CARD, {"sections": [{"widget": []}]}], "cardsV2[1].card.sections[0] has the unknown field 'widget'"),
+    ],
+)
+def test_a_wrong_card(shell: Shell, chat: Emulator, file: Any, complaint: str) -> None:
+    """A card that is wrong is 65 before anything is posted, with the place in it."""
+    done = shell("send", "--card", "-", stdin=file if isinstance(file, str) else json.dumps(file))
+    assert (done.status, chat.received) == (65, [])
+    assert complaint in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_a_card_that_only_chat_can_judge(shell: Shell, chat: Emulator) -> None:
+    """What cannot be known here is posted, and refused in Chat's words."""
+    done = shell("send", "--card", "-", stdin=json.dumps(sections({"grid": {"tiles": 3}})))
+    assert (done.status, len(chat.received)) == (65, 1)
+    assert "Chat answered 400 INVALID_ARGUMENT" in done.err
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda c: (
+            st.lists(c)
+            | st.dictionaries(
+                st.sampled_from(["cardsV2", "card", "header", "title", "sections", "widgets", "textParagraph", "text"]),
+                c,
+            )
+        ),
+    )
+)
+def test_any_json_is_a_card_or_is_refused(value: Any) -> None:
+    """Whatever a card file holds, it is a card or a complaint of one line."""
+    try:
+        message = read_cards(json.dumps(value).encode(), "card.json")
+    except DataError as error:
+        said = str(error)
+    else:
+        said = "card.json" if message.cards else ""
+    assert said.startswith("card.json")
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "said"),
+    [
+        (["--code", "hello world"], 2, "goes behind --"),
+        (["--mention", "two words", "x"], 2, "no user's id"),
+        (["--field", "no sign", "x"], 2, "is not LABEL=VALUE"),
+        (["--field", "=value", "x"], 2, "--field"),
+        (["--button", "Log=javascript:alert(1)", "x"], 2, "https://"),
+        (["--icon", "file:///x", "--title", "T"], 2, "https://"),
+        (["--status", "great", "x"], 2, "'ok', 'warn', 'fail', 'info'"),
+        (["--title", " ", "x"], 2, "--title"),
+        (["--subtitle", "S", "x"], 2, "give --title too"),
+        (["--card", "c.json", "--title", "T"], 2, "--card brings cards of its own"),
+        (["--card", "-", "-"], 2, "stdin can be the card"),
+        (["--title", "T", "--code", "--", "x"], 2, "--code is for text"),
+        (["--card", "/nowhere.json"], 66, "/nowhere.json cannot be read: no such file or directory"),
+    ],
+)
+def test_bad_options(chatpost: InProcess, chat: Emulator, argv: list[str], status: int, said: str) -> None:
+    """A wrong value, or what does not go together, is one line that says so, and nothing is posted."""
+    done = chatpost("send", *argv)
+    assert (done.status, chat.received) == (status, [])
+    assert said in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_text_and_cards_share_the_limit(shell: Shell, chat: Emulator) -> None:
+    """The limit holds for text and cards together."""
+    done = shell("send", "--overflow", "fail", "--title", "T", "-", stdin="x" * 32_000)
+    assert (done.status, chat.received) == (65, [])
+    assert "the text and the cards have 32,112 bytes" in done.err
+
+
+def test_defaults_of_a_profile(shell: Shell, chat: Emulator) -> None:
+    """A profile may say how its messages look; lists stand for what can be repeated."""
+    url = shell.env.pop("CHATPOST_URL")
+    shell.write_profiles(f'[profiles.ops]\nurl = "{url}"\ncode = ""\nmention = ["all", "12"]\n')
+    assert shell("send", "hello").status == 0
+    assert body_of(chat) == {"text": "<users/all> <users/12>\n```\nhello\n```"}
+    for wrong, said in (
+        ('mention = "all"', "not a list of strings"),
+        ("mention = [1]", "not all"),
+        ("card = 'c'", "one message"),
+    ):
+        shell.write_profiles(f'[profiles.ops]\nurl = "{url}"\n{wrong}\n')
+        done = shell("send", "hello")
+        assert done.status == 78
+        assert said in done.err
