@@ -24,7 +24,7 @@ SOURCE = Path(chatpost.__file__).parent
 # From the ground up: a room may import those on the floors below its own, and the neighbours named here.
 FLOORS = [
     ["errors"],
-    ["webhook", "message", "terminal", "cards", "markup"],
+    ["webhook", "message", "terminal", "cards", "markup", "overflow"],
     ["url_source", "secret_command", "text", "answer", "pacing", "retry"],
     ["profiles", "client"],
     ["profile_writer", "delivery"],
@@ -45,6 +45,7 @@ ONLY_IMPORTER = {
     "google": {"emulator", "cli"},
     "platformdirs": {"profiles", "cli"},
     "sqlite3": {"pacing"},
+    "regex": {"overflow"},
 }
 
 

@@ -1,26 +1,28 @@
-"""A message to each of several webhooks: what was asked becomes what came of it."""
+"""A text to each of several webhooks, in one message or in parts: what was asked becomes what came of it."""
 
 from __future__ import annotations
 
 import threading
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.errors import Unavailable
-from chatpost.retry import Attempt, Outcome, Pause, Progress, RetryPolicy, Timing, with_retries
+from chatpost.retry import Attempt, Outcome, PartPosted, Pause, Progress, RetryPolicy, Timing, with_retries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from chatpost.client import ChatClient
-    from chatpost.message import CreatedMessage, CreateMessageRequest
+    from chatpost.message import CreatedMessage, CreateMessageRequest, Message
     from chatpost.pacing import Pacer
     from chatpost.webhook import Webhook
 
 
 class Delivery(NamedTuple):
-    """One message for one webhook. ``profile`` is None where the URL came from the environment.
+    """One text for one webhook. ``profile`` is None where the URL came from the environment.
 
+    ``parts`` are the messages that it makes: the one of ``request``, or several that are posted one after the other.
     ``interval`` is the seconds its space wants between two requests, None for as many as come. ``progress`` tells
     how far it has come while it is under way.
     """
@@ -28,6 +30,7 @@ class Delivery(NamedTuple):
     profile: str | None
     webhook: Webhook
     request: CreateMessageRequest
+    parts: tuple[Message, ...]
     policy: RetryPolicy
     interval: float | None
     progress: Progress
@@ -43,9 +46,10 @@ class Result(NamedTuple):
 class _Route:
     """Straight to Chat."""
 
-    def __init__(self, delivery: Delivery, client: ChatClient) -> None:
-        self.delivery = delivery
+    def __init__(self, client: ChatClient, webhook: Webhook, request: CreateMessageRequest) -> None:
         self.client = client
+        self.webhook = webhook
+        self.request = request
 
     def reserve(self, _within: float) -> float:
         return 0.0
@@ -54,15 +58,17 @@ class _Route:
         return 0.0
 
     def post(self, seconds: float, on_sending: Callable[[], None]) -> CreatedMessage:
-        return self.client.create_message(self.delivery.webhook, self.delivery.request, seconds, on_sending)
+        return self.client.create_message(self.webhook, self.request, seconds, on_sending)
 
 
 class _PacedRoute(_Route):
     """To Chat when it is the message's turn in the space."""
 
-    def __init__(self, delivery: Delivery, client: ChatClient, pacer: Pacer, interval: float) -> None:
-        super().__init__(delivery, client)
-        self._space = f"{delivery.webhook.origin}/{delivery.webhook.space}"
+    def __init__(
+        self, client: ChatClient, webhook: Webhook, request: CreateMessageRequest, pacer: Pacer, interval: float
+    ) -> None:
+        super().__init__(client, webhook, request)
+        self._space = f"{webhook.origin}/{webhook.space}"
         self.pacer = pacer
         self.interval = interval
 
@@ -85,13 +91,38 @@ class _PacedRoute(_Route):
             raise
 
 
+def _route(delivery: Delivery, client: ChatClient, pacer: Pacer, request: CreateMessageRequest) -> _Route:
+    if delivery.interval is None:
+        return _Route(client, delivery.webhook, request)
+    return _PacedRoute(client, delivery.webhook, request, pacer, delivery.interval)
+
+
+def _post_parts(
+    delivery: Delivery,
+    route: Callable[[CreateMessageRequest], _Route],
+    timing: Timing,
+    started: float,
+    tell: Callable[[Attempt | Pause | PartPosted], None],
+) -> Result:
+    progress, count = delivery.progress, len(delivery.parts)
+    outcome = Outcome(0)
+    for number, part in enumerate(delivery.parts, 1):
+        request = delivery.request if count == 1 else delivery.request.of_part(number, part, progress.created)
+        outcome = with_retries(route(request), delivery.policy, timing, tell, progress, started)
+        if outcome.error is not None:
+            break
+        if count > 1:
+            tell(PartPosted(number, count))
+    return Result(delivery, outcome._replace(attempts=progress.attempts, created=progress.created))
+
+
 def deliver(
     deliveries: Sequence[Delivery],
     client: ChatClient,
     pacer: Pacer,
     timing: Timing,
     started: float,
-    tell: Callable[[Delivery, Attempt | Pause], None],
+    tell: Callable[[Delivery, Attempt | Pause | PartPosted], None],
 ) -> Iterator[Result]:
     """Post all of them at the same time; yield their results in the order given, each as soon as it is there.
 
@@ -100,12 +131,8 @@ def deliver(
     """
 
     def run(delivery: Delivery) -> Result:
-        interval = delivery.interval
-        route = _Route(delivery, client) if interval is None else _PacedRoute(delivery, client, pacer, interval)
-        outcome = with_retries(
-            route, delivery.policy, timing, lambda fact: tell(delivery, fact), delivery.progress, started
-        )
-        return Result(delivery, outcome)
+        route = partial(_route, delivery, client, pacer)
+        return _post_parts(delivery, route, timing, started, lambda fact: tell(delivery, fact))
 
     if len(deliveries) == 1:
         yield run(deliveries[0])

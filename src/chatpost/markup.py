@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _FENCE = "```"
-# Between backticks, which then are no fence any more, but look as they did.
+# Between characters that then are no markup any more, but look as they did.
 _NOTHING = "\u200b"
 
 
@@ -24,6 +24,11 @@ def fenced(text: str, language: str | None = None) -> str:
         return f"{fence}{language}\n{text}\n{fence}"
     text = re.sub("`{2,}", lambda run: _NOTHING.join(run[0]), text)
     return f"{_FENCE}\n{text}\n{_FENCE}"
+
+
+def without_mentions(text: str) -> str:
+    """Return the text so that ``<users/...>`` in it reads as it did, but mentions nobody."""
+    return re.sub("(?i)<(?=users/)", f"<{_NOTHING}", text)
 
 
 def mentioning(users: Iterable[str], text: str) -> str:

@@ -73,13 +73,21 @@ class Message(NamedTuple):
     cards: tuple[Mapping[str, Any], ...] = ()
     fallback_text: str | None = None
 
+    @property
+    def cards_size(self) -> int:
+        """The bytes that the cards have."""
+        return len(json.dumps(self.cards, ensure_ascii=False, separators=(",", ":")).encode()) if self.cards else 0
+
+    @property
+    def size(self) -> int:
+        """The bytes of it that count against `SIZE_LIMIT`."""
+        return len(self.text.encode()) + self.cards_size
+
     def check_size(self) -> None:
         """Raise `DataError` for a message that Chat would refuse for its size."""
-        cards = json.dumps(self.cards, ensure_ascii=False, separators=(",", ":")) if self.cards else ""
-        size = len(self.text.encode()) + len(cards.encode())
-        if size > SIZE_LIMIT:
-            what = "the text and the cards have" if cards else "the text has"
-            msg = f"{what} {size:,} bytes, and Chat takes at most {SIZE_LIMIT:,}: shorten it (nothing was posted)"
+        if self.size > SIZE_LIMIT:
+            what = "the text and the cards have" if self.cards else "the text has"
+            msg = f"{what} {self.size:,} bytes, and Chat takes at most {SIZE_LIMIT:,}: shorten it (nothing was posted)"
             raise DataError(msg)
 
     def body(self) -> dict[str, Any]:
@@ -105,6 +113,14 @@ class CreateMessageRequest(NamedTuple):
     reply_option: MessageReplyOption | None = None
     message_id: str | None = None
     silent: bool = False
+
+    def of_part(self, number: int, message: Message, first: CreatedMessage | None) -> CreateMessageRequest:
+        """Return the request for a part of a long text: its id bears the number; all but the first reply to it."""
+        part = self._replace(message=message, request_id=f"{self.request_id}-{number}")
+        if first is None:
+            return part
+        thread, fallback = Thread(name=first.thread_name), MessageReplyOption.FALLBACK_TO_NEW_THREAD
+        return part._replace(thread=thread, reply_option=fallback, message_id=None)
 
     def body(self) -> dict[str, Any]:
         """Return the JSON body: a `Message`."""

@@ -6,14 +6,16 @@ import json
 import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from chatpost.errors import BrokenAnswer, ChatpostError, DeliveryError, OutputError
-from chatpost.retry import Attempt, Pause
+from chatpost.retry import Attempt, PartPosted, Pause
 from chatpost.webhook import mask_urls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from rich.progress import Progress, TaskID
 
     from chatpost.delivery import Delivery, Result
     from chatpost.message import CreateMessageRequest
@@ -56,22 +58,28 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
-class Reporter(NamedTuple):
+class Reporter:
     """Tells what happened: ``format`` (one of `FORMATS`) to stdout, the story to stderr."""
 
-    format: str = "name"
-    quiet: bool = False
-    verbose: bool = False
+    def __init__(self, format: str = "name", *, quiet: bool = False, verbose: bool = False) -> None:  # noqa: A002 - ours
+        self.format = format
+        self.quiet = quiet
+        self.verbose = verbose
+        self._bar = _PartsBar()
 
-    def tell(self, delivery: Delivery, fact: Attempt | Pause) -> None:
+    def tell(self, delivery: Delivery, fact: Attempt | Pause | PartPosted) -> None:
         """Tell of a failed attempt that is tried again; of every attempt and pause with ``verbose``."""
         if isinstance(fact, Attempt):
             self._tell_of_attempt(delivery, fact)
+        elif isinstance(fact, PartPosted):
+            if not self.quiet and is_terminal(sys.stderr):
+                self._bar.show(delivery.profile or "posting", fact)
         elif self.verbose or (not self.quiet and fact.seconds > _LONG_PAUSE and is_terminal(sys.stderr)):
             say(f"{_label(delivery)}waiting {fact.seconds:.1f} s for the space's turn")
 
     def broken_off(self, what: str, deliveries: Sequence[Delivery]) -> None:
         """Tell that the command was broken off, and what is known of each message that was not reported yet."""
+        self._bar.close()
         for delivery in deliveries:
             if not delivery.progress.is_over:
                 say(f"{_label(delivery)}{what}. {_what_is_known(delivery)}")
@@ -80,9 +88,14 @@ class Reporter(NamedTuple):
 
     def _tell_of_attempt(self, delivery: Delivery, attempt: Attempt) -> None:
         if self.verbose:
-            url = delivery.webhook.masked_url(delivery.request.parameters())
+            request, part = delivery.request, ""
+            if len(delivery.parts) > 1:
+                number = delivery.progress.parts_posted + (attempt.error is not None)
+                request = request.of_part(number, delivery.parts[number - 1], delivery.progress.created)
+                part = f"part {number} of {len(delivery.parts)}, "
+            url = delivery.webhook.masked_url(request.parameters())
             outcome = "posted" if attempt.error is None else str(attempt.error)
-            say(f"{_label(delivery)}attempt {attempt.number}: POST {url}: {outcome} ({attempt.seconds:.2f} s)")
+            say(f"{_label(delivery)}{part}attempt {attempt.number}: POST {url}: {outcome} ({attempt.seconds:.2f} s)")
         if attempt.wait is not None and not self.quiet:
             again = f"trying again in {attempt.wait:.1f} s"
             say(f"{_label(delivery)}{again}" if self.verbose else f"{_label(delivery)}{attempt.error}; {again}")
@@ -98,11 +111,12 @@ class Reporter(NamedTuple):
         Raises `OutputError` that names the message where stdout cannot be written.
         """
         outcome, delivery = result.outcome, result.delivery
+        self._bar.close()
         if outcome.error is not None:
             say(f"{_label(delivery)}{_what_went_wrong(result)}")
         if self.format == "json":
             line = json.dumps(_record(result))
-        elif outcome.created is not None:
+        elif outcome.created is not None and outcome.error is None:
             line = outcome.created.name if self.format == "name" else outcome.created.thread_name
         else:
             return
@@ -172,6 +186,31 @@ def print_trees(title: str, trees: Mapping[str, Mapping[str, Sequence[str]]]) ->
         console.print(tree)
 
 
+class _PartsBar:
+    """Draws how many parts of long texts are posted, at a terminal; a line for each text."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def show(self, name: str, fact: PartPosted) -> None:
+        from rich.console import Console  # only a person who waits for parts waits for rich
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        if self._progress is None:
+            columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
+            self._progress = Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False)
+            self._progress.start()
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=fact.of)
+        self._progress.update(self._tasks[name], completed=fact.number, refresh=True)
+
+    def close(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+        self._progress, self._tasks = None, {}
+
+
 def _label(delivery: Delivery) -> str:
     return f"{delivery.profile}: " if delivery.profile else ""
 
@@ -180,12 +219,26 @@ def _what_went_wrong(result: Result) -> str:
     """Compose the line for a failed message: what happened, whether it may stand there, how to go on."""
     outcome = result.outcome
     what = f"{outcome.error}; {outcome.gave_up}" if outcome.gave_up else f"{outcome.error}"
+    if len(result.delivery.parts) > 1:
+        return f"{what}. {_parts_posted(result.delivery)}"
     if not outcome.maybe_posted:
         return f"{what}. Nothing was posted."
     return f"{what}. {_may_be_posted(result.delivery.request, probably=isinstance(outcome.error, BrokenAnswer))}"
 
 
+def _parts_posted(delivery: Delivery) -> str:
+    progress, count, request_id = delivery.progress, len(delivery.parts), delivery.request.request_id
+    if not progress.parts_posted and not progress.maybe_posted:
+        return "Nothing was posted."
+    known = f"{progress.parts_posted} of {count} parts are posted"
+    if progress.maybe_posted:
+        known += ", and the next may be"
+    return f"{known}; to post the rest without a double, post the same text with --request-id {request_id}"
+
+
 def _what_is_known(delivery: Delivery) -> str:
+    if len(delivery.parts) > 1:
+        return _parts_posted(delivery)
     if delivery.progress.created is not None:
         return f"The message was posted: {delivery.progress.created.name}"
     return _may_be_posted(delivery.request) if delivery.progress.maybe_posted else "Nothing was posted."
@@ -208,6 +261,7 @@ def _record(result: Result) -> dict[str, Any]:
             "threadKey": thread.key if thread else None,
         },
         "requestId": request.request_id,
+        "parts": {"posted": result.delivery.progress.parts_posted, "of": len(result.delivery.parts)},
         "attempts": outcome.attempts,
         "error": None if outcome.error is None else _error(outcome.error, _what_went_wrong(result)),
     }
@@ -219,6 +273,7 @@ def _failure_record(error: ChatpostError) -> dict[str, Any]:
         "name": None,
         "thread": {"name": None, "threadKey": None},
         "requestId": None,
+        "parts": {"posted": 0, "of": 0},
         "attempts": 0,
         "error": _error(error, str(error)),
     }

@@ -44,6 +44,13 @@ class Attempt(NamedTuple):
     wait: float | None = None
 
 
+class PartPosted(NamedTuple):
+    """A fact: part ``number`` of the ``of`` that a long text has is posted."""
+
+    number: int
+    of: int
+
+
 class Pause(NamedTuple):
     """A fact: the space is free in ``seconds``, and until then nothing is asked of Chat."""
 
@@ -54,11 +61,13 @@ class Progress:
     """How far a message has come; may be read at any time, from any thread.
 
     ``attempts`` were begun. ``maybe_posted``: one of them may have posted it, and no answer has said so yet.
-    ``created`` is the message once an answer has. ``is_over`` is for who waits for the outcome to set.
+    ``created`` is the message, the first of several parts, once an answer has. ``parts_posted`` are so far. ``is_over``
+    is for who waits for the outcome to set.
     """
 
     def __init__(self) -> None:
         self.attempts = 0
+        self.parts_posted = 0
         self.maybe_posted = False
         self.created: CreatedMessage | None = None
         self.is_over = False
@@ -69,7 +78,7 @@ class Progress:
 
 
 class Outcome(NamedTuple):
-    """What became of a message: ``created``, or ``error`` after so many ``attempts``.
+    """What became of a message: ``created``, or ``error`` after so many ``attempts``; of a long text, maybe both.
 
     ``maybe_posted``: no message was confirmed, but one of the attempts may have posted it.
     ``gave_up`` says why a failure that could be retried was not, for a person.
@@ -133,6 +142,7 @@ def with_retries(
     """
     until = started + policy.deadline
     error: DeliveryError | None = None
+    attempts = 0
     while True:
         try:
             _wait_for_turn(route, until - SHORTEST_ATTEMPT, timing, tell)
@@ -141,6 +151,7 @@ def with_retries(
             why = f"the next attempt would be {_past_deadline(policy)}" if error else _past_deadline(policy)
             return Outcome(progress.attempts, None, error or busy, progress.maybe_posted, why)
         maybe_posted_before = progress.maybe_posted
+        attempts += 1
         progress.attempts += 1
         began = timing.clock()
         try:
@@ -148,15 +159,17 @@ def with_retries(
         except DeliveryError as failure:
             error = failure
         else:
-            progress.created = created
-            tell(Attempt(progress.attempts, timing.clock() - began))
+            progress.created = progress.created or created
+            progress.parts_posted += 1
+            progress.maybe_posted = False
+            tell(Attempt(attempts, timing.clock() - began))
             return Outcome(progress.attempts, created)
         progress.maybe_posted = maybe_posted_before or error.maybe_posted
         now = timing.clock()
-        wait = backoff(progress.attempts, timing.random(), error.retry_after)
-        gave_up = _reason_to_stop(error, progress.attempts, wait, until - now, policy)
+        wait = backoff(attempts, timing.random(), error.retry_after)
+        gave_up = _reason_to_stop(error, attempts, wait, until - now, policy)
         final = gave_up is not None or not error.retryable
-        tell(Attempt(progress.attempts, now - began, error, None if final else wait))
+        tell(Attempt(attempts, now - began, error, None if final else wait))
         if final:
             return Outcome(progress.attempts, None, error, progress.maybe_posted, gave_up)
         timing.sleep(wait)

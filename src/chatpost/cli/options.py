@@ -77,10 +77,18 @@ _DEFAULTABLE = {
         ),
         environment_option(
             "--overflow",
-            type=click.Choice(["fail"]),
-            default="fail",
+            type=click.Choice(["split", "head", "tail", "fail"]),
+            default="split",
             show_default=True,
-            help="What to do with text beyond 32,000 bytes.",
+            help="Text beyond 32,000 bytes: post it in parts, its beginning, its end, or nothing.",
+        ),
+        environment_option(
+            "--max-parts",
+            type=click.IntRange(1, 100),
+            metavar="N",
+            default=10,
+            show_default=True,
+            help="Parts that a long text may make.",
         ),
         environment_option(
             "--code",
@@ -196,6 +204,8 @@ class PostOptions(NamedTuple):
     request_id: str | None = None
     message_id: str | None = None
     interval: float = DEFAULT_INTERVAL
+    overflow: str = "fail"
+    max_parts: int = 10
 
     @property
     def policy(self) -> RetryPolicy:

@@ -12,7 +12,7 @@ from chatpost.cli.interruption import last_words
 from chatpost.cli.options import PostOptions
 from chatpost.delivery import Delivery, deliver
 from chatpost.errors import ChatpostError, DataError, ExitStatus, OutputError, UsageError
-from chatpost.message import CreateMessageRequest, MessageReplyOption, Thread
+from chatpost.message import CreatedMessage, CreateMessageRequest, MessageReplyOption, Thread
 from chatpost.output import Reporter, print_json
 from chatpost.retry import SHORTEST_ATTEMPT, Progress
 
@@ -94,17 +94,19 @@ def _post(
 
 
 def _delivery(target: Target, webhook: Webhook, options: PostOptions, address: Address, content: Content) -> Delivery:
+    parts = compose(content, options)
     return Delivery(
         target.profile.name if target.profile else None,
         webhook,
         CreateMessageRequest(
-            compose(content, options),
+            parts[0],
             options.request_id or str(uuid4()),
             address.thread,
             address.reply_option,
             options.message_id,
             options.silent,
         ),
+        parts,
         options.policy,
         options.interval if options.pacing else None,
         Progress(),
@@ -112,7 +114,7 @@ def _delivery(target: Target, webhook: Webhook, options: PostOptions, address: A
 
 
 def _reporter(options: PostOptions) -> Reporter:
-    return Reporter(options.output, options.quiet, options.verbose)
+    return Reporter(options.output, quiet=options.quiet, verbose=options.verbose)
 
 
 def _check_space(thread: Thread | None, webhook: Webhook) -> None:
@@ -136,14 +138,19 @@ def _content(words: Sequence[str], options: PostOptions, reporter: Reporter) -> 
 
 def _show(deliveries: Sequence[Delivery], options: PostOptions) -> ExitStatus:
     for delivery in deliveries:
-        webhook, request = delivery.webhook, delivery.request
-        shown = {
-            "profile": delivery.profile,
-            "method": "POST",
-            "url": webhook.masked_url(request.parameters()),
-            "body": request.body(),
-        }
-        print_json(shown, one_line=options.output == "json", mask=webhook.mask)
+        webhook, count = delivery.webhook, len(delivery.parts)
+        first = CreatedMessage("", f"{webhook.space}/threads/THREAD-OF-THE-FIRST")
+        for number, part in enumerate(delivery.parts, 1):
+            request = delivery.request
+            if count > 1:
+                request = request.of_part(number, part, first if number > 1 else None)
+            shown = {
+                "profile": delivery.profile,
+                "method": "POST",
+                "url": webhook.masked_url(request.parameters()),
+                "body": request.body(),
+            }
+            print_json(shown, one_line=options.output == "json", mask=webhook.mask)
     return ExitStatus.OK
 
 

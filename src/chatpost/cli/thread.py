@@ -21,7 +21,7 @@ Every option has its environment variable: CHATPOST_ and its name (CHATPOST_THRE
 """
 
 
-@click.command(params=post_parameters(without=("thread", "overflow")), epilog=EPILOG)
+@click.command(params=post_parameters(without=("thread", "overflow", "max_parts")), epilog=EPILOG)
 @click.pass_context
 def thread(ctx: click.Context, /, **_: object) -> int:
     """Open a thread, and print the name of its first message.
