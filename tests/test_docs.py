@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chatpost.cli.options import PROFILE, post_parameters, read_defaults
+from chatpost.cli.options import FOLLOWING, PROFILE, post_parameters, read_defaults
 from chatpost.errors import ExitStatus
 from chatpost.profiles import load_profiles
 from tests.conftest import KEY, TOKEN, Shell
@@ -29,7 +29,7 @@ READERS_SCRIPTS = {
     "backup.sh": "echo 12 files",
     "build.sh": "seq 1 20000",
     "check.sh": "echo disk is full; exit 1",
-    "deploy.sh": "true",
+    "deploy.sh": "echo deployed",
     "oncall.sh": "echo 'Look at it, <users/1234>'",
     "notify.sh": "chatpost send 'Backup done'",
     "pass": "echo $CHATPOST_URL",
@@ -152,7 +152,7 @@ def test_help_pages() -> None:
 def test_options_are_documented() -> None:
     """Every option is named in the prose of docs/usage.md."""
     prose = USAGE.read_text().partition(MARK)[0] + (TOP / "docs" / "profiles.md").read_text()
-    for option in (PROFILE, *post_parameters()):
+    for option in (PROFILE, *FOLLOWING, *post_parameters()):
         for name in (*option.opts, *option.secondary_opts):
             assert name in prose or not name.startswith("--"), name
 

@@ -27,7 +27,7 @@ FLOORS = [
     ["webhook", "message", "terminal", "cards", "markup", "overflow"],
     ["url_source", "secret_command", "text", "answer", "pacing", "retry"],
     ["profiles", "client"],
-    ["profile_writer", "delivery"],
+    ["profile_writer", "delivery", "follow"],
     ["output"],
     ["emulator"],
     ["cli"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from functools import partial
+from functools import cache, partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -46,7 +46,8 @@ class Result(NamedTuple):
 class _Route:
     """Straight to Chat."""
 
-    def __init__(self, client: ChatClient, webhook: Webhook, request: CreateMessageRequest) -> None:
+    def __init__(self, client: ChatClient, webhook: Webhook, request: Callable[[], CreateMessageRequest]) -> None:
+        """``request`` is asked for when its time has come, for each attempt."""
         self.client = client
         self.webhook = webhook
         self.request = request
@@ -58,14 +59,19 @@ class _Route:
         return 0.0
 
     def post(self, seconds: float, on_sending: Callable[[], None]) -> CreatedMessage:
-        return self.client.create_message(self.webhook, self.request, seconds, on_sending)
+        return self.client.create_message(self.webhook, self.request(), seconds, on_sending)
 
 
 class _PacedRoute(_Route):
     """To Chat when it is the message's turn in the space."""
 
     def __init__(
-        self, client: ChatClient, webhook: Webhook, request: CreateMessageRequest, pacer: Pacer, interval: float
+        self,
+        client: ChatClient,
+        webhook: Webhook,
+        request: Callable[[], CreateMessageRequest],
+        pacer: Pacer,
+        interval: float,
     ) -> None:
         super().__init__(client, webhook, request)
         self._space = f"{webhook.origin}/{webhook.space}"
@@ -91,7 +97,7 @@ class _PacedRoute(_Route):
             raise
 
 
-def _route(delivery: Delivery, client: ChatClient, pacer: Pacer, request: CreateMessageRequest) -> _Route:
+def _route(delivery: Delivery, client: ChatClient, pacer: Pacer, request: Callable[[], CreateMessageRequest]) -> _Route:
     if delivery.interval is None:
         return _Route(client, delivery.webhook, request)
     return _PacedRoute(client, delivery.webhook, request, pacer, delivery.interval)
@@ -99,21 +105,42 @@ def _route(delivery: Delivery, client: ChatClient, pacer: Pacer, request: Create
 
 def _post_parts(
     delivery: Delivery,
-    route: Callable[[CreateMessageRequest], _Route],
+    route: Callable[[Callable[[], CreateMessageRequest]], _Route],
     timing: Timing,
     started: float,
     tell: Callable[[Attempt | Pause | PartPosted], None],
 ) -> Result:
     progress, count = delivery.progress, len(delivery.parts)
     outcome = Outcome(0)
-    for number, part in enumerate(delivery.parts, 1):
-        request = delivery.request if count == 1 else delivery.request.of_part(number, part, progress.created)
+    for number in range(1, count + 1):
+        request = partial(_request, delivery, number)
         outcome = with_retries(route(request), delivery.policy, timing, tell, progress, started)
         if outcome.error is not None:
             break
         if count > 1:
             tell(PartPosted(number, count))
     return Result(delivery, outcome._replace(attempts=progress.attempts, created=progress.created))
+
+
+def _request(delivery: Delivery, number: int) -> CreateMessageRequest:
+    if len(delivery.parts) == 1:
+        return delivery.request
+    return delivery.request.of_part(number, delivery.parts[number - 1], delivery.progress.created)
+
+
+def deliver_when_free(
+    delivery: Delivery,
+    message: Callable[[], Message],
+    client: ChatClient,
+    pacer: Pacer,
+    timing: Timing,
+    tell: Callable[[Delivery, Attempt | Pause | PartPosted], None],
+) -> Result:
+    """Post one message that is made only once the space is free for it; its deadline begins now."""
+    made = cache(lambda: delivery.request._replace(message=message()))
+    route = _route(delivery, client, pacer, made)
+    outcome = with_retries(route, delivery.policy, timing, partial(tell, delivery), delivery.progress, timing.clock())
+    return Result(delivery, outcome)
 
 
 def deliver(

@@ -86,6 +86,8 @@ class DeliveryError(ChatpostError):
     """
 
     retryable: ClassVar[bool] = False
+    is_passing: ClassVar[bool] = False
+    """Whether another message, later, may meet with something else."""
 
     def __init__(
         self,
@@ -107,6 +109,7 @@ class InvalidMessage(DeliveryError):
     """Chat found the message itself wrong."""
 
     exit_status = ExitStatus.DATA
+    is_passing = True
 
 
 class Refused(DeliveryError):
@@ -120,6 +123,7 @@ class Unavailable(DeliveryError):
 
     exit_status = ExitStatus.TRY_LATER
     retryable = True
+    is_passing = True
 
 
 class SpaceBusy(Unavailable):
@@ -142,6 +146,7 @@ class BrokenAnswer(ProtocolError):
     """A success that names no message: cut short, or not JSON."""
 
     retryable = True
+    is_passing = True
 
 
 class NotAllowed(DeliveryError):

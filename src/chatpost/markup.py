@@ -22,8 +22,13 @@ def fenced(text: str, language: str | None = None) -> str:
         longest = max((len(run) for run in re.findall("`+", text)), default=0)
         fence = "`" * max(len(_FENCE), longest + 1)
         return f"{fence}{language}\n{text}\n{fence}"
-    text = re.sub("`{2,}", lambda run: _NOTHING.join(run[0]), text)
-    return f"{_FENCE}\n{text}\n{_FENCE}"
+    return f"{_FENCE}\n{unfenceable(text, allow_mentions=True)}\n{_FENCE}"
+
+
+def unfenceable(text: str, *, allow_mentions: bool) -> str:
+    """Part backticks that could end a fence, and unless allowed, mentions; done twice it changes nothing more."""
+    parted = re.sub("`{2,}", lambda run: _NOTHING.join(run[0]), text)
+    return parted if allow_mentions else without_mentions(parted)
 
 
 def without_mentions(text: str) -> str:

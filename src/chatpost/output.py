@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import suppress
+import time
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from chatpost.errors import BrokenAnswer, ChatpostError, DeliveryError, OutputError
@@ -13,7 +14,7 @@ from chatpost.retry import Attempt, PartPosted, Pause
 from chatpost.webhook import mask_urls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rich.progress import Progress, TaskID
 
@@ -42,6 +43,12 @@ def write_data(line: str) -> None:
         raise OutputError(msg) from None
 
 
+def _write_aside(line: str) -> None:
+    with suppress(AttributeError, OSError):
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+
 def say(sentence: str) -> None:
     """Say a sentence to a person on stderr; where there is none to hear, that is no error."""
     line = f"chatpost: {mask_urls(sentence)}\n"
@@ -59,9 +66,19 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 
 class Reporter:
-    """Tells what happened: ``format`` (one of `FORMATS`) to stdout, the story to stderr."""
+    """Tells what happened: ``format`` (one of `FORMATS`) to stdout, or ``aside`` of it, the story to stderr."""
 
-    def __init__(self, format: str = "name", *, quiet: bool = False, verbose: bool = False) -> None:  # noqa: A002 - ours
+    def __init__(
+        self,
+        format: str = "name",  # noqa: A002 - ours
+        *,
+        quiet: bool = False,
+        verbose: bool = False,
+        aside: bool = False,
+    ) -> None:
+        self._write = _write_aside if aside else write_data
+        self._posted = 0
+        self._next_turn = 0.0
         self.format = format
         self.quiet = quiet
         self.verbose = verbose
@@ -69,6 +86,8 @@ class Reporter:
 
     def tell(self, delivery: Delivery, fact: Attempt | Pause | PartPosted) -> None:
         """Tell of a failed attempt that is tried again; of every attempt and pause with ``verbose``."""
+        if isinstance(fact, Pause):
+            self._next_turn = time.monotonic() + fact.seconds
         if isinstance(fact, Attempt):
             self._tell_of_attempt(delivery, fact)
         elif isinstance(fact, PartPosted):
@@ -120,8 +139,9 @@ class Reporter:
             line = outcome.created.name if self.format == "name" else outcome.created.thread_name
         else:
             return
+        self._posted += outcome.error is None
         try:
-            write_data(line)
+            self._write(line)
         except OutputError as failure:
             if outcome.created is None:
                 raise
@@ -133,7 +153,27 @@ class Reporter:
         say(str(error))
         if self.format == "json" and not isinstance(error, OutputError):
             with suppress(OutputError):  # the error that there was counts
-                write_data(json.dumps(_failure_record(error)))
+                self._write(json.dumps(_failure_record(error)))
+
+    @contextmanager
+    def following(self, waiting: Callable[[], int]) -> Iterator[None]:
+        """Draw a line at a terminal that tells how many messages are posted, and how many lines are waiting."""
+        if self.quiet or not is_terminal(sys.stderr):
+            yield
+            return
+        from rich.console import Console  # only a person who watches a stream waits for rich
+        from rich.live import Live
+        from rich.text import Text
+
+        def line() -> Text:
+            turn = max(0.0, self._next_turn - time.monotonic())
+            free = f"the space is free in {turn:.0f} s" if turn else "the space is free"
+            count = waiting()
+            lines = "1 line" if count == 1 else f"{count} lines"
+            return Text(f"{self._posted} posted, {lines} waiting, {free}", style="dim")
+
+        with Live(get_renderable=line, console=Console(stderr=True), refresh_per_second=4, transient=True):
+            yield
 
 
 def print_json(value: Any, *, one_line: bool, mask: Callable[[str], str] = mask_urls) -> None:

@@ -14,17 +14,20 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
-def last_words(speak: Callable[[], None]) -> Iterator[None]:
+def last_words(speak: Callable[[], None], is_ending: Callable[[int], bool] = lambda _: False) -> Iterator[None]:
     """Have the signals let the command speak before it dies, but for those the process was told to ignore.
 
-    The handler does it all: an exception raised out of it could come in the middle of anything, a finalizer say,
-    which would swallow it.
+    Where the command says that it is ending by itself, on account of that signal, it is left to that; a second signal
+    ends it at once. The handler does it all: an exception raised out of it could come in the middle of anything, a
+    finalizer say, which would swallow it.
     """
 
     def end(number: int, _frame: object) -> None:
         # Whoever asks again gets what they want at once.
         for each in numbers:
             signal.signal(each, signal.SIG_DFL)
+        if is_ending(number):
+            return
         try:
             speak()
         finally:

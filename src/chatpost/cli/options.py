@@ -166,6 +166,14 @@ _FOR_ONE_MESSAGE = {
 }
 
 
+FOLLOWING = (
+    environment_option("--follow", is_flag=True, help="Post what stdin holds into the thread, as it comes."),
+    environment_option("--tee", is_flag=True, help="With --follow: pass stdin on to stdout; names go to stderr."),
+    environment_option("--last", type=Words(), help="With --follow: a message to close with."),
+)
+"""The options of `thread` alone."""
+
+
 def post_parameters(*, without: tuple[str, ...] = ()) -> list[click.Parameter]:
     """Return the parameters of a command that posts."""
     options = [PROFILE, *_DEFAULTABLE.values(), *_FOR_ONE_MESSAGE.values(), CONFIG]
@@ -206,6 +214,7 @@ class PostOptions(NamedTuple):
     interval: float = DEFAULT_INTERVAL
     overflow: str = "fail"
     max_parts: int = 10
+    tee: bool = False
 
     @property
     def policy(self) -> RetryPolicy:

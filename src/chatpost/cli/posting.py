@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     import click
 
+    from chatpost.cli.following import Stream
+    from chatpost.client import ChatClient
+    from chatpost.pacing import Pacer
     from chatpost.webhook import Webhook
 
 
@@ -40,19 +43,25 @@ def named_thread(options: PostOptions) -> Address:
     return Address(thread, MessageReplyOption.FALLBACK_TO_NEW_THREAD if fallback else MessageReplyOption.OR_FAIL)
 
 
-def post(ctx: click.Context, address: Callable[[PostOptions], Address]) -> ExitStatus:
-    """Post the text to every target; `address` says which thread it is for under the options of each."""
+def post(ctx: click.Context, address: Callable[[PostOptions], Address], stream: Stream | None = None) -> ExitStatus:
+    """Post the text to every target; `address` says which thread it is for under the options of each.
+
+    A `stream` is posted into the thread that the only target's message has opened.
+    """
     options = PostOptions.of(ctx)
     deliveries: list[Delivery] = []
     reporter = _reporter(options)
     try:
-        with last_words(lambda: reporter.broken_off("interrupted", deliveries)):
+        with last_words(
+            lambda: reporter.broken_off("interrupted", deliveries),
+            lambda number: stream is not None and stream.ends_by_itself(number, deliveries),
+        ):
             targets = find_targets(ctx.params["profile"], ctx.params["config"], reporter.warning)
             all_options = [PostOptions.of(ctx, target.profile) for target in targets]
             # What concerns the command and not one message is as the first profile has it.
             options = all_options[0]
             reporter = _reporter(options)
-            status = _post(ctx.params["text"], targets, all_options, address, deliveries, reporter)
+            status = _post(ctx.params["text"], targets, all_options, address, deliveries, reporter, stream)
     except UsageError:
         raise
     except ChatpostError as error:
@@ -71,8 +80,12 @@ def _post(
     address: Callable[[PostOptions], Address],
     deliveries: list[Delivery],
     reporter: Reporter,
+    stream: Stream | None,
 ) -> ExitStatus:
     """Post, and fill `deliveries`, from which an interruption tells how far each has come."""
+    if stream is not None and len(targets) > 1:
+        msg = "--follow goes into one thread: name one profile"
+        raise UsageError(msg)
     addresses = [address(options) for options in all_options]
     began = TIMING.clock()
     webhooks = [
@@ -90,7 +103,13 @@ def _post(
     deliveries += map(_delivery, targets, webhooks, all_options, addresses, repeat(content))
     if all_options[0].dry_run:
         return _show(deliveries, all_options[0])
-    return _deliver(deliveries, started, reporter)
+    # The pacer comes last: between a slot and its request there should be nothing but the wait.
+    client = make_client()
+    pacer = make_pacer(reporter.warning)
+    status = _deliver(deliveries, client, pacer, started, reporter)
+    if stream is None or status != ExitStatus.OK:
+        return status
+    return stream.post(deliveries[0], all_options[0], client, pacer, reporter)
 
 
 def _delivery(target: Target, webhook: Webhook, options: PostOptions, address: Address, content: Content) -> Delivery:
@@ -114,7 +133,7 @@ def _delivery(target: Target, webhook: Webhook, options: PostOptions, address: A
 
 
 def _reporter(options: PostOptions) -> Reporter:
-    return Reporter(options.output, quiet=options.quiet, verbose=options.verbose)
+    return Reporter(options.output, quiet=options.quiet, verbose=options.verbose, aside=options.tee)
 
 
 def _check_space(thread: Thread | None, webhook: Webhook) -> None:
@@ -154,12 +173,11 @@ def _show(deliveries: Sequence[Delivery], options: PostOptions) -> ExitStatus:
     return ExitStatus.OK
 
 
-def _deliver(deliveries: Sequence[Delivery], started: float, reporter: Reporter) -> ExitStatus:
+def _deliver(
+    deliveries: Sequence[Delivery], client: ChatClient, pacer: Pacer, started: float, reporter: Reporter
+) -> ExitStatus:
     """Post and report; return the status of the first, in the order given, that failed."""
     status = ExitStatus.OK
-    # The pacer comes last: between a slot and its request there should be nothing but the wait.
-    client = make_client()
-    pacer = make_pacer(reporter.warning)
     for result in deliver(deliveries, client, pacer, TIMING, started, reporter.tell):
         error: ChatpostError | None = result.outcome.error
         try:
