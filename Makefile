@@ -13,9 +13,10 @@ lint: .venv/dev
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-# Writes the help pages into docs/usage.md anew.
+# Writes the help pages into docs/usage.md anew, and takes the screenshot of docs/emulator.md.
 docs: .venv/dev
 	$(BIN)/python tests/help_pages.py
+	CHATPOST_SCREENSHOT="$(CURDIR)/docs/emulator.png" $(BIN)/pytest -q tests/test_page.py -k screenshot
 
 # The tables of docs/performance.md: takes some six minutes.
 bench: .venv/bench

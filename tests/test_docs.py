@@ -60,6 +60,7 @@ def reader(shell: Shell, chat: Emulator) -> Shell:
         path.chmod(0o755)
     shell.env |= {
         "PATH": f"{shell.env['PATH']}:{shell.home}",
+        "BROWSER": "true",
         "CI_PIPELINE_ID": "77",
         "GITHUB_REPOSITORY": "us/app",
         "GITHUB_RUN_ID": "42",

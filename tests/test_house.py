@@ -43,6 +43,7 @@ ONLY_IMPORTER = {
     "flask": {"emulator", "cli"},
     "werkzeug": {"emulator"},
     "google": {"emulator", "cli"},
+    "markdown_it": {"emulator"},
     "platformdirs": {"profiles", "cli"},
     "sqlite3": {"pacing"},
     "regex": {"overflow"},

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+import webbrowser
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -55,10 +56,13 @@ class _Faults(click.ParamType["list[Fault]"]):
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="Where to serve; 0, the default, is any."
 )
+@click.option("--open", "open_page", is_flag=True, help="Show the page of its spaces in the browser.")
 @click.option("--no-quota", is_flag=True, help="Take more than one request a second for a space.")
 @click.option("--fault", "faults", type=_Faults(), multiple=True, help="What befalls the next request; repeatable.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
-def emulator(port: int, faults: Sequence[list[Fault]], command: Sequence[str], *, no_quota: bool) -> int:
+def emulator(
+    port: int, faults: Sequence[list[Fault]], command: Sequence[str], *, open_page: bool, no_quota: bool
+) -> int:
     """Serve a local Google Chat, to try things on.
 
     It is on loopback, keeps no message when it stops, and does what Chat does for a webhook. With a COMMAND it
@@ -77,6 +81,8 @@ def emulator(port: int, faults: Sequence[list[Fault]], command: Sequence[str], *
         msg = f"port {port} cannot be served on: {os.strerror(failure.errno or 0).lower()}"
         raise ConfigurationError(msg) from None
     with chat:
+        if open_page:
+            webbrowser.open(chat.page)
         status = _run(command, chat) if command else _serve(chat)
     _show(chat)
     return status
@@ -94,6 +100,7 @@ def _check_extra() -> None:
 def _serve(chat: Emulator) -> int:
     write_data(chat.url())
     say("a Google Chat is served there until Ctrl-C; in another shell, set CHATPOST_URL to this URL")
+    say(f"what it holds is shown at {chat.page}")
     with suppress(KeyboardInterrupt):
         threading.Event().wait()
     return ExitStatus.OK

@@ -16,6 +16,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from chatpost.emulator.contract import ApiError, check_webhook, read_body, read_query
 from chatpost.emulator.faults import Fault, Kind
+from chatpost.emulator.pages import add_pages
 from chatpost.emulator.space import Space
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 _DRIP_SECONDS = 0.05
+_HEARTBEAT = 15.0
 _STATUS_NAMES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -78,6 +80,7 @@ class Emulator:
         self.on_received = on_received
         self._lock = threading.Lock()
         self._stopping = threading.Event()
+        self._stored = threading.Condition()
         # Werkzeug, left to bind by itself, ends the process where it cannot.
         with socket.create_server((HOST, port), backlog=128) as listener:
             self._server = make_server(
@@ -94,6 +97,11 @@ class Emulator:
         """Return a webhook's URL; every token is a webhook of its own."""
         return f"http://{HOST}:{self.port}/v1/spaces/{space}/messages?key={key}&token={token}"
 
+    @property
+    def page(self) -> str:
+        """The page that shows the spaces."""
+        return f"http://{HOST}:{self.port}/"
+
     def space(self, name: str = "AAAA") -> Space:
         """Return a space, which is there as soon as it is named."""
         with self._lock:
@@ -107,6 +115,8 @@ class Emulator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stopping.set()
+        with self._stored:
+            self._stored.notify_all()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -115,9 +125,10 @@ class Emulator:
         return self.spaces.setdefault(name, Space(name, self._clock, self._quota))
 
     def _app(self) -> Flask:
-        app = Flask(__name__, static_folder=None)
+        app = Flask(__name__, static_folder=None, template_folder="page")
         app.config["PROPAGATE_EXCEPTIONS"] = True  # a dropped connection has to reach the server
         app.post("/v1/spaces/<space>/messages")(self._create)
+        add_pages(app, lambda: dict(self.spaces), self._changes)
         app.register_error_handler(HTTPStatus.NOT_FOUND, _not_found)
         app.register_error_handler(HTTPStatus.METHOD_NOT_ALLOWED, _not_found)
         return app
@@ -135,6 +146,8 @@ class Emulator:
             status = 0 if dropped else response.status_code
             received = Received(self._clock(), request.method, request.path, query, dict(request.headers), raw, status)
             self.received.append(received)
+        with self._stored:
+            self._stored.notify_all()
         self.on_received(received)
         if dropped:
             _drop()
@@ -159,6 +172,17 @@ class Emulator:
         if fault.kind is Kind.DRIP:
             return Response(self._drip(), mimetype="application/json")
         return response
+
+    def _changes(self) -> Iterator[int | None]:
+        """Yield the count of requests, at once and whenever more have come; None now and then in between."""
+        seen = -1
+        while not self._stopping.is_set():
+            with self._stored:
+                if len(self.received) == seen:
+                    self._stored.wait(_HEARTBEAT)
+            count = len(self.received)
+            yield None if count == seen else count
+            seen = count
 
     def _drip(self) -> Iterator[bytes]:
         while not self._stopping.wait(_DRIP_SECONDS):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -19,13 +20,17 @@ SECONDS_PER_REQUEST = 1.0
 
 @dataclass(frozen=True)
 class StoredMessage:
-    """A message as the space holds it; ``body`` and ``query`` are as they were sent, ``token`` tells the webhook."""
+    """A message as the space holds it; ``body`` and ``query`` are as they were sent, ``token`` tells the webhook.
+
+    ``at`` is when it came, in seconds of the epoch.
+    """
 
     name: str
     thread_name: str
     token: str
     body: dict[str, Any]
     query: dict[str, str]
+    at: float = field(default_factory=time.time, compare=False)
 
     @property
     def text(self) -> str:

@@ -1,0 +1,88 @@
+"""The emulator's page: the spaces as Chat shows them, and new messages as they come."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from flask import Flask, Response, render_template, send_from_directory
+
+from chatpost.emulator.render import card_html, safe_link, text_html
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from chatpost.emulator.space import Space, StoredMessage
+
+_FILES = Path(__file__).parent / "page"
+# Should anything ever slip through the escaping: no script but the page's own, and nothing from anywhere else.
+_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'"
+
+
+def add_pages(
+    app: Flask, spaces: Callable[[], Mapping[str, Space]], changes: Callable[[], Iterator[int | None]]
+) -> None:
+    """Add the page at ``/``; `spaces` returns what is shown, `changes` yields a number whenever that has changed."""
+    app.jinja_env.globals.update(card_html=card_html, safe_link=safe_link)
+
+    def page() -> str:
+        return render_template("page.html", spaces=_shown(spaces()))
+
+    def fragment() -> str:
+        return render_template("spaces.html", spaces=_shown(spaces()))
+
+    def events() -> Response:
+        # Where nothing changes, a comment now and then finds out whether anybody still listens.
+        told = (":\n\n" if number is None else f"data: {number}\n\n" for number in changes())
+        return Response(told, mimetype="text/event-stream")
+
+    def file(name: str) -> Response:
+        return send_from_directory(_FILES, name)
+
+    def protect(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = _POLICY
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+    app.get("/")(page)
+    app.get("/spaces")(fragment)
+    app.get("/events")(events)
+    app.get("/<any('page.css', 'page.js'):name>")(file)
+    app.after_request(protect)
+
+
+def _shown(spaces: Mapping[str, Space]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": space.name,
+            "threads": [
+                {"name": name, "messages": [_message(space, message) for message in messages]}
+                for name, messages in space.threads().items()
+            ],
+        }
+        for space in spaces.values()
+        if space.messages
+    ]
+
+
+def _message(space: Space, message: StoredMessage) -> dict[str, Any]:
+    tokens = list(dict.fromkeys(other.token for other in space.messages))
+    is_markdown = message.body.get("markupSyntax") == "MARKUP_SYNTAX_MARKDOWN"
+    return {
+        "name": message.name,
+        "webhook": f"webhook {tokens.index(message.token) + 1}",
+        "time": datetime.fromtimestamp(message.at).astimezone().strftime("%H:%M:%S"),
+        "text": text_html(message.text, is_markdown=is_markdown) if message.text else None,
+        "is_markdown": is_markdown,
+        "cards": [entry.get("card") or {} for entry in message.body.get("cardsV2") or []],
+        "request": _request(space, message),
+    }
+
+
+def _request(space: Space, message: StoredMessage) -> str:
+    query = {**message.query, "key": "***", "token": "***"}
+    body = json.dumps(message.body, indent=2, ensure_ascii=False)
+    return f"POST /v1/{space.name}/messages?{urlencode(query, safe='*')}\n\n{body}"

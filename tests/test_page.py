@@ -1,0 +1,235 @@
+"""The emulator's page, in a real browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.request import urlopen
+
+import pytest
+from hypothesis import given, strategies as st
+from playwright.sync_api import Page, expect, sync_playwright
+
+from chatpost.emulator.render import card_html, safe_link, text_html
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser
+
+    from chatpost.emulator import Emulator
+    from tests.conftest import Shell
+
+BROWSERS = (
+    *("chromium", "chromium-browser", "google-chrome"),
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+)
+EVIL = "<script>window.evil = 1</script><img src=x onerror='window.evil = 1'>"
+CLICK = "<a href='javascript:window.evil=1' onclick='window.evil=1'>click</a>"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Give a headless Chromium that the machine has."""
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        pytest.fail("the page is tested in a Chromium: apt install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, chat: Emulator) -> Iterator[Page]:
+    """Give the emulator's page, which waits for messages; no request may leave for anywhere else."""
+    page = browser.new_page()
+    asked: list[str] = []
+    errors: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(chat.page)
+    expect(page.locator("#state")).to_have_text("live")
+    yield page
+    page.close()
+    assert all(url.startswith((chat.page, "data:")) for url in asked), asked
+    assert errors == []
+
+
+def test_what_is_posted_appears(page: Page, shell: Shell, chat: Emulator) -> None:
+    """What the command posts appears without a reload, replies within their thread, with webhook, time and name."""
+    expect(page.locator(".empty")).to_be_visible()
+    assert shell("thread", "-k", "deploy", "Deploy 1.2").status == 0
+    expect(page.locator(".thread .message")).to_have_count(1)
+    assert shell("reply", "-k", "deploy", "done").status == 0
+    assert shell("send", "something else").status == 0
+    expect(page.locator(".thread")).to_have_count(2)
+    expect(page.locator(".thread").first.locator(".text")).to_have_text(["Deploy 1.2", "done"])
+    first = page.locator(".message").first
+    expect(first.locator(".name")).to_have_text(chat.space().messages[0].name)
+    expect(first.locator(".meta b")).to_have_text("webhook 1")
+    expect(first.locator("time")).to_have_text(re.compile(r"\d\d:\d\d:\d\d"))
+
+
+def test_each_space_and_webhook(page: Page, shell: Shell, chat: Emulator) -> None:
+    """Each space is shown, and which of its webhooks posted."""
+    for space, token in (("ONE", "a"), ("ONE", "b"), ("TWO", "a")):
+        shell.env["CHATPOST_URL"] = chat.url(space, token=token)
+        assert shell("send", "hello").status == 0
+    expect(page.locator(".space h2")).to_have_text(["spaces/ONE", "spaces/TWO"])
+    expect(page.locator(".meta b")).to_have_text(["webhook 1", "webhook 2", "webhook 1"])
+
+
+def test_the_request_is_shown(page: Page, shell: Shell) -> None:
+    """A click shows the request as it was sent, its secrets masked, and it stays open when more comes."""
+    assert shell("send", "--request-id", "mine", "hello").status == 0
+    page.locator("summary").click()
+    request = page.locator("details pre").first
+    expect(request).to_be_visible()
+    expect(request).to_contain_text("POST /v1/spaces/AAAA/messages?")
+    expect(request).to_contain_text("requestId=mine")
+    expect(request).to_contain_text("key=***")
+    expect(request).to_contain_text('"text": "hello"')
+    assert shell("send", "more").status == 0
+    expect(page.locator(".message")).to_have_count(2)
+    expect(request).to_be_visible()
+
+
+def test_a_card(page: Page, shell: Shell) -> None:
+    """A card shows its header, sections, text, fields, buttons, images as placeholders, and dividers."""
+    posted = shell(
+        *("send", "--title", "Backup", "--subtitle", "tonight", "--icon", "https://example.com/i.png"),
+        *("--status", "ok", "--field", "Size=12 GB", "--button", "Log=https://example.com/log", "All done"),
+    )
+    assert posted.status == 0
+    card = page.locator(".card")
+    expect(card.locator("h3")).to_have_text("Backup")
+    expect(card.locator(".paragraph")).to_have_text("All done")
+    expect(card.locator(".decorated").nth(1)).to_contain_text("Size")
+    expect(card.locator(".decorated").nth(1)).to_contain_text("12 GB")
+    expect(card.locator("a.button")).to_have_attribute("href", "https://example.com/log")
+    expect(card.locator(".avatar")).to_be_visible()
+    widgets = [{"image": {"imageUrl": "https://example.com/x.png", "altText": "a graph"}}, {"divider": {}}]
+    more = {"sections": [{"header": "Section", "widgets": widgets}]}
+    assert shell("send", "--card", "-", stdin=json.dumps(more)).status == 0
+    expect(card.nth(1).locator("h4")).to_have_text("Section")
+    expect(card.nth(1).locator(".image")).to_have_text("image: a graph")
+    expect(card.nth(1).locator("hr")).to_have_count(1)
+    expect(page.locator("img")).to_have_count(0)
+
+
+def test_nothing_that_is_shown_runs(page: Page, shell: Shell) -> None:
+    """Scripts and handlers in a text, in Markdown, in a card or a name are inert, and so are links that are none."""
+    assert shell("send", EVIL).status == 0
+    assert shell("send", "--markdown", f"{EVIL} [click](javascript:window.evil=1)").status == 0
+    assert shell("send", f"<javascript:window.evil=1|click> {EVIL}").status == 0
+    button = {"text": EVIL, "onClick": {"openLink": {"url": "javascript:window.evil=1"}}}
+    widgets = [
+        {"textParagraph": {"text": f"{EVIL} {CLICK}"}},
+        {"decoratedText": {"topLabel": EVIL, "text": f"{EVIL} {CLICK}"}},
+        {"buttonList": {"buttons": [button]}},
+        {"image": {"imageUrl": "javascript:window.evil=1", "altText": EVIL}},
+    ]
+    header = {"title": EVIL, "imageUrl": 'x" onerror="window.evil=1'}
+    card = {"header": header, "sections": [{"header": EVIL, "widgets": widgets}]}
+    assert shell("send", "--card", "-", stdin=json.dumps(card)).status == 0
+    expect(page.locator(".message")).to_have_count(4)
+    expect(page.locator(".text").first).to_have_text(EVIL)
+    for place in page.locator("main :is(a, .button, .text, .paragraph, .decorated)").all():
+        place.click()
+    assert page.evaluate("window.evil") is None
+    assert page.locator("main :is(script, img, [onerror], [onclick], a[href^=javascript])").count() == 0
+
+
+def test_light_and_dark(page: Page) -> None:
+    """The page is light or dark, as the reader's system is."""
+    page.emulate_media(color_scheme="light")
+    light = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != light
+
+
+def test_open(shell: Shell) -> None:
+    """--open shows the page in the browser."""
+    viewer = shell.home / "viewer"
+    viewer.write_text(f'#!/bin/sh\necho "$1" > {shell.home}/opened\n')
+    viewer.chmod(0o755)
+    shell.env["BROWSER"] = str(viewer)
+    wait = "while ! [ -s opened ]; do sleep 0.1; done; echo $CHATPOST_URL"
+    done = shell("emulator", "--open", "--", "sh", "-c", wait)
+    assert done.status == 0
+    opened = (shell.home / "opened").read_text().strip()
+    assert opened.endswith("/")
+    assert done.out.startswith(opened)
+
+
+def test_the_policy(chat: Emulator) -> None:
+    """Should the escaping ever fail, the browser runs no script but the page's own, and asks nobody else."""
+    with urlopen(chat.page) as answer:  # noqa: S310 - it is the emulator's
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self';")
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("*bold* _italic_ ~gone~", "<strong>bold</strong> <em>italic</em> <s>gone</s>"),
+        ("2*3*4 a_b_c", "2*3*4 a_b_c"),
+        ("*a _b_*", "<strong>a <em>b</em></strong>"),
+        ("`*x*`", "<code>*x*</code>"),
+        ("```\na <b>\n```", "<pre><code>a &lt;b&gt;</code></pre>"),
+        ("<users/all>", '<span class="mention">@all</span>'),
+        ("* one\n* two", "• one\n• two"),
+        ("<https://x.y/?a&b|*c*>", '<a href="https://x.y/?a&amp;b" rel="noreferrer noopener" target="_blank">*c*</a>'),
+    ],
+)
+def test_chats_markup(text: str, html: str) -> None:
+    """Chat's markup is shown as Chat shows it."""
+    assert text_html(text, is_markdown=False) == html
+
+
+def test_markdown() -> None:
+    """Markdown is shown as CommonMark has it, with mentions."""
+    html = text_html("# Head\n\n**b** <users/all>\n\n- a\n- b\n\n```sh\nls\n```", is_markdown=True)
+    for part in (
+        "<h1>Head</h1>",
+        "<strong>b</strong>",
+        '<span class="mention">@all</span>',
+        "<li>a</li>",
+        "<pre><code",
+    ):
+        assert part in html
+
+
+PIECES = (
+    *("<script>", "</a>", "<a href='javascript:x'>", "<b>", "</b>", "<font color='#123456'>", " onerror=", "a", "\n"),
+    *("*", "_", "`", "```", "<", ">", "|", '"', "'", "&", "https://x.y", "<users/", "[x](javascript:y)", "<https://x|"),
+)
+
+
+@given(st.lists(st.sampled_from(PIECES)).map("".join))
+def test_only_known_tags(text: str) -> None:
+    """Whatever a text or a card's text holds, only the tags that are known come of it, and links of the web alone."""
+    for html in (text_html(text, is_markdown=False), text_html(text, is_markdown=True), card_html(text)):
+        assert not re.search(r"<(?!/?(?:strong|em|s|b|font|a|code|pre|span|p|br|ul|ol|li|h\d|blockquote|hr)\b)", html)
+        tags = re.findall(r"<[^>]*>", html)
+        assert not [tag for tag in tags if re.search(r"""^<\w+ [^"]*\bon\w+=|href="(?!https?://)""", tag)]
+    assert safe_link(text) is None or text.startswith("http")
+
+
+def test_screenshot(page: Page, shell: Shell, tmp_path: Path) -> None:
+    """The page of a day's messages, as docs/emulator.md shows it (`make docs` takes it anew)."""
+    assert shell("thread", "-k", "deploy", "*Deploy 1.2* to <https://example.com|production> <users/all>").status == 0
+    assert shell("reply", "-k", "deploy", "--code", "--", "$ ./deploy.sh\nmigrating\nrestarting").status == 0
+    assert shell("reply", "-k", "deploy", "Done in _42 s_").status == 0
+    card = ("--title", "Backup", "--subtitle", "db-1", "--icon", "https://example.com/db.png", "--status", "ok")
+    more = ("--field", "Size=12 GB", "--button", "Log=https://example.com", "All is well.")
+    assert shell("send", *card, *more).status == 0
+    expect(page.locator(".message")).to_have_count(4)
+    page.set_viewport_size({"width": 900, "height": 720})
+    path = Path(os.environ.get("CHATPOST_SCREENSHOT", tmp_path / "page.png"))
+    page.screenshot(path=path, full_page=True)
+    assert path.read_bytes().startswith(b"\x89PNG")
