@@ -102,7 +102,11 @@ _DEFAULTABLE = {
             "--markdown", is_flag=True, help="The text is Markdown (CommonMark), not Chat's own markup."
         ),
         environment_option(
-            "--mention", type=UserId(), multiple=True, help="Mention somebody by their id, or all; repeatable."
+            "--mention",
+            type=UserId(),
+            multiple=True,
+            metavar="USER_ID|all",
+            help="Mention somebody by their id, or all; repeatable.",
         ),
         environment_option("--title", type=Words(), help="Make a card with this title; the text is its paragraph."),
         environment_option("--subtitle", type=Words(), help="A line below the card's title."),
@@ -124,7 +128,7 @@ _DEFAULTABLE = {
             "--timeout", type=Seconds(), default=_POLICY.timeout, show_default=True, help="Seconds for one attempt."
         ),
         environment_option(
-            "--deadline", type=Seconds(), default=_POLICY.deadline, show_default=True, help="Seconds for all attempts."
+            "--deadline", type=Seconds(), default=_POLICY.deadline, show_default=True, help="Seconds for all of it."
         ),
         environment_option(
             "--retries",

@@ -12,7 +12,8 @@ EPILOG = """\b
 Examples:
   chatpost send "Deployed 1.2 to production"
   df -h / | chatpost send -p ops
-  ./backup.sh 2>&1 | chatpost send --skip-empty
+  ./backup.sh 2>&1 | chatpost send --skip-empty --code
+  chatpost send --title "Backup" --status ok --field "Size=12 GB" "All done"
   chatpost send -k nightly "Nightly run: started"
   name=$(chatpost send "Deploying"); chatpost reply --thread "$name" "done"
 
