@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+import warnings
 import webbrowser
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -89,6 +90,8 @@ def emulator(
 
 
 def _check_extra() -> None:
+    # Google's libraries warn, on stderr, of the end of a Python's support in years to come.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="google")
     try:
         import flask  # noqa: F401
         import google.apps.chat_v1  # noqa: F401
