@@ -79,6 +79,8 @@ class Reporter:
         self._write = _write_aside if aside else write_data
         self._posted = 0
         self._next_turn = 0.0
+        # Asked before rich puts something of its own in stderr's place.
+        self._has_reader = not quiet and is_terminal(sys.stderr)
         self.format = format
         self.quiet = quiet
         self.verbose = verbose
@@ -91,9 +93,9 @@ class Reporter:
         if isinstance(fact, Attempt):
             self._tell_of_attempt(delivery, fact)
         elif isinstance(fact, PartPosted):
-            if not self.quiet and is_terminal(sys.stderr):
+            if self._has_reader:
                 self._bar.show(delivery.profile or "posting", fact)
-        elif self.verbose or (not self.quiet and fact.seconds > _LONG_PAUSE and is_terminal(sys.stderr)):
+        elif self.verbose or (self._has_reader and fact.seconds > _LONG_PAUSE):
             say(f"{_label(delivery)}waiting {fact.seconds:.1f} s for the space's turn")
 
     def broken_off(self, what: str, deliveries: Sequence[Delivery]) -> None:
@@ -158,7 +160,7 @@ class Reporter:
     @contextmanager
     def following(self, waiting: Callable[[], int]) -> Iterator[None]:
         """Draw a line at a terminal that tells how many messages are posted, and how many lines are waiting."""
-        if self.quiet or not is_terminal(sys.stderr):
+        if not self._has_reader:
             yield
             return
         from rich.console import Console  # only a person who watches a stream waits for rich
