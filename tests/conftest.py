@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from chatpost.cli import run
+from chatpost.cli.app import run
 from chatpost.emulator import Emulator
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from chatpost.cli import COMMANDS, chatpost as group
+from chatpost.cli.app import COMMANDS, chatpost as group
 
 USAGE = Path(__file__).parent.parent / "docs" / "usage.md"
 MARK = "<!-- help -->\n"

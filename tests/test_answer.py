@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from chatpost.answer import Answer, Status, created_message
+from chatpost.chat.answer import Answer, Status, created_message
+from chatpost.chat.message import CreatedMessage
+from chatpost.chat.webhook import Webhook
 from chatpost.errors import DeliveryError, ExitStatus
-from chatpost.message import CreatedMessage
-from chatpost.webhook import Webhook
 from tests.conftest import KEY, TOKEN
 
 NOW = 1_800_000_000.0

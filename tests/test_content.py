@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, strategies as st
 
-from chatpost.cards import read_cards
+from chatpost.content.cards import read_cards
+from chatpost.content.markup import fenced
 from chatpost.errors import DataError
-from chatpost.markup import fenced
 
 if TYPE_CHECKING:
     from chatpost.emulator import Emulator

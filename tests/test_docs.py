@@ -10,7 +10,7 @@ import pytest
 
 from chatpost.cli.options import FOLLOWING, PROFILE, post_parameters, read_defaults
 from chatpost.errors import ExitStatus
-from chatpost.profiles import load_profiles
+from chatpost.profiles.file import load_profiles
 from tests.conftest import KEY, TOKEN, Shell
 from tests.help_pages import MARK, USAGE, pages
 

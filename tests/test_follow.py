@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from chatpost.content.stream import BUFFER_LIMIT, REPLY_LIMIT, Lines, read_lines
+from chatpost.delivery.pacing import Pacer
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
-from chatpost.follow import BUFFER_LIMIT, REPLY_LIMIT, Lines, read_lines
-from chatpost.pacing import Pacer
 from tests.conftest import KEY, TOKEN, Shell
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import click
 import pytest
 
 import chatpost
-from chatpost.cli import COMMANDS, chatpost as group
+from chatpost.cli.app import COMMANDS, chatpost as group
 
 if TYPE_CHECKING:
     from chatpost.emulator import Emulator
@@ -21,32 +21,31 @@ if TYPE_CHECKING:
 
 SOURCE = Path(chatpost.__file__).parent
 
-# From the ground up: a room may import those on the floors below its own, and the neighbours named here.
-FLOORS = [
-    ["errors"],
-    ["webhook", "message", "terminal", "cards", "markup", "overflow"],
-    ["url_source", "secret_command", "text", "answer", "pacing", "retry"],
-    ["profiles", "client"],
-    ["profile_writer", "delivery", "follow"],
-    ["output"],
-    ["emulator"],
-    ["cli"],
-    ["__main__"],
-]
-NEIGHBOURS = {("url_source", "secret_command")}
+# What each storey may import, besides itself.
+BELOW = {
+    "errors": set[str](),
+    "chat": {"errors"},
+    "content": {"errors", "chat"},
+    "delivery": {"errors", "chat"},
+    "profiles": {"errors", "chat"},
+    "emulator": {"errors", "chat"},
+    "cli": {"errors", "chat", "content", "delivery", "profiles"},
+    "commands": {"errors", "chat", "content", "delivery", "profiles", "cli", "emulator"},
+    "__main__": {"errors", "cli", "commands"},
+}
 ONLY_IMPORTER = {
-    "requests": {"client"},
-    "urllib3": {"client"},
-    "rich": {"output"},
-    "tomlkit": {"profile_writer"},
-    "click": {"cli"},
-    "flask": {"emulator", "cli"},
+    "requests": {"chat/client.py"},
+    "urllib3": {"chat/client.py"},
+    "rich": {"cli/output.py"},
+    "tomlkit": {"profiles/writer.py"},
+    "click": {"cli", "commands"},
+    "flask": {"emulator", "commands/emulator.py"},
     "werkzeug": {"emulator"},
-    "google": {"emulator", "cli"},
+    "google": {"emulator", "commands/emulator.py"},
     "markdown_it": {"emulator"},
-    "platformdirs": {"profiles", "cli"},
-    "sqlite3": {"pacing"},
-    "regex": {"overflow"},
+    "platformdirs": {"profiles/file.py", "cli/targets.py"},
+    "sqlite3": {"delivery/pacing.py"},
+    "regex": {"content/split.py"},
 }
 
 
@@ -74,23 +73,28 @@ FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_imports_run_one_way(path: Path) -> None:
-    """A room imports only what lies below it, nothing imports cli, and only cli/emulator imports the emulator."""
-    floor = {name: number for number, names in enumerate(FLOORS) for name in names}
-    mine = room(path)
+    """A storey imports only those below it, and only the command `emulator` imports the emulator."""
     for module in imports(path):
         if module.startswith("chatpost."):
             other = module.split(".")[1]
-            assert other == mine or floor[other] < floor[mine] or (mine, other) in NEIGHBOURS, module
-            if other == "emulator" and mine != "emulator":
-                assert path.name == "emulator.py"
+            assert other == room(path) or other in BELOW[room(path)], module
+            if other == "emulator" and room(path) != "emulator":
+                assert path.relative_to(SOURCE) == Path("commands/emulator.py")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_each_library_has_one_importer(path: Path) -> None:
-    """A library is imported in the one room that is its own."""
+    """A library is imported only in the file, or the package, that is there for it."""
     for module in imports(path):
         allowed = ONLY_IMPORTER.get(module.split(".")[0])
-        assert allowed is None or room(path) in allowed, module
+        where = path.relative_to(SOURCE).as_posix()
+        assert allowed is None or allowed & {where, where.split("/")[0]}, module
+
+
+def test_no_two_modules_of_one_name() -> None:
+    """No two modules bear the same name, so that a name in a talk or a traceback is one file."""
+    names = [path.stem for path in FILES if path.stem != "__init__"]
+    assert sorted(names) == sorted(set(names))
 
 
 def modules_after(code: str, env: dict[str, str]) -> set[str]:
@@ -108,12 +112,12 @@ def test_start_up_of_send(shell: Shell, chat: Emulator) -> None:
     """One `send` loads click, requests, what pacing needs, our own few modules, and two of the standard library's."""
     shell.env["CHATPOST_PACING"] = "1"
     bare = modules_after("import sys, click, requests, sqlite3, platformdirs.unix", shell.env)
-    run = "import sys; from chatpost.cli import run; sys.argv = ['chatpost', 'send', 'x']; assert run() == 0"
+    run = "import sys; from chatpost.cli.app import run; sys.argv = ['chatpost', 'send', 'x']; assert run() == 0"
     ours = modules_after(run, shell.env)
     assert len(chat.received) == 1
     more = {name for name in ours - bare if not name.startswith("chatpost")}
     assert more <= {"dataclasses", "signal"}
-    unwanted = ("emulator", "profiles", "profile_writer", "secret_command", "url_source", "cli.reply", "cli.thread")
+    unwanted = ("emulator", "profiles", "commands.reply", "commands.thread")
     assert not {f"chatpost.{name}" for name in unwanted} & ours
 
 
@@ -123,7 +127,7 @@ def test_start_up_of_send_with_a_profile(shell: Shell, chat: Emulator) -> None:
     shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\n')
     bare = modules_after("import sys, click, requests, sqlite3, platformdirs.unix, tomllib", shell.env)
     run = (
-        "import sys; from chatpost.cli import run; "
+        "import sys; from chatpost.cli.app import run; "
         "sys.argv = ['chatpost', 'send', '--profile', 'ops', 'x']; assert run() == 0"
     )
     more = {name for name in modules_after(run, shell.env) - bare if not name.startswith("chatpost")}
@@ -132,9 +136,9 @@ def test_start_up_of_send_with_a_profile(shell: Shell, chat: Emulator) -> None:
 
 def test_start_up_of_help(shell: Shell) -> None:
     """--help loads no command and no requests."""
-    code = "import sys; from chatpost.cli import chatpost\ntry: chatpost(['--help'])\nexcept SystemExit: pass"
+    code = "import sys; from chatpost.cli.app import chatpost\ntry: chatpost(['--help'])\nexcept SystemExit: pass"
     loaded = modules_after(code, shell.env)
-    assert not {"requests", "rich", "dataclasses", "chatpost.cli.send", "chatpost.webhook"} & loaded
+    assert not {"requests", "rich", "dataclasses", "chatpost.commands.send", "chatpost.chat.webhook"} & loaded
 
 
 def test_commands_are_listed_as_they_are() -> None:

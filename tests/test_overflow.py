@@ -8,7 +8,7 @@ import pytest
 import regex
 from hypothesis import example, given, strategies as st
 
-from chatpost.overflow import head, split, tail
+from chatpost.content.split import head, split, tail
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 LIMIT = 120

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, strategies as st
 
+from chatpost.delivery.pacing import LONGEST_PUSH, LONGEST_WAIT, Pacer
 from chatpost.errors import SpaceBusy
-from chatpost.pacing import LONGEST_PUSH, LONGEST_WAIT, Pacer
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from chatpost.errors import ConfigurationError
-from chatpost.profiles import load_profiles
-from chatpost.url_source import read_source
+from chatpost.profiles.file import load_profiles
+from chatpost.profiles.url_source import read_source
 from tests.conftest import KEY, TOKEN
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from chatpost.delivery.pacing import Pacer
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
-from chatpost.pacing import Pacer
 from tests.conftest import KEY, TOKEN, Finished, Shell, check_for_people
 
 if TYPE_CHECKING:

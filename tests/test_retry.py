@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, strategies as st
 
-from chatpost.errors import BrokenAnswer, DeliveryError, NotAllowed, SpaceBusy, Unavailable
-from chatpost.message import CreatedMessage
-from chatpost.retry import (
+from chatpost.chat.message import CreatedMessage
+from chatpost.delivery.retry import (
     LONGEST_WAIT,
     Attempt,
     Outcome,
@@ -18,6 +17,7 @@ from chatpost.retry import (
     backoff,
     with_retries,
 )
+from chatpost.errors import BrokenAnswer, DeliveryError, NotAllowed, SpaceBusy, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -5,7 +5,7 @@ import re
 import pytest
 from hypothesis import given, strategies as st
 
-from chatpost.terminal import screen_text
+from chatpost.content.terminal import screen_text
 
 BAR = "".join(f"\r\x1b[K{percent:3}% \x1b[32m{'#' * (percent // 10)}\x1b[0m" for percent in range(0, 101, 10))
 PIECES = st.sampled_from(

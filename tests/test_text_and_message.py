@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from chatpost.chat.message import CreateMessageRequest, Message, Thread
 from chatpost.errors import DataError
-from chatpost.message import CreateMessageRequest, Message, Thread
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
+from chatpost.chat.webhook import Webhook, mask_urls
 from chatpost.errors import ConfigurationError
-from chatpost.webhook import Webhook, mask_urls
 from tests.conftest import KEY, PIECES, TOKEN
 
 GOOD = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"

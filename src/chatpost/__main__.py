@@ -19,7 +19,7 @@ def main() -> NoReturn:
     handler = signal.getsignal(signal.SIGINT)
     if handler is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from chatpost.cli import run
+    from chatpost.cli.app import run
 
     signal.signal(signal.SIGINT, handler)
     status = run()

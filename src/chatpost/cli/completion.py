@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def complete_profile(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Offer the names of the profiles; none where the profile file cannot be read."""
-    from chatpost.profiles import find_profile_file, load_profiles  # not for --help
+    from chatpost.profiles.file import find_profile_file, load_profiles  # not for --help
 
     path = find_profile_file(ctx.params.get("config"))
     try:

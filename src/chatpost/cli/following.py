@@ -8,23 +8,23 @@ import threading
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from chatpost.cli.context import TIMING
-from chatpost.cli.interruption import die_of
-from chatpost.delivery import Delivery, deliver_when_free
+from chatpost.chat.message import CreateMessageRequest, Message, MessageReplyOption, Thread
+from chatpost.cli.signals import die_of
+from chatpost.cli.targets import TIMING
+from chatpost.content.markup import fenced
+from chatpost.content.stream import Lines, read_lines
+from chatpost.delivery.retry import Progress
+from chatpost.delivery.sender import Delivery, deliver_when_free
 from chatpost.errors import ChatpostError, ExitStatus, OutputError
-from chatpost.follow import Lines, read_lines
-from chatpost.markup import fenced
-from chatpost.message import CreateMessageRequest, Message, MessageReplyOption, Thread
-from chatpost.retry import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from chatpost.chat.client import ChatClient
+    from chatpost.chat.message import CreatedMessage
     from chatpost.cli.options import PostOptions
-    from chatpost.client import ChatClient
-    from chatpost.message import CreatedMessage
-    from chatpost.output import Reporter
-    from chatpost.pacing import Pacer
+    from chatpost.cli.output import Reporter
+    from chatpost.delivery.pacing import Pacer
 
 
 class Stream:

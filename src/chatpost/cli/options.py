@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.core import ParameterSource
 
-from chatpost.cards import STATUSES, QuickCard
 from chatpost.cli.completion import complete_profile
+from chatpost.cli.output import FORMATS
 from chatpost.cli.types import (
     Language,
     Link,
@@ -26,14 +26,14 @@ from chatpost.cli.types import (
     UserId,
     Words,
 )
+from chatpost.content.cards import STATUSES, QuickCard
+from chatpost.delivery.pacing import DEFAULT_INTERVAL
+from chatpost.delivery.retry import RetryPolicy
 from chatpost.errors import ChatpostError, ConfigurationError, UsageError
-from chatpost.output import FORMATS
-from chatpost.pacing import DEFAULT_INTERVAL
-from chatpost.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from chatpost.message import Thread
-    from chatpost.profiles import Profile
+    from chatpost.chat.message import Thread
+    from chatpost.profiles.file import Profile
 
 _POLICY = RetryPolicy()
 

@@ -6,25 +6,25 @@ from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
-from chatpost.cli.content import Content, compose, read_content
-from chatpost.cli.context import TIMING, Target, find_targets, make_client, make_pacer
-from chatpost.cli.interruption import last_words
+from chatpost.chat.message import CreatedMessage, CreateMessageRequest, MessageReplyOption, Thread
 from chatpost.cli.options import PostOptions
-from chatpost.delivery import Delivery, deliver
+from chatpost.cli.output import Reporter, print_json
+from chatpost.cli.signals import last_words
+from chatpost.cli.targets import TIMING, Target, find_targets, make_client, make_pacer
+from chatpost.content.compose import Content, compose, read_content
+from chatpost.delivery.retry import SHORTEST_ATTEMPT, Progress
+from chatpost.delivery.sender import Delivery, deliver
 from chatpost.errors import ChatpostError, DataError, ExitStatus, OutputError, UsageError
-from chatpost.message import CreatedMessage, CreateMessageRequest, MessageReplyOption, Thread
-from chatpost.output import Reporter, print_json
-from chatpost.retry import SHORTEST_ATTEMPT, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import click
 
+    from chatpost.chat.client import ChatClient
+    from chatpost.chat.webhook import Webhook
     from chatpost.cli.following import Stream
-    from chatpost.client import ChatClient
-    from chatpost.pacing import Pacer
-    from chatpost.webhook import Webhook
+    from chatpost.delivery.pacing import Pacer
 
 
 class Address(NamedTuple):

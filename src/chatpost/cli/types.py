@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chatpost.message import MESSAGE_ID, THREAD_KEY_LIMIT, Thread
+from chatpost.chat.message import MESSAGE_ID, THREAD_KEY_LIMIT, Thread
 
 if TYPE_CHECKING:
     from click import Context, Parameter

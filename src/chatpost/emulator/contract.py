@@ -11,7 +11,7 @@ from typing import Any
 from google.apps.chat_v1.types import CreateMessageRequest, Message
 from google.protobuf import json_format
 
-from chatpost.message import MESSAGE_ID, SIZE_LIMIT, THREAD_KEY_LIMIT
+from chatpost.chat.message import MESSAGE_ID, SIZE_LIMIT, THREAD_KEY_LIMIT
 
 # Parameters that every Google API takes; `key` and `token` are the webhook's.
 _SYSTEM_PARAMETERS = {

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from chatpost.chat.message import MessageReplyOption
 from chatpost.emulator.contract import ApiError
-from chatpost.message import MessageReplyOption
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from chatpost.errors import DeliveryError, SpaceBusy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from chatpost.message import CreatedMessage
+    from chatpost.chat.message import CreatedMessage
 
 FIRST_WAIT = 1.0
 """Seconds before the first retry, before jitter: a space takes one request a second."""

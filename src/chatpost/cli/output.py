@@ -9,17 +9,17 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
+from chatpost.chat.webhook import mask_urls
+from chatpost.delivery.retry import Attempt, PartPosted, Pause
 from chatpost.errors import BrokenAnswer, ChatpostError, DeliveryError, OutputError
-from chatpost.retry import Attempt, PartPosted, Pause
-from chatpost.webhook import mask_urls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from rich.progress import Progress, TaskID
 
-    from chatpost.delivery import Delivery, Result
-    from chatpost.message import CreateMessageRequest
+    from chatpost.chat.message import CreateMessageRequest
+    from chatpost.delivery.sender import Delivery, Result
 
 # Seconds that a person at a terminal waits without being told why.
 _LONG_PAUSE = 2.0

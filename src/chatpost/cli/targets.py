@@ -7,17 +7,17 @@ import random
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from chatpost.chat.webhook import Webhook
+from chatpost.delivery.retry import Timing
 from chatpost.errors import ConfigurationError, UsageError
-from chatpost.retry import Timing
-from chatpost.webhook import Webhook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from chatpost.client import ChatClient
-    from chatpost.pacing import Pacer
-    from chatpost.profiles import Profile
+    from chatpost.chat.client import ChatClient
+    from chatpost.delivery.pacing import Pacer
+    from chatpost.profiles.file import Profile
 
 TIMING = Timing(clock=time.monotonic, sleep=time.sleep, random=random.random)
 
@@ -57,7 +57,7 @@ def _webhook_from_environment(url: str) -> Webhook:
 
 def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], None]) -> list[Profile]:
     # Not at the top: a run with CHATPOST_URL reads no TOML.
-    from chatpost.profiles import NO_WEBHOOK, PROFILE_NAME, find_profile_file, load_profiles
+    from chatpost.profiles.file import NO_WEBHOOK, PROFILE_NAME, find_profile_file, load_profiles
 
     if not all(PROFILE_NAME.fullmatch(name) for name in names):
         msg = "what was given as a profile's name is none: -p takes a name from profiles.toml, never a URL"
@@ -85,7 +85,7 @@ def make_pacer(warn: Callable[[str], None]) -> Pacer:
     """Return the pacer that all of the user's processes on this machine share."""
     import platformdirs  # not for --help
 
-    from chatpost.pacing import Pacer
+    from chatpost.delivery.pacing import Pacer
 
     path = platformdirs.user_state_path("chatpost", appauthor=False) / "pacing.sqlite3"
     return Pacer(path, time.monotonic, time.time, warn)
@@ -93,6 +93,6 @@ def make_pacer(warn: Callable[[str], None]) -> Pacer:
 
 def make_client() -> ChatClient:
     """Return the client for a command."""
-    from chatpost.client import ChatClient  # requests, for a command that posts, not for --help
+    from chatpost.chat.client import ChatClient  # requests, for a command that posts, not for --help
 
     return ChatClient(time.time)

@@ -13,10 +13,10 @@ from tomlkit.container import OutOfOrderTableProxy
 from tomlkit.items import Table
 
 from chatpost.errors import ConfigurationError
-from chatpost.profiles import load_profiles
+from chatpost.profiles.file import load_profiles
 
 if TYPE_CHECKING:
-    from chatpost.profiles import ProfileFile
+    from chatpost.profiles.file import ProfileFile
 
 
 def add_profile(path: Path, name: str, url: str, *, replace: bool) -> ProfileFile:

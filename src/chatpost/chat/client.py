@@ -26,14 +26,14 @@ from requests.exceptions import (
 from urllib3.exceptions import HTTPError, NameResolutionError
 
 from chatpost import __version__
-from chatpost.answer import Answer, created_message
+from chatpost.chat.answer import Answer, created_message
 from chatpost.errors import ConfigurationError, DeliveryError, ProtocolError, Unavailable, UnusableRoute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from chatpost.message import CreatedMessage, CreateMessageRequest
-    from chatpost.webhook import Webhook
+    from chatpost.chat.message import CreatedMessage, CreateMessageRequest
+    from chatpost.chat.webhook import Webhook
 
 ANSWER_LIMIT = 1024 * 1024
 """Bytes of an answer that are read; an echo can be several times the message."""

@@ -7,16 +7,16 @@ from functools import cache, partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
+from chatpost.delivery.retry import Attempt, Outcome, PartPosted, Pause, Progress, RetryPolicy, Timing, with_retries
 from chatpost.errors import Unavailable
-from chatpost.retry import Attempt, Outcome, PartPosted, Pause, Progress, RetryPolicy, Timing, with_retries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from chatpost.client import ChatClient
-    from chatpost.message import CreatedMessage, CreateMessageRequest, Message
-    from chatpost.pacing import Pacer
-    from chatpost.webhook import Webhook
+    from chatpost.chat.client import ChatClient
+    from chatpost.chat.message import CreatedMessage, CreateMessageRequest, Message
+    from chatpost.chat.webhook import Webhook
+    from chatpost.delivery.pacing import Pacer
 
 
 class Delivery(NamedTuple):

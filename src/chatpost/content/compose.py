@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from chatpost.cards import CardMessage, read_cards
+from chatpost.chat.message import SIZE_LIMIT, Message
+from chatpost.content.cards import CardMessage, read_cards
+from chatpost.content.markup import fenced, mentioning, without_mentions
+from chatpost.content.source import STDIN_LIMIT, Keep, Text, message_text
+from chatpost.content.split import head, split, tail
 from chatpost.errors import DataError, InputError, UsageError
-from chatpost.markup import fenced, mentioning, without_mentions
-from chatpost.message import SIZE_LIMIT, Message
-from chatpost.overflow import head, split, tail
-from chatpost.text import STDIN_LIMIT, Keep, Text, message_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,9 +10,9 @@ import tomllib
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from chatpost.chat.webhook import Webhook
 from chatpost.errors import ConfigurationError
-from chatpost.url_source import FromCommand, Literal, UrlSource, read_source
-from chatpost.webhook import Webhook
+from chatpost.profiles.url_source import FromCommand, Literal, UrlSource, read_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

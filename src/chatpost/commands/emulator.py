@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from chatpost.cli.output import print_trees, say, write_data
 from chatpost.errors import ConfigurationError, ExitStatus, InputError
-from chatpost.output import print_trees, say, write_data
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

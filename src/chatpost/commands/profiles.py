@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import click
 
+from chatpost.chat.webhook import Webhook
 from chatpost.cli.completion import complete_profile
 from chatpost.cli.options import CONFIG, read_defaults
+from chatpost.cli.output import print_json, print_table, say
 from chatpost.errors import ConfigurationError, ExitStatus
-from chatpost.output import print_json, print_table, say
-from chatpost.profiles import NO_WEBHOOK, PROFILE_NAME, find_profile_file, load_profiles, user_profile_file
-from chatpost.url_source import SIZE_LIMIT, first_line
-from chatpost.webhook import Webhook
+from chatpost.profiles.file import NO_WEBHOOK, PROFILE_NAME, find_profile_file, load_profiles, user_profile_file
+from chatpost.profiles.url_source import SIZE_LIMIT, first_line
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from chatpost.profiles import Profile
+    from chatpost.profiles.file import Profile
 
 EPILOG = """\b
 Examples:
@@ -71,7 +71,7 @@ def add(ctx: click.Context, name: str, config: Path | None, *, replace: bool) ->
     The URL is checked, but nothing is posted. The file can be read by you alone, and keeps what stands in it. The
     first profile becomes the default.
     """
-    from chatpost.profile_writer import add_profile  # tomlkit, for this command only
+    from chatpost.profiles.writer import add_profile  # tomlkit, for this command only
 
     if not PROFILE_NAME.fullmatch(name):
         msg = "a profile's name takes letters, digits, and . _ - between them"

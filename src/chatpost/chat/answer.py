@@ -12,6 +12,7 @@ from email.utils import mktime_tz, parsedate_tz
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from chatpost.chat.message import CreatedMessage
 from chatpost.errors import (
     BrokenAnswer,
     DeliveryError,
@@ -21,7 +22,6 @@ from chatpost.errors import (
     Refused,
     Unavailable,
 )
-from chatpost.message import CreatedMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

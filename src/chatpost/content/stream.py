@@ -9,10 +9,10 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from chatpost.markup import unfenceable
-from chatpost.message import SIZE_LIMIT
-from chatpost.overflow import split
-from chatpost.terminal import screen_text
+from chatpost.chat.message import SIZE_LIMIT
+from chatpost.content.markup import unfenceable
+from chatpost.content.split import split
+from chatpost.content.terminal import screen_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,8 +9,8 @@ import sys
 from collections import deque
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from chatpost.content.terminal import screen_text
 from chatpost.errors import DataError, InputError, UsageError
-from chatpost.terminal import screen_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

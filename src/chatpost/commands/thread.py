@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import click
 
+from chatpost.chat.message import MessageReplyOption, Thread
 from chatpost.cli.options import FOLLOWING, PostOptions, post_parameters
 from chatpost.cli.posting import Address, post
 from chatpost.errors import UsageError
-from chatpost.message import MessageReplyOption, Thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable

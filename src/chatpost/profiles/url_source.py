@@ -90,7 +90,7 @@ class FromCommand:
 
         The command gets no stdin, which may hold the message, and its stderr, which may hold a secret, is dropped.
         """
-        from chatpost.secret_command import run_for_first_line  # few runs start a process
+        from chatpost.profiles.command import run_for_first_line  # few runs start a process
 
         try:
             return first_line(run_for_first_line(self.command, min(self.timeout, within), SIZE_LIMIT))

@@ -1,0 +1,1 @@
+"""From messages to Chat: whose turn it is, retries, deadlines."""

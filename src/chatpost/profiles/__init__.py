@@ -1,0 +1,1 @@
+"""Names for webhooks, and the option defaults that go with each."""
