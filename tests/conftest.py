@@ -12,6 +12,7 @@ from urllib.parse import quote, unquote
 import pytest
 
 from chatpost.cli.app import run
+from chatpost.commands import chatpost as group
 from chatpost.emulator import Emulator
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class InProcess:
         self._monkeypatch.setattr(sys, "argv", ["chatpost", *argv])
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            status = run()
+            status = run(group)
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from chatpost.cli.app import COMMANDS, chatpost as group
+from chatpost.cli.help import SectionedCommand
+from chatpost.commands import COMMANDS, chatpost as group
 
 USAGE = Path(__file__).parent.parent / "docs" / "usage.md"
 MARK = "<!-- help -->\n"
@@ -22,7 +23,11 @@ def pages() -> str:
         command = group.get_command(top, name)
         assert command is not None
         context = click.Context(command, info_name=name, parent=top, **settings)
-        shown.append((f"chatpost {name}", command.get_help(context)))
+        if isinstance(command, SectionedCommand):
+            shown.append((f"chatpost {name} -h", command.short_page(context)))
+            shown.append((f"chatpost {name} --help", command.get_help(context)))
+        else:
+            shown.append((f"chatpost {name}", command.get_help(context)))
         if isinstance(command, click.Group):
             for sub, its in command.commands.items():
                 below = click.Context(its, info_name=sub, parent=context, **settings)

@@ -138,8 +138,8 @@ def sections(*widgets: Any) -> dict[str, Any]:
     [
         ("", "is not JSON: expecting value (line 1, column 1)"),
         ("{", "is not JSON"),
-        ("[" * 100_000, "is not JSON"),
-        ("9" * 5000, "is not JSON"),
+        ("[" * 100_000, "is not valid JSON"),
+        ("9" * 5000, "is not valid JSON"),
         ("1", "it is not an object"),
         ("[]", "cardsV2 has no card"),
         ("{}", "cardsV2[0].card has neither a header nor sections"),
@@ -151,8 +151,11 @@ def sections(*widgets: Any) -> dict[str, Any]:
         ({"sections": [{}]}, "cardsV2[0].card.sections[0] has no widgets"),
         ({"sections": {}}, "cardsV2[0].card.sections is not a list"),
         (sections({"text": "x"}), "cardsV2[0].card.sections[1].widgets[0] has the unknown field 'text'"),
-        (sections(WIDGET, {}), "cardsV2[0].card.sections[1].widgets[1] is no kind of widget"),
-        (sections({**WIDGET, "divider": {}}), "sections[1].widgets[0] has textParagraph and divider, and is to be one"),
+        (sections(WIDGET, {}), "cardsV2[0].card.sections[1].widgets[1] is not a known widget"),
+        (
+            sections({**WIDGET, "divider": {}}),
+            "sections[1].widgets[0] has textParagraph and divider, but can be only one",
+        ),
         (sections({"textParagraph": {"text": True}}), "sections[1].widgets[0].textParagraph.text is not a string"),
         ([CARD, {"sections": [{"widget": []}]}], "cardsV2[1].card.sections[0] has the unknown field 'widget'"),
     ],
@@ -199,18 +202,18 @@ def test_any_json_is_a_card_or_is_refused(value: Any) -> None:
 @pytest.mark.parametrize(
     ("argv", "status", "said"),
     [
-        (["--code", "hello world"], 2, "goes behind --"),
-        (["--mention", "two words", "x"], 2, "no user's id"),
+        (["--code", "hello world"], 2, "put it after --"),
+        (["--mention", "two words", "x"], 2, "is not a user id"),
         (["--field", "no sign", "x"], 2, "is not LABEL=VALUE"),
         (["--field", "=value", "x"], 2, "--field"),
         (["--button", "Log=javascript:alert(1)", "x"], 2, "https://"),
         (["--icon", "file:///x", "--title", "T"], 2, "https://"),
         (["--status", "great", "x"], 2, "'ok', 'warn', 'fail', 'info'"),
         (["--title", " ", "x"], 2, "--title"),
-        (["--subtitle", "S", "x"], 2, "give --title too"),
-        (["--card", "c.json", "--title", "T"], 2, "--card brings cards of its own"),
+        (["--subtitle", "S", "x"], 2, "need a title: add --title"),
+        (["--card", "c.json", "--title", "T"], 2, "--card cannot be combined"),
         (["--card", "-", "-"], 2, "stdin can be the card"),
-        (["--title", "T", "--code", "--", "x"], 2, "--code is for text"),
+        (["--title", "T", "--code", "--", "x"], 2, "--code does not work on a card"),
         (["--card", "/nowhere.json"], 66, "/nowhere.json cannot be read: no such file or directory"),
     ],
 )
@@ -237,8 +240,8 @@ def test_defaults_of_a_profile(shell: Shell, chat: Emulator) -> None:
     assert body_of(chat) == {"text": "<users/all> <users/12>\n```\nhello\n```"}
     for wrong, said in (
         ('mention = "all"', "not a list of strings"),
-        ("mention = [1]", "not all"),
-        ("card = 'c'", "one message"),
+        ("mention = [1]", "not a list of strings"),
+        ("card = 'c'", "one command"),
     ):
         shell.write_profiles(f'[profiles.ops]\nurl = "{url}"\n{wrong}\n')
         done = shell("send", "hello")

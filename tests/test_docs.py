@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chatpost.cli.options import FOLLOWING, PROFILE, post_parameters, read_defaults
+from chatpost.cli.sections import FOLLOWING, POSTING, THREAD, WHERE, defaults_of
 from chatpost.errors import ExitStatus
 from chatpost.profiles.file import load_profiles
 from tests.conftest import KEY, TOKEN, Shell
@@ -112,7 +112,7 @@ def test_profile_examples(tmp_path: Path, text: str) -> None:
     path = tmp_path / "profiles.toml"
     path.write_text(text)
     for profile in load_profiles(path).profiles.values():
-        read_defaults(profile)
+        defaults_of(profile)
 
 
 def test_python_example(chat: Emulator, reader: Shell) -> None:
@@ -153,7 +153,7 @@ def test_help_pages() -> None:
 def test_options_are_documented() -> None:
     """Every option is named in the prose of docs/usage.md."""
     prose = USAGE.read_text().partition(MARK)[0] + (TOP / "docs" / "profiles.md").read_text()
-    for option in (PROFILE, *FOLLOWING, *post_parameters()):
+    for option in (option for section in (WHERE, THREAD, FOLLOWING, *POSTING) for option in section.options):
         for name in (*option.opts, *option.secondary_opts):
             assert name in prose or not name.startswith("--"), name
 

@@ -296,7 +296,7 @@ def test_faults_of_the_command_line(shell: Shell) -> None:
 def test_port_is_taken(shell: Shell, chat: Emulator) -> None:
     """A port that is taken is one line, and 78."""
     done = shell("emulator", "--port", str(chat.port))
-    assert (done.status, done.err) == (78, f"chatpost: port {chat.port} cannot be served on: address already in use\n")
+    assert (done.status, done.err) == (78, f"chatpost: cannot serve on port {chat.port}: address already in use\n")
 
 
 def test_serves_until_interrupted(shell: Shell) -> None:

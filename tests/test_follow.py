@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chatpost.content.stream import BUFFER_LIMIT, REPLY_LIMIT, Lines, read_lines
-from chatpost.delivery.pacing import Pacer
+from chatpost.delivery.sqlite_store import SqliteStore
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
 from tests.conftest import KEY, TOKEN, Shell
@@ -208,11 +208,11 @@ def test_a_line_longer_than_a_reply(shell: Shell, chat: Emulator) -> None:
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--follow"], "what opens the thread goes behind it"),
+        (["--follow"], "--follow needs a text that opens the thread"),
         (["--follow", "-"], "--follow reads stdin"),
         (["--follow", "--card", "-", "x"], "--follow reads stdin"),
-        (["--tee", "x"], "--tee and --last go with --follow"),
-        (["--last", "y", "x"], "--tee and --last go with --follow"),
+        (["--tee", "x"], "--tee and --last work only with --follow"),
+        (["--last", "y", "x"], "--tee and --last work only with --follow"),
     ],
 )
 def test_bad_options(chatpost: InProcess, chat: Emulator, argv: list[str], said: str) -> None:
@@ -233,8 +233,8 @@ def test_one_thread_only(shell: Shell, chat: Emulator) -> None:
 def test_a_live_line_at_a_terminal(shell: Shell, chat: Emulator) -> None:
     """At a terminal a line tells what is posted and what waits, and is gone at the end."""
     del shell.env["CHATPOST_PACING"]
-    pacer = Pacer(shell.home / "state" / "chatpost" / "pacing.sqlite3", time.monotonic, time.time, pytest.fail)
-    pacer.sent(f"http://127.0.0.1:{chat.port}/spaces/AAAA", 1.1)
+    store = SqliteStore(shell.home / "state" / "chatpost" / "pacing.sqlite3", time.monotonic, time.time, pytest.fail)
+    store.turn(f"http://127.0.0.1:{chat.port}/spaces/AAAA", 1.1).sent()
     ours, theirs = pty.openpty()
     done = subprocess.run(
         ["chatpost", "thread", "--follow", "Deploy"],

@@ -13,7 +13,7 @@ import click
 import pytest
 
 import chatpost
-from chatpost.cli.app import COMMANDS, chatpost as group
+from chatpost.commands import COMMANDS, chatpost as group
 
 if TYPE_CHECKING:
     from chatpost.emulator import Emulator
@@ -36,7 +36,7 @@ BELOW = {
 ONLY_IMPORTER = {
     "requests": {"chat/client.py"},
     "urllib3": {"chat/client.py"},
-    "rich": {"cli/output.py"},
+    "rich": {"cli/drawing.py"},
     "tomlkit": {"profiles/writer.py"},
     "click": {"cli", "commands"},
     "flask": {"emulator", "commands/emulator.py"},
@@ -44,7 +44,7 @@ ONLY_IMPORTER = {
     "google": {"emulator", "commands/emulator.py"},
     "markdown_it": {"emulator"},
     "platformdirs": {"profiles/file.py", "cli/targets.py"},
-    "sqlite3": {"delivery/pacing.py"},
+    "sqlite3": {"delivery/sqlite_store.py"},
     "regex": {"content/split.py"},
 }
 
@@ -97,6 +97,15 @@ def test_no_two_modules_of_one_name() -> None:
     assert sorted(names) == sorted(set(names))
 
 
+RUN = """
+import sys
+from chatpost.cli.app import run
+from chatpost.commands import chatpost
+sys.argv = {}
+status = run(chatpost)
+"""
+
+
 def modules_after(code: str, env: dict[str, str]) -> set[str]:
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\nprint('loaded', *sys.modules)"],
@@ -112,8 +121,7 @@ def test_start_up_of_send(shell: Shell, chat: Emulator) -> None:
     """One `send` loads click, requests, what pacing needs, our own few modules, and two of the standard library's."""
     shell.env["CHATPOST_PACING"] = "1"
     bare = modules_after("import sys, click, requests, sqlite3, platformdirs.unix", shell.env)
-    run = "import sys; from chatpost.cli.app import run; sys.argv = ['chatpost', 'send', 'x']; assert run() == 0"
-    ours = modules_after(run, shell.env)
+    ours = modules_after(RUN.format(["chatpost", "send", "x"]), shell.env)
     assert len(chat.received) == 1
     more = {name for name in ours - bare if not name.startswith("chatpost")}
     assert more <= {"dataclasses", "signal"}
@@ -126,19 +134,23 @@ def test_start_up_of_send_with_a_profile(shell: Shell, chat: Emulator) -> None:
     shell.env["CHATPOST_PACING"] = "1"
     shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\n')
     bare = modules_after("import sys, click, requests, sqlite3, platformdirs.unix, tomllib", shell.env)
-    run = (
-        "import sys; from chatpost.cli.app import run; "
-        "sys.argv = ['chatpost', 'send', '--profile', 'ops', 'x']; assert run() == 0"
-    )
+    run = RUN.format(["chatpost", "send", "--profile", "ops", "x"])
     more = {name for name in modules_after(run, shell.env) - bare if not name.startswith("chatpost")}
     assert more <= {"dataclasses", "signal"}
 
 
 def test_start_up_of_help(shell: Shell) -> None:
     """--help loads no command and no requests."""
-    code = "import sys; from chatpost.cli.app import chatpost\ntry: chatpost(['--help'])\nexcept SystemExit: pass"
-    loaded = modules_after(code, shell.env)
+    loaded = modules_after(RUN.format(["chatpost", "--help"]), shell.env)
     assert not {"requests", "rich", "dataclasses", "chatpost.commands.send", "chatpost.chat.webhook"} & loaded
+
+
+@pytest.mark.parametrize("argv", [["send", "--help"], ["send", "-h"], ["thread", "--help"], ["profiles"]])
+def test_start_up_of_what_posts_nothing(shell: Shell, argv: list[str]) -> None:
+    """A command's help and the list of profiles load neither requests nor sqlite3."""
+    shell.write_profiles('[profiles.ops]\nurl = { env = "CHATPOST_URL" }\n')
+    loaded = modules_after(RUN.format(["chatpost", *argv]), shell.env)
+    assert not {"requests", "urllib3", "sqlite3", "rich"} & loaded
 
 
 def test_commands_are_listed_as_they_are() -> None:

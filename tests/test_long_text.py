@@ -81,7 +81,7 @@ def test_a_failure_on_the_way(shell: Shell, chat: Emulator) -> None:
     chat.faults.extend([Fault(Kind.NONE), *[answering(503)] * 2])
     done = shell("send", "-o", "json", "--retries", "1", "--request-id", "long", stdin=LINES)
     assert done.status == 75
-    assert "1 of 3 parts are posted, and the next may be; to post the rest without a double" in done.err
+    assert "1 of 3 parts are posted, and the next may be; to post only the rest" in done.err
     assert "--request-id long" in done.err
     failed = record(done.out)
     assert (failed["parts"], failed["name"]) == ({"posted": 1, "of": 3}, chat.space().messages[0].name)

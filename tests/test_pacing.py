@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, strategies as st
 
-from chatpost.delivery.pacing import LONGEST_PUSH, LONGEST_WAIT, Pacer
+from chatpost.delivery.pacing import LONGEST_PUSH, LONGEST_WAIT
+from chatpost.delivery.sqlite_store import SqliteStore, SqliteTurn
 from chatpost.errors import SpaceBusy
 
 if TYPE_CHECKING:
@@ -28,8 +29,10 @@ class Machine:
         self.booted_at = 1.7e9
         self.warnings: list[str] = []
 
-    def process(self) -> Pacer:
-        return Pacer(self.path, lambda: self.now, lambda: self.booted_at + self.now, self.warnings.append)
+    def process(self, space: str = SPACE, interval: float = 1.1) -> SqliteTurn:
+        """Return a place in the queue for a process of its own."""
+        store = SqliteStore(self.path, lambda: self.now, lambda: self.booted_at + self.now, self.warnings.append)
+        return store.turn(space, interval)
 
 
 @pytest.fixture
@@ -37,12 +40,12 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path / "state" / "pacing.sqlite3")
 
 
-def reserve(pacer: Pacer, space: str = SPACE, within: float = 60) -> float:
-    return round(pacer.reserve(space, 1.1, within), 6)
+def reserve(turn: SqliteTurn, within: float = 60) -> float:
+    return round(turn.reserve(within), 6)
 
 
-def enter(pacer: Pacer) -> float:
-    return round(pacer.enter(SPACE, 1.1, 60), 6)
+def enter(turn: SqliteTurn) -> float:
+    return round(turn.enter(60), 6)
 
 
 def test_slots_follow_each_other(machine: Machine) -> None:
@@ -56,10 +59,9 @@ def test_slots_follow_each_other(machine: Machine) -> None:
 
 def test_spaces_do_not_share(machine: Machine) -> None:
     """Each space has slots of its own, and an interval that each message says."""
-    pacer = machine.process()
-    assert [reserve(pacer), reserve(pacer, "https://chat.googleapis.com/spaces/BBBB")] == [0, 0]
-    assert pacer.reserve(SPACE, 5.0, 60) == pytest.approx(1.1)
-    assert pacer.reserve(SPACE, 1.1, 60) == pytest.approx(6.1)
+    assert [reserve(machine.process()), reserve(machine.process("https://chat.googleapis.com/spaces/BBBB"))] == [0, 0]
+    assert reserve(machine.process(interval=5.0)) == 1.1
+    assert reserve(machine.process()) == 6.1
 
 
 def test_a_slot_that_is_too_late_is_not_taken(machine: Machine) -> None:
@@ -87,7 +89,7 @@ def test_who_sends_late_keeps_the_gate_closed(machine: Machine) -> None:
     assert [reserve(first), reserve(second)] == [0, 1.1]
     enter(first)
     machine.now += 0.8
-    first.sent(SPACE, 1.1)
+    first.sent()
     machine.now += 0.3
     assert enter(second) == 0.75
     assert reserve(machine.process()) == 1.1
@@ -98,7 +100,7 @@ def test_a_push_holds_for_everybody(machine: Machine) -> None:
     """A 429 keeps away those who come, and those who had their slots before it too."""
     early, pushed, late = (machine.process() for _ in range(3))
     assert [reserve(pushed), reserve(early)] == [0, 1.1]
-    pushed.push(SPACE, 5)
+    pushed.push(5)
     machine.now += 1.1
     assert enter(early) == 3.9
     assert reserve(late) == 3.9
@@ -108,9 +110,9 @@ def test_a_push_holds_for_everybody(machine: Machine) -> None:
 
 def test_a_push_is_bounded(machine: Machine) -> None:
     """No answer keeps a space from everybody for longer than an hour, nor shortens a wait there is."""
-    machine.process().push(SPACE, 1e12)
+    machine.process().push(1e12)
     assert enter(machine.process()) == LONGEST_PUSH
-    machine.process().push(SPACE, 1)
+    machine.process().push(1)
     assert enter(machine.process()) == LONGEST_PUSH
 
 
@@ -130,7 +132,7 @@ def test_after_a_reboot(machine: Machine) -> None:
     """A boot begins the clock anew: what an earlier one wrote keeps nobody waiting, however long this one lasts."""
     for uptime in (3.0, 999.0, 1001.0, 2000.0):
         machine.now, machine.booted_at = 1000.0, 1.7e9
-        machine.process().push(SPACE, 3000)
+        machine.process().push(3000)
         machine.now, machine.booted_at = uptime, 1.7e9 + 1100
         assert [reserve(machine.process()), enter(machine.process())] == [0, 0]
 
@@ -232,11 +234,11 @@ def test_no_two_enter_within_a_second(tmp_path_factory: pytest.TempPathFactory, 
             case 0:
                 reserve(pacer, within=1e9)
             case 1:
-                pacer.push(SPACE, seconds)
+                pacer.push(seconds)
             case 2:
-                pacer.sent(SPACE, 1.1)
+                pacer.sent()
             case _:
-                if pacer.enter(SPACE, 1.1, 60) == 0:
+                if pacer.enter(60) == 0:
                     passed.append(machine.now)
         machine.now += seconds
     assert all(later - earlier > 0.999999 for earlier, later in pairwise(passed))

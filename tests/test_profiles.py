@@ -184,24 +184,24 @@ def test_thread_takes_no_thread_from_a_profile(profiles: Shell, chat: Emulator) 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("default = 1", "default names no profile"),
-        ('default = "x"', "default names no profile"),
-        ("other = 1", "other is no key of a profile file"),
+        ("default = 1", "default does not name a profile"),
+        ('default = "x"', "default does not name a profile"),
+        ("other = 1", "unknown key other"),
         ("profiles = 1", "profiles is not a table"),
         ("[profiles]\nops = 1", "profiles.ops is not a table"),
         ("[profiles.ops]", "profiles.ops has no url"),
-        ("[profiles.ops]\nurl = 1", "profiles.ops.url is neither"),
-        ("[profiles.ops]\nurl = {}", "profiles.ops.url is neither"),
-        ('[profiles.ops]\nurl = { env = "" }', "profiles.ops.url is neither"),
-        ('[profiles.ops]\nurl = { env = "A", file = "B" }', "profiles.ops.url is neither"),
-        ("[profiles.ops]\nurl = { command = 'pass show' }", "profiles.ops.url is neither"),
-        ("[profiles.ops]\nurl = { command = [] }", "profiles.ops.url is neither"),
-        ("[profiles.ops]\nurl = { command = ['a', 1] }", "profiles.ops.url is neither"),
-        ("[profiles.ops]\nurl = { command = ['a'], timeout = 'x' }", "beside which only a timeout"),
-        ("[profiles.ops]\nurl = { command = ['a'], timeout = 0 }", "beside which only a timeout"),
-        ('[profiles."a b"]\nurl = "x"', "no name for a profile"),
-        ('[profiles.ops]\nurl = "URL"\ndedline = 1', "profiles.ops.dedline is no option's default"),
-        ('[profiles.ops]\nurl = "URL"\nrequest_id = "x"', "profiles.ops.request_id cannot stand in a profile"),
+        ("[profiles.ops]\nurl = 1", "profiles.ops.url is not a string"),
+        ("[profiles.ops]\nurl = {}", "profiles.ops.url is not a string"),
+        ('[profiles.ops]\nurl = { env = "" }', "profiles.ops.url is not a string"),
+        ('[profiles.ops]\nurl = { env = "A", file = "B" }', "profiles.ops.url is not a string"),
+        ("[profiles.ops]\nurl = { command = 'pass show' }", "profiles.ops.url is not a string"),
+        ("[profiles.ops]\nurl = { command = [] }", "profiles.ops.url is not a string"),
+        ("[profiles.ops]\nurl = { command = ['a', 1] }", "profiles.ops.url is not a string"),
+        ("[profiles.ops]\nurl = { command = ['a'], timeout = 'x' }", "beside it only timeout"),
+        ("[profiles.ops]\nurl = { command = ['a'], timeout = 0 }", "beside it only timeout"),
+        ('[profiles."a b"]\nurl = "x"', "invalid profile name"),
+        ('[profiles.ops]\nurl = "URL"\ndedline = 1', "profiles.ops.dedline is not an option"),
+        ('[profiles.ops]\nurl = "URL"\nrequest_id = "x"', "profiles.ops.request_id cannot be set in a profile"),
         ('[profiles.ops]\nurl = "URL"\ndeadline = "1"', "profiles.ops.deadline is not a number"),
         ('[profiles.ops]\nurl = "URL"\ndeadline = true', "profiles.ops.deadline is not a number"),
         ('[profiles.ops]\nurl = "URL"\ndeadline = -1', "profiles.ops.deadline: -1 is not a number of seconds above 0"),
@@ -214,7 +214,7 @@ def test_thread_takes_no_thread_from_a_profile(profiles: Shell, chat: Emulator) 
         ("x = 1 = 2", "line 1, column"),
         (f'a = "{KEY}\n', "line 1, column"),
         (f'[profiles.a]\nurl = "x"\n[profiles.a]\n# {KEY}', "line 3, column"),
-        (f'"{KEY} {TOKEN}" = 1', "no plain name"),
+        (f'"{KEY} {TOKEN}" = 1', "unknown key: a profile file has"),
     ],
 )
 def test_what_is_wrong_in_the_file(profiles: Shell, chat: Emulator, text: str, said: str) -> None:
@@ -247,15 +247,15 @@ def test_a_url_source_shows_no_url(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("default = ['a']\n", "default names no profile"),
+        ("default = ['a']\n", "default does not name a profile"),
         (f"a = {'[' * 5000}", "nested too deep"),
         (f"a = {'9' * 5000}", "a number in it is too long"),
         ('[profiles.a]\nurl = { file = "~nosuchuser/x" }\n', "cannot be read"),
-        ('[profiles.a]\nurl = { file = "a\\u0000b" }\n', "profiles.a.url is neither"),
-        ('[profiles.a]\nurl = { env = "not a name" }\n', "profiles.a.url is neither"),
+        ('[profiles.a]\nurl = { file = "a\\u0000b" }\n', "profiles.a.url is not a string"),
+        ('[profiles.a]\nurl = { env = "not a name" }\n', "profiles.a.url is not a string"),
         (
             '[profiles.a]\nurl = { env = "X" }\nthread_key = "k"\nthread = "spaces/A/threads/T"\n',
-            "both thread and thread_key",
+            "sets both thread_key and thread",
         ),
     ],
 )
@@ -276,4 +276,4 @@ def test_a_named_pipe_for_a_url(shell: Shell) -> None:
     shell.write_profiles(f'[profiles.a]\nurl = {{ file = "{shell.home}/pipe" }}\n')
     done = shell("send", "hello")
     assert done.status == 78
-    assert "is no regular file" in done.err
+    assert "is not a regular file" in done.err

@@ -54,7 +54,7 @@ def test_2_a_lasting_fault(shell: Shell, chat: Emulator) -> None:
     (request_id,) = request_ids(chat)
     last = done.err.splitlines()[-1]
     assert 'Chat answered 503 UNAVAILABLE: "The service is currently unavailable."' in last
-    assert f"may have been posted; to try again without a double, add --request-id {request_id}" in last
+    assert f"may have been posted; to try again without posting it twice, add --request-id {request_id}" in last
 
 
 def test_2_attempts_are_limited(shell: Shell, chat: Emulator) -> None:
@@ -232,7 +232,7 @@ def test_21_ca_bundle_is_not_there(shell: Shell, chat: Emulator, variable: str) 
     shell.env[variable] = "/nowhere/ca.pem"
     done = shell("send", "hello")
     assert (done.status, chat.received) == (78, [])
-    assert done.err == f"chatpost: {variable} names /nowhere/ca.pem, which is not there\n"
+    assert done.err == f"chatpost: {variable} names /nowhere/ca.pem, which does not exist\n"
 
 
 def test_21_ca_bundle_is_none(shell: Shell, chat: Emulator, tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_22_a_proxy_that_is_none(shell: Shell, proxy: str) -> None:
     done = shell("send", "hello")
     assert done.status == 78
     assert done.err == (
-        "chatpost: HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names no proxy that can be used. Nothing was posted.\n"
+        "chatpost: HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is not the URL of a proxy. Nothing was posted.\n"
     )
 
 
@@ -423,7 +423,7 @@ def test_39_unknown_profile(shell: Shell, chat: Emulator) -> None:
     path = shell.write_profiles(f'[profiles.ops]\nurl = "{url_on(chat.port)}"\n[profiles.ci]\nurl = {{ env = "X" }}\n')
     done = shell("send", "-p", "nope", "hello")
     assert (done.status, chat.received) == (78, [])
-    assert f"there is no profile nope in {path} (there: ops, ci)" in done.err
+    assert f"there is no profile nope in {path} (it has: ops, ci)" in done.err
 
 
 @pytest.mark.parametrize("mode", [0o602, 0o620, 0o666])

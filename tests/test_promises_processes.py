@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chatpost.delivery.pacing import Pacer
+from chatpost.delivery.sqlite_store import SqliteStore, SqliteTurn
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
 from tests.conftest import KEY, TOKEN, Finished, Shell, check_for_people
@@ -60,14 +60,11 @@ def paced(shell: Shell) -> Shell:
     return shell
 
 
-def pacer_of(shell: Shell) -> Pacer:
-    """Return the pacer that the shell's commands share."""
-    return Pacer(shell.home / "state" / "chatpost" / "pacing.sqlite3", time.monotonic, time.time, pytest.fail)
-
-
-def pacing_name(chat: Emulator) -> str:
-    """Return the name by which commands pace the emulator's space."""
-    return f"http://127.0.0.1:{chat.port}/spaces/AAAA"
+def turn_of(shell: Shell, chat: Emulator, space: str = "AAAA") -> SqliteTurn:
+    """Return a place in the queue that the shell's commands use for a space of the emulator."""
+    path = shell.home / "state" / "chatpost" / "pacing.sqlite3"
+    store = SqliteStore(path, time.monotonic, time.time, pytest.fail)
+    return store.turn(f"http://127.0.0.1:{chat.port}/spaces/{space}", 1.1)
 
 
 def test_23_many_at_once(tmp_path: Path) -> None:
@@ -87,7 +84,7 @@ def test_23_many_at_once(tmp_path: Path) -> None:
 
 def test_24_a_slot_holder_is_killed(paced: Shell, chat: Emulator) -> None:
     """24: where a process is killed while it waits for its slot, the others go on, and its message is not posted."""
-    pacer_of(paced).reserve(pacing_name(chat), 1.1, 60)
+    turn_of(paced, chat).reserve(60)
     killed = Process(paced, "send", "-v", "of the killed one")
     killed.wait_to_say("for the space's turn")
     killed.child.kill()
@@ -126,7 +123,7 @@ def test_a_429_keeps_the_others_away(paced: Shell, chat: Emulator) -> None:
 @pytest.mark.parametrize("off", ["option", "variable", "profile"])
 def test_no_pacing(paced: Shell, chat: Emulator, off: str) -> None:
     """Pacing can be turned off by option, variable and profile."""
-    pacer_of(paced).push(pacing_name(chat), 3000)
+    turn_of(paced, chat).push(3000)
     url = paced.env["CHATPOST_URL"]
     argv = ["send", "hello"]
     match off:
@@ -174,7 +171,7 @@ def test_26_interrupted_while_sending(shell: Shell, chat: Emulator, number: sign
     assert (done.status, done.out) == (-number, "")
     again = f"add --request-id {received.query['requestId']}"
     assert done.err == (
-        f"chatpost: interrupted. The message may have been posted; to try again without a double, {again}\n"
+        f"chatpost: interrupted. The message may have been posted; to try again without posting it twice, {again}\n"
     )
 
 
@@ -197,7 +194,7 @@ def test_26_interrupted_between_attempts(
 @pytest.mark.parametrize("number", SIGNALS)
 def test_26_interrupted_while_waiting_for_a_turn(paced: Shell, chat: Emulator, number: signal.Signals) -> None:
     """26: interrupted while it waits for the space's turn, it dies of the signal, and nothing was posted."""
-    pacer_of(paced).push(pacing_name(chat), 50)
+    turn_of(paced, chat).push(50)
     process = Process(paced, "send", "-v", "hello")
     process.wait_to_say("for the space's turn")
     process.child.send_signal(number)
@@ -211,7 +208,7 @@ def test_26_several_interrupted(shell: Shell, chat: Emulator) -> None:
     urls = {name: chat.url(name, KEY, TOKEN) for name in ("done", "hangs", "waits")}
     shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{url}"\n' for name, url in urls.items()))
     assert shell("send", "-p", "done", "--request-id", "same-id", "hello").status == 0
-    pacer_of(shell).push(f"http://127.0.0.1:{chat.port}/spaces/waits", 50)
+    turn_of(shell, chat, "waits").push(50)
     shell.env["CHATPOST_PACING"] = "1"
     chat.faults.append(Fault(Kind.DELAY, seconds=300))
     process = Process(shell, "send", "-p", "hangs", "-p", "waits", "-v", "hello")

@@ -43,7 +43,7 @@ def test_reads_a_webhook(url: str, origin: str, loopback: bool) -> None:  # noqa
         (GOOD.replace("chat.googleapis.com", "10.0.0.1"), "host"),
         (GOOD.replace("chat.googleapis.com", f"{'a' * 64}.googleapis.com"), "host"),
         (GOOD.replace("chat.googleapis.com", "chat.googleapis.com:99999"), "port"),
-        (GOOD.replace("chat.googleapis.com", "[::1"), "malformed"),
+        (GOOD.replace("chat.googleapis.com", "[::1"), "invalid host or port"),
         (GOOD.replace("chat.googleapis.com", "me:pw@chat.googleapis.com"), "user name"),
         (GOOD.replace("chat.googleapis.com", "chat.googleapis.com@evil.com"), "user name"),
         (GOOD.replace("/messages", ""), "path"),
@@ -58,7 +58,7 @@ def test_reads_a_webhook(url: str, origin: str, loopback: bool) -> None:  # noqa
         (f"{GOOD}&token={TOKEN}", "two token"),
         (f"{GOOD}&threadKey=x", "--thread-key"),
         (f"{GOOD}&messageReplyOption=REPLY_MESSAGE_OR_FAIL", "--or-fail"),
-        (f"{GOOD}&{TOKEN}=x", "neither key nor token"),
+        (f"{GOOD}&{TOKEN}=x", "other than key and token"),
     ],
 )
 def test_refuses_what_is_no_webhook(url: str, names: str) -> None:

@@ -1,22 +1,22 @@
-"""Everything that can go wrong, and the exit status each kind has.
+"""Everything that can go wrong, and the exit status of each kind.
 
     ChatpostError
-    ├── UsageError             2   options that do not go together
+    ├── UsageError             2   options that cannot be used together
     ├── DataError             65   the text is empty or too long
-    ├── InputError            66   a file or stdin that cannot be read
+    ├── InputError            66   a file, or stdin, cannot be read
     ├── ConfigurationError    78   profile file, webhook URL, environment
     ├── OutputError           74   stdout could not be written
-    └── DeliveryError              what an attempt to post came to
+    └── DeliveryError              an attempt to post failed
         ├── InvalidMessage    65   Chat said INVALID_ARGUMENT
         ├── Refused           69   NOT_FOUND and the other final answers
         ├── Unavailable       75   quota, 5xx, network, deadline: retried
-        │   └── SpaceBusy          its next free slot is past the deadline
+        │   └── SpaceBusy          the space's turn comes after the deadline
         ├── ProtocolError     76   TLS, a redirect
-        │   └── BrokenAnswer       a 2xx that makes no sense: retried
+        │   └── BrokenAnswer       an invalid 2xx response: retried
         ├── NotAllowed        77   key or token rejected
-        └── UnusableRoute     78   the environment's proxy or CA bundle is no such thing
+        └── UnusableRoute     78   the environment's proxy or CA bundle is unusable
 
-A message is one line for a person and holds no secret: whoever raises it has masked what it quotes.
+A message is one line for a person and holds no secret: the code that raises it masks what it quotes.
 """
 
 from __future__ import annotations
@@ -42,25 +42,25 @@ class ExitStatus(IntEnum):
 
 
 class ChatpostError(Exception):
-    """Any failure that chatpost foresees; ``str()`` of it is one line for a person."""
+    """Any failure that chatpost foresees; its ``str()`` is one line for a person."""
 
     exit_status: ClassVar[ExitStatus]
 
 
 class UsageError(ChatpostError):
-    """Options that make no sense together, or a value that fits no webhook named."""
+    """Options that cannot be used together, or a value that does not fit the webhook."""
 
     exit_status = ExitStatus.USAGE
 
 
 class DataError(ChatpostError):
-    """The text cannot be a message: it is empty, or larger than Chat takes."""
+    """The text cannot be posted: it is empty, or larger than Chat takes."""
 
     exit_status = ExitStatus.DATA
 
 
 class InputError(ChatpostError):
-    """A file, or stdin, that cannot be read."""
+    """A file, or stdin, cannot be read."""
 
     exit_status = ExitStatus.NO_INPUT
 
@@ -72,7 +72,7 @@ class ConfigurationError(ChatpostError):
 
 
 class OutputError(ChatpostError):
-    """Stdout could not be written; a message it speaks of was posted all the same."""
+    """Stdout could not be written. A message that was posted stays posted."""
 
     exit_status = ExitStatus.IO
 
@@ -80,14 +80,14 @@ class OutputError(ChatpostError):
 class DeliveryError(ChatpostError):
     """An attempt to post failed.
 
-    ``code`` is the HTTP status, ``status`` the name of the ``google.rpc.Code``; both are None where
-    no answer came. ``retry_after`` is how many seconds the server asked to wait.
-    ``maybe_posted``: the message may stand in the space all the same.
+    ``code`` is the HTTP status, ``status`` the name of the ``google.rpc.Code``; both are None if no answer came.
+    ``retry_after`` is the seconds that the server asked to wait. ``maybe_posted``: the message may be in the space
+    anyway.
     """
 
     retryable: ClassVar[bool] = False
     is_passing: ClassVar[bool] = False
-    """Whether another message, later, may meet with something else."""
+    """Whether another message, later, may succeed."""
 
     def __init__(
         self,
@@ -106,20 +106,20 @@ class DeliveryError(ChatpostError):
 
 
 class InvalidMessage(DeliveryError):
-    """Chat found the message itself wrong."""
+    """Chat rejected the message itself."""
 
     exit_status = ExitStatus.DATA
     is_passing = True
 
 
 class Refused(DeliveryError):
-    """A final answer: no such space, webhook or thread, an id already taken."""
+    """A final answer: the space, webhook or thread does not exist, or an id is taken."""
 
     exit_status = ExitStatus.REFUSED
 
 
 class Unavailable(DeliveryError):
-    """It may work later: quota, a server's fault, the network, the deadline."""
+    """It may work later: quota, a server error, the network, the deadline."""
 
     exit_status = ExitStatus.TRY_LATER
     retryable = True
@@ -137,7 +137,7 @@ class SpaceBusy(Unavailable):
 
 
 class ProtocolError(DeliveryError):
-    """What is at the other end does not speak as Chat does: TLS, a redirect."""
+    """The other end does not behave like Chat: TLS, a redirect."""
 
     exit_status = ExitStatus.PROTOCOL
 
@@ -156,6 +156,6 @@ class NotAllowed(DeliveryError):
 
 
 class UnusableRoute(DeliveryError):
-    """The environment names a proxy or a CA bundle that cannot be used as one."""
+    """The environment names a proxy or a CA bundle that cannot be used."""
 
     exit_status = ExitStatus.CONFIGURATION

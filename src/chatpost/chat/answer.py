@@ -1,7 +1,7 @@
-"""What an HTTP answer means: a created message, or the error a person can act on.
+"""Reads an HTTP answer: a created message, or an error that a person can act on.
 
-Chat's errors are a ``google.rpc.Status`` as JSON, bare or wrapped in ``{"error": ...}``; what stands between
-here and Chat may answer with anything. Both are read, and neither is trusted.
+Chat's errors are a ``google.rpc.Status`` as JSON, bare or wrapped in ``{"error": ...}``. Proxies can answer with
+anything. Both are read, and neither is trusted.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _UNSEEN_HTML = r"(?is)<(script|style)\b.*?(</\1\s*>|\Z)|<[^>]*(>|\Z)"
 
 
 class Answer(NamedTuple):
-    """An HTTP answer as it came in. ``body`` is None where it broke off before its end."""
+    """An HTTP answer. ``body`` is None if it broke off before its end."""
 
     code: int
     headers: Mapping[str, str]
@@ -41,7 +41,7 @@ class Answer(NamedTuple):
 
 
 class Status(NamedTuple):
-    """A ``google.rpc.Status``, as far as one could be read; ``retry_delay`` is in seconds."""
+    """The parts of a ``google.rpc.Status`` that could be read; ``retry_delay`` is in seconds."""
 
     status: str | None = None
     message: str | None = None
@@ -51,7 +51,7 @@ class Status(NamedTuple):
 
     @classmethod
     def read(cls, body: bytes) -> Status:
-        """Read a Status from any bytes; what is not there, or not of its type, is left out."""
+        """Read a Status from any bytes; missing or invalid parts are left out."""
         try:
             read = json.loads(body)
         except (ValueError, RecursionError):
@@ -72,9 +72,9 @@ class Status(NamedTuple):
 
 
 def created_message(answer: Answer, mask: Callable[[str], str], now: float) -> CreatedMessage:
-    """Return the message that Chat says it created; raises the `DeliveryError` that the answer means.
+    """Return the message that Chat created; raises the `DeliveryError` that the answer means.
 
-    ``mask`` takes the secrets out of what the server said; ``now`` is the wall clock, in seconds of the epoch.
+    ``mask`` takes secrets out of the server's words; ``now`` is the wall clock, in seconds of the epoch.
     """
     if 200 <= answer.code < 300:  # noqa: PLR2004 - HTTP's own class of success
         return _read_success(answer)
@@ -103,20 +103,20 @@ def _read_success(answer: Answer) -> CreatedMessage:
 
 
 def _meaning(code: int, status: Status) -> tuple[type[DeliveryError], str]:
-    """Return the kind of error, and what it means for a webhook and what to do."""
+    """Return the kind of error, and for a person what it means and what to do."""
     if 300 <= code < 400:  # noqa: PLR2004 - HTTP's own class of redirects
         return ProtocolError, "Chat never redirects: check the network between here and Chat, and any proxy"
     if code == HTTPStatus.BAD_REQUEST and "API_KEY_INVALID" in status.reasons:
         return NotAllowed, "the webhook URL's key is not valid: copy the webhook's link from Chat again"
     if code in {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}:
         violations = _one_line("; ".join(status.violations), _LONGEST_QUOTE)
-        return InvalidMessage, violations or "the message itself has to change"
+        return InvalidMessage, violations or "the message itself is invalid"
     if code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return NotAllowed, "the webhook's key or token is not accepted: copy the webhook's link from Chat again"
+        return NotAllowed, "Chat does not accept the webhook's key or token: copy the webhook's link from Chat again"
     if code == HTTPStatus.NOT_FOUND:
-        return Refused, "the thread is not there, or the webhook or its space was deleted"
+        return Refused, "the thread does not exist, or the webhook or its space was deleted"
     if code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        return Unavailable, "the proxy wants a user name and password: put them into HTTPS_PROXY"
+        return Unavailable, "the proxy asks for a user name and password: put them into HTTPS_PROXY"
     if code == HTTPStatus.TOO_MANY_REQUESTS:
         return Unavailable, "a space takes one message a second from all its webhooks together"
     if code >= HTTPStatus.INTERNAL_SERVER_ERROR or code == HTTPStatus.REQUEST_TIMEOUT:
@@ -129,7 +129,7 @@ def _said(answer: Answer, status: Status) -> str:
         name = f" {_one_line(status.status, _LONGEST_EXCERPT)}" if status.status else ""
         words = f': "{_one_line(status.message, _LONGEST_QUOTE)}"' if status.message else ""
         return f"Chat answered {answer.code}{name}{words}"
-    if 300 <= answer.code < 400:  # noqa: PLR2004 - a redirect's page tells nothing but where to
+    if 300 <= answer.code < 400:  # noqa: PLR2004 - a redirect's page says only where to go
         return f"the answer was {answer.code}, a redirect"
     page = re.sub(_UNSEEN_HTML, " ", (answer.body or b"").decode(errors="replace"))
     excerpt = _one_line(page, _LONGEST_EXCERPT)
@@ -137,7 +137,7 @@ def _said(answer: Answer, status: Status) -> str:
 
 
 def _one_line(text: str, limit: int) -> str:
-    """Return `text` fit for a terminal: printable, on one line, at most `limit` characters."""
+    """Return `text` safe for a terminal: printable, on one line, at most `limit` characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= limit else f"{line[: limit - 3]}..."
 
@@ -158,14 +158,14 @@ def _violations(details: list[dict[str, Any]]) -> list[str]:
 
 
 def _duration(value: Any) -> float | None:
-    """Read a protobuf ``Duration`` as JSON has it: seconds with an ``s`` behind."""
+    """Read a protobuf ``Duration`` in JSON: seconds followed by an ``s``."""
     if isinstance(value, str) and value.endswith("s") and _SECONDS.fullmatch(value[:-1]):
         return float(value[:-1])
     return None
 
 
 def _retry_after(value: str | None, now: float) -> float | None:
-    """Read ``Retry-After``: seconds, or an HTTP date; None for anything else and for what is past."""
+    """Read ``Retry-After``: seconds, or an HTTP date. None for anything else, and for a date in the past."""
     value = (value or "").strip()
     if _SECONDS.fullmatch(value):
         return float(value)

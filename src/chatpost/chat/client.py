@@ -1,4 +1,4 @@
-"""One attempt to post: a request to Chat, and its answer. The only importer of requests."""
+"""One attempt to post: a request to Chat and its answer. The only importer of requests."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ if TYPE_CHECKING:
     from chatpost.chat.webhook import Webhook
 
 ANSWER_LIMIT = 1024 * 1024
-"""Bytes of an answer that are read; an echo can be several times the message."""
+"""Bytes of an answer that are read. Chat's echo can be several times the size of the message."""
 
 _CHUNK = 64 * 1024
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-# None takes a scheme out of what the environment says; the stubs know only of strings.
+# None removes a scheme from the environment's proxies; the type stubs allow only strings.
 _NO_PROXY: Any = {"http": None, "https": None, "all": None}
-_NO_SUCH_PROXY = "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names no proxy that can be used"
+_NO_SUCH_PROXY = "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is not the URL of a proxy"
 
 
 class _Body(io.BytesIO):
-    """A request's body that tells when sending it begins: before that, nothing can have been posted.
+    """A request's body that notes when sending it begins: before that, nothing can have been posted.
 
-    Once ``abandoned`` it is not sent any more: an attempt that was left behind may come so far late.
+    Once ``abandoned`` it is not sent any more: an attempt that was left behind may get here late.
     """
 
     def __init__(self, content: bytes, on_sending: Callable[[], None]) -> None:
@@ -58,7 +58,7 @@ class _Body(io.BytesIO):
         self._on_sending = on_sending
 
     def read(self, size: int | None = -1) -> bytes:
-        # Begun is set before abandoned is looked at, and the other side does the reverse: one of the two sees.
+        # This side sets begun, then reads abandoned; the other side does the reverse. So at least one of them sees.
         was_begun, self.begun = self.begun, True
         if self.abandoned:
             raise TimeoutError
@@ -68,7 +68,7 @@ class _Body(io.BytesIO):
 
 
 class _Session(requests.Session):
-    """A session for which a redirect is an answer as any other: requests would read where it leads, and all of it."""
+    """A session that takes a redirect as an answer like any other. requests would read all of it, and its target."""
 
     def get_redirect_target(self, _resp: requests.Response) -> None:
         return None
@@ -77,11 +77,11 @@ class _Session(requests.Session):
 class ChatClient:
     """Posts to webhooks over one session, whose connections stay open from message to message.
 
-    Raises `ConfigurationError` where the environment names a CA bundle that is not there.
+    Raises `ConfigurationError` if the environment names a CA bundle that does not exist.
     """
 
     def __init__(self, wall_clock: Callable[[], float]) -> None:
-        """``wall_clock`` gives seconds of the epoch: a ``Retry-After`` can be a date."""
+        """``wall_clock`` returns seconds of the epoch: a ``Retry-After`` can be a date."""
         _check_ca_bundle()
         self._wall_clock = wall_clock
         self._session = _Session()
@@ -90,11 +90,11 @@ class ChatClient:
                 "User-Agent": f"chatpost/{__version__}",
                 "Content-Type": "application/json; charset=UTF-8",
                 "Accept": "application/json",
-                # An answer is small, and one that is not packed cannot unpack to gigabytes.
+                # An answer is small, and without compression it cannot unpack to gigabytes.
                 "Accept-Encoding": "identity",
             }
         )
-        # Proxies and CA bundles are taken from the environment; this keeps out ~/.netrc, which would come with them.
+        # Proxies and CA bundles come from the environment; this keeps out ~/.netrc, which would come with them.
         self._session.auth = lambda request: request
 
     def create_message(
@@ -106,7 +106,7 @@ class ChatClient:
     ) -> CreatedMessage:
         """Post once, in at most ``timeout`` seconds; ``on_sending`` is called when the message begins to go out.
 
-        Raises a `DeliveryError` that says whether the message may stand in the space all the same.
+        Raises a `DeliveryError` that says whether the message may be in the space anyway.
         """
         body = _Body(json.dumps(request.body(), ensure_ascii=False).encode(), on_sending)
         attempt = _Attempt(lambda: self._exchange(webhook, request, body, timeout))
@@ -119,7 +119,7 @@ class ChatClient:
         except requests.RequestException as failure:
             raise _failure(failure, webhook, timeout, posting_begun=body.begun) from None
         except (HTTPError, ValueError, TypeError):
-            # What requests lets through before it connects comes of a proxy's URL that it cannot make sense of.
+            # Before it connects, requests lets through only errors about a proxy's URL.
             if body.begun or webhook.is_loopback or not getproxies():
                 raise
             raise UnusableRoute(_NO_SUCH_PROXY) from None
@@ -132,7 +132,7 @@ class ChatClient:
             timeout=timeout,
             allow_redirects=False,
             stream=True,
-            # A proxy has no business with this machine's own loopback, whatever the environment says.
+            # Loopback never goes through a proxy, whatever the environment says.
             proxies=_NO_PROXY if webhook.is_loopback else None,
         )
         with response:
@@ -145,9 +145,9 @@ class ChatClient:
 class _Attempt:
     """An exchange in a thread of its own, which can be left behind.
 
-    requests bounds each wait for the network, not their sum: a name server that hangs, or an answer that drips in,
-    would hold it for ever. A thread left behind goes on by itself until the process ends; should what it has sent
-    still be posted, the request id makes the next attempt find that message.
+    requests limits each wait for the network, not their sum: a name server that hangs, or an answer that drips in,
+    would hold it for ever. A thread left behind goes on until the process ends. If its message is still posted, the
+    next attempt finds it by the request id.
     """
 
     def __init__(self, exchange: Callable[[], Answer]) -> None:
@@ -183,9 +183,9 @@ def _limited(chunks: Iterator[bytes]) -> bytes | None:
 def _failure(
     failure: requests.RequestException, webhook: Webhook, timeout: float, *, posting_begun: bool
 ) -> DeliveryError:
-    """Say what a library's exception means, in our own words: its own can hold the URL."""
+    """Say what a library's exception means, in our own words: the library's can hold the URL."""
     match failure:
-        case InvalidURL() | InvalidSchema():  # our own URL is checked, so it is a proxy's
+        case InvalidURL() | InvalidSchema():  # a proxy's URL, since our own is checked
             return UnusableRoute(_NO_SUCH_PROXY)
         case ProxyError():
             return Unavailable(
@@ -194,7 +194,7 @@ def _failure(
         case SSLError():
             return _tls_failure(failure, webhook, posting_begun=posting_begun)
         case ConnectTimeout():
-            return Unavailable(f"{webhook.host} did not take the connection within {timeout:.3g} s")
+            return Unavailable(f"{webhook.host} did not accept a connection within {timeout:.3g} s")
         case ReadTimeout():
             return Unavailable(f"{webhook.host} did not answer within {timeout:.3g} s", maybe_posted=posting_begun)
     causes = list(_causes(failure))
@@ -217,10 +217,10 @@ def _tls_failure(failure: SSLError, webhook: Webhook, *, posting_begun: bool) ->
     certificate = next((c for c in _causes(failure) if isinstance(c, ssl.SSLCertVerificationError)), None)
     if certificate is not None:
         return ProtocolError(
-            f"the certificate of {webhook.host} is not to be trusted: {certificate.verify_message};"
-            " a network that has its own authority names it in REQUESTS_CA_BUNDLE"
+            f"the certificate of {webhook.host} cannot be trusted: {certificate.verify_message};"
+            " if your network has its own certificate authority, set REQUESTS_CA_BUNDLE to its file"
         )
-    return ProtocolError(f"{webhook.host} does not speak TLS as it should", maybe_posted=posting_begun)
+    return ProtocolError(f"{webhook.host} does not speak TLS correctly", maybe_posted=posting_begun)
 
 
 def _holds_certificates(bundle: Path) -> bool:
@@ -236,14 +236,14 @@ def _check_ca_bundle() -> None:
     for variable in _CA_VARIABLES:
         bundle = os.environ.get(variable)
         if bundle:
-            if not os.path.exists(bundle):  # noqa: PTH110 - pathlib's raises where it may not look
-                msg = f"{variable} names {bundle}, which is not there"
+            if not os.path.exists(bundle):  # noqa: PTH110 - pathlib's raises if it may not look there
+                msg = f"{variable} names {bundle}, which does not exist"
                 raise ConfigurationError(msg)
             return
 
 
 def _causes(failure: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception and all that is behind it; urllib3 keeps some causes as arguments or reasons."""
+    """Yield an exception and all its causes; urllib3 keeps some of them in arguments or reasons."""
     seen: set[int] = set()
     queue = [failure]
     while queue:

@@ -1,4 +1,4 @@
-"""The words of Chat's API: what is asked of it, and what it answers.
+"""The terms of Chat's API: requests to create a message, and their answers.
 
 Source: the Chat API discovery document, `spaces.messages.create` and the schemas `Message` and `Thread`.
 """
@@ -16,42 +16,42 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SIZE_LIMIT = 32_000
-"""Bytes of UTF-8 that a message may have, text and cards together."""
+"""Bytes of UTF-8 that a message can have, text and cards together."""
 
 THREAD_KEY_LIMIT = 4000
-"""Characters of a thread key."""
+"""Characters that a thread key can have."""
 
 MESSAGE_ID = re.compile(r"client-[a-z0-9-]{1,56}")
-"""A message id that the sender chooses: at most 63 characters in all."""
+"""A message id chosen by the sender: at most 63 characters."""
 
 _THREAD_NAME = re.compile(r"spaces/([\w-]+)/threads/([\w-]+)", re.ASCII)
 _MESSAGE_NAME = re.compile(r"spaces/([\w-]+)/messages/([\w-]+)(?:\.[\w-]+)?", re.ASCII)
 
 
 class MessageReplyOption(Enum):
-    """What Chat does with a message for a thread that is not there."""
+    """What Chat does with a message for a thread that does not exist."""
 
     FALLBACK_TO_NEW_THREAD = "REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD"
     OR_FAIL = "REPLY_MESSAGE_OR_FAIL"
 
 
 class Thread(NamedTuple):
-    """A thread by the sender's own key for it, or by the name Chat gave it (``spaces/S/threads/T``)."""
+    """A thread, by the sender's own key for it or by Chat's name for it (``spaces/S/threads/T``)."""
 
     key: str | None = None
     name: str | None = None
 
     @property
     def space(self) -> str | None:
-        """The space (``spaces/S``) that a thread's name tells; None for a key."""
+        """The space (``spaces/S``) in the thread's name; None for a key."""
         return None if self.name is None else self.name.partition("/threads/")[0]
 
     @classmethod
     def named(cls, name: str) -> Thread:
-        """Read the name of a thread, or of a message, whose thread it then is.
+        """Read a thread's name, or find the thread of a message by the message's name.
 
-        That a message's id begins with its thread's id and a dot (``messages/T.M`` is in ``threads/T``)
-        is observed, not promised by Google. Raises `ValueError` with a line for a person.
+        A message's id begins with its thread's id and a dot (``messages/T.M`` is in ``threads/T``). This is observed,
+        not promised by Google. Raises `ValueError` with a line for a person.
         """
         if _THREAD_NAME.fullmatch(name):
             return cls(name=name)
@@ -60,13 +60,13 @@ class Thread(NamedTuple):
             msg = "not the name of a thread (spaces/SPACE/threads/THREAD)"
             raise ValueError(msg)
         if "." not in name:
-            msg = "this message's name does not tell its thread: post with -o thread to learn a thread's name"
+            msg = "this message's name does not contain its thread: post with -o thread to get a thread's name"
             raise ValueError(msg)
         return cls(name=f"spaces/{match[1]}/threads/{match[2]}")
 
 
 class Message(NamedTuple):
-    """What is posted. ``cards`` are as ``cardsV2`` has them; ``is_markdown``: the text is CommonMark."""
+    """The content of a message. ``cards`` are those of ``cardsV2``; ``is_markdown``: the text is CommonMark."""
 
     text: str
     is_markdown: bool = False
@@ -75,23 +75,25 @@ class Message(NamedTuple):
 
     @property
     def cards_size(self) -> int:
-        """The bytes that the cards have."""
+        """The bytes of the cards."""
         return len(json.dumps(self.cards, ensure_ascii=False, separators=(",", ":")).encode()) if self.cards else 0
 
     @property
     def size(self) -> int:
-        """The bytes of it that count against `SIZE_LIMIT`."""
+        """The bytes that count against `SIZE_LIMIT`."""
         return len(self.text.encode()) + self.cards_size
 
     def check_size(self) -> None:
-        """Raise `DataError` for a message that Chat would refuse for its size."""
+        """Raise `DataError` if the message is too large for Chat."""
         if self.size > SIZE_LIMIT:
             what = "the text and the cards have" if self.cards else "the text has"
-            msg = f"{what} {self.size:,} bytes, and Chat takes at most {SIZE_LIMIT:,}: shorten it (nothing was posted)"
+            msg = (
+                f"{what} {self.size:,} bytes, and Chat takes at most {SIZE_LIMIT:,}, so nothing was posted: shorten it"
+            )
             raise DataError(msg)
 
     def body(self) -> dict[str, Any]:
-        """Return it as Chat's JSON has it."""
+        """Return the message as Chat's JSON."""
         body: dict[str, Any] = {}
         if self.text:
             body["text"] = self.text
@@ -105,7 +107,7 @@ class Message(NamedTuple):
 
 
 class CreateMessageRequest(NamedTuple):
-    """One message on its way. ``request_id`` is the same for every attempt: it makes the create idempotent."""
+    """A request to create a message. ``request_id`` is the same for every attempt, so that Chat creates it once."""
 
     message: Message
     request_id: str
@@ -115,7 +117,7 @@ class CreateMessageRequest(NamedTuple):
     silent: bool = False
 
     def of_part(self, number: int, message: Message, first: CreatedMessage | None) -> CreateMessageRequest:
-        """Return the request for a part of a long text: its id bears the number; all but the first reply to it."""
+        """Return the request for one part of a long text: its id has the number, and it replies to the first part."""
         part = self._replace(message=message, request_id=f"{self.request_id}-{number}")
         if first is None:
             return part
@@ -123,14 +125,14 @@ class CreateMessageRequest(NamedTuple):
         return part._replace(thread=thread, reply_option=fallback, message_id=None)
 
     def body(self) -> dict[str, Any]:
-        """Return the JSON body: a `Message`."""
+        """Return the JSON body, a `Message`."""
         body = self.message.body()
         if self.thread is not None:
             body["thread"] = {"name": self.thread.name} if self.thread.name else {"threadKey": self.thread.key}
         return body
 
     def parameters(self) -> dict[str, str]:
-        """Return the query, key and token aside."""
+        """Return the query without key and token."""
         parameters = {"requestId": self.request_id}
         if self.reply_option is not None:
             parameters["messageReplyOption"] = self.reply_option.value
@@ -149,7 +151,7 @@ class CreatedMessage(NamedTuple):
 
     @classmethod
     def read(cls, answer: Mapping[str, Any]) -> CreatedMessage:
-        """Read the answer to a create; raises `ValueError` where it names no message or no thread."""
+        """Read the answer to a request; raises `ValueError` if it names no message or no thread."""
         thread = answer.get("thread")
         name, thread_name = answer.get("name"), thread.get("name") if isinstance(thread, dict) else None
         if not (

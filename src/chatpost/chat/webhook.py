@@ -1,8 +1,7 @@
 """A space's incoming webhook: the one type that holds a secret.
 
-Who has the URL can post, so a `Webhook` shows itself masked and gives its key and token to
-`request_url` alone. Its parts are checked once, here, and the URL that is requested is built from the
-checked parts, never from the string that was read.
+Anyone with the URL can post, so a `Webhook` shows itself masked, and only `request_url` returns its key and token. Its
+parts are checked once, here. Requests go to a URL built from the checked parts, never to the string that was read.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _HOST = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
 _LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|::1")
 _SECRET = re.compile(r"(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2}|[!$'()*+,:;=@/])+")
 _SECRET_IN_URL = re.compile(r"([?&](?:key|token)(?:=|%3[Dd]))[^&\s'\"<>]+")
-# A piece of a secret this long counts as a leak.
+# A piece of a secret of this length counts as a leak.
 _PIECE = 8
 _PARAMETERS_WITH_AN_OPTION = {
     "threadKey": "--thread-key",
@@ -36,15 +35,15 @@ _PARAMETERS_WITH_AN_OPTION = {
 
 
 def mask_urls(text: str) -> str:
-    """Return `text` with the key and token of every webhook URL in it masked, known or not."""
+    """Return `text` with the key and token of any webhook URL in it masked."""
     return _SECRET_IN_URL.sub(rf"\1{MASK}", text)
 
 
 @dataclass(frozen=True, repr=False)
 class Webhook:
-    """Where to post. ``space`` is ``spaces/S``; ``origin`` is scheme, host and port.
+    """A place to post to. ``space`` is ``spaces/S``; ``origin`` is scheme, host and port.
 
-    ``key`` and ``token`` stay as they stood in the URL, percent-encoding and all.
+    ``key`` and ``token`` are kept as they are in the URL, percent-encoded.
     """
 
     origin: str
@@ -57,7 +56,7 @@ class Webhook:
     def parse(cls, url: str) -> Webhook:
         """Check the URL that Chat shows under "Copy link".
 
-        Raises `ConfigurationError` that names the part that is wrong, and quotes none of the URL.
+        Raises `ConfigurationError` that names the part that is wrong, without quoting the URL.
         """
         origin, is_loopback, path, query = _split(url.strip())
         match = _PATH.fullmatch(path)
@@ -73,11 +72,11 @@ class Webhook:
         return self.origin.partition("://")[2]
 
     def request_url(self, parameters: Mapping[str, str]) -> str:
-        """Return the URL to post to, secrets and all: for the HTTP client alone."""
+        """Return the URL to post to, with its secrets: for the HTTP client only."""
         return self._url(self.key, self.token, parameters)
 
     def masked_url(self, parameters: Mapping[str, str]) -> str:
-        """Return the same URL as it may be shown."""
+        """Return the same URL with its secrets masked."""
         return self._url(MASK, MASK, parameters)
 
     def _url(self, key: str, token: str, parameters: Mapping[str, str]) -> str:
@@ -111,7 +110,7 @@ class Webhook:
 
 
 def _split(url: str) -> tuple[str, bool, str, str]:
-    """Return origin, whether it is a loopback host, path and query; refuse what is no place to post to."""
+    """Return origin, whether the host is loopback, path and query; raises `ConfigurationError`."""
     if not url:
         msg = "the webhook URL is empty"
         raise ConfigurationError(msg)
@@ -119,21 +118,21 @@ def _split(url: str) -> tuple[str, bool, str, str]:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        msg = "the webhook URL cannot be read: its host or port is malformed"
+        msg = "the webhook URL has an invalid host or port"
         raise ConfigurationError(msg) from None
     if parts.scheme not in {"https", "http"}:
         msg = "the webhook URL does not begin with https://"
         raise ConfigurationError(msg)
     if "@" in parts.netloc:
-        msg = "the webhook URL has a user name or password before its host: take it out"
+        msg = "the webhook URL has a user name or password before its host: remove it"
         raise ConfigurationError(msg)
     is_loopback = _LOOPBACK.fullmatch(host) is not None
     if not is_loopback:
         if not _HOST.fullmatch(host) or not host.endswith(".googleapis.com"):
-            msg = "the webhook URL's host is not chat.googleapis.com, nor another host under googleapis.com"
+            msg = "the webhook URL's host is not chat.googleapis.com or another host under googleapis.com"
             raise ConfigurationError(msg)
         if parts.scheme != "https":
-            msg = "the webhook URL begins with http://, which would show its token to the network: use https://"
+            msg = "the webhook URL begins with http://, which would expose its token to the network: use https://"
             raise ConfigurationError(msg)
     if parts.fragment:
         msg = "the webhook URL has a fragment (#...): copy the webhook's link from Chat again"
@@ -144,27 +143,27 @@ def _split(url: str) -> tuple[str, bool, str, str]:
 
 
 def _read_query(query: str) -> dict[str, str]:
-    """Return key and token as they stand in the query, and refuse anything else there."""
+    """Return key and token as they are in the query; raises `ConfigurationError` for anything else there."""
     secrets: dict[str, str] = {}
     for part in filter(None, query.split("&")):
         name, _, value = part.partition("=")
         if name not in {"key", "token"}:
             option = _PARAMETERS_WITH_AN_OPTION.get(name)
             msg = (
-                f"the webhook URL has the parameter {name}: take it out and use {option}"
+                f"the webhook URL has the parameter {name}: remove it and use {option}"
                 if option
-                else "the webhook URL has a parameter that is neither key nor token: copy its link from Chat again"
+                else "the webhook URL has a parameter other than key and token: copy its link from Chat again"
             )
             raise ConfigurationError(msg)
         if name in secrets:
             msg = f"the webhook URL has two {name} parameters"
             raise ConfigurationError(msg)
         if not _SECRET.fullmatch(value):
-            msg = f"the webhook URL's {name} is empty or holds characters no URL may hold"
+            msg = f"the webhook URL's {name} is empty or has characters that no URL can have"
             raise ConfigurationError(msg)
         secrets[name] = value
     for name in ("key", "token"):
         if name not in secrets:
-            msg = f"the webhook URL has no {name} (was it quoted? a shell ends a word at &)"
+            msg = f"the webhook URL has no {name}: put the URL in quotes, since a shell ends a word at &"
             raise ConfigurationError(msg)
     return secrets

@@ -1,4 +1,4 @@
-"""The command line. Click ends here, and every error becomes a line and an exit status here."""
+"""Runs a command line: commands are imported when they are used, and every error becomes a line and an exit status."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import signal
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,59 +14,45 @@ from chatpost import __version__
 from chatpost.cli.signals import die_of
 from chatpost.errors import ChatpostError, ExitStatus
 
-EPILOG = """\b
-Start with:
-  chatpost profiles add ops          keep a webhook's URL under a name
-  chatpost send -p ops "Hello"       post through it
-  chatpost COMMAND --help            learn a command by examples
-"""
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
-COMMANDS = {
-    "send": "Post a message, and print its name.",
-    "reply": "Post into a thread, and print the message's name.",
-    "thread": "Open a thread, and print the name of its first message.",
-    "profiles": "List the profiles; add and check them.",
-    "emulator": "Serve a local Google Chat, to try things on.",
-}
-"""The commands, each in the module of its name, with what the list of commands says of it."""
+class LazyGroup(click.Group):
+    """Imports a command when it is run, and none to list them: a start costs no more than its own command.
 
-
-class _LazyGroup(click.Group):
-    """Imports a command when it is run, and none to list them: a start costs what its own command costs.
-
-    The commands it is made with only stand for the real ones.
+    ``lines`` says of each command, by name, what the list of commands shows; each is in the module of its name in
+    ``package``.
     """
 
+    def __init__(self, name: str | None = None, *, package: str, lines: Mapping[str, str], **attributes: Any) -> None:
+        # The commands given to Click only stand for the real ones.
+        attributes["commands"] = {command: click.Command(command) for command in lines}
+        super().__init__(name, **attributes)
+        self._package = package
+        self._lines = lines
+
     def list_commands(self, _ctx: click.Context) -> list[str]:
-        return list(self.commands)
+        """Return the names in the order in which they are shown."""
+        return list(self._lines)
 
     def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
-        if name not in self.commands:
+        """Import a command."""
+        if name not in self._lines:
             return None
-        command: click.Command = getattr(import_module(f"chatpost.commands.{name}"), name)
+        command: click.Command = getattr(import_module(f"{self._package}.{name}"), name)
         return command
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands, without importing any."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl(list(self._lines.items()))
 
 
-@click.group(
-    cls=_LazyGroup,
-    commands={name: click.Command(name) for name in COMMANDS},
-    epilog=EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-@click.version_option(__version__, prog_name="chatpost", message="%(prog)s %(version)s")
-def chatpost() -> None:
-    """Post to a Google Chat space through its incoming webhook."""
-
-
-def run() -> int:
-    """Run the command line; return its exit status, after one line on stderr for what went wrong."""
+def run(command: click.Command) -> int:
+    """Run the command line; return its exit status, after a line on stderr for what went wrong."""
     try:
-        return int(chatpost.main(prog_name="chatpost", standalone_mode=False) or ExitStatus.OK)
+        return int(command.main(prog_name="chatpost", standalone_mode=False) or ExitStatus.OK)
     except click.exceptions.NoArgsIsHelpError as help_page:
         help_page.show()
         return ExitStatus.USAGE
@@ -78,17 +65,17 @@ def run() -> int:
     except (click.Abort, KeyboardInterrupt):
         die_of(signal.SIGINT)
     except OSError as failure:
-        # Click's own writing, of a help page or the version; ours is handled where it is done.
+        # Click writes help pages and the version itself.
         full = failure.errno == errno.ENOSPC
         _say("stdout could not be written: no space left on device" if full else _bug_line(failure))
         return ExitStatus.IO if full else ExitStatus.BUG
-    except Exception as bug:  # noqa: BLE001 - nobody is to see a traceback, which could hold a secret
+    except Exception as bug:  # noqa: BLE001 - a traceback could hold a secret
         _say(_bug_line(bug))
         return ExitStatus.BUG
 
 
 def _say(line: str) -> None:
-    from chatpost.cli.output import say  # not for --help
+    from chatpost.cli.console import say  # not for --help
 
     say(line)
 
@@ -100,18 +87,18 @@ def _usage_line(error: click.UsageError) -> str:
         if source is click.core.ParameterSource.ENVIRONMENT:
             message = f"{error.param.envvar}: {error.message}"
     if isinstance(error, click.NoSuchOption):
-        hint = "Text that begins with a dash goes behind --"
+        hint = "Text that begins with a dash goes after --"
         if error.ctx is not None and error.ctx.parent is None:
-            hint = "Options stand behind the command, as in chatpost send -p ops"
+            hint = "Options go after the command, as in chatpost send -p ops"
         message = f"{message} {hint}"
     command = error.ctx.command_path if error.ctx is not None else "chatpost"
     return f"{message.rstrip('.')} (see {command} --help)"
 
 
 def _bug_line(bug: Exception) -> str:
-    """Name the place of a bug and its kind; what it says could quote a secret."""
+    """Name a bug's kind and place, but not its message, which could quote a secret."""
     frame = bug.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
-    place = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "nowhere"
+    place = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "an unknown place"
     return f"this is a bug in chatpost {__version__}: {type(bug).__name__} at {place}; please report it"

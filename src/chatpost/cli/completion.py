@@ -1,4 +1,4 @@
-"""What the shell offers for an option's value."""
+"""Values that the shell offers for an option."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def complete_profile(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Offer the names of the profiles; none where the profile file cannot be read."""
+    """Offer the names of the profiles, or none if the profile file cannot be read."""
     from chatpost.profiles.file import find_profile_file, load_profiles  # not for --help
 
     path = find_profile_file(ctx.params.get("config"))

@@ -1,4 +1,4 @@
-"""`chatpost thread --follow`: what stdin holds becomes replies in the thread, as it comes."""
+"""`chatpost thread --follow`: what comes on stdin becomes replies in the thread, as it comes."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from chatpost.chat.message import CreateMessageRequest, Message, MessageReplyOption, Thread
+from chatpost.cli.sections import ENVELOPE, STYLE
 from chatpost.cli.signals import die_of
 from chatpost.cli.targets import TIMING
 from chatpost.content.markup import fenced
 from chatpost.content.stream import Lines, read_lines
-from chatpost.delivery.retry import Progress
-from chatpost.delivery.sender import Delivery, deliver_when_free
-from chatpost.errors import ChatpostError, ExitStatus, OutputError
+from chatpost.delivery.model import Deadline, Delivery, Progress
+from chatpost.errors import ExitStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from chatpost.chat.client import ChatClient
-    from chatpost.chat.message import CreatedMessage
-    from chatpost.cli.options import PostOptions
-    from chatpost.cli.output import Reporter
-    from chatpost.delivery.pacing import Pacer
+    from chatpost.cli.option import Settings
+    from chatpost.cli.reporter import Reporter
+    from chatpost.delivery.sender import Sender
 
 
 class Stream:
-    """Stdin on its way into a thread. It is read from the beginning, and to its end whatever becomes of the replies.
+    """Stdin on its way into a thread. It is read from the start and to its end, whatever becomes of the replies.
 
-    So whoever writes it never dies of a pipe that nobody reads.
+    So its writer never dies of a pipe that nobody reads. ``opening`` is the delivery that opens the thread.
     """
 
     def __init__(self, *, tee: bool, last: str | None) -> None:
+        self.tee = tee
+        self.opening: Delivery | None = None
         self._lines = Lines()
         self._last = last
         self._signal: int | None = None
@@ -44,31 +44,46 @@ class Stream:
         reader = threading.Thread(target=read_lines, args=(sys.stdin.fileno(), self._lines, pass_on), daemon=True)
         reader.start()
 
-    def post(
-        self, opening: Delivery, options: PostOptions, client: ChatClient, pacer: Pacer, reporter: Reporter
-    ) -> ExitStatus:
-        """Post the lines into the thread that `opening` has opened; return the status of the first reply that failed.
+    def post(self, sender: Sender, settings: Settings, reporter: Reporter) -> ExitStatus:
+        """Post the lines into the thread that was opened; return the status of the first reply that failed.
 
-        A reply that fails for now has been tried until its deadline, and is then given up; where none can succeed, no
-        more are tried. A signal ends the reading; what waits is still posted, and the process then dies of the signal.
+        A reply that fails is tried until its deadline, then given up. If no reply can succeed, no more are tried. A
+        signal ends the reading: what waits is still posted, and the process then dies of the signal.
         """
-        created = opening.progress.created
-        if created is None:
+        opening = self.opening
+        if opening is None or opening.progress.created is None:
             return ExitStatus.OK
-        replies = _Replies(opening, created, options, client, pacer, reporter)
+        thread = Thread(name=opening.progress.created.thread_name)
+        style, silent = settings[STYLE], settings[ENVELOPE].silent
+        status, is_refused = ExitStatus.OK, False
+
+        def reply(message: Callable[[], Message]) -> None:
+            nonlocal status, is_refused
+            request_id, fallback = str(uuid4()), MessageReplyOption.FALLBACK_TO_NEW_THREAD
+            delivery = opening._replace(
+                request_id=request_id,
+                drafts=[lambda _: CreateMessageRequest(message(), request_id, thread, fallback, silent=silent)],
+                deadline=Deadline(opening.to.policy.deadline, TIMING.clock),
+                progress=Progress(),
+            )
+            error = sender.deliver(delivery).progress.error
+            outcome = reporter.result(delivery)
+            status = status or outcome
+            is_refused = error is not None and not error.is_passing
+
         with reporter.following(lambda: self._lines.waiting.lines):
-            while not replies.are_refused and self._lines.wait():
-                replies.post(lambda: Message(fenced(self._lines.take(), options.code or None), bool(options.code)))
-            if self._last and not replies.are_refused:
-                replies.post(lambda: Message(str(self._last), options.markdown))
+            while not is_refused and self._lines.wait():
+                reply(lambda: Message(fenced(self._lines.take(), style.code or None), bool(style.code)))
+            if self._last and not is_refused:
+                reply(lambda: Message(str(self._last), style.markdown))
             self.drain()
         if self._signal is not None:
             die_of(self._signal)
-        return replies.status
+        return status
 
-    def ends_by_itself(self, number: int, deliveries: Sequence[Delivery]) -> bool:
-        """Take a signal: once the thread is open, it ends the reading, and what waits is still posted."""
-        if not deliveries or deliveries[0].progress.created is None:
+    def ends_by_itself(self, number: int) -> bool:
+        """Take a signal. Once the thread is open, it ends the reading, and what waits is still posted."""
+        if self.opening is None or self.opening.progress.created is None:
             return False
         self._signal = number
         self._lines.close()
@@ -80,47 +95,8 @@ class Stream:
             self._lines.take()
 
 
-class _Replies:
-    """Posts one reply after the other, and reports it."""
-
-    def __init__(
-        self,
-        opening: Delivery,
-        created: CreatedMessage,
-        options: PostOptions,
-        client: ChatClient,
-        pacer: Pacer,
-        reporter: Reporter,
-    ) -> None:
-        self._opening = opening
-        self._thread = Thread(name=created.thread_name)
-        self._silent = options.silent
-        self._client = client
-        self._pacer = pacer
-        self._reporter = reporter
-        self.status = ExitStatus.OK
-        self.are_refused = False
-
-    def post(self, message: Callable[[], Message]) -> None:
-        """Post what `message` returns once the space is free for it."""
-        fallback = MessageReplyOption.FALLBACK_TO_NEW_THREAD
-        request = CreateMessageRequest(Message(""), str(uuid4()), self._thread, fallback, silent=self._silent)
-        delivery = self._opening._replace(request=request, parts=(request.message,), progress=Progress())
-        result = deliver_when_free(delivery, message, self._client, self._pacer, TIMING, self._reporter.tell)
-        error: ChatpostError | None = result.outcome.error
-        if result.outcome.error is not None:
-            self.are_refused = not result.outcome.error.is_passing
-        try:
-            self._reporter.result(result)
-        except OutputError as failure:
-            self._reporter.failure(failure)
-            error = error or failure
-        if error is not None and self.status == ExitStatus.OK:
-            self.status = error.exit_status
-
-
 class _Tee:
-    """Passes on to stdout what stdin holds, until nobody wants it any more."""
+    """Passes stdin on to stdout, until nobody wants it any more."""
 
     def __init__(self) -> None:
         self._is_wanted = sys.stdout is not None

@@ -1,191 +1,156 @@
-"""What `send`, `reply` and `thread` do alike: from the options to the exit status."""
+"""The shared part of `send`, `reply` and `thread`: from the options to the exit status."""
 
 from __future__ import annotations
 
-from itertools import repeat
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
-from chatpost.chat.message import CreatedMessage, CreateMessageRequest, MessageReplyOption, Thread
-from chatpost.cli.options import PostOptions
-from chatpost.cli.output import Reporter, print_json
+from chatpost.chat.message import CreateMessageRequest
+from chatpost.cli.console import write_aside, write_data
+from chatpost.cli.option import Settings
+from chatpost.cli.reading import read_content
+from chatpost.cli.rehearsal import rehearse
+from chatpost.cli.reporter import Reporter
+from chatpost.cli.sections import (
+    CARD,
+    DRY_RUN,
+    ENVELOPE,
+    LENIENCY,
+    OVERFLOW,
+    PACING,
+    RETRYING,
+    STYLE,
+    TELLING,
+    WHERE,
+    Address,
+    defaults_of,
+)
 from chatpost.cli.signals import last_words
 from chatpost.cli.targets import TIMING, Target, find_targets, make_client, make_pacer
-from chatpost.content.compose import Content, compose, read_content
-from chatpost.delivery.retry import SHORTEST_ATTEMPT, Progress
-from chatpost.delivery.sender import Delivery, deliver
-from chatpost.errors import ChatpostError, DataError, ExitStatus, OutputError, UsageError
+from chatpost.content.compose import Content, compose
+from chatpost.delivery.model import Deadline, Delivery, Destination, Progress, drafts_of
+from chatpost.delivery.retry import SHORTEST_ATTEMPT
+from chatpost.delivery.sender import Sender, deliver_all
+from chatpost.errors import ChatpostError, ExitStatus, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     import click
 
-    from chatpost.chat.client import ChatClient
     from chatpost.chat.webhook import Webhook
     from chatpost.cli.following import Stream
-    from chatpost.delivery.pacing import Pacer
 
 
-class Address(NamedTuple):
-    """The thread that a message is for, if any, and what to do where it is not there."""
+class _Recipient(NamedTuple):
+    """A target under its own settings: the thread there, the webhook, and the time that is left."""
 
-    thread: Thread | None = None
-    reply_option: MessageReplyOption | None = None
-
-
-def named_thread(options: PostOptions) -> Address:
-    """Return the thread that the options name, if they name one."""
-    thread = options.thread or (Thread(key=options.thread_key) if options.thread_key else None)
-    if thread is None:
-        return Address()
-    fallback = options.fallback_new_thread
-    return Address(thread, MessageReplyOption.FALLBACK_TO_NEW_THREAD if fallback else MessageReplyOption.OR_FAIL)
+    target: Target
+    settings: Settings
+    address: Address
+    deadline: Deadline
+    webhook: Webhook
 
 
-def post(ctx: click.Context, address: Callable[[PostOptions], Address], stream: Stream | None = None) -> ExitStatus:
-    """Post the text to every target; `address` says which thread it is for under the options of each.
+def post(ctx: click.Context, address: Callable[[Settings], Address], stream: Stream | None = None) -> ExitStatus:
+    """Post the text to every target; `address` returns the thread there under each target's settings.
 
-    A `stream` is posted into the thread that the only target's message has opened.
+    A `stream` is posted into the thread that the message to the only target opens.
     """
-    options = PostOptions.of(ctx)
-    deliveries: list[Delivery] = []
-    reporter = _reporter(options)
+    settings = Settings(ctx)
+    reporter = Reporter(settings[TELLING], write_data if stream is None or not stream.tee else write_aside)
     try:
         with last_words(
-            lambda: reporter.broken_off("interrupted", deliveries),
-            lambda number: stream is not None and stream.ends_by_itself(number, deliveries),
+            lambda: reporter.broken_off("interrupted"),
+            lambda number: stream is not None and stream.ends_by_itself(number),
         ):
-            targets = find_targets(ctx.params["profile"], ctx.params["config"], reporter.warning)
-            all_options = [PostOptions.of(ctx, target.profile) for target in targets]
-            # What concerns the command and not one message is as the first profile has it.
-            options = all_options[0]
-            reporter = _reporter(options)
-            status = _post(ctx.params["text"], targets, all_options, address, deliveries, reporter, stream)
+            targets = find_targets(settings[WHERE], reporter.warning)
+            each = [(target, _settings(ctx, target)) for target in targets]
+            # Settings of the whole command come from the first profile.
+            settings = each[0][1]
+            reporter.telling = settings[TELLING]
+            _check_stream(stream, each)
+            status = _post(ctx.params["text"], _recipients(each, address), reporter, stream)
     except UsageError:
         raise
     except ChatpostError as error:
         reporter.failure(error)
         status = error.exit_status
     except Exception:
-        reporter.broken_off("broken off by a bug", deliveries)
+        reporter.broken_off("broken off by a bug")
         raise
-    return ExitStatus.OK if options.soft_fail else status
+    return ExitStatus.OK if settings[LENIENCY].soft_fail else status
+
+
+def _settings(ctx: click.Context, target: Target) -> Settings:
+    return Settings(ctx) if target.profile is None else Settings(ctx, defaults_of(target.profile))
+
+
+def _check_stream(stream: Stream | None, each: Sequence[tuple[Target, Settings]]) -> None:
+    if stream is not None and len(each) > 1:
+        msg = "--follow posts into one thread: name one profile"
+        raise UsageError(msg)
+
+
+def _recipients(each: Sequence[tuple[Target, Settings]], address: Callable[[Settings], Address]) -> list[_Recipient]:
+    """Fetch the webhooks, once all the settings are known to make sense."""
+    addresses = [address(settings) for _, settings in each]
+    deadlines = [Deadline(settings[RETRYING].deadline, TIMING.clock) for _, settings in each]
+    recipients = []
+    for (target, settings), thread, deadline in zip(each, addresses, deadlines, strict=True):
+        webhook = target.fetch_webhook(max(SHORTEST_ATTEMPT, deadline.left()))
+        recipients.append(_Recipient(target, settings, thread, deadline, webhook))
+    for recipient in recipients:
+        _check_space(recipient)
+    return recipients
+
+
+def _check_space(recipient: _Recipient) -> None:
+    thread, space = recipient.address.thread, recipient.webhook.space
+    if thread is not None and thread.space not in {None, space}:
+        msg = f"--thread {thread.name} is not in {space}, where the webhook posts"
+        raise UsageError(msg)
 
 
 def _post(
-    words: Sequence[str],
-    targets: Sequence[Target],
-    all_options: Sequence[PostOptions],
-    address: Callable[[PostOptions], Address],
-    deliveries: list[Delivery],
-    reporter: Reporter,
-    stream: Stream | None,
+    words: Sequence[str], recipients: Sequence[_Recipient], reporter: Reporter, stream: Stream | None
 ) -> ExitStatus:
-    """Post, and fill `deliveries`, from which an interruption tells how far each has come."""
-    if stream is not None and len(targets) > 1:
-        msg = "--follow goes into one thread: name one profile"
-        raise UsageError(msg)
-    addresses = [address(options) for options in all_options]
-    began = TIMING.clock()
-    webhooks = [
-        target.fetch_webhook(max(SHORTEST_ATTEMPT, options.deadline - (TIMING.clock() - began)))
-        for target, options in zip(targets, all_options, strict=True)
-    ]
-    fetching = TIMING.clock() - began
-    for webhook, its_address in zip(webhooks, addresses, strict=True):
-        _check_space(its_address.thread, webhook)
-    content = _content(words, all_options[0], reporter)
+    settings = recipients[0].settings
+    with ExitStack() as reading:
+        for recipient in recipients:
+            reading.enter_context(recipient.deadline.paused())  # stdin may be a job that takes hours
+        content = read_content(words, settings, reporter.warning)
     if content is None:
         return ExitStatus.OK
-    # The deadline bounds all but the reading of stdin, which may be a job that takes hours.
-    started = TIMING.clock() - fetching
-    deliveries += map(_delivery, targets, webhooks, all_options, addresses, repeat(content))
-    if all_options[0].dry_run:
-        return _show(deliveries, all_options[0])
+    deliveries = [_delivery(recipient, content) for recipient in recipients]
+    if settings[DRY_RUN]:
+        for delivery in deliveries:
+            rehearse(delivery, one_line=settings[TELLING].output == "json")
+        return ExitStatus.OK
+    reporter.expect(deliveries)
     # The pacer comes last: between a slot and its request there should be nothing but the wait.
     client = make_client()
-    pacer = make_pacer(reporter.warning)
-    status = _deliver(deliveries, client, pacer, started, reporter)
+    sender = Sender(client, make_pacer(reporter.warning), TIMING, reporter.tell)
+    if stream is not None:
+        stream.opening = deliveries[0]
+    status = ExitStatus.OK
+    for delivery in deliver_all(sender, deliveries):
+        outcome = reporter.result(delivery)
+        status = status or outcome
     if stream is None or status != ExitStatus.OK:
         return status
-    return stream.post(deliveries[0], all_options[0], client, pacer, reporter)
+    return stream.post(sender, settings, reporter)
 
 
-def _delivery(target: Target, webhook: Webhook, options: PostOptions, address: Address, content: Content) -> Delivery:
-    parts = compose(content, options)
-    return Delivery(
-        target.profile.name if target.profile else None,
-        webhook,
-        CreateMessageRequest(
-            parts[0],
-            options.request_id or str(uuid4()),
-            address.thread,
-            address.reply_option,
-            options.message_id,
-            options.silent,
-        ),
-        parts,
-        options.policy,
-        options.interval if options.pacing else None,
-        Progress(),
+def _delivery(recipient: _Recipient, content: Content) -> Delivery:
+    target, settings, address, deadline, webhook = recipient
+    envelope = settings[ENVELOPE]
+    messages = compose(content, settings[STYLE], settings[OVERFLOW], settings[CARD].quick)
+    request_id = envelope.request_id or str(uuid4())
+    request = CreateMessageRequest(
+        messages[0], request_id, address.thread, address.reply_option, envelope.message_id, envelope.silent
     )
-
-
-def _reporter(options: PostOptions) -> Reporter:
-    return Reporter(options.output, quiet=options.quiet, verbose=options.verbose, aside=options.tee)
-
-
-def _check_space(thread: Thread | None, webhook: Webhook) -> None:
-    if thread is not None and thread.space not in {None, webhook.space}:
-        msg = f"--thread {thread.name} is not in {webhook.space}, where the webhook posts"
-        raise UsageError(msg)
-
-
-def _content(words: Sequence[str], options: PostOptions, reporter: Reporter) -> Content | None:
-    """Return what to post; None where there is nothing and that is no error."""
-    content = read_content(words, options)
-    if content.is_blank and content.card is None and not options.quick_card.is_asked_for:
-        if options.skip_empty:
-            return None
-        msg = "the text is empty, and nothing was posted (--skip-empty makes that no error)"
-        raise DataError(msg)
-    if content.text.had_bad_bytes:
-        reporter.warning("the text holds bytes that are not UTF-8; each is posted as U+FFFD")
-    return content
-
-
-def _show(deliveries: Sequence[Delivery], options: PostOptions) -> ExitStatus:
-    for delivery in deliveries:
-        webhook, count = delivery.webhook, len(delivery.parts)
-        first = CreatedMessage("", f"{webhook.space}/threads/THREAD-OF-THE-FIRST")
-        for number, part in enumerate(delivery.parts, 1):
-            request = delivery.request
-            if count > 1:
-                request = request.of_part(number, part, first if number > 1 else None)
-            shown = {
-                "profile": delivery.profile,
-                "method": "POST",
-                "url": webhook.masked_url(request.parameters()),
-                "body": request.body(),
-            }
-            print_json(shown, one_line=options.output == "json", mask=webhook.mask)
-    return ExitStatus.OK
-
-
-def _deliver(
-    deliveries: Sequence[Delivery], client: ChatClient, pacer: Pacer, started: float, reporter: Reporter
-) -> ExitStatus:
-    """Post and report; return the status of the first, in the order given, that failed."""
-    status = ExitStatus.OK
-    for result in deliver(deliveries, client, pacer, TIMING, started, reporter.tell):
-        error: ChatpostError | None = result.outcome.error
-        try:
-            reporter.result(result)
-        except OutputError as failure:
-            reporter.failure(failure)
-            error = error or failure
-        result.delivery.progress.is_over = True
-        if error is not None and status == ExitStatus.OK:
-            status = error.exit_status
-    return status
+    label = target.profile.name if target.profile else None
+    to = Destination(label, webhook, address.thread, settings[RETRYING], settings[PACING])
+    return Delivery(to, request_id, drafts_of(request, messages), deadline, Progress())

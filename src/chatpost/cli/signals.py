@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP: the command says what it knows, and dies of the signal, as who sent it expects."""
+"""SIGINT, SIGTERM and SIGHUP: the command says what it knows, then dies of the signal, as its sender expects."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextmanager
 def last_words(speak: Callable[[], None], is_ending: Callable[[int], bool] = lambda _: False) -> Iterator[None]:
-    """Have the signals let the command speak before it dies, but for those the process was told to ignore.
+    """In this context, a signal lets the command speak before it dies. Signals that were ignored stay ignored.
 
-    Where the command says that it is ending by itself, on account of that signal, it is left to that; a second signal
-    ends it at once. The handler does it all: an exception raised out of it could come in the middle of anything, a
-    finalizer say, which would swallow it.
+    If ``is_ending`` returns True, the command ends by itself on account of the signal. A second signal ends it at
+    once. At the end of the context the handlers that were found are put back.
+
+    The handler does it all itself: an exception raised from it could come in the middle of anything, for example of a
+    finalizer, which would swallow it.
     """
 
     def end(number: int, _frame: object) -> None:
-        # Whoever asks again gets what they want at once.
-        for each in numbers:
+        for each in found:
             signal.signal(each, signal.SIG_DFL)
         if is_ending(number):
             return
@@ -33,14 +34,15 @@ def last_words(speak: Callable[[], None], is_ending: Callable[[int], bool] = lam
         finally:
             die_of(number)
 
-    numbers = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    for number in numbers:
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    found = {number: handler for number, handler in handlers.items() if handler not in {signal.SIG_IGN, None}}
+    for number in found:
         signal.signal(number, end)
     try:
         yield
     finally:
-        for number in numbers:
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in found.items():
+            signal.signal(number, handler)
 
 
 def die_of(number: int) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The composition root: what a command needs, put together from its options, the environment and the profiles."""
+"""Finds the webhooks to post to, from options, the environment and the profiles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.chat.webhook import Webhook
-from chatpost.delivery.retry import Timing
+from chatpost.delivery.sender import Timing
 from chatpost.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from chatpost.chat.client import ChatClient
+    from chatpost.cli.sections import Where
     from chatpost.delivery.pacing import Pacer
     from chatpost.profiles.file import Profile
 
@@ -23,7 +24,7 @@ TIMING = Timing(clock=time.monotonic, sleep=time.sleep, random=random.random)
 
 
 class Target(NamedTuple):
-    """Somewhere to post to; ``profile`` is None where CHATPOST_URL says it.
+    """A webhook to post to. ``profile`` is None if the URL is in CHATPOST_URL.
 
     ``fetch_webhook`` is given the seconds it may take.
     """
@@ -32,19 +33,19 @@ class Target(NamedTuple):
     fetch_webhook: Callable[[float], Webhook]
 
 
-def find_targets(names: Sequence[str], config: Path | None, warn: Callable[[str], None]) -> list[Target]:
-    """Return where to post: the profiles named, CHATPOST_URL, CHATPOST_PROFILE, or the file's default.
+def find_targets(where: Where, warn: Callable[[str], None]) -> list[Target]:
+    """Return the targets of the first of these that is set: -p, CHATPOST_URL, CHATPOST_PROFILE, the default profile.
 
-    Raises `ConfigurationError` where none of them is there or the profile file is at fault.
+    Raises `ConfigurationError` if none of them is set, or the profile file is at fault.
     """
     url = os.environ.get("CHATPOST_URL")
-    if url and not names:
+    if url and not where.profile:
         return [Target(None, lambda _: _webhook_from_environment(url))]
-    names = names or os.environ.get("CHATPOST_PROFILE", "").split()
+    names = where.profile or os.environ.get("CHATPOST_PROFILE", "").split()
     if len(set(names)) < len(names):
-        msg = "a profile is named twice: each gets the message once"
+        msg = "a profile is named twice: name each once"
         raise UsageError(msg)
-    return [Target(profile, profile.webhook) for profile in _profiles(names, config, warn)]
+    return [Target(profile, profile.webhook) for profile in _profiles(names, where.config, warn)]
 
 
 def _webhook_from_environment(url: str) -> Webhook:
@@ -60,7 +61,7 @@ def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], N
     from chatpost.profiles.file import NO_WEBHOOK, PROFILE_NAME, find_profile_file, load_profiles
 
     if not all(PROFILE_NAME.fullmatch(name) for name in names):
-        msg = "what was given as a profile's name is none: -p takes a name from profiles.toml, never a URL"
+        msg = "invalid profile name: -p takes a name from profiles.toml, never a URL"
         raise ConfigurationError(msg)
     path = find_profile_file(config)
     if path is None:
@@ -76,7 +77,7 @@ def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], N
     if not file.profiles:
         raise ConfigurationError(NO_WEBHOOK)
     if not names and file.default is None:
-        msg = f"which profile? {path} has {', '.join(file.profiles)}: name one with -p, or one of them as its default"
+        msg = f"which profile? {path} has {', '.join(file.profiles)}: name one with -p, or set default in the file"
         raise ConfigurationError(msg)
     return [file.profile(name) for name in names or [str(file.default)]]
 
@@ -85,14 +86,14 @@ def make_pacer(warn: Callable[[str], None]) -> Pacer:
     """Return the pacer that all of the user's processes on this machine share."""
     import platformdirs  # not for --help
 
-    from chatpost.delivery.pacing import Pacer
+    from chatpost.delivery.sqlite_store import SqliteStore
 
     path = platformdirs.user_state_path("chatpost", appauthor=False) / "pacing.sqlite3"
-    return Pacer(path, time.monotonic, time.time, warn)
+    return SqliteStore(path, time.monotonic, time.time, warn)
 
 
 def make_client() -> ChatClient:
-    """Return the client for a command."""
+    """Return a client for Chat."""
     from chatpost.chat.client import ChatClient  # requests, for a command that posts, not for --help
 
     return ChatClient(time.time)

@@ -1,4 +1,4 @@
-"""What the values of options may be, checked as they are read."""
+"""The types of option values, which check them as they are read."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from click import Context, Parameter
 
 LONGEST = 24 * 3600.0
-"""Seconds that an option may ask for at most: a day."""
+"""The most seconds that an option takes: a day."""
 
 
 class Seconds(click.ParamType[float]):
-    """A number of seconds above 0 and up to a day."""
+    """A number of seconds above 0, up to a day."""
 
     name = "S"
 
@@ -34,7 +34,7 @@ class Seconds(click.ParamType[float]):
 
 
 class ThreadKey(click.ParamType[str]):
-    """A sender's own name for a thread."""
+    """The sender's own name for a thread."""
 
     name = "KEY"
 
@@ -43,7 +43,7 @@ class ThreadKey(click.ParamType[str]):
         if not value.strip():
             self.fail("a thread key cannot be empty", param, ctx)
         if len(value) > THREAD_KEY_LIMIT:
-            self.fail(f"a thread key has at most {THREAD_KEY_LIMIT} characters, this one {len(value)}", param, ctx)
+            self.fail(f"a thread key has at most {THREAD_KEY_LIMIT} characters, this one has {len(value)}", param, ctx)
         return _utf8(self, value, param, ctx)
 
 
@@ -68,14 +68,14 @@ class RequestId(click.ParamType[str]):
     name = "ID"
 
     def convert(self, value: str, param: Parameter | None, ctx: Context | None) -> str:
-        """Check that there is one."""
+        """Refuse a blank id."""
         if not value.strip():
             self.fail("a request id cannot be empty", param, ctx)
         return _utf8(self, value, param, ctx)
 
 
 class MessageId(click.ParamType[str]):
-    """A message id that the sender chooses."""
+    """A message id chosen by the sender."""
 
     name = "client-ID"
 
@@ -90,32 +90,32 @@ class MessageId(click.ParamType[str]):
 
 def _utf8(kind: click.ParamType[str], value: str, param: Parameter | None, ctx: Context | None) -> str:
     if any("\ud800" <= character <= "\udfff" for character in value):
-        kind.fail("it holds bytes that are not UTF-8", param, ctx)
+        kind.fail("the value has bytes that are not UTF-8", param, ctx)
     return value
 
 
 class Language(click.ParamType[str]):
-    """The name of a language for code; empty for none."""
+    """The name of a programming language; empty for none."""
 
     name = "LANG"
 
     def convert(self, value: str, param: Parameter | None, ctx: Context | None) -> str:
-        """Check that it is a name."""
+        """Check that it is one name."""
         if not re.fullmatch(r"[A-Za-z0-9+#._-]{0,30}", value):
-            self.fail(f"{value!r:.40} is no name of a language; is it the text? That goes behind --", param, ctx)
+            self.fail(f"{value!r:.40} is not the name of a language; if it is the text, put it after --", param, ctx)
         return value
 
 
 class UserId(click.ParamType[str]):
-    """A user whom a message mentions."""
+    """A user to mention."""
 
     name = "USER_ID|all"
 
     def convert(self, value: str, param: Parameter | None, ctx: Context | None) -> str:
-        """Check the form, which also takes ``users/ID``."""
+        """Check the form; ``users/ID`` is taken too."""
         user = value.removeprefix("users/")
         if not re.fullmatch(r"[A-Za-z0-9._@+-]{1,100}", user):
-            self.fail(f"{value!r:.60} is no user's id, nor all", param, ctx)
+            self.fail(f"{value!r:.60} is not a user id or all", param, ctx)
         return user
 
 
@@ -128,7 +128,7 @@ class Words(click.ParamType[str]):
         """Refuse an empty one."""
         line = " ".join(value.split())
         if not line:
-            self.fail("it is empty", param, ctx)
+            self.fail("the text is empty", param, ctx)
         return _utf8(self, line, param, ctx)
 
 
@@ -138,21 +138,21 @@ class Link(click.ParamType[str]):
     name = "URL"
 
     def convert(self, value: str, param: Parameter | None, ctx: Context | None) -> str:
-        """Check that it can be one."""
+        """Check the form."""
         if not re.fullmatch(r"https?://[^\s<>\"]+", value):
-            self.fail("it is no URL that begins with https:// or http://", param, ctx)
+            self.fail("the URL does not begin with https:// or http://, or has a space, quote, < or >", param, ctx)
         return _utf8(self, value, param, ctx)
 
 
 class Pair(click.ParamType[tuple[str, str]]):
-    """Two texts with an equals sign between them."""
+    """Two values with an equals sign between them."""
 
     def __init__(self, name: str, second: click.ParamType[str] | None = None) -> None:
         self.name = name
         self._second = second or Words()
 
     def convert(self, value: object, param: Parameter | None, ctx: Context | None) -> tuple[str, str]:
-        """Part them at the first equals sign."""
+        """Split them at the first equals sign."""
         first, sign, second = str(value).partition("=")
         if not sign:
             self.fail(f"{value!r:.60} is not {self.name}", param, ctx)

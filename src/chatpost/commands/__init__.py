@@ -1,1 +1,36 @@
-"""The commands, a module each."""
+"""The commands, a module each, and the group that they are in."""
+
+from __future__ import annotations
+
+import click
+
+from chatpost import __version__
+from chatpost.cli.app import LazyGroup
+
+COMMANDS = {
+    "send": "Post a message, and print its name.",
+    "reply": "Post into a thread, and print the message's name.",
+    "thread": "Open a thread, and print the name of its first message.",
+    "profiles": "List, add and check profiles.",
+    "emulator": "Serve a local Google Chat for tests and trials.",
+}
+"""The commands with the first line of each one's help."""
+
+EPILOG = """\b
+Start with:
+  chatpost profiles add ops          keep a webhook's URL under a name
+  chatpost send -p ops "Hello"       post a message there
+  chatpost COMMAND -h                learn a command by examples
+"""
+
+
+@click.group(
+    cls=LazyGroup,
+    package=__name__,
+    lines=COMMANDS,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="chatpost", message="%(prog)s %(version)s")
+def chatpost() -> None:
+    """Post to a Google Chat space through its incoming webhook."""

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chatpost.cli.output import print_trees, say, write_data
+from chatpost.cli.console import say, write_data
+from chatpost.cli.drawing import draw_trees
 from chatpost.errors import ConfigurationError, ExitStatus, InputError
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ Examples:
   chatpost emulator --fault '503*2' -- chatpost send Hi
 
 \b
-Faults, one for each of the next requests (*N: for N of them):
-  503  429,retry-after=2    answer with a status, and store nothing
-  delay=1.5                 store, and answer so many seconds later
-  drop-before  drop-after   break the connection before or after storing
-  truncate  drip            store, and cut the answer short or never end it
+Faults, each for one request (*N: for N requests):
+  503  429,retry-after=2    answer with this status; store nothing
+  delay=1.5                 store; answer after so many seconds
+  drop-before  drop-after   drop the connection before or after storing
+  truncate  drip            store; cut the answer short, or never end it
   ok                        no fault
 """
 
@@ -55,19 +56,21 @@ class _Faults(click.ParamType["list[Fault]"]):
 
 @click.command(epilog=EPILOG)
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="Where to serve; 0, the default, is any."
+    "--port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="Port to serve on.  [default: any]"
 )
-@click.option("--open", "open_page", is_flag=True, help="Show the page of its spaces in the browser.")
-@click.option("--no-quota", is_flag=True, help="Take more than one request a second for a space.")
-@click.option("--fault", "faults", type=_Faults(), multiple=True, help="What befalls the next request; repeatable.")
+@click.option("--open", "open_page", is_flag=True, help="Open the page that shows the spaces in a browser.")
+@click.option("--no-quota", is_flag=True, help="Do not limit a space to one request a second.")
+@click.option(
+    "--fault", "faults", type=_Faults(), multiple=True, help="Fault to inject into the next request; repeatable."
+)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def emulator(
     port: int, faults: Sequence[list[Fault]], command: Sequence[str], *, open_page: bool, no_quota: bool
 ) -> int:
-    """Serve a local Google Chat, to try things on.
+    """Serve a local Google Chat for tests and trials.
 
-    It is on loopback, keeps no message when it stops, and does what Chat does for a webhook. With a COMMAND it
-    runs that with CHATPOST_URL set to a webhook, then shows on stderr what the space holds. A command that names a
+    It does what Chat does for a webhook, on loopback, and forgets all messages when it stops. With a COMMAND, it runs
+    the command with CHATPOST_URL set to a webhook, then shows on stderr what the space holds. A command that names a
     profile still posts where that profile says.
     """
     _check_extra()
@@ -79,7 +82,7 @@ def emulator(
             port=port, quota=not no_quota, faults=all_faults, on_received=(lambda _: None) if command else _tell
         )
     except OSError as failure:
-        msg = f"port {port} cannot be served on: {os.strerror(failure.errno or 0).lower()}"
+        msg = f"cannot serve on port {port}: {os.strerror(failure.errno or 0).lower()}"
         raise ConfigurationError(msg) from None
     with chat:
         if open_page:
@@ -90,7 +93,7 @@ def emulator(
 
 
 def _check_extra() -> None:
-    # Google's libraries warn, on stderr, of the end of a Python's support in years to come.
+    # Google's libraries warn on stderr that they will drop a Python version some day.
     warnings.filterwarnings("ignore", category=FutureWarning, module="google")
     try:
         import flask  # noqa: F401
@@ -102,8 +105,8 @@ def _check_extra() -> None:
 
 def _serve(chat: Emulator) -> int:
     write_data(chat.url())
-    say("a Google Chat is served there until Ctrl-C; in another shell, set CHATPOST_URL to this URL")
-    say(f"what it holds is shown at {chat.page}")
+    say("serving until Ctrl-C; in another shell, set CHATPOST_URL to this URL")
+    say(f"the page that shows the messages: {chat.page}")
     with suppress(KeyboardInterrupt):
         threading.Event().wait()
     return ExitStatus.OK
@@ -121,7 +124,7 @@ def _run(command: Sequence[str], chat: Emulator) -> int:
     except OSError as failure:
         msg = f"{command[0]} cannot be run: {os.strerror(failure.errno or 0).lower()}"
         raise InputError(msg) from None
-    # Ctrl-C reaches the command too, which decides what to make of it; what asks us to end is passed on.
+    # Ctrl-C reaches the command too, and the command decides. SIGTERM is passed on to it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: process.terminate())
     status = process.wait()
@@ -134,10 +137,10 @@ def _show(chat: Emulator) -> None:
         for space in chat.spaces.values()
     }
     count = sum(len(space.messages) for space in chat.spaces.values())
-    print_trees(f"The emulator holds {count} message{'' if count == 1 else 's'}.", trees)
+    draw_trees(f"The emulator holds {count} message{'' if count == 1 else 's'}.", trees)
 
 
 def _label(message: StoredMessage) -> str:
-    """Show a message on one line: its own id and how its text begins."""
+    """Return a message on one line: the beginning of its text, and its id."""
     words = " ".join("".join(c if c.isprintable() else " " for c in message.summary).split())
     return f"{words if len(words) <= _WIDTH else words[: _WIDTH - 3] + '...'}  ({message.name.rpartition('/')[2]})"

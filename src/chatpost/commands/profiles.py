@@ -1,4 +1,4 @@
-"""`chatpost profiles`: list, add, check."""
+"""`chatpost profiles`: list, add and check them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import click
 
 from chatpost.chat.webhook import Webhook
 from chatpost.cli.completion import complete_profile
-from chatpost.cli.options import CONFIG, read_defaults
-from chatpost.cli.output import print_json, print_table, say
+from chatpost.cli.console import print_json, print_table, say
+from chatpost.cli.sections import CONFIG, defaults_of
 from chatpost.errors import ConfigurationError, ExitStatus
 from chatpost.profiles.file import NO_WEBHOOK, PROFILE_NAME, find_profile_file, load_profiles, user_profile_file
 from chatpost.profiles.url_source import SIZE_LIMIT, first_line
@@ -23,22 +23,27 @@ if TYPE_CHECKING:
 
 EPILOG = """\b
 Examples:
-  chatpost profiles                     what there is, and which is the default
-  chatpost profiles add ops             asks for the webhook's URL
+  chatpost profiles                     list them, and show the default
+  chatpost profiles add ops             add one; its webhook's URL is asked for
   pass show ops | chatpost profiles add ops
-  chatpost profiles check               are all of them fit to be used?
+  chatpost profiles check               check that all of them work
 """
 
 
 @click.group(invoke_without_command=True, params=[CONFIG], epilog=EPILOG)
 @click.option(
-    "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to list them."
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Format of the list.",
 )
 @click.pass_context
 def profiles(ctx: click.Context, config: Path | None, output: str) -> None:
-    """List the profiles; add and check them.
+    """List, add and check profiles.
 
-    No key and no token is ever shown.
+    Keys and tokens are never shown.
     """
     if ctx.invoked_subcommand is not None:
         return
@@ -63,18 +68,18 @@ def profiles(ctx: click.Context, config: Path | None, output: str) -> None:
 
 @profiles.command(params=[CONFIG])
 @click.argument("name")
-@click.option("--replace", is_flag=True, help="Give a profile that is there already a new URL.")
+@click.option("--replace", is_flag=True, help="Replace the URL of a profile that exists.")
 @click.pass_context
 def add(ctx: click.Context, name: str, config: Path | None, *, replace: bool) -> None:
     """Add a profile; its webhook URL is asked for, or read from a pipe.
 
-    The URL is checked, but nothing is posted. The file can be read by you alone, and keeps what stands in it. The
+    The URL is checked, but nothing is posted. Only you can read the file, and all else in it stays as it is. The
     first profile becomes the default.
     """
     from chatpost.profiles.writer import add_profile  # tomlkit, for this command only
 
     if not PROFILE_NAME.fullmatch(name):
-        msg = "a profile's name takes letters, digits, and . _ - between them"
+        msg = "a profile's name has letters, digits, and . _ - between them"
         raise click.BadParameter(msg, ctx, param_hint="NAME")
     url = _read_url()
     webhook = Webhook.parse(url)
@@ -83,11 +88,11 @@ def add(ctx: click.Context, name: str, config: Path | None, *, replace: bool) ->
     say(f"profile {name}{default}, posts to {webhook.space} ({file.path}); try: chatpost send -p {name} Hello")
 
 
-@profiles.command(params=[CONFIG], short_help="Check each profile: its URL, its options, the file.")
+@profiles.command(params=[CONFIG], short_help="Check each profile's URL and options, and the file.")
 @click.argument("name", required=False, shell_complete=complete_profile)
 @click.pass_context
 def check(ctx: click.Context, name: str | None, config: Path | None) -> int:
-    """Fetch and check each profile's URL, its options and the file's permissions, posting nothing."""
+    """Check each profile's URL and options, and the file's permissions. Nothing is posted."""
     path = find_profile_file(_config(ctx, config))
     if path is None:
         raise ConfigurationError(NO_WEBHOOK)
@@ -104,14 +109,14 @@ def check(ctx: click.Context, name: str | None, config: Path | None) -> int:
 
 def _checked(profile: Profile) -> tuple[str, str, str]:
     try:
-        read_defaults(profile)
+        defaults_of(profile)
         return profile.name, profile.webhook().space, "ok"
     except ConfigurationError as error:
         return profile.name, "-", str(error)
 
 
 def _config(ctx: click.Context, config: Path | None) -> Path | None:
-    """Take ``--config`` from before the subcommand too."""
+    """Return ``--config``, whether it stands before the subcommand or after it."""
     return config or (ctx.parent.params["config"] if ctx.parent else None)
 
 

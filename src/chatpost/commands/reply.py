@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from chatpost.cli.options import PostOptions, post_parameters
-from chatpost.cli.posting import Address, named_thread, post
+from chatpost.cli.help import SectionedCommand
+from chatpost.cli.posting import post
+from chatpost.cli.sections import POSTING, THREAD, WHERE, Address
 from chatpost.errors import UsageError
 
-EPILOG = """\b
-Examples:
-  chatpost reply -k deploy-1.2 "Step 2 of 3 is done"
-  chatpost reply --thread spaces/AAAA/threads/BBBB "Fixed"
-  make check 2>&1 | tail -n 20 | chatpost reply -k "$CI_PIPELINE_ID" --or-fail
+if TYPE_CHECKING:
+    from chatpost.cli.option import Settings
 
-Every option has its environment variable: CHATPOST_ and its name (CHATPOST_THREAD_KEY).
+EXAMPLES = """\
+chatpost reply -k deploy-1.2 "Step 2 of 3 is done"
+chatpost reply --thread spaces/AAAA/threads/BBBB "Fixed"
+make check 2>&1 | tail -n 20 | chatpost reply -k "$CI_PIPELINE_ID" --or-fail\
 """
 
 
-@click.command(params=post_parameters(), epilog=EPILOG)
+@click.command(
+    cls=SectionedCommand,
+    sections=(WHERE, THREAD, *POSTING),
+    short=(
+        *("profile", "thread_key", "thread", "fallback_new_thread", "code"),
+        *("markdown", "mention", "output", "soft_fail", "dry_run"),
+    ),
+    examples=EXAMPLES,
+)
+@click.argument("text", nargs=-1)
 @click.pass_context
 def reply(ctx: click.Context, /, **_: object) -> int:
     """Post into a thread, and print the message's name.
 
-    The thread is one you opened with a key (--thread-key) or one that Chat named (--thread). Where it is not
-    there, a new one is started; with --or-fail nothing is posted (for certain only with --thread).
+    Name the thread by your own key for it (--thread-key) or by Chat's name (--thread).
     """
     return post(ctx, _address)
 
 
-def _address(options: PostOptions) -> Address:
-    address = named_thread(options)
+def _address(settings: Settings) -> Address:
+    address = settings[THREAD]
     if address.thread is None:
         msg = "which thread? Name it with --thread-key KEY (your own) or --thread NAME (spaces/SPACE/threads/THREAD)"
         raise UsageError(msg)

@@ -2,38 +2,50 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from chatpost.cli.options import PostOptions, post_parameters
-from chatpost.cli.posting import Address, named_thread, post
+from chatpost.cli.help import SectionedCommand
+from chatpost.cli.posting import post
+from chatpost.cli.sections import POSTING, THREAD, WHERE, Address
 from chatpost.errors import UsageError
 
-EPILOG = """\b
-Examples:
-  chatpost send "Deployed 1.2 to production"
-  df -h / | chatpost send -p ops
-  ./backup.sh 2>&1 | chatpost send --skip-empty --code
-  chatpost send --title "Backup" --status ok --field "Size=12 GB" "All done"
-  chatpost send -k nightly "Nightly run: started"
-  name=$(chatpost send "Deploying"); chatpost reply --thread "$name" "done"
+if TYPE_CHECKING:
+    from chatpost.cli.option import Settings
 
-Every option has its environment variable: CHATPOST_ and its name (CHATPOST_DEADLINE).
+EXAMPLES = """\
+chatpost send "Deployed 1.2 to production"
+df -h / | chatpost send -p ops
+./backup.sh 2>&1 | chatpost send --skip-empty --code
+chatpost send --title "Backup" --status ok --field "Size=12 GB" "All done"
+chatpost send -k nightly "Nightly run: started"
+name=$(chatpost send "Deploying"); chatpost reply --thread "$name" "done"\
 """
 
 
-@click.command(params=post_parameters(), epilog=EPILOG)
+@click.command(
+    cls=SectionedCommand,
+    sections=(WHERE, THREAD, *POSTING),
+    short=(
+        *("profile", "thread_key", "code", "markdown", "mention"),
+        *("title", "field", "output", "soft_fail", "dry_run"),
+    ),
+    examples=EXAMPLES,
+)
+@click.argument("text", nargs=-1)
 @click.pass_context
 def send(ctx: click.Context, /, **_: object) -> int:
     """Post a message, and print its name.
 
-    TEXT words are joined by single spaces. Without any, or with - alone, the text is what stdin holds.
+    Without TEXT, or if it is -, the text is read from stdin.
     """
     return post(ctx, _address)
 
 
-def _address(options: PostOptions) -> Address:
-    address = named_thread(options)
-    if address.thread is None and options.asked_or_fail:
-        msg = "--or-fail, but no thread is named: name it with --thread-key KEY or --thread NAME"
+def _address(settings: Settings) -> Address:
+    address = settings[THREAD]
+    if address.thread is None and settings.is_typed("fallback_new_thread"):
+        msg = "--or-fail needs a thread: name it with --thread-key KEY or --thread NAME"
         raise UsageError(msg)
     return address

@@ -1,7 +1,7 @@
-"""Cards: what the Card Builder exports is read and checked, and quick ones are made without any JSON.
+"""Cards: reads and checks those that the Card Builder exports, and makes quick ones without JSON.
 
-Source: the Chat API discovery document, the schemas `CardWithId` and `GoogleAppsCardV1...`. Only what a mistake
-mostly hits is checked here, with its place in the card; Chat judges the rest.
+Source: the Chat API discovery document, the schemas `CardWithId` and `GoogleAppsCardV1...`. Only common mistakes are
+checked here, and their place in the card is named; Chat judges the rest.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STATUSES = {
     "fail": ("error", "#c5221f", "Failed"),
     "info": ("info", "#1967d2", "Info"),
 }
-"""A status, with its Material icon, its colour and its word."""
+"""The statuses, each with its Material icon, colour and word."""
 
 _Shape = dict[str, Any]
 _ANY: Any = object()
@@ -71,7 +71,7 @@ _NAMES: dict[Any, str] = {str: "a string", int: "a whole number", bool: "true or
 
 
 class CardMessage(NamedTuple):
-    """What a card file holds: ``cardsV2`` as Chat takes it, and what may stand beside it."""
+    """The content of a card file: ``cardsV2`` for Chat, and the text that may go with it."""
 
     cards: tuple[Mapping[str, Any], ...]
     text: str | None = None
@@ -80,9 +80,9 @@ class CardMessage(NamedTuple):
 
 
 def read_cards(raw: bytes, source: str) -> CardMessage:
-    """Read a card, one with its id, a list of either, or a whole message.
+    """Read a card, a card with its id, a list of either, or a whole message.
 
-    Raises `DataError` that names `source` and the place in it, such as ``cardsV2[0].card.sections[1]``.
+    Raises `DataError` that names `source` and the place in it, for example ``cardsV2[0].card.sections[1]``.
     """
     try:
         read = json.loads(raw.decode("utf-8-sig"))
@@ -95,12 +95,12 @@ def read_cards(raw: bytes, source: str) -> CardMessage:
         )
         raise DataError(msg) from None
     except (ValueError, RecursionError):
-        msg = f"{source} is not JSON that can be read: a number in it is too long, or it is nested too deep"
+        msg = f"{source} is not valid JSON: a number in it is too long, or it is nested too deep"
         raise DataError(msg) from None
     message = _as_message(read)
     complaint = next(_complaints(message, _MESSAGE), None) or next(_emptiness(message.get("cardsV2", ())), None)
     if complaint is not None:
-        msg = f"{source}: {complaint} (nothing was posted)"
+        msg = f"{source}: {complaint}, so nothing was posted"
         raise DataError(msg)
     syntax = message.get("markupSyntax")
     return CardMessage(
@@ -109,7 +109,7 @@ def read_cards(raw: bytes, source: str) -> CardMessage:
 
 
 def _as_message(read: Any) -> Any:
-    """Take a card, a card with its id, or a list of them for the message that holds them."""
+    """Wrap a card, a card with its id, or a list of them in a message."""
     if isinstance(read, dict) and "cardsV2" not in read:
         read = [read]
     if isinstance(read, list):
@@ -118,7 +118,7 @@ def _as_message(read: Any) -> Any:
 
 
 def _complaints(value: Any, shape: Any, where: str = "") -> Iterator[str]:
-    """Yield each place where a value is not of its shape, with what is wrong there."""
+    """Yield what is wrong at each place where a value does not have its shape."""
     place = where or "it"
     if shape is _ANY:
         return
@@ -142,7 +142,7 @@ def _complaints(value: Any, shape: Any, where: str = "") -> Iterator[str]:
 
 
 def _emptiness(cards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield each place that has its shape, but shows nothing or more than one thing."""
+    """Yield each place that has the right shape, but shows nothing or more than one thing."""
     if not cards:
         yield "cardsV2 has no card"
     for number, entry in enumerate(cards):
@@ -158,12 +158,12 @@ def _emptiness(cards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             for position, widget in enumerate(section.get("widgets", ())):
                 kinds = [kind for kind in _WIDGET_KINDS if kind in widget]
                 if len(kinds) != 1:
-                    what = f"has {' and '.join(kinds)}, and is to be one thing" if kinds else "is no kind of widget"
+                    what = f"has {' and '.join(kinds)}, but can be only one" if kinds else "is not a known widget"
                     yield f"{where}.sections[{place}].widgets[{position}] {what}"
 
 
 class QuickCard(NamedTuple):
-    """A card by its parts; ``fields`` and ``buttons`` are pairs, of label and value, of text and URL."""
+    """A card made of its parts. ``fields`` are pairs of label and value, ``buttons`` pairs of text and URL."""
 
     title: str | None = None
     subtitle: str | None = None
@@ -174,12 +174,12 @@ class QuickCard(NamedTuple):
 
     @property
     def is_asked_for(self) -> bool:
-        """Whether there is anything of it."""
+        """Whether it has any part."""
         return any(self)
 
     def message(self, text: str) -> CardMessage:
         """Return the card, with the text as its paragraph."""
-        from html import escape  # its tables are large, and few messages have a card
+        from html import escape  # it has large tables, and few messages have a card
 
         widgets: list[dict[str, Any]] = []
         if self.status:
@@ -205,7 +205,7 @@ class QuickCard(NamedTuple):
         return CardMessage(({"cardId": "chatpost", "card": card},), None, self._in_words(text))
 
     def _in_words(self, text: str) -> str:
-        """Return what a notification shows, which shows no card."""
+        """Return the text for a notification, which cannot show a card."""
         status = STATUSES[self.status][2] if self.status else ""
         first = ": ".join(filter(None, (status, self.title, self.subtitle, text)))
         return first or ", ".join(f"{label}: {value}" for label, value in self.fields) or self.buttons[0][0]

@@ -1,4 +1,4 @@
-"""The text of a message: words from the command line, or what stdin holds."""
+"""Reads text and cards: words from the command line, stdin, a card file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import select
 import sys
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from chatpost.content.terminal import screen_text
@@ -19,7 +20,7 @@ STDIN_LIMIT = 4 * 1024 * 1024
 """Bytes of stdin that are kept; a hundred messages take fewer."""
 
 Keep = Literal["all", "head", "tail"]
-"""What of a long stdin is kept."""
+"""The part of a long stdin that is kept."""
 
 _CHUNK = 64 * 1024  # what a pipe holds: the room for more would be made, and given back, with each
 
@@ -35,10 +36,10 @@ _BYTE_ORDER_MARKS = (
 
 
 class Text(NamedTuple):
-    """A message's text. ``typed``: it stood on the command line; else it came from stdin.
+    """A message's text. ``typed``: it comes from the command line, not from stdin.
 
-    ``had_bad_bytes``: bytes that were no text had to be replaced in it by U+FFFD. ``left_out`` is how many bytes of
-    stdin were not kept, before it or behind it.
+    ``had_bad_bytes``: it held bytes that are not text, now U+FFFD. ``left_out`` is the number of bytes of stdin that
+    were not kept, before it or after it.
     """
 
     text: str
@@ -48,25 +49,24 @@ class Text(NamedTuple):
 
     @property
     def is_blank(self) -> bool:
-        """Whether nothing in it can be seen."""
+        """Whether there is nothing to see in it."""
         return not self.text.strip()
 
 
 def message_text(words: Sequence[str], keep: Keep = "all") -> Text:
-    """Join the words by spaces, as `echo` does; with none, or ``-`` alone, read stdin to its end.
+    """Join the words by spaces, as `echo` does. Without words, or with ``-`` alone, read stdin to its end.
 
-    Stdin is left alone in every other case: a CI runner's may be a pipe that never ends. The text is what a
-    terminal would have shown; line ends at the end of stdin are not part of it. Of a stdin that is longer than
-    `STDIN_LIMIT` the beginning or the end is kept (``keep``), though it is read to its end. Raises `UsageError` where
-    stdin is a terminal and was not asked for, `InputError` where it cannot be read, `DataError` where all of it was
-    to be kept and it is longer.
+    In every other case stdin is left alone: a CI runner's can be a pipe that never ends. The text is what a terminal
+    would have shown. Line ends at the end of stdin are dropped. ``keep`` says which end is kept of a stdin longer than
+    `STDIN_LIMIT`, which is read to its end anyway. Raises `UsageError` if stdin is a terminal and was not asked for,
+    `InputError` if it cannot be read, `DataError` if it is too long and all of it was to be kept.
     """
     if words and tuple(words) != ("-",):
         return _clean(" ".join(words).encode(errors="surrogateescape"), typed=True)
     if sys.stdin is None:  # the process was started without one
         return Text("")
     if not words and sys.stdin.isatty():
-        msg = 'no text: write it behind the command (chatpost send "Hello"), or pipe it in'
+        msg = 'no text: write it after the command (chatpost send "Hello"), or pipe it in'
         raise UsageError(msg)
     try:
         read, left_out = _read(sys.stdin.fileno(), keep)
@@ -87,18 +87,18 @@ def _read(stdin: int, keep: Keep) -> tuple[bytes, int]:
             size += len(chunk)
         if keep == "all" and size > STDIN_LIMIT:
             msg = (
-                f"stdin holds more than {STDIN_LIMIT:,} bytes, far more than messages take (nothing was posted):"
-                " --overflow tail or head keeps an end of it"
+                f"stdin holds more than {STDIN_LIMIT:,} bytes, far more than messages take, so nothing was posted:"
+                " use --overflow tail or head to post one end of it"
             )
             raise DataError(msg)
         while keep == "tail" and size - len(kept[0]) >= STDIN_LIMIT:
             size -= len(kept.popleft())
     read, left_out = b"".join(kept), total - size
     if left_out and keep == "tail":
-        # What the cut has left of a character of UTF-8 is none; so at the other end, where a line may as well end.
+        # Drop the continuation bytes of a character that the cut split.
         read = read.lstrip(bytes(range(0x80, 0xC0)))
     elif left_out:
-        read = read[: read.rfind(b"\n") + 1] or read
+        read = read[: read.rfind(b"\n") + 1] or read  # end where a line ends
     return read, total - len(read)
 
 
@@ -106,7 +106,7 @@ def _chunks(stdin: int) -> Iterator[bytes]:
     while True:
         try:
             chunk = os.read(stdin, _CHUNK)
-        except BlockingIOError:  # who started us may have made it so
+        except BlockingIOError:  # stdin may have been made non-blocking by another process
             select.select([stdin], [], [])
             continue
         if not chunk:
@@ -122,3 +122,26 @@ def _clean(raw: bytes, *, typed: bool) -> Text:
         text, had_bad_bytes = raw.decode(encoding, errors="replace"), True
     clean = screen_text(text)
     return Text(clean if typed else clean.rstrip("\n"), typed, had_bad_bytes)
+
+
+def card_file(path: str) -> bytes:
+    """Read a card file, or stdin for ``-``; raises `InputError`, or `DataError` if it is longer than `STDIN_LIMIT`."""
+    name = card_file_name(path)
+    try:
+        if path != "-":
+            with Path(path).open("rb") as file:
+                read = file.read(STDIN_LIMIT + 1)
+        else:
+            read = sys.stdin.buffer.read(STDIN_LIMIT + 1) if sys.stdin is not None else b""
+    except OSError as failure:
+        msg = f"{name} cannot be read: {os.strerror(failure.errno or 0).lower()}"
+        raise InputError(msg) from None
+    if len(read) > STDIN_LIMIT:
+        msg = f"{name} is larger than {STDIN_LIMIT:,} bytes, far more than a message takes"
+        raise DataError(msg)
+    return read
+
+
+def card_file_name(path: str) -> str:
+    """Return the name of a card file as people read it."""
+    return "the card on stdin" if path == "-" else path

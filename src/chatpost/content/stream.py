@@ -1,4 +1,4 @@
-"""A stream becomes replies: its lines are gathered while the space is not free, and posted when it is."""
+"""Turns a stream into replies: lines are collected while the space is busy, and posted when it is free."""
 
 from __future__ import annotations
 
@@ -18,43 +18,43 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 REPLY_LIMIT = SIZE_LIMIT - 100
-"""Bytes of lines that a reply takes; a fence and its language come to them."""
+"""Bytes of lines in one reply, without its fence and language."""
 
 BUFFER_LIMIT = 1024 * 1024
-"""Bytes of lines that may wait: whoever writes more is kept waiting."""
+"""Bytes of lines that can wait. Beyond it, the writer is slowed down."""
 
 LONGEST_LINE = 256 * 1024
-"""Bytes after which a line that does not end is taken for one."""
+"""Bytes after which a line that has not ended is cut."""
 
 _CHUNK = 64 * 1024
 
 
 class Waiting(NamedTuple):
-    """How many lines, of how many bytes, wait to be posted."""
+    """How many lines, and how many bytes, wait to be posted."""
 
     lines: int
     size: int
 
 
 class Lines:
-    """Lines on their way from the thread that reads them to the one that posts them."""
+    """Lines on their way from the thread that reads them to the thread that posts them."""
 
     def __init__(self) -> None:
         self._lines: deque[str] = deque()
         self._size = 0
         self._is_closed = False
         self.begun = ""
-        """What there is of a line that has not ended."""
-        # Reentrant, so that a signal's handler can close it in the middle of anything.
+        """The beginning of a line that has not ended."""
+        # Its lock is reentrant, so that a signal's handler can close it at any point.
         self._changed = threading.Condition()
 
     @property
     def waiting(self) -> Waiting:
-        """What waits at the moment."""
+        """The lines that are waiting now."""
         return Waiting(len(self._lines), self._size)
 
     def put(self, raw: str) -> None:
-        """Add a line, as a terminal would show it; waits while too much is waiting. After the end it is left out."""
+        """Add a line, as a terminal would show it. Blocks while too much is waiting; drops the line after the end."""
         for line in _clean(raw):
             with self._changed:
                 while self._size + _size(line) > BUFFER_LIMIT and self._lines and not self._is_closed:
@@ -63,7 +63,7 @@ class Lines:
                     self._push(line)
 
     def close(self) -> None:
-        """Say that no more lines come; what was begun of one is the last."""
+        """Say that no more lines come. The line that was begun is the last."""
         with self._changed:
             if not self._is_closed and self.begun:
                 for line in _clean(self.begun):
@@ -77,14 +77,14 @@ class Lines:
         self._changed.notify_all()
 
     def wait(self) -> bool:
-        """Wait until there is a line; False where there is none and none will come."""
+        """Wait for a line; return False if there is none and no more will come."""
         with self._changed:
             while not self._lines and not self._is_closed:
                 self._changed.wait()
             return bool(self._lines)
 
     def take(self) -> str:
-        """Take as many lines as a reply holds, which is one at least."""
+        """Take as many lines as fit into a reply, at least one."""
         with self._changed:
             taken = [self._pop()]
             room = REPLY_LIMIT - _size(taken[0])
@@ -105,7 +105,7 @@ def _size(line: str) -> int:
 
 
 def read_lines(source: int, lines: Lines, tee: Callable[[bytes], None]) -> None:
-    """Read a file descriptor to its end into the lines, then close them; ``tee`` is given all that is read."""
+    """Read a file descriptor to its end into the lines, then close them; ``tee`` gets every byte that is read."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     try:
         for chunk in _chunks(source):
@@ -136,6 +136,6 @@ def _chunks(source: int) -> Iterator[bytes]:
 
 
 def _clean(raw: str) -> list[str]:
-    """Return a line as a terminal would show it, in pieces where it is longer than a reply."""
+    """Return a line as a terminal would show it, in pieces if it is longer than a reply."""
     clean = unfenceable(screen_text(raw.removesuffix("\r")), allow_mentions=False)
     return list(split(clean, REPLY_LIMIT - 1)) if clean.strip() else [""]

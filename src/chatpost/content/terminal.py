@@ -1,7 +1,7 @@
-"""What a terminal would have left on the screen: output of programs becomes the text that a person would have read.
+"""Turns a program's output into the text that a terminal would show at the end.
 
-Colours, links, titles and other sequences go; carriage returns, backspaces and cursor movements overwrite, as
-progress lines want it. The screen is as wide and as high as the text needs, and does not scroll.
+Colours, links, titles and other sequences are dropped. Carriage returns, backspaces and cursor movements overwrite, so
+a progress line is left as it was last. The screen is as wide and as high as the text needs, and does not scroll.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import re
 import unicodedata
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-# Compiled when it is needed, which for most messages it is not. What UTF-8 has as U+0080 to U+009F is no sequence's
-# beginning but the remains of a wrong decoding.
+# Compiled only when it is needed, which is rare. In UTF-8, U+0080 to U+009F do not begin a sequence: they are left over
+# from a wrong decoding.
 _PART = r"""(?sx)
       (?P<text>[^\x00-\x08\x0a-\x1f\x7f-\x9f]+)
     | (?P<line>\r*\n|[\x0b\x0c\x85])                                        # an end of line
     | \x1b\[(?P<parameters>[0-?]*)[ -/]*(?P<final>[@-~])?                   # CSI: movements, erasures, colours
     | \x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?                          # OSC and the like: links, titles
-    | \x1b(?P<cursor>[78])                                                 # keep the cursor's place, or go back to it
+    | \x1b(?P<cursor>[78])                                                 # save the cursor's place, or go back to it
     | \x1b[ -/]*[0-~]?                                                     # any other escape sequence
     | (?P<control>.)
     """
@@ -25,20 +25,17 @@ _PART = r"""(?sx)
 _JOINER = "\u200d"
 _WIDE = "WF"
 
-# No sequence moves farther to the right than this, or than the line's end, and movements add no more spaces than
-# that in all: mad ones cost no memory.
+# A sequence moves no farther to the right than _WIDTH or the line's end, and all movements together add at most
+# _PADDING spaces, so that absurd movements cost no memory.
 _WIDTH = 250
 _PADDING = 100_000
 
 _LONGEST_CELL = 32
-"""Characters that a cell holds, what combines with the first included: more is no writing of any language."""
+"""Characters in a cell, with the marks that combine with the first one. No language needs more."""
 
 
 def screen_text(text: str) -> str:
-    """Return what would be on the screen after `text`; nothing in it controls a terminal any more.
-
-    Of the control characters only line ends and tabs are left.
-    """
+    """Return what would be on the screen after `text`. Its only control characters are line ends and tabs."""
     if not _CONTROL.search(text):
         return text
     screen = _Screen()
@@ -59,11 +56,11 @@ def screen_text(text: str) -> str:
 
 
 class _Line:
-    """Cells; a cell is a character and what combines with it, and empty behind a wide character, which has two."""
+    """A line of cells: each a character and the marks that combine with it, or empty after a wide character."""
 
     def __init__(self) -> None:
         self.cells: list[str] = []
-        # That many at the beginning are blank for certain, so that they need not be blanked once more.
+        # So many cells at the beginning are known to be blank, and need not be blanked again.
         self.blank = 0
 
     def write(self, column: int, cells: list[str]) -> None:
@@ -108,7 +105,7 @@ class _Screen:
         self.column = 0
 
     def move_down(self, rows: int) -> None:
-        """Move down, or up, but no farther than to a new line below all others: a message has no use for empty ones."""
+        """Move down or up, at most to one new line below all others: a message has no use for empty lines."""
         self.row = max(0, min(self.row + rows, len(self.lines)))
         if self.row == len(self.lines):
             self.lines.append(_Line())
@@ -117,7 +114,7 @@ class _Screen:
         self.column = max(0, min(column, max(_WIDTH, len(self.lines[self.row].cells))))
 
     def do(self, final: str, parameters: str) -> None:
-        """Do what a control sequence says, where it moves or erases."""
+        """Carry out a control sequence that moves or erases."""
         numbers = [int(number[:4]) if number.isdecimal() else 0 for number in parameters.split(";")]
         match final:
             case "J" | "K":
@@ -150,7 +147,7 @@ class _Screen:
             self.column = 0
 
     def _erase(self, what: int, *, whole_screen: bool) -> None:
-        """Erase from the cursor to the end (0), from the beginning to the cursor (1), or all (2 and more)."""
+        """Erase from the cursor to the end (0), from the beginning to the cursor (1), or everything (2 and more)."""
         line = self.lines[self.row]
         if what == 0:
             line.cut_at(self.column)
@@ -166,9 +163,9 @@ class _Screen:
 
 
 def _cells(text: str) -> list[str]:
-    """Split text into cells: what combines with a character stays with it."""
+    """Split text into cells; marks stay with the character that they combine with."""
     cells: list[str] = []
-    last = -1  # where the last character stands
+    last = -1  # the place of the last character
     for character in text:
         combines = unicodedata.category(character) in {"Mn", "Me"} or character == _JOINER
         if cells and (combines or cells[last][-1] == _JOINER):

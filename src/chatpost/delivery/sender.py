@@ -1,177 +1,178 @@
-"""A text to each of several webhooks, in one message or in parts: what was asked becomes what came of it."""
+"""The one way for every message: it waits its turn, is drafted, is tried until it is posted, and is told of."""
 
 from __future__ import annotations
 
 import threading
-from functools import cache, partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import count
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
-from chatpost.delivery.retry import Attempt, Outcome, PartPosted, Pause, Progress, RetryPolicy, Timing, with_retries
-from chatpost.errors import Unavailable
+from chatpost.delivery.pacing import FREE, Turn
+from chatpost.delivery.retry import SHORTEST_ATTEMPT, backoff, past_deadline, reason_to_stop
+from chatpost.errors import DeliveryError, SpaceBusy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from chatpost.chat.client import ChatClient
-    from chatpost.chat.message import CreatedMessage, CreateMessageRequest, Message
+    from chatpost.chat.message import CreatedMessage, CreateMessageRequest
     from chatpost.chat.webhook import Webhook
+    from chatpost.delivery.model import Delivery, Draft
     from chatpost.delivery.pacing import Pacer
 
 
-class Delivery(NamedTuple):
-    """One text for one webhook. ``profile`` is None where the URL came from the environment.
+class Attempt(NamedTuple):
+    """A fact: attempt ``number`` at part ``part`` took ``seconds``; ``error`` is None if it posted.
 
-    ``parts`` are the messages that it makes: the one of ``request``, or several that are posted one after the other.
-    ``interval`` is the seconds its space wants between two requests, None for as many as come. ``progress`` tells
-    how far it has come while it is under way.
+    ``wait`` is the seconds until the next attempt, None if there is none.
     """
 
-    profile: str | None
-    webhook: Webhook
-    request: CreateMessageRequest
-    parts: tuple[Message, ...]
-    policy: RetryPolicy
-    interval: float | None
-    progress: Progress
+    part: int
+    number: int
+    seconds: float
+    error: DeliveryError | None = None
+    wait: float | None = None
 
 
-class Result(NamedTuple):
-    """A delivery and its outcome."""
+class PartPosted(NamedTuple):
+    """A fact: part ``number`` of the ``of`` that a long text has is posted."""
 
-    delivery: Delivery
-    outcome: Outcome
-
-
-class _Route:
-    """Straight to Chat."""
-
-    def __init__(self, client: ChatClient, webhook: Webhook, request: Callable[[], CreateMessageRequest]) -> None:
-        """``request`` is asked for when its time has come, for each attempt."""
-        self.client = client
-        self.webhook = webhook
-        self.request = request
-
-    def reserve(self, _within: float) -> float:
-        return 0.0
-
-    def enter(self, _within: float) -> float:
-        return 0.0
-
-    def post(self, seconds: float, on_sending: Callable[[], None]) -> CreatedMessage:
-        return self.client.create_message(self.webhook, self.request(), seconds, on_sending)
+    number: int
+    of: int
 
 
-class _PacedRoute(_Route):
-    """To Chat when it is the message's turn in the space."""
+class Pause(NamedTuple):
+    """A fact: nothing is sent for so many seconds, until the space's turn."""
 
-    def __init__(
-        self,
-        client: ChatClient,
-        webhook: Webhook,
-        request: Callable[[], CreateMessageRequest],
-        pacer: Pacer,
-        interval: float,
-    ) -> None:
-        super().__init__(client, webhook, request)
-        self._space = f"{webhook.origin}/{webhook.space}"
-        self.pacer = pacer
-        self.interval = interval
+    seconds: float
 
-    def reserve(self, within: float) -> float:
-        return self.pacer.reserve(self._space, self.interval, within)
 
-    def enter(self, within: float) -> float:
-        return self.pacer.enter(self._space, self.interval, within)
+Fact: TypeAlias = Attempt | PartPosted | Pause
+"""An event in a delivery that a person can be told of."""
 
-    def post(self, seconds: float, on_sending: Callable[[], None]) -> CreatedMessage:
+
+class Timing(NamedTuple):
+    """The clock (monotonic, in seconds), the sleep, and the randomness (from 0 to 1) that a sender lives by."""
+
+    clock: Callable[[], float]
+    sleep: Callable[[float], None]
+    random: Callable[[], float]
+
+
+class Client(Protocol):
+    """Makes one attempt: `chatpost.chat.client.ChatClient`, or a rehearsal."""
+
+    def create_message(
+        self, webhook: Webhook, request: CreateMessageRequest, timeout: float, on_sending: Callable[[], None]
+    ) -> CreatedMessage:
+        """Post in at most ``timeout`` seconds; call ``on_sending`` when the message goes out.
+
+        Raises `DeliveryError`.
+        """
+
+
+class Sender(NamedTuple):
+    """Posts deliveries. ``tell`` is called with each fact, from the thread of its delivery.
+
+    Without a ``pacer`` no message waits for its turn.
+    """
+
+    client: Client
+    pacer: Pacer | None
+    timing: Timing
+    tell: Callable[[Delivery, Fact], None]
+
+    def deliver(self, delivery: Delivery) -> Delivery:
+        """Post the delivery's messages one after the other, until one fails; its progress has the outcome."""
+        to = delivery.to
+        space = f"{to.webhook.origin}/{to.webhook.space}"
+        turn = FREE if self.pacer is None or to.interval is None else self.pacer.turn(space, to.interval)
+        for draft in delivery.drafts:
+            self._post(delivery, draft, turn)
+            if delivery.progress.error is not None:
+                break
+            if len(delivery.drafts) > 1:
+                self.tell(delivery, PartPosted(delivery.progress.posted, len(delivery.drafts)))
+        return delivery
+
+    def _post(self, delivery: Delivery, draft: Draft, turn: Turn) -> None:
+        """Try one message until it is posted, fails for good, or there is no try or no time left.
+
+        The draft is made when the message's turn has come, and every attempt sends the same request.
+        """
+        request: CreateMessageRequest | None = None
+        for number in count(1):
+            try:
+                self._wait_for_turn(delivery, turn)
+            except SpaceBusy as busy:
+                delivery.progress.give_up(busy, past_deadline(delivery.to.policy))
+                return
+            if request is None:
+                request = delivery.progress.request = draft(delivery.progress.created)
+            wait = self._attempt(delivery, request, turn, number)
+            if wait is None:
+                return
+            self.timing.sleep(wait)
+
+    def _attempt(self, delivery: Delivery, request: CreateMessageRequest, turn: Turn, number: int) -> float | None:
+        """Send the request once and tell of it; return the seconds to wait before the next attempt, if there is one."""
+        policy, deadline, progress = delivery.to.policy, delivery.deadline, delivery.progress
+
         def sending() -> None:
-            on_sending()
-            self.pacer.sent(self._space, self.interval)
+            progress.sending()
+            turn.sent()
 
+        part, was_maybe_posted, began = progress.posted + 1, progress.maybe_posted, self.timing.clock()
+        progress.attempts += 1
         try:
-            return super().post(seconds, sending)
-        except Unavailable as failure:
-            if failure.code == HTTPStatus.TOO_MANY_REQUESTS:
-                self.pacer.push(self._space, failure.retry_after or self.interval)
-            raise
+            seconds = min(policy.timeout, max(deadline.left(), SHORTEST_ATTEMPT))
+            progress.confirm(self.client.create_message(delivery.to.webhook, request, seconds, sending))
+        except DeliveryError as failure:
+            error = failure
+        else:
+            self.tell(delivery, Attempt(part, number, self.timing.clock() - began))
+            return None
+        if error.code == HTTPStatus.TOO_MANY_REQUESTS:
+            turn.push(error.retry_after)
+        took = self.timing.clock() - began
+        wait = backoff(number, self.timing.random(), error.retry_after)
+        gave_up = reason_to_stop(error, number, wait, deadline.left(), policy)
+        next_wait = wait if error.retryable and gave_up is None else None
+        progress.maybe_posted = was_maybe_posted or error.maybe_posted
+        progress.fail(error, gave_up)
+        self.tell(delivery, Attempt(part, number, took, error, next_wait))
+        return next_wait
+
+    def _wait_for_turn(self, delivery: Delivery, turn: Turn) -> None:
+        def left() -> float:
+            return max(0.0, delivery.deadline.left() - SHORTEST_ATTEMPT)
+
+        wait = turn.reserve(left())
+        while True:
+            if wait > 0:
+                self.tell(delivery, Pause(wait))
+                self.timing.sleep(wait)
+            wait = turn.enter(left())
+            if not wait:
+                return
+            if wait > left():
+                raise SpaceBusy(wait)
 
 
-def _route(delivery: Delivery, client: ChatClient, pacer: Pacer, request: Callable[[], CreateMessageRequest]) -> _Route:
-    if delivery.interval is None:
-        return _Route(client, delivery.webhook, request)
-    return _PacedRoute(client, delivery.webhook, request, pacer, delivery.interval)
+def deliver_all(sender: Sender, deliveries: Sequence[Delivery]) -> Iterator[Delivery]:
+    """Post all of them at the same time; yield each when it is done, in the order given.
 
-
-def _post_parts(
-    delivery: Delivery,
-    route: Callable[[Callable[[], CreateMessageRequest]], _Route],
-    timing: Timing,
-    started: float,
-    tell: Callable[[Attempt | Pause | PartPosted], None],
-) -> Result:
-    progress, count = delivery.progress, len(delivery.parts)
-    outcome = Outcome(0)
-    for number in range(1, count + 1):
-        request = partial(_request, delivery, number)
-        outcome = with_retries(route(request), delivery.policy, timing, tell, progress, started)
-        if outcome.error is not None:
-            break
-        if count > 1:
-            tell(PartPosted(number, count))
-    return Result(delivery, outcome._replace(attempts=progress.attempts, created=progress.created))
-
-
-def _request(delivery: Delivery, number: int) -> CreateMessageRequest:
-    if len(delivery.parts) == 1:
-        return delivery.request
-    return delivery.request.of_part(number, delivery.parts[number - 1], delivery.progress.created)
-
-
-def deliver_when_free(
-    delivery: Delivery,
-    message: Callable[[], Message],
-    client: ChatClient,
-    pacer: Pacer,
-    timing: Timing,
-    tell: Callable[[Delivery, Attempt | Pause | PartPosted], None],
-) -> Result:
-    """Post one message that is made only once the space is free for it; its deadline begins now."""
-    made = cache(lambda: delivery.request._replace(message=message()))
-    route = _route(delivery, client, pacer, made)
-    outcome = with_retries(route, delivery.policy, timing, partial(tell, delivery), delivery.progress, timing.clock())
-    return Result(delivery, outcome)
-
-
-def deliver(
-    deliveries: Sequence[Delivery],
-    client: ChatClient,
-    pacer: Pacer,
-    timing: Timing,
-    started: float,
-    tell: Callable[[Delivery, Attempt | Pause | PartPosted], None],
-) -> Iterator[Result]:
-    """Post all of them at the same time; yield their results in the order given, each as soon as it is there.
-
-    ``started`` is when their deadlines began, by ``timing``'s clock. ``tell`` is called from the thread of its
-    delivery. An exception that should never have been is raised after all that did come through has been yielded.
+    A bug in one of them is raised after all the others have been yielded.
     """
-
-    def run(delivery: Delivery) -> Result:
-        route = partial(_route, delivery, client, pacer)
-        return _post_parts(delivery, route, timing, started, lambda fact: tell(delivery, fact))
-
     if len(deliveries) == 1:
-        yield run(deliveries[0])
+        yield sender.deliver(deliveries[0])
         return
-    results: dict[int, Result] = {}
-    bugs: list[BaseException] = []
+    bugs: dict[int, BaseException] = {}
 
     def work(place: int) -> None:
         try:
-            results[place] = run(deliveries[place])
+            sender.deliver(deliveries[place])
         except BaseException as bug:  # noqa: BLE001 - raised again below, in the thread that asked
-            bugs.append(bug)
+            bugs[place] = bug
 
     # Daemons, so that an interrupted command does not stay for its last attempt.
     workers = [threading.Thread(target=work, args=(place,), daemon=True) for place in range(len(deliveries))]
@@ -179,7 +180,7 @@ def deliver(
         worker.start()
     for place, worker in enumerate(workers):
         worker.join()
-        if place in results:
-            yield results[place]
-    if bugs:
-        raise bugs[0]
+        if place not in bugs:
+            yield deliveries[place]
+    for bug in bugs.values():
+        raise bug

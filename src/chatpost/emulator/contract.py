@@ -1,4 +1,4 @@
-"""What a create request may hold: Google's own types judge it, and the refusal is in the service's words."""
+"""Checks requests with Google's own types, and refuses them in the service's words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from google.protobuf import json_format
 
 from chatpost.chat.message import MESSAGE_ID, SIZE_LIMIT, THREAD_KEY_LIMIT
 
-# Parameters that every Google API takes; `key` and `token` are the webhook's.
+# Parameters that every Google API takes, and the webhook's `key` and `token`.
 _SYSTEM_PARAMETERS = {
     "key",
     "token",
@@ -36,7 +36,7 @@ _THREAD_NAME = re.compile(r"(spaces/[^/]+)/threads/[^/]+")
 
 @dataclass(eq=False)
 class ApiError(Exception):
-    """A refusal: a ``google.rpc.Status``, wrapped as the service wraps it."""
+    """A refusal: a ``google.rpc.Status``, wrapped as the service does."""
 
     code: int
     status: str
@@ -44,7 +44,7 @@ class ApiError(Exception):
     details: list[dict[str, Any]] = field(default_factory=list)
 
     def body(self) -> dict[str, Any]:
-        """Return the JSON answer."""
+        """Return the answer's JSON."""
         error: dict[str, Any] = {"code": self.code, "message": self.message, "status": self.status}
         if self.details:
             error["details"] = self.details
@@ -52,7 +52,7 @@ class ApiError(Exception):
 
 
 def invalid_argument(message: str, where: str | None = None) -> ApiError:
-    """Return a 400, with the field that is wrong where one is."""
+    """Return a 400, which names the field that is wrong, if there is one."""
     violation: dict[str, Any] = {"description": message}
     if where:
         violation["field"] = where
@@ -61,7 +61,7 @@ def invalid_argument(message: str, where: str | None = None) -> ApiError:
 
 
 def check_webhook(query: dict[str, str]) -> None:
-    """Raise `ApiError` where key or token is missing; any value is taken."""
+    """Raise `ApiError` if key or token is missing; any value is accepted."""
     if not query.get("key"):
         message = "The request is missing a valid API key."
         raise ApiError(HTTPStatus.FORBIDDEN, "PERMISSION_DENIED", message)
@@ -71,7 +71,7 @@ def check_webhook(query: dict[str, str]) -> None:
 
 
 def read_query(query: dict[str, str]) -> dict[str, str]:
-    """Return the parameters of the create; raises `ApiError` for an unknown one or a value that is none."""
+    """Return the request's own parameters; raises `ApiError` for an unknown one or an invalid value."""
     parameters = {name: value for name, value in query.items() if name not in _SYSTEM_PARAMETERS}
     for name, value in parameters.items():
         request = {name: value}
@@ -99,7 +99,7 @@ def read_query(query: dict[str, str]) -> dict[str, str]:
 
 
 def read_body(raw: bytes, space: str) -> dict[str, Any]:
-    """Return the message; raises `ApiError` for what is no `Message`, is empty, or is too long."""
+    """Return the message; raises `ApiError` if it is no valid `Message`, empty, or too long."""
     try:
         body = json.loads(raw)
         json_format.ParseDict(body, Message.pb()(), max_recursion_depth=50)

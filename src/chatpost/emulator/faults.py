@@ -1,4 +1,4 @@
-"""Faults on demand: what goes wrong with the next requests."""
+"""Faults on demand, each for one of the next requests."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _SPEC = re.compile(
 
 
 MOST_TIMES = 100_000
-"""How often one ``--fault`` can strike: for ever, as far as a test can tell."""
+"""How often one ``--fault`` can strike: more often than any test posts."""
 
 
 class Kind(Enum):
-    """What goes wrong."""
+    """The kinds of faults."""
 
     NONE = "ok"
     STATUS = "status"
@@ -52,14 +52,14 @@ class Fault:
 
 
 def answering(status: int, body: bytes | None = None, **headers: str) -> Fault:
-    """Return the fault that answers with a status, and stores nothing."""
+    """Return a fault that answers with a status and stores nothing."""
     return Fault(
         Kind.STATUS, status, headers={name.replace("_", "-"): value for name, value in headers.items()}, body=body
     )
 
 
 def parse_faults(spec: str) -> list[Fault]:
-    """Read a fault as ``--fault`` has it, once or ``*N`` times; raises `ValueError`, for a person."""
+    """Read the value of ``--fault``: a fault, once or ``*N`` times. Raises `ValueError` with a line for a person."""
     match = _SPEC.fullmatch(spec)
     if match is None:
         raise ValueError(_TEACH)
@@ -78,5 +78,5 @@ def parse_faults(spec: str) -> list[Fault]:
 
 _TEACH = (
     "a fault is one of: 503 (any status from 300), 429,retry-after=2, delay=1.5, drop-before, drop-after, truncate, "
-    "drip, ok; *N behind it means N times"
+    "drip, ok; add *N for N requests"
 )

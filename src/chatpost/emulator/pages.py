@@ -1,4 +1,4 @@
-"""The emulator's page: the spaces as Chat shows them, and new messages as they come."""
+"""The emulator's page, which shows the spaces as Chat would, and new messages as they come."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from chatpost.emulator.space import Space, StoredMessage
 
 _FILES = Path(__file__).parent / "page"
-# Should anything ever slip through the escaping: no script but the page's own, and nothing from anywhere else.
+# A second line of defence behind escaping: only the page's own script runs, and nothing is loaded from elsewhere.
 _POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'"
 
 
 def add_pages(
     app: Flask, spaces: Callable[[], Mapping[str, Space]], changes: Callable[[], Iterator[int | None]]
 ) -> None:
-    """Add the page at ``/``; `spaces` returns what is shown, `changes` yields a number whenever that has changed."""
+    """Add the page at ``/``. `spaces` returns what to show; `changes` yields a number whenever that has changed."""
     app.jinja_env.globals.update(card_html=card_html, safe_link=safe_link)
 
     def page() -> str:
@@ -35,7 +35,7 @@ def add_pages(
         return render_template("spaces.html", spaces=_shown(spaces()))
 
     def events() -> Response:
-        # Where nothing changes, a comment now and then finds out whether anybody still listens.
+        # If nothing changes, a comment now and then finds out whether anybody still listens.
         told = (":\n\n" if number is None else f"data: {number}\n\n" for number in changes())
         return Response(told, mimetype="text/event-stream")
 

@@ -1,4 +1,4 @@
-"""Text and cards as safe HTML: all that is shown is escaped, and only what is known becomes markup."""
+"""Renders text and cards as safe HTML: everything is escaped, and only known markup becomes HTML."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MARKDOWN = (
 def text_html(text: str, *, is_markdown: bool) -> Markup:
     """Render a message's text: Chat's own markup, or Markdown."""
     if is_markdown:
-        # It escapes HTML, and makes no link of what is none of the web.
+        # It escapes HTML, and makes links only to the web.
         rendered = _MARKDOWN.render(text)
         mentioned = re.sub(r"&lt;users/([\w.@+-]+)&gt;", r'<span class="mention">@\1</span>', rendered)
         return Markup(mentioned)  # noqa: S704 - see above
@@ -71,7 +71,7 @@ def _chat_part(match: re.Match[str]) -> Markup:
 
 
 class _CardText(HTMLParser):
-    """Keeps of a card's text the tags that Chat knows there."""
+    """Keeps the tags in a card's text that Chat knows, and drops all others."""
 
     _PLAIN = ("b", "i", "u", "s", "strong", "em", "code")
 
@@ -114,12 +114,12 @@ class _CardText(HTMLParser):
 
 
 def card_html(text: object) -> Markup:
-    """Render the text of a card, which may hold some tags of HTML; other tags are left out."""
+    """Render the text of a card, which can have some HTML tags; other tags are dropped."""
     parser = _CardText()
     parser.feed(str(text or ""))
     return parser.whole()
 
 
 def safe_link(url: object) -> str | None:
-    """Return a URL that may be linked to: one of the web."""
+    """Return the URL if it is safe to link to: http or https."""
     return url if isinstance(url, str) and _IS_LINK.fullmatch(url) else None

@@ -44,7 +44,7 @@ _STATUS_NAMES = {
 
 @dataclass(frozen=True)
 class Received:
-    """A request as it came in at ``at`` of the clock; ``status`` 0: it got no answer, the connection was dropped."""
+    """A request that came in at ``at`` of the clock. ``status`` 0: the connection was dropped without an answer."""
 
     at: float
     method: str
@@ -56,10 +56,10 @@ class Received:
 
 
 class Emulator:
-    """A Google Chat on loopback: any space, key and token are taken. A context manager that serves.
+    """A Google Chat on loopback, which accepts any space, key and token. A context manager that serves.
 
-    ``faults`` befall the next requests, one each; ``quota`` is the one request a second a space.
-    ``on_received`` is told of every request, from the thread that served it.
+    Each of ``faults`` is for one of the next requests; ``quota`` limits a space to one request a second.
+    ``on_received`` is called with every request, from the thread that served it.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Emulator:
         clock: Callable[[], float] = time.monotonic,
         on_received: Callable[[Received], None] = lambda _: None,
     ) -> None:
-        """``port`` 0 takes a free one; raises `OSError` where the port is taken."""
+        """``port`` 0 takes any free port; raises `OSError` if the port is taken."""
         self.faults = deque(faults)
         self.spaces: dict[str, Space] = {}
         self.received: list[Received] = []
@@ -81,7 +81,7 @@ class Emulator:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._stored = threading.Condition()
-        # Werkzeug, left to bind by itself, ends the process where it cannot.
+        # If Werkzeug itself cannot bind, it ends the process.
         with socket.create_server((HOST, port), backlog=128) as listener:
             self._server = make_server(
                 HOST, port, self._app(), threaded=True, request_handler=_Handler, fd=listener.fileno()
@@ -90,11 +90,11 @@ class Emulator:
 
     @property
     def port(self) -> int:
-        """The port it serves on."""
+        """The port that it serves on."""
         return int(self._server.port)
 
     def url(self, space: str = "AAAA", key: str = "any-key", token: str = "any-token") -> str:  # noqa: S107 - any will do
-        """Return a webhook's URL; every token is a webhook of its own."""
+        """Return a webhook's URL; each token is another webhook."""
         return f"http://{HOST}:{self.port}/v1/spaces/{space}/messages?key={key}&token={token}"
 
     @property
@@ -103,7 +103,7 @@ class Emulator:
         return f"http://{HOST}:{self.port}/"
 
     def space(self, name: str = "AAAA") -> Space:
-        """Return a space, which is there as soon as it is named."""
+        """Return a space, which exists as soon as it is named."""
         with self._lock:
             return self._space(f"spaces/{name}")
 
@@ -126,7 +126,7 @@ class Emulator:
 
     def _app(self) -> Flask:
         app = Flask(__name__, static_folder=None, template_folder="page")
-        app.config["PROPAGATE_EXCEPTIONS"] = True  # a dropped connection has to reach the server
+        app.config["PROPAGATE_EXCEPTIONS"] = True  # a dropped connection must reach the server
         app.post("/v1/spaces/<space>/messages")(self._create)
         add_pages(app, lambda: dict(self.spaces), self._changes)
         app.register_error_handler(HTTPStatus.NOT_FOUND, _not_found)
@@ -174,7 +174,7 @@ class Emulator:
         return response
 
     def _changes(self) -> Iterator[int | None]:
-        """Yield the count of requests, at once and whenever more have come; None now and then in between."""
+        """Yield the number of requests, at once and whenever more have come; None now and then in between."""
         seen = -1
         while not self._stopping.is_set():
             with self._stored:

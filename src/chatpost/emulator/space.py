@@ -1,4 +1,4 @@
-"""A space: its threads and messages, each webhook's thread keys, and the quota they share."""
+"""A space: its threads and messages, each webhook's thread keys, and the quota that all webhooks share."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 SECONDS_PER_REQUEST = 1.0
-"""A space takes one request in this time, from all its webhooks."""
+"""A space takes one request in this time, from all its webhooks together."""
 
 
 @dataclass(frozen=True)
 class StoredMessage:
-    """A message as the space holds it; ``body`` and ``query`` are as they were sent, ``token`` tells the webhook.
+    """A message in a space. ``body`` and ``query`` are as they were sent; ``token`` identifies the webhook.
 
     ``at`` is when it came, in seconds of the epoch.
     """
@@ -39,20 +39,20 @@ class StoredMessage:
 
     @property
     def summary(self) -> str:
-        """What a notification would show: the text, or what stands for the cards."""
+        """The text of a notification: the message's text, or words for its cards."""
         cards = self.body.get("cardsV2") or [{}]
         title = (cards[0].get("card", {}).get("header") or {}).get("title")
         return self.text or str(self.body.get("fallbackText") or title or "a card")
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Return what Chat answers to a create: the request's own fields, and the two names."""
+        """Return Chat's answer to the request: its own fields, and the two names."""
         thread = {**(body.get("thread") or {}), "name": self.thread_name}
         return {**body, "name": self.name, "thread": thread}
 
 
 @dataclass
 class Space:
-    """A named space (``spaces/S``). ``clock`` is in seconds; not safe for threads by itself."""
+    """A named space (``spaces/S``). ``clock`` is in seconds. Not safe for threads by itself."""
 
     name: str
     clock: Callable[[], float]
@@ -64,7 +64,7 @@ class Space:
     _message_ids: set[str] = field(default_factory=set)
 
     def threads(self) -> dict[str, list[StoredMessage]]:
-        """Return the threads by name, each with its messages, in the order they were posted."""
+        """Return the threads by name, each with its messages, in the order in which they were posted."""
         threads: dict[str, list[StoredMessage]] = {}
         for message in self.messages:
             threads.setdefault(message.thread_name, []).append(message)
@@ -79,12 +79,12 @@ class Space:
         self._free_at = now + SECONDS_PER_REQUEST
 
     def create(self, token: str, body: dict[str, Any], query: dict[str, str]) -> StoredMessage:
-        """Store a message, or find the one that its request id made; raises `ApiError`."""
+        """Store a message, or return the one that this request id has made; raises `ApiError`."""
         request_id = query.get("requestId")
         known = self._by_request_id.get(request_id) if request_id else None
         if known is not None:
             if known.token != token:
-                # The reference says only that this is an error, not which.
+                # The reference says that this is an error, but not which one.
                 message = "Request id was used by another caller."
                 raise ApiError(HTTPStatus.CONFLICT, "ALREADY_EXISTS", message)
             return known
@@ -117,7 +117,7 @@ class Space:
         try:
             option = MessageReplyOption(query.get("messageReplyOption"))
         except ValueError:
-            return None  # without it, what the message says of a thread is ignored
+            return None  # without it, the message's thread is ignored
         found = None
         key = self._key(thread, query)
         if thread.get("name") in self.threads():

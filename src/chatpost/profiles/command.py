@@ -1,4 +1,4 @@
-"""Run a command that prints a secret, for a bounded time and a bounded amount of its output."""
+"""Runs a command that prints a secret, with limits on its time and on its output."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 
 def run_for_first_line(command: Sequence[str], timeout: float, limit: int) -> bytes:
-    """Return what the command printed, up to its first line's end and at most some `limit` bytes.
+    """Return what the command printed, up to the end of its first line and about `limit` bytes at most.
 
     It gets no stdin, which may hold the message, and its stderr, which may hold the secret, is dropped. Raises
-    `ConfigurationError`, a predicate, where it cannot be run, fails, or takes longer than `timeout` seconds; it
-    is killed then.
+    `ConfigurationError`, whose text is a predicate, if it cannot be run, fails, or takes longer than `timeout` seconds,
+    in which case it is killed.
     """
     try:
-        process = subprocess.Popen(  # noqa: S603 - the user's own command, from a file that only they can write
+        process = subprocess.Popen(  # noqa: S603 - the user's own command, from a file that only the user can write
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
     except OSError as failure:
         msg = f"cannot be run: {os.strerror(failure.errno or 0).lower()}"
         raise ConfigurationError(msg) from None
     except ValueError:
-        msg = "cannot be run: there is a NUL character in it"
+        msg = "cannot be run: it has a NUL character"
         raise ConfigurationError(msg) from None
     until = time.monotonic() + timeout
     try:
@@ -42,7 +42,7 @@ def run_for_first_line(command: Sequence[str], timeout: float, limit: int) -> by
     finally:
         process.kill()
         process.wait()
-    # Its output was not read to the end, so a command with more to say is stopped by us, and has not failed.
+    # Its output was not read to the end, so SIGPIPE is our doing, and no failure.
     if status not in {0, -signal.SIGPIPE}:
         msg = f"failed with status {status}: run it by hand to see why"
         raise ConfigurationError(msg)

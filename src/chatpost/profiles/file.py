@@ -1,4 +1,4 @@
-"""profiles.toml: names for webhooks, and the defaults that go with them."""
+"""profiles.toml: names for webhooks, and the option defaults that go with each."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
 FILE_NAME = "profiles.toml"
 SIZE_LIMIT = 1024 * 1024
-"""Bytes a profile file may have."""
+"""Bytes that a profile file can have."""
 
 PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
-NO_WEBHOOK = """no webhook to post to. To make one:
+NO_WEBHOOK = """there is no webhook to post to. To make one:
   1. in a browser, open the space in Chat: the arrow beside its name > Apps & integrations > Add webhooks > Copy link;
   2. keep the link with `chatpost profiles add ops`, or set CHATPOST_URL to it."""
 
 
 class Profile(NamedTuple):
-    """A name for a webhook; ``defaults`` are option values as the TOML file has them."""
+    """A name for a webhook. ``defaults`` are option values, still as TOML."""
 
     name: str
     source: UrlSource
     defaults: Mapping[str, object]
 
     def webhook(self, within: float = inf) -> Webhook:
-        """Fetch the URL from where it is kept, in so many seconds; raises `ConfigurationError` naming the profile."""
+        """Fetch the URL from its source, within so many seconds; raises `ConfigurationError` that names the profile."""
         try:
             return Webhook.parse(self.source.fetch(within))
         except ConfigurationError as error:
@@ -45,7 +45,7 @@ class Profile(NamedTuple):
             raise ConfigurationError(msg) from None
 
     def known_space(self) -> str | None:
-        """Return the space it posts to (``spaces/S``), where that can be known without running a command."""
+        """Return the space it posts to (``spaces/S``); None if only a command can tell, or the URL is wrong."""
         try:
             return None if isinstance(self.source, FromCommand) else self.webhook().space
         except ConfigurationError:
@@ -53,7 +53,7 @@ class Profile(NamedTuple):
 
 
 class ProfileFile(NamedTuple):
-    """What a profile file says. ``mode`` is its permission bits, 0 where the system has none."""
+    """The content of a profile file. ``mode`` is its permission bits, 0 if the system has none."""
 
     path: Path
     profiles: Mapping[str, Profile]
@@ -62,32 +62,32 @@ class ProfileFile(NamedTuple):
 
     @property
     def default(self) -> str | None:
-        """The profile used where none is named: the file's ``default``, else its only profile."""
+        """The profile to use if none is named: the file's ``default``, else its only profile."""
         return self.named_default or (next(iter(self.profiles)) if len(self.profiles) == 1 else None)
 
     def profile(self, name: str) -> Profile:
-        """Return the profile of that name; raises `ConfigurationError` that names those there are."""
+        """Return the profile of that name; raises `ConfigurationError` that lists the profiles."""
         if name in self.profiles:
             return self.profiles[name]
         known = ", ".join(self.profiles) or "none"
-        msg = f"there is no profile {name} in {self.path} (there: {known}); add it with `chatpost profiles add {name}`"
+        msg = f"there is no profile {name} in {self.path} (it has: {known}); add it with `chatpost profiles add {name}`"
         raise ConfigurationError(msg)
 
     def permission_error(self) -> str | None:
-        """Say what makes the file unfit to be trusted, if anything does."""
+        """Return why the file cannot be trusted, if there is a reason."""
         if self.mode & (stat.S_IWGRP | stat.S_IWOTH):
-            return f"{self.path} can be written by others, who could send your messages elsewhere: chmod go-w it"
+            return f"{self.path} can be written by others, who could send your messages elsewhere: run chmod go-w on it"
         return None
 
     def permission_warning(self) -> str | None:
-        """Say that others can read the webhook URLs that the file holds, if they can."""
+        """Return a warning if others can read webhook URLs in the file."""
         if self.mode & stat.S_IROTH and any(isinstance(p.source, Literal) for p in self.profiles.values()):
-            return f"{self.path} holds webhook URLs and can be read by others: chmod 600 it"
+            return f"{self.path} holds webhook URLs and can be read by others: run chmod 600 on it"
         return None
 
 
 def find_profile_file(config: Path | None) -> Path | None:
-    """Return the file given, else the user's, else the system's; None where there is none of them."""
+    """Return the file given, else the user's, else the system's; None if none of them exists."""
     if config is not None:
         return config
     import platformdirs  # a run with CHATPOST_URL needs no directory
@@ -98,14 +98,14 @@ def find_profile_file(config: Path | None) -> Path | None:
 
 
 def user_profile_file() -> Path:
-    """Return where the user's own file is, or would be."""
+    """Return the path of the user's own file, which may not exist."""
     import platformdirs
 
     return platformdirs.user_config_path("chatpost", appauthor=False) / FILE_NAME
 
 
 def load_profiles(path: Path) -> ProfileFile:
-    """Read a profile file; raises `ConfigurationError` that names file, line and column, or the key that is wrong."""
+    """Read a profile file; raises `ConfigurationError` that names file, line and column, or the wrong key."""
     text, mode = _read(path)
     try:
         document = tomllib.loads(text)
@@ -142,7 +142,7 @@ def _read(path: Path) -> tuple[str, int]:
 
 
 def _without_values(complaint: str) -> str:
-    """Keep of tomllib's complaint what it is about and where, not what it quotes: that could be a secret."""
+    """Return tomllib's complaint and its place, without the text that it quotes, which could be a secret."""
     what, _, where = complaint.rpartition(" (at ")
     what = re.sub(r"""(['"]).*\1""", "something", what, flags=re.DOTALL)
     return f"{what} ({where}" if where else what
@@ -151,23 +151,23 @@ def _without_values(complaint: str) -> str:
 def _read_document(path: Path, document: dict[str, Any], mode: int) -> ProfileFile:
     unknown = next((key for key in document if key not in {"default", "profiles"}), None)
     if unknown is not None:
-        msg = f"{_shown(unknown)} is no key of a profile file: there are default and [profiles.NAME]"
+        msg = f"unknown key{_shown(unknown)}: a profile file has default and [profiles.NAME]"
         raise ValueError(msg)
     tables = document.get("profiles", {})
     if not isinstance(tables, dict):
         msg = "profiles is not a table: write [profiles.NAME]"
-        raise ValueError(msg)  # noqa: TRY004 - every fault of the file is the one error
+        raise ValueError(msg)  # noqa: TRY004 - every fault of the file is the same error
     profiles = {name: _read_profile(name, table, path.parent) for name, table in tables.items()}
     default = document.get("default")
     if default is not None and not (isinstance(default, str) and default in profiles):
-        msg = f"default names no profile of the file (there: {', '.join(profiles) or 'none'})"
+        msg = f"default does not name a profile of the file (it has: {', '.join(profiles) or 'none'})"
         raise ValueError(msg)
     return ProfileFile(path, profiles, default, mode)
 
 
 def _read_profile(name: str, table: object, directory: Path) -> Profile:
     if not PROFILE_NAME.fullmatch(name):
-        msg = f"{_shown(name)} is no name for a profile: it takes letters, digits, and . _ - between them"
+        msg = "[profiles] has an invalid profile name: use letters, digits, and . _ - between them"
         raise ValueError(msg)
     if not isinstance(table, dict):
         msg = f"profiles.{name} is not a table: write [profiles.{name}] and a url below it"
@@ -184,5 +184,5 @@ def _read_profile(name: str, table: object, directory: Path) -> Profile:
 
 
 def _shown(key: str) -> str:
-    """Show a key of the file where it is surely no secret."""
-    return key if PROFILE_NAME.fullmatch(key) else "something that is no plain name"
+    """Return a key of the file, to be put behind a word, if it cannot be a secret."""
+    return f" {key}" if PROFILE_NAME.fullmatch(key) else ""

@@ -1,4 +1,4 @@
-"""Where a profile keeps its webhook URL: in the file itself, or in a variable, another file, a command's output."""
+"""Sources of a profile's webhook URL: the profile file itself, a variable, another file, a command's output."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from typing import Any, TypeAlias
 
 COMMAND_TIMEOUT = 10.0
-"""Seconds a command may take to print the URL, unless its profile gives another ``timeout``."""
+"""Seconds that a command may take to print the URL, unless its profile sets another ``timeout``."""
 
 SIZE_LIMIT = 64 * 1024
-"""Bytes in which the URL has to stand."""
+"""Bytes in which the URL must end."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,7 +42,7 @@ class FromEnvironment(NamedTuple):
     variable: str
 
     def fetch(self, _within: float) -> str:
-        """Return the variable's value; raises `ConfigurationError` where it is not set."""
+        """Return the variable's value; raises `ConfigurationError` if it is not set."""
         url = os.environ.get(self.variable)
         if not url:
             msg = f"the environment variable {self.variable}, which should hold its webhook URL, is not set"
@@ -59,9 +59,9 @@ class FromFile(NamedTuple):
     path: Path
 
     def fetch(self, _within: float) -> str:
-        """Return the file's first line; raises `ConfigurationError` where it cannot be read."""
+        """Return the file's first line; raises `ConfigurationError` if it cannot be read."""
         try:
-            # What is no regular file, a named pipe say, could keep the command waiting for ever.
+            # Anything but a regular file, for example a named pipe, could block for ever.
             with open(self.path, "rb", opener=_open_without_waiting) as file:
                 if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     return first_line(file.read(SIZE_LIMIT))
@@ -69,7 +69,7 @@ class FromFile(NamedTuple):
             reason = os.strerror(failure.errno or 0).lower()
             msg = f"{self.path}, which should hold its webhook URL, cannot be read: {reason}"
             raise ConfigurationError(msg) from None
-        msg = f"{self.path}, which should hold its webhook URL, is no regular file"
+        msg = f"{self.path}, which should hold its webhook URL, is not a regular file"
         raise ConfigurationError(msg)
 
     def __str__(self) -> str:
@@ -86,8 +86,7 @@ class FromCommand:
     def fetch(self, within: float) -> str:
         """Return the first line that the command prints.
 
-        Raises `ConfigurationError` where it fails, or takes longer than its time-out or the seconds left (`within`).
-
+        Raises `ConfigurationError` if it fails, or takes longer than its time-out or than the seconds left (`within`).
         The command gets no stdin, which may hold the message, and its stderr, which may hold a secret, is dropped.
         """
         from chatpost.profiles.command import run_for_first_line  # few runs start a process
@@ -113,20 +112,20 @@ UrlSource: TypeAlias = "Literal | FromEnvironment | FromFile | FromCommand"
 
 
 def read_source(value: object, directory: Path) -> UrlSource:
-    """Read a profile's ``url``; a relative file is looked for in `directory`. Raises `ValueError`, for a person."""
-    # A URL that got into the place of a variable, a file or a program is refused: those are shown.
+    """Read a profile's ``url``; a relative file is in `directory`. Raises `ValueError` with a line for a person."""
+    # Variables, files and programs are shown, so a URL in their place is refused.
     match value:
         case str():
             return Literal(value)
         case {"env": str(variable), **rest} if _VARIABLE.fullmatch(variable) and not rest:
             return FromEnvironment(variable)
         case {"file": str(path), **rest} if path and "\0" not in path and "://" not in path and not rest:
-            return FromFile(directory / os.path.expanduser(path))  # noqa: PTH111 - pathlib's raises for no such user
+            return FromFile(directory / os.path.expanduser(path))  # noqa: PTH111 - pathlib's raises for an unknown user
         case {"command": [str(program), *_] as command, **rest} if "://" not in program and all(
             isinstance(word, str) for word in command
         ):
             return FromCommand(tuple(command), _read_timeout(rest))
-    msg = 'is neither a string, { env = "VARIABLE" }, { file = "PATH" } nor { command = ["PROGRAM", "ARGUMENT"] }'
+    msg = 'is not a string, { env = "VARIABLE" }, { file = "PATH" } or { command = ["PROGRAM", "ARGUMENT"] }'
     raise ValueError(msg)
 
 
@@ -140,10 +139,10 @@ def _read_timeout(rest: Mapping[Any, object]) -> float:
             return float(seconds)
         case {**more} if not more:
             return COMMAND_TIMEOUT
-    msg = "has a command, beside which only a timeout in seconds can stand"
+    msg = "has a command: beside it only timeout, in seconds, is allowed"
     raise ValueError(msg)
 
 
 def first_line(raw: bytes) -> str:
-    """Return the first line of what a file or a command holds, without white space around it."""
+    """Return the first line of a file or of a command's output, without white space around it."""
     return raw.lstrip(b"\xef\xbb\xbf").partition(b"\n")[0].decode(errors="replace").strip()

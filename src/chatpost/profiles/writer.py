@@ -1,4 +1,4 @@
-"""Adding a profile to profiles.toml, keeping all else that stands there. The only importer of tomlkit."""
+"""Adds a profile to profiles.toml and keeps everything else in the file. The only importer of tomlkit."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def add_profile(path: Path, name: str, url: str, *, replace: bool) -> ProfileFile:
-    """Write the profile into the file, which only its owner can then read, and return what the file now says.
+    """Write the profile into the file, make the file readable by its owner only, and return its new content.
 
-    The file is replaced whole, so that it is never half written. The only profile stays the default when a second
-    one comes. Raises `ConfigurationError` where the name is taken (unless `replace`) or the file is at fault.
+    The file is replaced whole, so it is never half written. The first profile stays the default when a second one
+    comes. Raises `ConfigurationError` if the name is taken (unless `replace`) or the file is at fault.
     """
     before = load_profiles(path) if os.path.exists(path) else None  # noqa: PTH110 - pathlib's can raise
     document = tomlkit.document()
@@ -31,7 +31,7 @@ def add_profile(path: Path, name: str, url: str, *, replace: bool) -> ProfileFil
         if error := before.permission_error():
             raise ConfigurationError(error)
         if name in before.profiles and not replace:
-            msg = f"there is a profile {name} in {path} already: --replace gives it this URL"
+            msg = f"{path} already has a profile {name}: use --replace to change its URL"
             raise ConfigurationError(msg)
         document = tomlkit.parse(path.read_text("utf-8-sig"))
     default = (before.default if before is not None else None) or name
@@ -51,18 +51,18 @@ def _with_profile(document: tomlkit.TOMLDocument, name: str, url: str, default: 
         profile["url"] = url
         profiles[name] = profile
     text = tomlkit.dumps(document)
-    # At the head: a key behind a table's head would be the table's.
+    # At the top: a key after a table's heading would belong to the table.
     return text if "default" in document else f"default = {tomlkit.string(default).as_string()}\n\n{text}"
 
 
 def _check(text: str, before: ProfileFile | None, name: str, url: str, path: Path) -> None:
-    """Raise `ConfigurationError` unless the text says what was meant, and all that the file said before."""
+    """Raise `ConfigurationError` unless the text has the new profile and everything that the file had before."""
     tables = tomllib.loads(text)
     expected = {} if before is None else tomllib.loads(path.read_text("utf-8-sig"))
     expected.setdefault("default", (before.default if before else None) or name)
     expected.setdefault("profiles", {}).setdefault(name, {})["url"] = url
     if tables != expected:
-        msg = f"{path} is written in a way that nothing can be added to: write [profiles.NAME] and its keys below it"
+        msg = f"{path} is written in a way that cannot be extended: write [profiles.NAME] with its keys below it"
         raise ConfigurationError(msg)
 
 

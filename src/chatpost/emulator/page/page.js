@@ -1,5 +1,5 @@
 "use strict";
-// The server escapes all that it renders; what was open stays open.
+// The server escapes everything that it renders. Details that were open stay open.
 const spaces = document.getElementById("spaces");
 const state = document.getElementById("state");
 

@@ -1,0 +1,138 @@
+"""Reports deliveries: data to stdout, the story to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from contextlib import nullcontext, suppress
+from typing import TYPE_CHECKING
+
+from chatpost.cli.console import is_terminal, say, write_data
+from chatpost.cli.story import attempt_made, failure_record, label, record, what_is_known, what_went_wrong
+from chatpost.delivery.sender import Attempt, Fact, PartPosted, Pause
+from chatpost.errors import ChatpostError, ExitStatus, OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from chatpost.cli.drawing import PartsBars
+    from chatpost.cli.sections import Telling
+    from chatpost.delivery.model import Delivery
+
+# Seconds that a person at a terminal waits without being told why.
+_LONG_PAUSE = 2.0
+
+
+class Reporter:
+    """Tells the user about deliveries, as much as ``telling`` asks for; ``write`` takes each line of data."""
+
+    def __init__(self, telling: Telling, write: Callable[[str], None] = write_data) -> None:
+        self.telling = telling
+        self._write = write
+        self._under_way: Sequence[Delivery] = ()
+        self._posted = 0
+        self._next_turn = 0.0
+        self._bars: PartsBars | None = None
+        # Asked before rich puts something of its own in stderr's place.
+        self._is_watched = is_terminal(sys.stderr)
+
+    @property
+    def _has_reader(self) -> bool:
+        return self._is_watched and not self.telling.quiet
+
+    def expect(self, deliveries: Sequence[Delivery]) -> None:
+        """Take note of deliveries that begin, to tell of them should the command be broken off."""
+        self._under_way = deliveries
+
+    def tell(self, delivery: Delivery, fact: Fact) -> None:
+        """Tell of a failed attempt that is tried again; with ``verbose`` of every attempt and pause."""
+        if isinstance(fact, Attempt):
+            self._tell_of_attempt(delivery, fact)
+        elif isinstance(fact, PartPosted):
+            self._show_part(delivery, fact)
+        elif isinstance(fact, Pause):
+            self._next_turn = time.monotonic() + fact.seconds
+            if self.telling.verbose or (self._has_reader and fact.seconds > _LONG_PAUSE):
+                say(f"{label(delivery)}waiting {fact.seconds:.1f} s for the space's turn")
+
+    def _tell_of_attempt(self, delivery: Delivery, attempt: Attempt) -> None:
+        if self.telling.verbose:
+            say(f"{label(delivery)}{attempt_made(delivery, attempt)}")
+        if attempt.wait is not None and not self.telling.quiet:
+            again = f"trying again in {attempt.wait:.1f} s"
+            say(f"{label(delivery)}{again}" if self.telling.verbose else f"{label(delivery)}{attempt.error}; {again}")
+
+    def _show_part(self, delivery: Delivery, part: PartPosted) -> None:
+        if not self._has_reader:
+            return
+        if self._bars is None:
+            from chatpost.cli.drawing import PartsBars  # only a person who waits for parts waits for rich
+
+            self._bars = PartsBars()
+        self._bars.show(delivery.to.label or "posting", part.number, part.of)
+
+    def _close_bars(self) -> None:
+        if self._bars is not None:
+            self._bars.close()
+        self._bars = None
+
+    def warning(self, sentence: str) -> None:
+        """Warn of something that is done anyway, though the user may not have meant it."""
+        if not self.telling.quiet:
+            say(f"warning: {sentence}")
+
+    def result(self, delivery: Delivery) -> ExitStatus:
+        """Print the delivery's line, or say what went wrong; return its exit status."""
+        self._close_bars()
+        progress, telling = delivery.progress, self.telling
+        line = None
+        if progress.error is not None:
+            say(f"{label(delivery)}{what_went_wrong(delivery)}")
+        elif progress.created is not None:
+            self._posted += 1
+            line = progress.created.name if telling.output == "name" else progress.created.thread_name
+        if telling.output == "json":
+            line = json.dumps(record(delivery))
+        status = ExitStatus.OK if progress.error is None else progress.error.exit_status
+        try:
+            if line is not None:
+                self._write(line)
+        except OutputError as failure:
+            # An error that the message met counts more than that its JSON could not be written.
+            name = progress.created.name if progress.created else None
+            say(f"{label(delivery)}{failure}" + (f", but the message was posted: {name}" if name else ""))
+            status = status or failure.exit_status
+        progress.reported = True
+        return status
+
+    def failure(self, error: ChatpostError) -> None:
+        """Tell of an error that came before anything was posted."""
+        say(str(error))
+        if self.telling.output == "json" and not isinstance(error, OutputError):
+            with suppress(OutputError):  # the first error is the one that counts
+                self._write(json.dumps(failure_record(error)))
+
+    def broken_off(self, what: str) -> None:
+        """Tell that the command was broken off, and what is known of each message that was not reported yet."""
+        self._close_bars()
+        for delivery in self._under_way:
+            if not delivery.progress.reported:
+                say(f"{label(delivery)}{what}. {what_is_known(delivery)}")
+        if not self._under_way:
+            say(f"{what}. Nothing was posted.")
+
+    def following(self, waiting: Callable[[], int]) -> AbstractContextManager[None]:
+        """Draw a line at a terminal that counts the messages posted and the lines waiting, in this context."""
+        if not self._has_reader:
+            return nullcontext()
+        from chatpost.cli.drawing import live_line  # only a person who watches a stream waits for rich
+
+        def line() -> str:
+            turn = max(0.0, self._next_turn - time.monotonic())
+            free = f"the space is free in {turn:.0f} s" if turn else "the space is free"
+            count = waiting()
+            return f"{self._posted} posted, {count} line{'' if count == 1 else 's'} waiting, {free}"
+
+        return live_line(line)

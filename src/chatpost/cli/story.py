@@ -1,0 +1,89 @@
+"""Describes a delivery: in sentences for a person, and as a JSON record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from chatpost.chat.webhook import mask_urls
+from chatpost.errors import BrokenAnswer, ChatpostError, DeliveryError
+
+if TYPE_CHECKING:
+    from chatpost.delivery.model import Delivery
+    from chatpost.delivery.sender import Attempt
+
+
+def label(delivery: Delivery) -> str:
+    """Return the prefix of a sentence about the delivery: its profile, if it has one."""
+    return f"{delivery.to.label}: " if delivery.to.label else ""
+
+
+def attempt_made(delivery: Delivery, attempt: Attempt) -> str:
+    """Describe one attempt: the request and its outcome."""
+    count, request = len(delivery.drafts), delivery.progress.request
+    part = f"part {attempt.part} of {count}, " if count > 1 else ""
+    url = delivery.to.webhook.masked_url(request.parameters() if request else {})
+    outcome = "posted" if attempt.error is None else str(attempt.error)
+    return f"{part}attempt {attempt.number}: POST {url}: {outcome} ({attempt.seconds:.2f} s)"
+
+
+def what_went_wrong(delivery: Delivery) -> str:
+    """Say why a delivery failed, whether its message may be in the space, and how to try again."""
+    progress = delivery.progress
+    what = f"{progress.error}; {progress.gave_up}" if progress.gave_up else f"{progress.error}"
+    return f"{what}. {what_is_known(delivery)}"
+
+
+def what_is_known(delivery: Delivery) -> str:
+    """Say whether the message is in the space, and how to try again without posting it twice."""
+    progress, count, request_id = delivery.progress, len(delivery.drafts), delivery.request_id
+    if count > 1 and (progress.posted or progress.maybe_posted):
+        known = f"{progress.posted} of {count} parts are posted"
+        if progress.maybe_posted:
+            known += ", and the next may be"
+        return f"{known}; to post only the rest, post the same text with --request-id {request_id}"
+    if progress.created is not None:
+        return f"The message was posted: {progress.created.name}"
+    if not progress.maybe_posted:
+        return "Nothing was posted."
+    likely = "was probably" if isinstance(progress.error, BrokenAnswer) else "may have been"
+    return f"The message {likely} posted; to try again without posting it twice, add --request-id {request_id}"
+
+
+def record(delivery: Delivery) -> dict[str, Any]:
+    """Return the delivery as `-o json` shows it."""
+    progress, asked = delivery.progress, delivery.to.thread
+    return {
+        "profile": delivery.to.label,
+        "name": progress.created.name if progress.created else None,
+        "thread": {
+            "name": progress.created.thread_name if progress.created else asked and asked.name,
+            "threadKey": asked and asked.key,
+        },
+        "requestId": delivery.request_id,
+        "parts": {"posted": progress.posted, "of": len(delivery.drafts)},
+        "attempts": progress.attempts,
+        "error": None if progress.error is None else _error(progress.error, what_went_wrong(delivery)),
+    }
+
+
+def failure_record(error: ChatpostError) -> dict[str, Any]:
+    """Return, with the keys of `record`, an error that came before there was a delivery."""
+    return {
+        "profile": None,
+        "name": None,
+        "thread": {"name": None, "threadKey": None},
+        "requestId": None,
+        "parts": {"posted": 0, "of": 0},
+        "attempts": 0,
+        "error": _error(error, str(error)),
+    }
+
+
+def _error(error: ChatpostError, message: str) -> dict[str, Any]:
+    answered = error if isinstance(error, DeliveryError) else None
+    return {
+        "exit": int(error.exit_status),
+        "code": answered.code if answered else None,
+        "status": answered.status if answered else None,
+        "message": mask_urls(message),
+    }

@@ -1,0 +1,116 @@
+"""Deliveries: the messages, their destination, their deadline and their progress."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from chatpost.chat.message import CreatedMessage, CreateMessageRequest, Message, Thread
+    from chatpost.chat.webhook import Webhook
+    from chatpost.delivery.retry import RetryPolicy
+    from chatpost.errors import DeliveryError, SpaceBusy
+
+Draft: TypeAlias = "Callable[[CreatedMessage | None], CreateMessageRequest]"
+"""Makes a request when its turn has come; it is given the delivery's first message, once there is one."""
+
+
+class Destination(NamedTuple):
+    """A webhook, the thread there, and the rules for posting to it.
+
+    ``label`` is the profile's name, None if the URL came from the environment. ``thread`` is the one that was asked
+    for. ``interval`` is the seconds between two requests to the space, None to post without waiting for a turn.
+    """
+
+    label: str | None
+    webhook: Webhook
+    thread: Thread | None
+    policy: RetryPolicy
+    interval: float | None
+
+
+class Deadline:
+    """The seconds that a delivery may take. They run from the start, except while paused."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
+        """``clock`` is monotonic, in seconds."""
+        self.seconds = seconds
+        self._clock = clock
+        self._end = clock() + seconds
+
+    def left(self) -> float:
+        """Return the seconds that are left, never below 0."""
+        return max(0.0, self._end - self._clock())
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Do not count the time spent in this context."""
+        began = self._clock()
+        try:
+            yield
+        finally:
+            self._end += self._clock() - began
+
+
+class Progress:
+    """How far a delivery has come. Any thread may read it at any time.
+
+    ``request`` is the request that was sent last. ``attempts`` counts those begun, ``posted`` the messages that Chat
+    has confirmed, and ``created`` is the first of them. ``maybe_posted``: the message under way may be in the space,
+    but no answer has confirmed it. ``error`` is what the last attempt met, and ``gave_up`` says, for a person, why an
+    error that could be retried was not. ``reported``: the user has been told the outcome.
+    """
+
+    def __init__(self) -> None:
+        self.request: CreateMessageRequest | None = None
+        self.attempts = 0
+        self.posted = 0
+        self.created: CreatedMessage | None = None
+        self.maybe_posted = False
+        self.error: DeliveryError | None = None
+        self.gave_up: str | None = None
+        self.reported = False
+
+    def sending(self) -> None:
+        """Note that a request goes out: until an answer comes, the message may have been posted."""
+        self.maybe_posted = True
+
+    def confirm(self, created: CreatedMessage) -> None:
+        """Note a message that Chat has confirmed."""
+        self.created = self.created or created
+        self.posted += 1
+        self.maybe_posted = False
+        self.error = None
+
+    def fail(self, error: DeliveryError, gave_up: str | None) -> None:
+        """Note that an attempt has failed; `gave_up` says why there is no other, though there could be one."""
+        self.error = error
+        self.gave_up = gave_up
+
+    def give_up(self, busy: SpaceBusy, why: str) -> None:
+        """Note that the space's turn comes too late. An error that an attempt has met says more, so it is kept."""
+        self.gave_up = why if self.error is None else f"the next attempt would be {why}"
+        self.error = self.error or busy
+
+
+class Delivery(NamedTuple):
+    """One text on its way to one destination, as one message or several that are posted one after the other.
+
+    ``request_id`` is the id of its request; with several drafts, each request adds a number to it.
+    """
+
+    to: Destination
+    request_id: str
+    drafts: Sequence[Draft]
+    deadline: Deadline
+    progress: Progress
+
+
+def drafts_of(request: CreateMessageRequest, messages: Sequence[Message]) -> list[Draft]:
+    """Return a draft for each message: the first goes where the request goes, the others into the thread it is in."""
+    if len(messages) == 1:
+        return [lambda _: request._replace(message=messages[0])]
+    return [partial(request.of_part, number, message) for number, message in enumerate(messages, 1)]

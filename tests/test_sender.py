@@ -1,0 +1,306 @@
+"""The back-off, and the one way for every message: its turn, its draft, its attempts, its deadline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, strategies as st
+
+from chatpost.chat.message import CreatedMessage, CreateMessageRequest, Message
+from chatpost.chat.webhook import Webhook
+from chatpost.delivery.model import Deadline, Delivery, Destination, Progress, drafts_of
+from chatpost.delivery.retry import LONGEST_WAIT, RetryPolicy, backoff
+from chatpost.delivery.sender import Attempt, Fact, PartPosted, Pause, Sender, Timing, deliver_all
+from chatpost.errors import BrokenAnswer, DeliveryError, NotAllowed, SpaceBusy, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from chatpost.delivery.model import Draft
+
+CREATED = CreatedMessage("spaces/A/messages/T.M", "spaces/A/threads/T")
+REQUEST = CreateMessageRequest(Message("hello"), "an-id")
+WEBHOOK = Webhook.parse("https://chat.googleapis.com/v1/spaces/A/messages?key=any-key&token=any-token")
+
+
+class World:
+    """A clock that only waits and attempts move; the space's turns, and what each attempt meets, are scripted."""
+
+    def __init__(self, script: Iterable[DeliveryError | CreatedMessage], seconds: float = 0.0) -> None:
+        self.now = 0.0
+        self.script = list(script)
+        self.seconds = seconds
+        self.sent: list[CreateMessageRequest] = []
+        self.allowed: list[float] = []
+        self.waits: list[float] = []
+        self.facts: list[Fact] = []
+        self.slots: list[float] = []
+        self.gates: list[float] = []
+        self.pushes: list[float | None] = []
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        return [fact for fact in self.facts if isinstance(fact, Attempt)]
+
+    @property
+    def pauses(self) -> list[float]:
+        return [fact.seconds for fact in self.facts if isinstance(fact, Pause)]
+
+    def turn(self, _space: str, _interval: float) -> World:
+        return self
+
+    def reserve(self, within: float) -> float:
+        slot = self.slots.pop(0) if self.slots else 0.0
+        if slot > within:
+            raise SpaceBusy(slot)
+        return slot
+
+    def enter(self, _within: float) -> float:
+        return self.gates.pop(0) if self.gates else 0.0
+
+    def sent_now(self) -> None:
+        pass
+
+    def push(self, seconds: float | None) -> None:
+        self.pushes.append(seconds)
+
+    def create_message(
+        self, _webhook: Webhook, request: CreateMessageRequest, timeout: float, on_sending: Callable[[], None]
+    ) -> CreatedMessage:
+        self.sent.append(request)
+        self.allowed.append(timeout)
+        on_sending()
+        self.now += min(self.seconds, timeout)
+        step = self.script.pop(0)
+        if isinstance(step, DeliveryError):
+            raise step
+        return step
+
+    def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now += seconds
+
+    def sender(self) -> Sender:
+        timing = Timing(clock=lambda: self.now, sleep=self.sleep, random=lambda: 0.0)
+        return Sender(self, _Pacer(self), timing, lambda _, fact: self.facts.append(fact))
+
+    def delivery(self, policy: RetryPolicy, drafts: Sequence[Draft] = (lambda _: REQUEST,)) -> Delivery:
+        to = Destination(None, WEBHOOK, None, policy, 1.1)
+        return Delivery(to, "an-id", drafts, Deadline(policy.deadline, lambda: self.now), Progress())
+
+    def run(self, policy: RetryPolicy) -> Progress:
+        return self.sender().deliver(self.delivery(policy)).progress
+
+
+class _Pacer:
+    """Gives the world's turns."""
+
+    def __init__(self, world: World) -> None:
+        self.reserve = world.reserve
+        self.enter = world.enter
+        self.push = world.push
+        self.sent = world.sent_now
+
+    def turn(self, _space: str, _interval: float) -> _Pacer:
+        return self
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1), st.none() | st.floats(0, 1e9))
+def test_backoff_is_clamped(failures: int, jitter: float, retry_after: float | None) -> None:
+    """A wait is at least what the server asked for, and without that between half a second and the longest wait."""
+    wait = backoff(failures, jitter, retry_after)
+    assert wait >= (retry_after or 0.5)
+    assert wait <= max(LONGEST_WAIT, retry_after or 0)
+
+
+def test_backoff_doubles() -> None:
+    """Without jitter the waits are 1, 2, 4, 8, 16, 16 seconds; jitter cuts up to a half of each."""
+    assert [backoff(n, 0.0) for n in range(1, 7)] == [1, 2, 4, 8, 16, 16]
+    assert [backoff(n, 1.0) for n in range(1, 4)] == [0.5, 1, 2]
+
+
+def test_posts_after_failures() -> None:
+    """What fails in passing is tried again until it posts; each attempt is told, with the wait behind it."""
+    world = World([Unavailable("a"), BrokenAnswer("b"), CREATED])
+    progress = world.run(RetryPolicy())
+    assert (progress.attempts, progress.created, progress.error, progress.maybe_posted) == (3, CREATED, None, False)
+    assert world.waits == [1, 2]
+    assert [(a.number, str(a.error or ""), a.wait) for a in world.attempts] == [(1, "a", 1), (2, "b", 2), (3, "", None)]
+
+
+def test_final_failure_is_not_retried() -> None:
+    """A final answer ends it at once."""
+    world = World([NotAllowed("no", code=403)])
+    progress = world.run(RetryPolicy())
+    assert (progress.attempts, str(progress.error), progress.gave_up) == (1, "no", None)
+    assert world.waits == []
+
+
+@pytest.mark.parametrize(("retries", "said"), [(0, "no retry was allowed"), (2, "gave up after 3 attempts")])
+def test_attempts_are_limited(retries: int, said: str) -> None:
+    """There are at most as many attempts as retries were allowed, and one."""
+    world = World([Unavailable("a")] * 10)
+    progress = world.run(RetryPolicy(retries=retries))
+    assert (progress.attempts, progress.gave_up) == (retries + 1, said)
+
+
+def test_never_waits_for_what_it_cannot_reach() -> None:
+    """A wait that would end at or past the deadline is not begun."""
+    world = World([Unavailable("a", retry_after=600.0)])
+    progress = world.run(RetryPolicy(deadline=60))
+    assert (progress.attempts, world.waits) == (1, [])
+    assert progress.gave_up == "the next attempt, in 600.0 s, would be past the deadline of 60 s"
+
+
+@given(st.floats(0.2, 100), st.floats(0.2, 100), st.floats(0, 50), st.integers(0, 20))
+def test_keeps_the_deadline(deadline: float, timeout: float, seconds: float, retries: int) -> None:
+    """No attempt is allowed more than is left, and all is over by the deadline."""
+    world = World([Unavailable("a")] * 30, seconds)
+    world.run(RetryPolicy(timeout, deadline, retries))
+    assert world.now <= deadline
+    assert all(0 < allowed <= min(timeout, deadline) for allowed in world.allowed)
+
+
+def test_one_uncertain_attempt_makes_the_outcome_uncertain() -> None:
+    """A message may stand there if any attempt may have posted it, whatever the last one said."""
+    world = World([Unavailable("a", maybe_posted=True), NotAllowed("no")])
+    assert world.run(RetryPolicy()).maybe_posted
+    assert not World([Unavailable("a"), NotAllowed("no")]).run(RetryPolicy()).maybe_posted
+
+
+def test_waits_for_the_spaces_turn() -> None:
+    """Every attempt, a retry too, waits for the space's turn, and is told of the wait."""
+    world = World([Unavailable("a"), CREATED])
+    world.slots = [3.0, 0.5]
+    assert world.run(RetryPolicy()).created == CREATED
+    assert world.waits == [3.0, 1, 0.5]
+    assert world.pauses == [3.0, 0.5]
+
+
+def test_waits_at_a_gate_that_is_closed() -> None:
+    """Where the space is closed when a message's turn comes, it waits on, but not past the deadline."""
+    world = World([CREATED])
+    world.slots, world.gates = [3.0], [0.5, 0.25]
+    assert world.run(RetryPolicy()).created == CREATED
+    assert world.pauses == world.waits == [3.0, 0.5, 0.25]
+    world = World([])
+    world.slots, world.gates = [3.0], [60.0]
+    progress = world.run(RetryPolicy())
+    assert (progress.attempts, world.waits) == (0, [3.0])
+    assert isinstance(progress.error, SpaceBusy)
+
+
+def test_does_not_wait_for_a_turn_past_the_deadline() -> None:
+    """Where the space's turn is past the deadline it ends at once; what was tried before still counts."""
+    world = World([])
+    world.slots = [60.0]
+    progress = world.run(RetryPolicy())
+    assert (progress.attempts, world.waits, world.attempts) == (0, [], [])
+    assert f"{progress.error}; {progress.gave_up}".endswith("is free in 60.0 s; past the deadline of 60 s")
+    world = World([Unavailable("a", maybe_posted=True)])
+    world.slots = [0.0, 60.0]
+    progress = world.run(RetryPolicy())
+    assert (progress.attempts, progress.maybe_posted) == (1, True)
+    assert f"{progress.error}; {progress.gave_up}" == "a; the next attempt would be past the deadline of 60 s"
+
+
+def test_progress_can_be_read_on_the_way() -> None:
+    """While an attempt sends, the message may be posted; once an answer says it is not, it may not."""
+    world = World([Unavailable("a"), NotAllowed("b")])
+    delivery = world.delivery(RetryPolicy())
+    seen: list[tuple[int, bool]] = []
+
+    class Watched:
+        def create_message(
+            self, webhook: Webhook, request: CreateMessageRequest, timeout: float, on_sending: Callable[[], None]
+        ) -> CreatedMessage:
+            seen.append((delivery.progress.attempts, delivery.progress.maybe_posted))
+            try:
+                return world.create_message(webhook, request, timeout, on_sending)
+            finally:
+                seen.append((delivery.progress.attempts, delivery.progress.maybe_posted))
+
+    world.sender()._replace(client=Watched()).deliver(delivery)
+    assert seen == [(1, False), (1, True), (2, False), (2, True)]
+    assert not delivery.progress.maybe_posted
+
+
+def test_a_draft_is_made_once_and_when_its_turn_has_come() -> None:
+    """A request is drafted after the wait for the space's turn, and every attempt sends the same one."""
+    world = World([Unavailable("a"), CREATED])
+    world.slots = [3.0]
+    drafted: list[float] = []
+
+    def draft(first: CreatedMessage | None) -> CreateMessageRequest:
+        assert first is None
+        drafted.append(world.now)
+        return REQUEST
+
+    progress = world.sender().deliver(world.delivery(RetryPolicy(), [draft])).progress
+    assert drafted == [3.0]
+    assert world.sent == [REQUEST, REQUEST]
+    assert progress.request is REQUEST
+
+
+def test_parts_follow_the_first() -> None:
+    """Each part is a request under its own id; all but the first reply to the first; each is told of."""
+    world = World([CREATED, Unavailable("a"), CREATED._replace(name="spaces/A/messages/T.N")])
+    drafts = drafts_of(REQUEST._replace(message_id="client-x"), [Message("one"), Message("two")])
+    progress = world.sender().deliver(world.delivery(RetryPolicy(), drafts)).progress
+    first, *others = world.sent
+    assert [request.request_id for request in world.sent] == ["an-id-1", "an-id-2", "an-id-2"]
+    assert (first.message_id, first.thread) == ("client-x", None)
+    assert {(request.message_id, request.thread and request.thread.name) for request in others} == {
+        (None, CREATED.thread_name)
+    }
+    assert (progress.posted, progress.created, progress.error) == (2, CREATED, None)
+    assert [(a.part, a.number) for a in world.attempts] == [(1, 1), (2, 1), (2, 2)]
+    assert [fact for fact in world.facts if isinstance(fact, PartPosted)] == [PartPosted(1, 2), PartPosted(2, 2)]
+
+
+def test_a_part_that_fails_ends_the_delivery() -> None:
+    """No part is posted after one that failed."""
+    world = World([CREATED, NotAllowed("no")])
+    drafts = drafts_of(REQUEST, [Message("one"), Message("two"), Message("three")])
+    progress = world.sender().deliver(world.delivery(RetryPolicy(), drafts)).progress
+    assert (progress.posted, str(progress.error), len(world.sent)) == (1, "no", 2)
+
+
+@pytest.mark.parametrize(("retry_after", "pushed"), [(5.0, 5.0), (None, None)])
+def test_a_429_closes_the_space(retry_after: float | None, pushed: float | None) -> None:
+    """A 429 pushes the queue back for everybody, by as much as Chat asked for; other errors do not."""
+    world = World([Unavailable("a", code=503, retry_after=1.0), Unavailable("b", code=429, retry_after=retry_after)])
+    world.run(RetryPolicy(retries=1))
+    assert world.pushes == [pushed]
+
+
+def test_a_deadline_can_be_paused() -> None:
+    """Time that passes while a deadline is paused does not count."""
+    world = World([])
+    deadline = Deadline(10, lambda: world.now)
+    world.now = 4
+    with deadline.paused():
+        world.now = 1000
+    assert deadline.left() == 6
+    world.now = 2000
+    assert deadline.left() == 0
+
+
+def test_several_deliveries_come_back_in_order() -> None:
+    """Deliveries run at the same time and are yielded in the order given; a bug in one is raised at the end."""
+    world = World([CREATED] * 2)
+
+    def broken(_: CreatedMessage | None) -> CreateMessageRequest:
+        raise ZeroDivisionError
+
+    deliveries = [
+        world.delivery(RetryPolicy()),
+        world.delivery(RetryPolicy(), [broken]),
+        world.delivery(RetryPolicy()),
+    ]
+    ended = deliver_all(world.sender(), deliveries)
+    assert [next(ended), next(ended)] == [deliveries[0], deliveries[2]]
+    assert all(delivery.progress.created == CREATED for delivery in (deliveries[0], deliveries[2]))
+    with pytest.raises(ZeroDivisionError):
+        next(ended)
