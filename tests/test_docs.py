@@ -150,6 +150,28 @@ def test_help_pages() -> None:
     assert shown.split() == pages().split()
 
 
+@pytest.mark.parametrize("command", ["send", "reply", "thread"])
+def test_short_help(shell: Shell, command: str) -> None:
+    """`-h` fits into 80 columns and 40 lines, shows examples and ten options, and says how to see all of them."""
+    lines = shell(command, "-h").out.splitlines()
+    assert len(lines) <= 40
+    assert max(map(len, lines)) <= 80
+    assert f"  chatpost {command}" in "\n".join(lines[lines.index("Examples:") :])
+    assert len([line for line in lines if line.startswith("  -")]) == 10
+    assert lines[-1] == "--help lists all options."
+
+
+@pytest.mark.parametrize("command", ["send", "reply", "thread"])
+def test_help_in_sections(shell: Shell, command: str) -> None:
+    """`--help` shows every option below a heading."""
+    page = shell(command, "--help").out
+    headings = re.findall(r"^(\w[\w ]*):$", page, re.MULTILINE)
+    assert headings[0] == "Where to post"
+    assert {"Thread", "Text", "Card", "Delivery", "Output", "Exit status"} <= set(headings)
+    assert len(headings) == len(set(headings))
+    assert "Options:" not in page
+
+
 def test_options_are_documented() -> None:
     """Every option is named in the prose of docs/usage.md."""
     prose = USAGE.read_text().partition(MARK)[0] + (TOP / "docs" / "profiles.md").read_text()
@@ -163,6 +185,29 @@ def test_exit_statuses_are_documented(page: Path) -> None:
     """The table of exit statuses has each status once."""
     rows = re.findall(r"^\| (\d+) \|", page.read_text(), re.MULTILINE)
     assert rows == [str(int(status)) for status in ExitStatus]
+
+
+def test_promises_have_tests() -> None:
+    """Every row of docs/promises.md names at least one test, and each test that it names exists."""
+    rows = [row for row in (TOP / "docs" / "promises.md").read_text().splitlines() if row.startswith("| ")]
+    tests = "".join(path.read_text() for path in (TOP / "tests").glob("test_*.py"))
+    promises = [row for row in rows if not row.startswith(("| fault |", "|---"))]
+    assert promises
+    for row in promises:
+        named = re.findall(r"`(test_\w+)`", row.rsplit("|", 2)[1])
+        assert named, row
+        for name in named:
+            assert f"def {name}(" in tests, name
+
+
+def test_the_modules_are_documented() -> None:
+    """docs/architecture.md has a row for every module, and for no other."""
+    text = (TOP / "docs" / "architecture.md").read_text()
+    rows = set(re.findall(r"^\| \**([\w/]+)\** \|", text, re.MULTILINE)) - {"module", "message"}
+    source = TOP / "src" / "chatpost"
+    folders = {f"{path.parent.name}/" for path in source.glob("*/__init__.py")}
+    listed = {path.stem for folder in folders - {"commands/", "emulator/"} for path in (source / folder).glob("*.py")}
+    assert rows | {"message", "__init__"} == {"errors", *folders, *listed}
 
 
 def test_links_lead_somewhere() -> None:

@@ -8,6 +8,7 @@ import pty
 import re
 import subprocess
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -46,6 +47,16 @@ def test_split_of_a_reply(shell: Shell, chat: Emulator) -> None:
     (thread,) = chat.space().threads().values()
     assert len(thread) == 1 + PARTS
     assert [received.query.get("messageId") for received in chat.received] == [None, "client-mine", None, None]
+
+
+def test_every_part_is_told_as_it_was_sent(shell: Shell, chat: Emulator) -> None:
+    """--verbose shows of each part the parameters that went out with it."""
+    done = shell("send", "-v", "--message-id", "client-mine", stdin=LINES)
+    shown = [
+        dict(parse_qsl(re.findall(r"POST \S+\?(\S+):", line)[0])) for line in done.err.splitlines() if "attempt" in line
+    ]
+    assert shown == [received.query | {"key": "***", "token": "***"} for received in chat.received]
+    assert [parameters.get("messageId") for parameters in shown] == ["client-mine", None, None]
 
 
 def test_split_code(shell: Shell, chat: Emulator) -> None:

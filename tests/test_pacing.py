@@ -117,7 +117,7 @@ def test_a_push_is_bounded(machine: Machine) -> None:
 
 
 def test_killed_in_the_middle(machine: Machine) -> None:
-    """24: who is killed with a slot leaves only that slot unused; who is killed in a transaction leaves nothing."""
+    """Who is killed with a slot leaves only that slot unused; who is killed in a transaction leaves nothing."""
     reserve(machine.process())
     with sqlite3.connect(machine.path) as killed:
         killed.execute("BEGIN IMMEDIATE")
@@ -167,7 +167,7 @@ def test_garbage_in_a_row(machine: Machine, row: tuple[object, ...]) -> None:
 
 
 def test_a_file_that_is_no_database(machine: Machine) -> None:
-    """25: garbage for a file is warned of once and thrown away; the next process paces again."""
+    """Garbage for a file is warned of once and thrown away; the next process paces again."""
     machine.path.parent.mkdir()
     machine.path.write_bytes(b"garbage" * 1000)
     pacer = machine.process()
@@ -178,7 +178,7 @@ def test_a_file_that_is_no_database(machine: Machine) -> None:
 
 
 def test_a_file_of_another_kind(machine: Machine) -> None:
-    """25: a database with other columns is stepped aside from, with a warning."""
+    """A database with other columns is stepped aside from, with a warning."""
     machine.path.parent.mkdir()
     with sqlite3.connect(machine.path) as connection:
         connection.execute("CREATE TABLE space (other)")
@@ -188,7 +188,7 @@ def test_a_file_of_another_kind(machine: Machine) -> None:
 
 
 def test_a_file_that_is_locked(machine: Machine) -> None:
-    """25: where somebody holds the file, pacing waits no longer than the time that is left, and steps aside."""
+    """Where somebody holds the file, pacing waits no longer than the time that is left, and steps aside."""
     reserve(machine.process())
     with sqlite3.connect(machine.path) as stuck:
         stuck.execute("BEGIN IMMEDIATE")
@@ -198,7 +198,7 @@ def test_a_file_that_is_locked(machine: Machine) -> None:
 
 
 def test_garbage_that_cannot_be_thrown_away(machine: Machine) -> None:
-    """25: garbage in a place where nothing can be removed is stepped aside from as well."""
+    """Garbage in a place where nothing can be removed is stepped aside from as well."""
     machine.path.parent.mkdir()
     machine.path.mkdir()
     (machine.path / "file").touch()
@@ -207,7 +207,7 @@ def test_garbage_that_cannot_be_thrown_away(machine: Machine) -> None:
 
 
 def test_no_place_for_the_file(tmp_path: Path) -> None:
-    """25: where the directory cannot be made, pacing steps aside with a warning."""
+    """Where the directory cannot be made, pacing steps aside with a warning."""
     (tmp_path / "state").write_text("a file")
     machine = Machine(tmp_path / "state" / "chatpost" / "pacing.sqlite3")
     pacer = machine.process()

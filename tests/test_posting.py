@@ -338,7 +338,7 @@ def test_dash_is_stdin(shell: Shell, chat: Emulator) -> None:
 @pytest.mark.parametrize(("redirect", "status"), [("<&-", 65), ("0>/dev/null", 66)])
 def test_stdin_that_cannot_be_read(shell: Shell, chat: Emulator, redirect: str, status: int) -> None:
     """A closed stdin holds no text; one that cannot be read is 66."""
-    done = shell("send", stdin=-3, redirect=redirect)
+    done = shell("send", stdin=subprocess.DEVNULL, redirect=redirect)
     assert (done.status, done.err.count("\n"), chat.received) == (status, 1, [])
 
 

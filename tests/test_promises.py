@@ -32,8 +32,8 @@ def request_ids(chat: Emulator) -> set[str]:
 
 
 @pytest.mark.parametrize("code", [503, 500, 502, 504, 408])
-def test_1_and_3_a_passing_fault(shell: Shell, chat: Emulator, code: int) -> None:
-    """1, 3: a server's passing fault is retried, with the same request id, and then posts once."""
+def test_a_passing_server_error(shell: Shell, chat: Emulator, code: int) -> None:
+    """A server's passing fault is retried, with the same request id, and then posts once."""
     chat.faults.append(answering(code))
     done = shell("send", "hello")
     assert done.status == 0
@@ -45,8 +45,8 @@ def test_1_and_3_a_passing_fault(shell: Shell, chat: Emulator, code: int) -> Non
     assert "trying again in" in done.err
 
 
-def test_2_a_lasting_fault(shell: Shell, chat: Emulator) -> None:
-    """2: a lasting fault ends in 75 before the deadline; Chat's words and the request id are told."""
+def test_a_lasting_server_error(shell: Shell, chat: Emulator) -> None:
+    """A lasting fault ends in 75 before the deadline; Chat's words and the request id are told."""
     chat.faults.extend([answering(503)] * 9)
     done = shell("send", "--deadline", "4", "hello")
     assert done.status == 75
@@ -57,24 +57,24 @@ def test_2_a_lasting_fault(shell: Shell, chat: Emulator) -> None:
     assert f"may have been posted; to try again without posting it twice, add --request-id {request_id}" in last
 
 
-def test_2_attempts_are_limited(shell: Shell, chat: Emulator) -> None:
-    """2: there are as many attempts as --retries allows, and one."""
+def test_attempts_are_limited_by_retries(shell: Shell, chat: Emulator) -> None:
+    """There are as many attempts as --retries allows, and one."""
     chat.faults.extend([answering(503)] * 9)
     done = shell("send", "--retries", "1", "hello")
     assert (done.status, len(chat.received)) == (75, 2)
     assert "gave up after 2 attempts" in done.err
 
 
-def test_4_waits_as_long_as_chat_asks(shell: Shell, chat: Emulator) -> None:
-    """4: a 429 with Retry-After: 1 is tried again no sooner than after a second."""
+def test_waits_as_long_as_chat_asks(shell: Shell, chat: Emulator) -> None:
+    """A 429 with Retry-After: 1 is tried again no sooner than after a second."""
     chat.faults.append(answering(429, Retry_After="1"))
     assert shell("send", "hello").status == 0
     first, second = chat.received
     assert second.at - first.at >= 1
 
 
-def test_5_does_not_wait_for_what_it_cannot_reach(shell: Shell, chat: Emulator) -> None:
-    """5: a Retry-After beyond the deadline ends in 75 at once."""
+def test_a_wait_past_the_deadline(shell: Shell, chat: Emulator) -> None:
+    """A Retry-After beyond the deadline ends in 75 at once."""
     chat.faults.append(answering(429, Retry_After="600"))
     done = shell("send", "--deadline", "60", "hello")
     assert (done.status, len(chat.received)) == (75, 1)
@@ -83,31 +83,31 @@ def test_5_does_not_wait_for_what_it_cannot_reach(shell: Shell, chat: Emulator) 
 
 
 @pytest.mark.parametrize("value", ["soon", "Fri, 15 Jan 2010 08:00:30 GMT", "-1", "0.3"])
-def test_6_odd_retry_after(shell: Shell, chat: Emulator, value: str) -> None:
-    """6: where Retry-After says nothing usable, the computed back-off holds."""
+def test_an_odd_retry_after(shell: Shell, chat: Emulator, value: str) -> None:
+    """Where Retry-After says nothing usable, the computed back-off holds."""
     chat.faults.append(answering(503, Retry_After=value))
     done = shell("send", "hello")
     assert (done.status, len(chat.received)) == (0, 2)
 
 
-def test_6_retry_after_as_a_date(shell: Shell, chat: Emulator) -> None:
-    """6: a date that lies beyond the deadline ends in 75 at once, as so many seconds would."""
+def test_retry_after_as_a_date(shell: Shell, chat: Emulator) -> None:
+    """A date that lies beyond the deadline ends in 75 at once, as so many seconds would."""
     chat.faults.append(answering(503, Retry_After="Fri, 15 Jan 2100 08:00:30 GMT"))
     done = shell("send", "hello")
     assert (done.status, len(chat.received)) == (75, 1)
 
 
 @pytest.mark.parametrize("code", [401, 403])
-def test_7_not_allowed(shell: Shell, chat: Emulator, code: int) -> None:
-    """7: a rejected token is 77, and final."""
+def test_a_rejected_token(shell: Shell, chat: Emulator, code: int) -> None:
+    """A rejected token is 77, and final."""
     chat.faults.append(answering(code))
     done = shell("send", "hello")
     assert (done.status, len(chat.received), done.out) == (77, 1, "")
     assert "copy the webhook's link from Chat again" in done.err
 
 
-def test_8_key_not_valid(shell: Shell, chat: Emulator) -> None:
-    """8: a rejected key is 77, and final, though it comes as a 400; what Chat quotes of it is masked."""
+def test_a_rejected_key(shell: Shell, chat: Emulator) -> None:
+    """A rejected key is 77, and final, though it comes as a 400; what Chat quotes of it is masked."""
     error = {
         "code": 400,
         "message": f"API key not valid: {KEY}.",
@@ -120,8 +120,8 @@ def test_8_key_not_valid(shell: Shell, chat: Emulator) -> None:
     assert "API key not valid: ***." in done.err
 
 
-def test_9_invalid_message(shell: Shell, chat: Emulator) -> None:
-    """9: any other 400 is 65, final, and shows Chat's own message."""
+def test_an_invalid_message(shell: Shell, chat: Emulator) -> None:
+    """Any other 400 is 65, final, and shows Chat's own message."""
     body = {"error": {"code": 400, "message": "Message has odd things.", "status": "INVALID_ARGUMENT"}}
     chat.faults.append(answering(400, json.dumps(body).encode()))
     done = shell("send", "hello")
@@ -130,16 +130,16 @@ def test_9_invalid_message(shell: Shell, chat: Emulator) -> None:
 
 
 @pytest.mark.parametrize("thread", [["-k", "unknown"], ["--thread", "spaces/AAAA/threads/unknown"]])
-def test_10_no_such_thread(shell: Shell, chat: Emulator, thread: list[str]) -> None:
-    """10: a reply --or-fail to a thread that is not there is 69, and nothing is posted."""
+def test_a_thread_that_does_not_exist(shell: Shell, chat: Emulator, thread: list[str]) -> None:
+    """A reply --or-fail to a thread that is not there is 69, and nothing is posted."""
     done = shell("reply", "--or-fail", *thread, "hello")
     assert (done.status, len(chat.received), chat.space().messages) == (69, 1, [])
     assert "Nothing was posted" in done.err
 
 
 @pytest.mark.parametrize(("code", "status", "times"), [(502, 75, 2), (403, 77, 1), (404, 69, 1), (400, 65, 1)])
-def test_11_a_page_instead_of_an_answer(shell: Shell, chat: Emulator, code: int, status: int, times: int) -> None:
-    """11: an HTML page has its code's own outcome, and a short, harmless excerpt is shown."""
+def test_an_html_error_page(shell: Shell, chat: Emulator, code: int, status: int, times: int) -> None:
+    """An HTML page has its code's own outcome, and a short, harmless excerpt is shown."""
     page = b"<html><script>evil()</script><h1>No\x1b]0;title\x07 way</h1>" + b"<p>more and more" * 200
     chat.faults.extend([answering(code, page)] * 2)
     done = shell("send", "--retries", "1", "hello")
@@ -150,8 +150,8 @@ def test_11_a_page_instead_of_an_answer(shell: Shell, chat: Emulator, code: int,
     assert len(done.err) < 700
 
 
-def test_11_an_endless_answer(shell: Shell) -> None:
-    """11: an answer without an end is read as far as an answer can go, in a bounded memory."""
+def test_an_endless_answer(shell: Shell) -> None:
+    """An answer without an end is read as far as an answer can go, in a bounded memory."""
 
     def rave(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
@@ -165,8 +165,8 @@ def test_11_an_endless_answer(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("location", [b"http://[::1", b"//[", b"\xff\xfe", b""])
-def test_12_a_redirect_to_nowhere(shell: Shell, location: bytes) -> None:
-    """12: where a redirect leads is nothing that is read, and its page, without an end, neither."""
+def test_a_redirect_to_nowhere(shell: Shell, location: bytes) -> None:
+    """Where a redirect leads is nothing that is read, and its page, without an end, neither."""
 
     def redirect(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 301 Moved\r\nLocation: " + location + b"\r\n\r\n")
@@ -180,16 +180,16 @@ def test_12_a_redirect_to_nowhere(shell: Shell, location: bytes) -> None:
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
-def test_12_redirects_are_not_followed(shell: Shell, chat: Emulator, code: int) -> None:
-    """12: a redirect is 76, final, and the host it points to gets nothing."""
+def test_a_redirect_is_not_followed(shell: Shell, chat: Emulator, code: int) -> None:
+    """A redirect is 76, final, and the host it points to gets nothing."""
     with raw_server(lambda _: None) as (port, heard):
         chat.faults.append(answering(code, Location=url_on(port)))
         done = shell("send", "hello")
     assert (done.status, len(chat.received), heard) == (76, 1, [])
 
 
-def test_13_connection_refused(shell: Shell) -> None:
-    """13: where nobody listens it is 75, and surely nothing was posted."""
+def test_connection_refused(shell: Shell) -> None:
+    """Where nobody listens it is 75, and surely nothing was posted."""
     with closed_port() as port:
         shell.env["CHATPOST_URL"] = url_on(port)
         done = shell("send", "--deadline", "1", "hello")
@@ -198,8 +198,8 @@ def test_13_connection_refused(shell: Shell) -> None:
     assert "Nothing was posted" in done.err
 
 
-def test_14_name_not_resolved(shell: Shell) -> None:
-    """14: a name that nobody knows is 75."""
+def test_a_name_that_is_not_resolved(shell: Shell) -> None:
+    """A name that nobody knows is 75."""
     shell.env["CHATPOST_URL"] = url_on(443, "https").replace(
         "127.0.0.1:443", "no-such-host-of-the-tests.googleapis.com"
     )
@@ -208,8 +208,8 @@ def test_14_name_not_resolved(shell: Shell) -> None:
     assert "could not be resolved" in done.err
 
 
-def test_18_an_answer_cut_short(shell: Shell, chat: Emulator) -> None:
-    """18: a 200 that is cut short is retried with the same id, and the message is posted once."""
+def test_an_answer_cut_short(shell: Shell, chat: Emulator) -> None:
+    """A 200 that is cut short is retried with the same id, and the message is posted once."""
     chat.faults.append(Fault(Kind.TRUNCATE))
     done = shell("send", "hello")
     assert (done.status, len(chat.received), len(chat.space().messages)) == (0, 2, 1)
@@ -217,8 +217,8 @@ def test_18_an_answer_cut_short(shell: Shell, chat: Emulator) -> None:
 
 
 @pytest.mark.parametrize("fault", [Fault(Kind.TRUNCATE), answering(200, b"<html>hi"), answering(204, b"")])
-def test_18_an_answer_that_never_makes_sense(shell: Shell, chat: Emulator, fault: Fault) -> None:
-    """18: where no answer is ever whole, it is 76 and "probably posted"."""
+def test_an_answer_that_is_never_valid(shell: Shell, chat: Emulator, fault: Fault) -> None:
+    """Where no answer is ever whole, it is 76 and "probably posted"."""
     chat.faults.extend([fault] * 2)
     done = shell("send", "--retries", "1", "hello")
     assert (done.status, len(chat.received)) == (76, 2)
@@ -227,16 +227,16 @@ def test_18_an_answer_that_never_makes_sense(shell: Shell, chat: Emulator, fault
 
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
-def test_21_ca_bundle_is_not_there(shell: Shell, chat: Emulator, variable: str) -> None:
-    """21: a CA bundle that is not there is 78, and named."""
+def test_a_ca_bundle_that_does_not_exist(shell: Shell, chat: Emulator, variable: str) -> None:
+    """A CA bundle that is not there is 78, and named."""
     shell.env[variable] = "/nowhere/ca.pem"
     done = shell("send", "hello")
     assert (done.status, chat.received) == (78, [])
     assert done.err == f"chatpost: {variable} names /nowhere/ca.pem, which does not exist\n"
 
 
-def test_21_ca_bundle_is_none(shell: Shell, chat: Emulator, tmp_path: Path) -> None:
-    """21: a CA bundle that holds no certificates is 78, and named."""
+def test_a_ca_bundle_without_certificates(shell: Shell, chat: Emulator, tmp_path: Path) -> None:
+    """A CA bundle that holds no certificates is 78, and named."""
     bundle = tmp_path / "ca.pem"
     bundle.write_text("no certificate")
     shell.env |= {"REQUESTS_CA_BUNDLE": str(bundle), "CHATPOST_URL": url_on(chat.port, "https")}
@@ -245,8 +245,8 @@ def test_21_ca_bundle_is_none(shell: Shell, chat: Emulator, tmp_path: Path) -> N
     assert f"REQUESTS_CA_BUNDLE names {bundle}, which holds no certificates" in done.err
 
 
-def test_22_dead_proxy(shell: Shell) -> None:
-    """22: a dead proxy is 75, and its password is hidden."""
+def test_a_dead_proxy(shell: Shell) -> None:
+    """A dead proxy is 75, and its password is hidden."""
     url = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
     with closed_port() as port:
         shell.env |= {"CHATPOST_URL": url, "HTTPS_PROXY": f"http://me:pr0xyPassw0rd@127.0.0.1:{port}"}
@@ -256,8 +256,8 @@ def test_22_dead_proxy(shell: Shell) -> None:
     assert "pr0xyPass" not in done.err
 
 
-def test_22_proxy_asks_for_a_password(shell: Shell) -> None:
-    """22: a proxy that asks for a password is 75; it hears of no key, token or text."""
+def test_a_proxy_that_asks_for_a_password(shell: Shell) -> None:
+    """A proxy that asks for a password is 75; it hears of no key, token or text."""
     refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     url = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
     with raw_server(lambda connection: connection.sendall(refusal)) as (port, heard):
@@ -269,8 +269,8 @@ def test_22_proxy_asks_for_a_password(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("proxy", ["http://a..b:1", f"http://{'a' * 64}:1", "http://me:pr0xyPassw0rd@", "socks9://x"])
-def test_22_a_proxy_that_is_none(shell: Shell, proxy: str) -> None:
-    """22: what cannot be a proxy is 78, and not shown."""
+def test_an_invalid_proxy(shell: Shell, proxy: str) -> None:
+    """What cannot be a proxy is 78, and not shown."""
     url = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
     shell.env |= {"CHATPOST_URL": url, "HTTPS_PROXY": proxy}
     done = shell("send", "hello")
@@ -280,8 +280,8 @@ def test_22_a_proxy_that_is_none(shell: Shell, proxy: str) -> None:
     )
 
 
-def test_27_stdout_closed(shell: Shell, chat: Emulator) -> None:
-    """27: who closes stdout before the message's name is written has posted all the same, with exit 0."""
+def test_stdout_is_closed(shell: Shell, chat: Emulator) -> None:
+    """Who closes stdout before the message's name is written has posted all the same, with exit 0."""
     read, write = os.pipe()
     os.close(read)
     done = shell("send", "hello", stdout=write)
@@ -289,21 +289,21 @@ def test_27_stdout_closed(shell: Shell, chat: Emulator) -> None:
     assert (done.status, done.err, len(chat.received)) == (0, "", 1)
 
 
-def test_27_no_stdout_at_all(shell: Shell, chat: Emulator) -> None:
-    """27: a process that was started without a stdout posts, with exit 0."""
+def test_no_stdout(shell: Shell, chat: Emulator) -> None:
+    """A process that was started without a stdout posts, with exit 0."""
     done = shell("send", "hello", redirect=">&-")
     assert (done.status, done.err, len(chat.received)) == (0, "", 1)
 
 
-def test_28_stdout_full(shell: Shell, chat: Emulator) -> None:
-    """28: a stdout that takes nothing is 74, and says that the message was posted."""
+def test_stdout_is_full(shell: Shell, chat: Emulator) -> None:
+    """A stdout that takes nothing is 74, and says that the message was posted."""
     done = shell("send", "hello", redirect=">/dev/full")
     assert (done.status, len(chat.received)) == (74, 1)
     assert f"the message was posted: {chat.space().messages[0].name}" in done.err
 
 
-def test_28_stdout_full_for_several(shell: Shell, chat: Emulator) -> None:
-    """28: a stdout that takes nothing is told of for each message that was posted."""
+def test_stdout_is_full_for_several(shell: Shell, chat: Emulator) -> None:
+    """A stdout that takes nothing is told of for each message that was posted."""
     shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{chat.url(name)}"\n' for name in "ab"))
     done = shell("send", "-p", "a", "-p", "b", "hello", redirect=">/dev/full")
     assert done.status == 74
@@ -312,16 +312,16 @@ def test_28_stdout_full_for_several(shell: Shell, chat: Emulator) -> None:
         assert chat.space(name).messages[0].name in done.err
 
 
-def test_28_an_error_for_a_full_stdout(shell: Shell) -> None:
-    """28: where nothing was posted, what went wrong counts more than that its JSON could not be written."""
+def test_an_error_with_a_full_stdout(shell: Shell) -> None:
+    """Where nothing was posted, what went wrong counts more than that its JSON could not be written."""
     assert shell("send", "-o", "json", "", redirect=">/dev/full").status == 65
     assert shell("send", "-o", "json", "--soft-fail", "", redirect=">/dev/full").status == 0
     assert shell("--help", redirect=">/dev/full").status == 74
 
 
 @pytest.mark.parametrize("blank", [b"", b"\n", b" \t\r\n\n", "\u00a0\n".encode()])
-def test_29_blank_text(shell: Shell, chat: Emulator, blank: bytes) -> None:
-    """29: blank stdin is 65 and nothing is posted; with --skip-empty it is 0 and nothing is posted."""
+def test_blank_text(shell: Shell, chat: Emulator, blank: bytes) -> None:
+    """Blank stdin is 65 and nothing is posted; with --skip-empty it is 0 and nothing is posted."""
     done = shell("send", stdin=blank)
     assert (done.status, done.out) == (65, "")
     assert "--skip-empty" in done.err
@@ -329,8 +329,8 @@ def test_29_blank_text(shell: Shell, chat: Emulator, blank: bytes) -> None:
     assert chat.received == []
 
 
-def test_30_stdin_is_a_terminal(shell: Shell, chat: Emulator) -> None:
-    """30: at a terminal without a text it is 2 and a hint; it never waits for text to be typed."""
+def test_stdin_is_a_terminal(shell: Shell, chat: Emulator) -> None:
+    """At a terminal without a text it is 2 and a hint; it never waits for text to be typed."""
     ours, theirs = os.openpty()
     try:
         done = shell("send", stdin=theirs)
@@ -341,8 +341,8 @@ def test_30_stdin_is_a_terminal(shell: Shell, chat: Emulator) -> None:
     assert 'chatpost send "Hello"' in done.err
 
 
-def test_31_stdin_is_left_alone(shell: Shell, chat: Emulator) -> None:
-    """31: with a text on the command line, an open stdin is not read, and not waited for."""
+def test_stdin_is_left_alone(shell: Shell, chat: Emulator) -> None:
+    """With a text on the command line, an open stdin is not read, and not waited for."""
     read, write = os.pipe()
     os.write(write, b"not for chatpost")
     try:
@@ -354,8 +354,8 @@ def test_31_stdin_is_left_alone(shell: Shell, chat: Emulator) -> None:
         os.close(write)
 
 
-def test_31_stdin_that_does_not_block(shell: Shell, chat: Emulator) -> None:
-    """31: a stdin that its maker has set not to block is waited for and read to its end all the same."""
+def test_stdin_that_does_not_block(shell: Shell, chat: Emulator) -> None:
+    """A stdin that its maker has set not to block is waited for and read to its end all the same."""
     read, write = os.pipe()
     os.set_blocking(read, False)
     first = threading.Event()
@@ -375,14 +375,14 @@ def test_31_stdin_that_does_not_block(shell: Shell, chat: Emulator) -> None:
 
 
 @pytest.mark.parametrize("text", ["a" * 32_000, "é" * 16_000])
-def test_34_as_long_as_can_be(shell: Shell, chat: Emulator, text: str) -> None:
-    """34: exactly 32,000 bytes are posted whole; the line end that a pipe adds does not count."""
+def test_the_longest_text(shell: Shell, chat: Emulator, text: str) -> None:
+    """Exactly 32,000 bytes are posted whole; the line end that a pipe adds does not count."""
     assert shell("send", stdin=f"{text}\n").status == 0
     assert chat.space().messages[0].text == text
 
 
-def test_35_one_byte_more(shell: Shell, chat: Emulator) -> None:
-    """35: one byte more is 65 with --overflow fail, and nothing is posted."""
+def test_one_byte_too_many(shell: Shell, chat: Emulator) -> None:
+    """One byte more is 65 with --overflow fail, and nothing is posted."""
     done = shell("send", "--overflow", "fail", stdin="é" * 16_000 + "a")
     assert (done.status, chat.received) == (65, [])
     assert "32,001 bytes" in done.err
@@ -398,8 +398,8 @@ def test_35_one_byte_more(shell: Shell, chat: Emulator) -> None:
         (f"https://chat.googleapis.com/v1/spaces/A/messages?key={KEY}", "token"),
     ],
 )
-def test_38_no_webhook(shell: Shell, chat: Emulator, url: str, names: str) -> None:
-    """38: a URL that is no webhook's is 78; what is said names the part that is wrong, and where the URL came from."""
+def test_a_url_that_is_no_webhook(shell: Shell, chat: Emulator, url: str, names: str) -> None:
+    """A URL that is no webhook's is 78; what is said names the part that is wrong, and where the URL came from."""
     shell.env["CHATPOST_URL"] = url
     done = shell("send", "hello")
     assert (done.status, chat.received) == (78, [])
@@ -408,8 +408,8 @@ def test_38_no_webhook(shell: Shell, chat: Emulator, url: str, names: str) -> No
     assert done.err.count("\n") == 1
 
 
-def test_39_broken_toml(shell: Shell, chat: Emulator) -> None:
-    """39: a broken profile file is 78; file, line and column are named, and nothing of the line is shown."""
+def test_broken_toml(shell: Shell, chat: Emulator) -> None:
+    """A broken profile file is 78; file, line and column are named, and nothing of the line is shown."""
     path = shell.write_profiles(f'[profiles.ops]\nurl = "{url_on(chat.port)}\n')
     done = shell("send", "-p", "ops", "hello")
     assert (done.status, chat.received) == (78, [])
@@ -418,8 +418,8 @@ def test_39_broken_toml(shell: Shell, chat: Emulator) -> None:
     assert "127.0.0.1" not in done.err
 
 
-def test_39_unknown_profile(shell: Shell, chat: Emulator) -> None:
-    """39: a profile that is not there is 78; those that are there are named."""
+def test_an_unknown_profile(shell: Shell, chat: Emulator) -> None:
+    """A profile that is not there is 78; those that are there are named."""
     path = shell.write_profiles(f'[profiles.ops]\nurl = "{url_on(chat.port)}"\n[profiles.ci]\nurl = {{ env = "X" }}\n')
     done = shell("send", "-p", "nope", "hello")
     assert (done.status, chat.received) == (78, [])
@@ -427,16 +427,16 @@ def test_39_unknown_profile(shell: Shell, chat: Emulator) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o602, 0o620, 0o666])
-def test_40_writable_by_others(shell: Shell, chat: Emulator, mode: int) -> None:
-    """40: a profile file that others can write is not trusted: 78."""
+def test_a_profile_file_writable_by_others(shell: Shell, chat: Emulator, mode: int) -> None:
+    """A profile file that others can write is not trusted: 78."""
     shell.write_profiles(f'[profiles.ops]\nurl = "{url_on(chat.port)}"\n', mode)
     done = shell("send", "-p", "ops", "hello")
     assert (done.status, chat.received) == (78, [])
     assert "chmod go-w" in done.err
 
 
-def test_40_readable_by_others(shell: Shell, chat: Emulator) -> None:
-    """40: a profile file that others can read is used, with a warning."""
+def test_a_profile_file_readable_by_others(shell: Shell, chat: Emulator) -> None:
+    """A profile file that others can read is used, with a warning."""
     shell.write_profiles(f'[profiles.ops]\nurl = "{url_on(chat.port)}"\n', 0o644)
     done = shell("send", "-p", "ops", "hello")
     assert (done.status, len(chat.received)) == (0, 1)
@@ -444,7 +444,7 @@ def test_40_readable_by_others(shell: Shell, chat: Emulator) -> None:
     assert "chmod 600" in done.err
 
 
-def test_41_two_runs_two_messages(shell: Shell, chat: Emulator) -> None:
-    """41: the same text sent twice is two messages."""
+def test_two_runs_are_two_messages(shell: Shell, chat: Emulator) -> None:
+    """The same text sent twice is two messages."""
     names = {shell("send", "hello").out for _ in range(2)}
     assert len(names) == len(chat.space().messages) == 2

@@ -31,8 +31,8 @@ socket.getaddrinfo = lambda *_, **__: threading.Event().wait()
 """
 
 
-def test_15_a_name_server_that_hangs(shell: Shell, chat: Emulator) -> None:
-    """15: where resolving the name never ends it is 75 by the deadline, and nothing was posted."""
+def test_a_name_server_that_hangs(shell: Shell, chat: Emulator) -> None:
+    """Where resolving the name never ends it is 75 by the deadline, and nothing was posted."""
     (shell.home / "sitecustomize.py").write_text(NO_NAME_SERVER)
     shell.env["PYTHONPATH"] = str(shell.home)
     done = shell("send", *PATIENT, "hello")
@@ -40,8 +40,8 @@ def test_15_a_name_server_that_hangs(shell: Shell, chat: Emulator) -> None:
     assert "Nothing was posted" in done.err
 
 
-def test_15_an_address_that_swallows_packets(shell: Shell) -> None:
-    """15: where no connection comes about it is 75 by the deadline, and nothing was posted."""
+def test_an_address_that_swallows_packets(shell: Shell) -> None:
+    """Where no connection comes about it is 75 by the deadline, and nothing was posted."""
     with deaf_server() as port:
         shell.env["CHATPOST_URL"] = url_on(port)
         done = shell("send", *PATIENT, "hello")
@@ -50,8 +50,8 @@ def test_15_an_address_that_swallows_packets(shell: Shell) -> None:
     assert "Nothing was posted" in done.err
 
 
-def test_16_the_answer_comes_too_late(shell: Shell, chat: Emulator) -> None:
-    """16: where Chat stored the message, but did not answer in time, the next attempt finds it: one message, exit 0."""
+def test_the_answer_comes_too_late(shell: Shell, chat: Emulator) -> None:
+    """Where Chat stored the message, but did not answer in time, the next attempt finds it: one message, exit 0."""
     chat.faults.append(Fault(Kind.DELAY, seconds=300))
     done = shell("send", "--timeout", "2", "hello")
     assert (done.status, len(chat.received)) == (0, 2)
@@ -59,8 +59,8 @@ def test_16_the_answer_comes_too_late(shell: Shell, chat: Emulator) -> None:
 
 
 @pytest.mark.parametrize("kind", [Kind.DROP_AFTER, Kind.DROP_BEFORE])
-def test_17_the_connection_is_reset(shell: Shell, chat: Emulator, kind: Kind) -> None:
-    """17: a connection that is reset after the request, stored or not, leads to one message and exit 0."""
+def test_the_connection_is_reset(shell: Shell, chat: Emulator, kind: Kind) -> None:
+    """A connection that is reset after the request, stored or not, leads to one message and exit 0."""
     chat.faults.append(Fault(kind))
     done = shell("send", "hello")
     assert (done.status, len(chat.received)) == (0, 2)
@@ -68,8 +68,8 @@ def test_17_the_connection_is_reset(shell: Shell, chat: Emulator, kind: Kind) ->
     assert "broke off" in done.err
 
 
-def test_19_a_body_that_drips(shell: Shell, chat: Emulator) -> None:
-    """19: a body that never ends is 75 by the deadline; the message may have been posted."""
+def test_a_body_that_drips(shell: Shell, chat: Emulator) -> None:
+    """A body that never ends is 75 by the deadline; the message may have been posted."""
     chat.faults.append(Fault(Kind.DRIP))
     done = shell("send", *PATIENT, "hello")
     assert (done.status, len(chat.received)) == (75, 1)
@@ -77,8 +77,8 @@ def test_19_a_body_that_drips(shell: Shell, chat: Emulator) -> None:
     assert f"may have been posted; to try again without posting it twice, add --request-id {request_id}" in done.err
 
 
-def test_19_headers_that_drip(shell: Shell, chat: Emulator) -> None:
-    """19: headers that never end are 75 by the deadline; the message may have been posted."""
+def test_headers_that_drip(shell: Shell, chat: Emulator) -> None:
+    """Headers that never end are 75 by the deadline; the message may have been posted."""
     del chat
 
     def drip(connection: socket.socket) -> None:
@@ -117,8 +117,8 @@ def trust(shell: Shell, authority: trustme.CA) -> Path:
     return bundle
 
 
-def test_20_a_certificate_that_is_good(shell: Shell, authority: trustme.CA) -> None:
-    """20: where the certificate is trusted, holds, and is the host's, the message is posted over it."""
+def test_a_trusted_certificate(shell: Shell, authority: trustme.CA) -> None:
+    """Where the certificate is trusted, holds, and is the host's, the message is posted over it."""
     trust(shell, authority)
     with tls_server(served_by(authority.issue_cert("127.0.0.1"))) as (port, heard):
         shell.env["CHATPOST_URL"] = url_on(port, "https")
@@ -128,8 +128,8 @@ def test_20_a_certificate_that_is_good(shell: Shell, authority: trustme.CA) -> N
 
 
 @pytest.mark.parametrize("wrong", ["not trusted", "another host's", "expired"])
-def test_20_a_certificate_that_is_not(shell: Shell, authority: trustme.CA, wrong: str) -> None:
-    """20: a certificate that is not trusted, another host's or expired is 76 after one connection; no text is sent."""
+def test_an_untrusted_certificate(shell: Shell, authority: trustme.CA, wrong: str) -> None:
+    """A certificate that is not trusted, another host's or expired is 76 after one connection; no text is sent."""
     expired = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
     certificate = {
         "not trusted": lambda: trustme.CA().issue_cert("127.0.0.1"),

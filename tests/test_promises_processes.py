@@ -67,8 +67,8 @@ def turn_of(shell: Shell, chat: Emulator, space: str = "AAAA") -> SqliteTurn:
     return store.turn(f"http://127.0.0.1:{chat.port}/spaces/{space}", 1.1)
 
 
-def test_23_many_at_once(tmp_path: Path) -> None:
-    """23: 20 processes at once to a space with a quota are 20 messages without one 429, a second or more apart."""
+def test_many_processes_at_once(tmp_path: Path) -> None:
+    """20 processes at once to a space with a quota are 20 messages without one 429, a second or more apart."""
     with Emulator() as chat:
         shell = Shell(tmp_path)
         del shell.env["CHATPOST_PACING"]
@@ -82,8 +82,8 @@ def test_23_many_at_once(tmp_path: Path) -> None:
     assert all(later.at - earlier.at >= 1 for earlier, later in pairwise(chat.received))
 
 
-def test_24_a_slot_holder_is_killed(paced: Shell, chat: Emulator) -> None:
-    """24: where a process is killed while it waits for its slot, the others go on, and its message is not posted."""
+def test_a_waiting_process_is_killed(paced: Shell, chat: Emulator) -> None:
+    """Where a process is killed while it waits for its slot, the others go on, and its message is not posted."""
     turn_of(paced, chat).reserve(60)
     killed = Process(paced, "send", "-v", "of the killed one")
     killed.wait_to_say("for the space's turn")
@@ -94,8 +94,8 @@ def test_24_a_slot_holder_is_killed(paced: Shell, chat: Emulator) -> None:
 
 
 @pytest.mark.parametrize("state", ["garbage", "a file for the directory", "a full disk"])
-def test_25_pacing_steps_aside(paced: Shell, chat: Emulator, state: str) -> None:
-    """25: where the state cannot be used, the message is posted all the same, with a warning, unless --quiet."""
+def test_pacing_steps_aside(paced: Shell, chat: Emulator, state: str) -> None:
+    """Where the state cannot be used, the message is posted all the same, with a warning, unless --quiet."""
     directory = paced.home / "state" / "chatpost"
     if state == "garbage":
         directory.mkdir(parents=True)
@@ -159,8 +159,8 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_26_interrupted_while_sending(shell: Shell, chat: Emulator, number: signal.Signals) -> None:
-    """26: interrupted while a request is under way, it dies of the signal, and says that the message may be posted."""
+def test_interrupted_while_sending(shell: Shell, chat: Emulator, number: signal.Signals) -> None:
+    """Interrupted while a request is under way, it dies of the signal, and says that the message may be posted."""
     chat.faults.append(Fault(Kind.DELAY, seconds=300))
     with told(chat) as came:
         process = Process(shell, "send", "hello")
@@ -177,10 +177,10 @@ def test_26_interrupted_while_sending(shell: Shell, chat: Emulator, number: sign
 
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize(("code", "truth"), [(429, "Nothing was posted."), (503, "may have been posted")])
-def test_26_interrupted_between_attempts(
+def test_interrupted_between_attempts(
     shell: Shell, chat: Emulator, number: signal.Signals, code: int, truth: str
 ) -> None:
-    """26: interrupted while it waits to try again, it dies of the signal, and says what the last answer left true."""
+    """Interrupted while it waits to try again, it dies of the signal, and says what the last answer left true."""
     chat.faults.append(answering(code, Retry_After="50"))
     process = Process(shell, "send", "hello")
     process.wait_to_say("trying again in")
@@ -192,8 +192,8 @@ def test_26_interrupted_between_attempts(
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_26_interrupted_while_waiting_for_a_turn(paced: Shell, chat: Emulator, number: signal.Signals) -> None:
-    """26: interrupted while it waits for the space's turn, it dies of the signal, and nothing was posted."""
+def test_interrupted_while_waiting_for_a_turn(paced: Shell, chat: Emulator, number: signal.Signals) -> None:
+    """Interrupted while it waits for the space's turn, it dies of the signal, and nothing was posted."""
     turn_of(paced, chat).push(50)
     process = Process(paced, "send", "-v", "hello")
     process.wait_to_say("for the space's turn")
@@ -203,8 +203,8 @@ def test_26_interrupted_while_waiting_for_a_turn(paced: Shell, chat: Emulator, n
     assert done.err.endswith("chatpost: interrupted. Nothing was posted.\n")
 
 
-def test_26_several_interrupted(shell: Shell, chat: Emulator) -> None:
-    """26: with several profiles, the truth is told of each that was under way; what is done is on stdout already."""
+def test_several_interrupted(shell: Shell, chat: Emulator) -> None:
+    """With several profiles, the truth is told of each that was under way; what is done is on stdout already."""
     urls = {name: chat.url(name, KEY, TOKEN) for name in ("done", "hangs", "waits")}
     shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{url}"\n' for name, url in urls.items()))
     assert shell("send", "-p", "done", "--request-id", "same-id", "hello").status == 0
@@ -223,8 +223,8 @@ def test_26_several_interrupted(shell: Shell, chat: Emulator) -> None:
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_26_interrupted_while_reading_stdin(shell: Shell, chat: Emulator, number: signal.Signals) -> None:
-    """26: interrupted while it reads stdin, it dies of the signal; nothing was posted."""
+def test_interrupted_while_reading_stdin(shell: Shell, chat: Emulator, number: signal.Signals) -> None:
+    """Interrupted while it reads stdin, it dies of the signal; nothing was posted."""
     process = Process(shell, "send")
     assert process.child.stdin is not None
     # More than a pipe holds: once this is written, the command has come to read.
@@ -237,8 +237,8 @@ def test_26_interrupted_while_reading_stdin(shell: Shell, chat: Emulator, number
 
 
 @pytest.mark.parametrize("attempt", range(8))
-def test_26_interrupted_after_posting(shell: Shell, chat: Emulator, attempt: int) -> None:
-    """26: interrupted once the name is printed, it says nothing untrue: it dies of the signal, or has ended."""
+def test_interrupted_after_posting(shell: Shell, chat: Emulator, attempt: int) -> None:
+    """Interrupted once the name is printed, it says nothing untrue: it dies of the signal, or has ended."""
     process = Process(shell, "send", f"hello {attempt}")
     assert process.child.stdout is not None
     name = process.child.stdout.readline()
@@ -249,8 +249,8 @@ def test_26_interrupted_after_posting(shell: Shell, chat: Emulator, attempt: int
     assert done.err in {"", f"chatpost: interrupted. The message was posted: {name}"}
 
 
-def test_26_a_signal_that_is_ignored(shell: Shell, chat: Emulator) -> None:
-    """26: a signal that the command was started ignoring, as a background job's SIGINT is, does not end it."""
+def test_a_signal_that_is_ignored(shell: Shell, chat: Emulator) -> None:
+    """A signal that the command was started ignoring, as a background job's SIGINT is, does not end it."""
     chat.faults.append(answering(503))
     process = Process(shell, "send", "hello", under=["sh", "-c", 'trap "" INT; exec "$@"', "sh"])
     process.wait_to_say("trying again in")

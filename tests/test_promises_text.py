@@ -28,8 +28,8 @@ def posted(shell: Shell, chat: Emulator, *argv: str, stdin: bytes = b"") -> tupl
         (b"a\xf0\x9f\x98b", "a\N{REPLACEMENT CHARACTER}b"),
     ],
 )
-def test_32_bytes_that_are_not_utf_8(shell: Shell, chat: Emulator, piped: bytes, text: str) -> None:
-    """32: bytes that are not UTF-8 are posted as U+FFFD, with a warning that --quiet leaves out."""
+def test_bytes_that_are_not_utf_8_in_a_pipe(shell: Shell, chat: Emulator, piped: bytes, text: str) -> None:
+    """Bytes that are not UTF-8 are posted as U+FFFD, with a warning that --quiet leaves out."""
     assert posted(shell, chat, stdin=piped) == (
         text,
         "chatpost: warning: the text holds bytes that are not UTF-8; each is posted as U+FFFD\n",
@@ -55,28 +55,28 @@ def test_32_bytes_that_are_not_utf_8(shell: Shell, chat: Emulator, piped: bytes,
         ("Grüße \N{PARTY POPPER} 日本".encode(), "Grüße \N{PARTY POPPER} 日本"),
     ],
 )
-def test_33_what_a_terminal_would_have_left(shell: Shell, chat: Emulator, piped: bytes, text: str) -> None:
-    """33: control characters, colours, links and progress lines are gone; what a screen would show is posted."""
+def test_text_as_a_terminal_would_show_it(shell: Shell, chat: Emulator, piped: bytes, text: str) -> None:
+    """Control characters, colours, links and progress lines are gone; what a screen would show is posted."""
     assert posted(shell, chat, stdin=piped) == (text, "")
 
 
-def test_33_in_arguments(shell: Shell, chat: Emulator) -> None:
-    """33: an argument is cleaned as a pipe is; bytes of it that are no text come as U+FFFD, with a warning."""
+def test_arguments_are_cleaned(shell: Shell, chat: Emulator) -> None:
+    """An argument is cleaned as a pipe is; bytes of it that are no text come as U+FFFD, with a warning."""
     done = shell.run("sh", "-c", r'chatpost send "$(printf "\033[1mbold\033[0m caf\351")"')
     assert done.status == 0
     assert "not UTF-8" in done.err
     assert chat.space().messages[0].text == "bold caf\N{REPLACEMENT CHARACTER}"
 
 
-def test_33_nothing_but_control_characters(shell: Shell, chat: Emulator) -> None:
-    """29, 33: text of which nothing is left is empty."""
+def test_nothing_but_control_characters(shell: Shell, chat: Emulator) -> None:
+    """Text of which nothing is left is empty."""
     assert shell("send", stdin=b"\x1b[0m\x00\r\n").status == 65
     assert chat.received == []
 
 
 @pytest.mark.parametrize("source", ["yes", "cat /dev/zero"])
-def test_36_endless_stdin(shell: Shell, chat: Emulator, source: str) -> None:
-    """36: endless stdin ends, in a bounded memory, with 65, and nothing is posted."""
+def test_endless_stdin(shell: Shell, chat: Emulator, source: str) -> None:
+    """Endless stdin ends, in a bounded memory, with 65, and nothing is posted."""
     # Some 100 MB of address space hold Python and its libraries; what is read has to fit in with them.
     done = shell.run("bash", "-c", f"{source} | (ulimit -v 300000; exec chatpost send --overflow fail)")
     assert (done.status, chat.received) == (65, [])
@@ -86,8 +86,8 @@ def test_36_endless_stdin(shell: Shell, chat: Emulator, source: str) -> None:
 MENTIONS = "<users/all> and <users/1234>, <USERS/all>"
 
 
-def test_37_mentions_in_piped_text(shell: Shell, chat: Emulator) -> None:
-    """37: piped text mentions nobody, but reads as it did; with --allow-mentions it does."""
+def test_mentions_in_piped_text(shell: Shell, chat: Emulator) -> None:
+    """Piped text mentions nobody, but reads as it did; with --allow-mentions it does."""
     text, _ = posted(shell, chat, stdin=MENTIONS.encode())
     assert "<users/" not in text.lower()
     assert text.replace("\N{ZERO WIDTH SPACE}", "") == MENTIONS
@@ -95,13 +95,13 @@ def test_37_mentions_in_piped_text(shell: Shell, chat: Emulator) -> None:
     assert posted(shell, chat, "-", stdin=b"<users/all>")[0] != "<users/all>"
 
 
-def test_37_mentions_in_typed_text(shell: Shell, chat: Emulator) -> None:
-    """37: who types a mention means it."""
+def test_mentions_in_typed_text(shell: Shell, chat: Emulator) -> None:
+    """Who types a mention means it."""
     assert posted(shell, chat, MENTIONS) == (MENTIONS, "")
 
 
-def test_37_is_as_each_profile_has_it(shell: Shell, chat: Emulator) -> None:
-    """37: with several profiles, each has its own word on mentions."""
+def test_mentions_as_each_profile_has_it(shell: Shell, chat: Emulator) -> None:
+    """With several profiles, each has its own word on mentions."""
     shell.write_profiles(
         f'[profiles.may]\nurl = "{chat.url("MAY")}"\nallow_mentions = true\n[profiles.not]\nurl = "{chat.url("NOT")}"\n'
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 EXAMPLES = """\
-t=$(chatpost thread -o thread "Deploy 1.2"); chatpost reply --thread "$t" "done"
+t=$(chatpost thread -o thread "Deploy"); chatpost reply --thread "$t" "done"
 chatpost thread -k deploy-1.2 "Deploy 1.2"; chatpost reply -k deploy-1.2 "done"
 chatpost thread -o json "Deploy 1.2" | jq -r .thread.threadKey
 ./deploy.sh 2>&1 | chatpost thread --follow --last "Done" "Deploy 1.2"\
