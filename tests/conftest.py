@@ -42,7 +42,7 @@ class Finished:
 
 
 def check_for_people(finished: Finished) -> Finished:
-    """Hold what holds for every run: no traceback, no secret."""
+    """Check the rules of every run: no traceback, no secret."""
     said = finished.out + finished.err
     assert "Traceback" not in said, said
     leaked = [piece for piece in PIECES if piece in said]
@@ -76,7 +76,7 @@ class Shell:
     def __call__(
         self, *argv: str, stdin: bytes | str | int = b"", stdout: int = subprocess.PIPE, redirect: str = ""
     ) -> Finished:
-        """Run ``chatpost`` to its end. An int is a file to be inherited; ``redirect`` is in the shell's words."""
+        """Run ``chatpost`` to its end. An int for stdin or stdout is a file descriptor; ``redirect`` is shell."""
         script = f'exec chatpost "$@" {redirect}'
         return self.run("sh", "-c", script, "sh", *argv, stdin=stdin, stdout=stdout)
 
@@ -106,7 +106,7 @@ def shell(tmp_path: Path, chat: Emulator) -> Shell:
 
 
 class InProcess:
-    """Runs the command in this process: for what a process of its own would not change."""
+    """Runs the command in this process, which is faster, for tests that need no process of its own."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self._monkeypatch = monkeypatch

@@ -58,7 +58,7 @@ def raw_server(serve: Callable[[socket.socket], None]) -> Iterator[tuple[int, li
 
 @contextmanager
 def tls_server(context: ssl.SSLContext) -> Iterator[tuple[int, list[bytes]]]:
-    """Serve TLS; yields the port, and what was said on each connection: nothing where no TLS came about."""
+    """Serve TLS; yields the port, and the request of each connection: empty if the handshake failed."""
     heard: list[bytes] = []
 
     def listen(connection: socket.socket) -> None:
@@ -84,7 +84,7 @@ def closed_port() -> Iterator[int]:
 
 @contextmanager
 def deaf_server() -> Iterator[int]:
-    """Listen and take no connection: its queue is full, so that what is sent to it is swallowed. Yields the port."""
+    """Listen and accept no connection: the queue is full, so packets are swallowed. Yields the port."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as fillers:
         for _ in range(4):
             filler = fillers.enter_context(socket.socket())

@@ -31,7 +31,7 @@ def failure(code: int, body: Any = b"", **headers: str) -> DeliveryError:
 
 
 def test_reads_a_created_message() -> None:
-    """A success names the message and its thread; what else it holds does not matter."""
+    """A success names the message and its thread; its other content does not matter."""
     body = {"name": "spaces/A/messages/T.M", "thread": {"name": "spaces/A/threads/T"}, "text": "x", "new": 1}
     assert read(200, body) == CreatedMessage("spaces/A/messages/T.M", "spaces/A/threads/T")
 
@@ -55,7 +55,7 @@ def test_reads_a_created_message() -> None:
     ],
 )
 def test_a_success_that_names_no_message(body: Any) -> None:
-    """A success that does not say which message it created is tried again, and may have posted."""
+    """A success that does not name its message is tried again, and may have posted it."""
     error = failure(200, body)
     assert (error.exit_status, error.retryable, error.maybe_posted) == (ExitStatus.PROTOCOL, True, True)
 
@@ -80,7 +80,7 @@ def test_a_success_that_names_no_message(body: Any) -> None:
     ],
 )
 def test_what_a_status_means(code: int, status: ExitStatus, retried: bool, maybe: bool) -> None:  # noqa: FBT001
-    """Each HTTP status has one exit status, is retried or final, and says whether a message may stand there."""
+    """Each HTTP status has one exit status, is retried or final, and says whether the message may be posted."""
     error = failure(code)
     assert (error.exit_status, error.retryable, error.maybe_posted) == (status, retried, maybe)
     assert error.code == code
@@ -122,12 +122,12 @@ def test_reads_details() -> None:
     ],
 )
 def test_retry_after(header: str, seconds: float | None) -> None:
-    """Retry-After is read as seconds or as a date; where it says nothing usable, it says nothing."""
+    """Retry-After is read as seconds or as a date; anything else is ignored."""
     assert failure(429, b"", Retry_After=header).retry_after == seconds
 
 
 def test_retry_info() -> None:
-    """A RetryInfo among the details is as good as a Retry-After."""
+    """A RetryInfo among the details counts like a Retry-After."""
     body = {"error": {"details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "3.5s"}]}}
     assert failure(429, body).retry_after == 3.5
     assert failure(429, body, Retry_After="7").retry_after == 7
@@ -151,7 +151,7 @@ def test_reads_any_status(body: bytes) -> None:
 
 
 def test_a_page_is_quoted_harmlessly() -> None:
-    """Of a page only a short excerpt is shown: no markup, no script, no control character."""
+    """Only a short excerpt of a page is shown: no markup, no script, no control character."""
     page = b"<html><head><title>502 Bad\x1b[31m Gateway</title><script>alert('x')</script></head>" + b"<p>padding" * 50
     line = str(failure(502, page))
     assert line.startswith('the answer was 502, with a page that begins "502 Bad [31m Gateway padding')
@@ -160,7 +160,7 @@ def test_a_page_is_quoted_harmlessly() -> None:
 
 
 def test_secrets_that_the_server_quotes_are_masked() -> None:
-    """What the server says is shown without the key or token that it quotes."""
+    """The server's words are shown without the key or token that they quote."""
     webhook = Webhook.parse(f"https://chat.googleapis.com/v1/spaces/A/messages?key={KEY}&token={TOKEN}")
     body = {"error": {"status": KEY, "message": f"no {KEY}", "details": [{"fieldViolations": [{"field": TOKEN}]}]}}
     with pytest.raises(DeliveryError) as raised:

@@ -1,4 +1,4 @@
-"""What a message looks like: code, Markdown, mentions and cards, as the space then has them."""
+"""The looks of a message: code, Markdown, mentions and cards, as they arrive in the space."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def body_of(chat: Emulator) -> dict[str, Any]:
     ],
 )
 def test_markup(chatpost: InProcess, chat: Emulator, argv: list[str], body: dict[str, Any]) -> None:
-    """Code stands in a fence it cannot leave, of a language by Markdown; mentions stand before the text."""
+    """Code is in a fence that it cannot break out of, with a language in Markdown; mentions come before the text."""
     assert chatpost("send", *argv).status == 0
     assert body_of(chat) == body
 
 
 @given(st.text("`ab\n"))
 def test_no_text_leaves_its_fence(text: str) -> None:
-    """Whatever the text, its fence is closed at its end and not before."""
+    """Any text's fence is closed at its end and not before."""
     chats = fenced(text)
     assert chats.count("```") == 2
     assert chats.replace("\u200b", "") == f"```\n{text}\n```"
@@ -57,7 +57,7 @@ def test_no_text_leaves_its_fence(text: str) -> None:
 
 
 def test_a_quick_card(chatpost: InProcess, chat: Emulator) -> None:
-    """A card is made of a title and more, the text is its paragraph, and a notification has it in words."""
+    """Options make a card; the text is its paragraph, and a notification says the same in words."""
     done = chatpost(
         *("send", "--title", "Backup", "--subtitle", "tonight", "--icon", "https://example.com/i.png"),
         *("--field", "Size=12 GB", "--field", "Query=a=b", "--button", "Log=https://example.com/log?a=b"),
@@ -92,14 +92,14 @@ def test_a_quick_card(chatpost: InProcess, chat: Emulator) -> None:
     ],
 )
 def test_a_card_needs_no_text(chatpost: InProcess, chat: Emulator, argv: list[str], fallback: str) -> None:
-    """A card may stand alone, of any one part; stdin is then left alone, and there is a text for notifications."""
+    """A card can have one part only and no text; stdin is then not read, and there is a text for notifications."""
     assert chatpost("send", *argv).status == 0
     assert body_of(chat)["fallbackText"] == fallback
     assert body_of(chat).get("text") == ("<users/all>" if "all" in argv else None)
 
 
 def test_a_quick_card_with_a_piped_text(shell: Shell, chat: Emulator) -> None:
-    """With - the paragraph is what stdin holds, mentions in it defused."""
+    """With - the paragraph is read from stdin, and mentions nobody."""
     assert shell("send", "--title", "T", "-", stdin="from a pipe\n").status == 0
     (section,) = body_of(chat)["cardsV2"][0]["card"]["sections"]
     assert section["widgets"] == [{"textParagraph": {"text": "from a pipe"}}]
@@ -109,7 +109,7 @@ def test_a_quick_card_with_a_piped_text(shell: Shell, chat: Emulator) -> None:
     "file", [CARD, WITH_ID, [CARD], [WITH_ID], {"cardsV2": [WITH_ID]}, {"cardsV2": [WITH_ID], "fallbackText": "f"}]
 )
 def test_a_card_file(shell: Shell, chat: Emulator, file: Any) -> None:
-    """What the Card Builder exports is posted: a card, one with its id, a list, or a whole message."""
+    """Everything that the Card Builder exports is posted: a card, one with its id, a list, or a whole message."""
     path = shell.home / "card.json"
     path.write_text(json.dumps(file))
     assert shell("send", "--card", str(path)).status == 0
@@ -169,7 +169,7 @@ def test_a_wrong_card(shell: Shell, chat: Emulator, file: Any, complaint: str) -
 
 
 def test_a_card_that_only_chat_can_judge(shell: Shell, chat: Emulator) -> None:
-    """What cannot be known here is posted, and refused in Chat's words."""
+    """An error that only Chat can find is posted, and refused in Chat's words."""
     done = shell("send", "--card", "-", stdin=json.dumps(sections({"grid": {"tiles": 3}})))
     assert (done.status, len(chat.received)) == (65, 1)
     assert "Chat answered 400 INVALID_ARGUMENT" in done.err
@@ -188,7 +188,7 @@ def test_a_card_that_only_chat_can_judge(shell: Shell, chat: Emulator) -> None:
     )
 )
 def test_any_json_is_a_card_or_is_refused(value: Any) -> None:
-    """Whatever a card file holds, it is a card or a complaint of one line."""
+    """Any card file is a card, or one line that says what is wrong."""
     try:
         message = read_cards(json.dumps(value).encode(), "card.json")
     except DataError as error:
@@ -218,7 +218,7 @@ def test_any_json_is_a_card_or_is_refused(value: Any) -> None:
     ],
 )
 def test_bad_options(chatpost: InProcess, chat: Emulator, argv: list[str], status: int, said: str) -> None:
-    """A wrong value, or what does not go together, is one line that says so, and nothing is posted."""
+    """A wrong value, or options that exclude each other, is one line that says so, and nothing is posted."""
     done = chatpost("send", *argv)
     assert (done.status, chat.received) == (status, [])
     assert said in done.err

@@ -1,4 +1,4 @@
-"""What the docs say is so: their commands are run, their configuration is read, their help pages are compared."""
+"""The docs are true: their commands are run, their configuration is read, their help pages are compared."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 TOP = Path(__file__).parent.parent
 PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
-# The README's own two commands are run by whoever runs these tests; the benchmarks take minutes, and an install needs
+# The README's own two commands have been run before these tests; the benchmarks take minutes, and an install needs
 # a published release.
 RUN_ELSEWHERE = {"make demo", "make test", "make bench", "pipx install chatpost-cli"}
 ASKS = {"chatpost profiles add ops"}
@@ -37,7 +37,7 @@ READERS_SCRIPTS = {
 
 
 def blocks(language: str, pages: list[Path] = PAGES) -> list[Any]:
-    """Every fenced block of a language in the docs, each with where it stands for its name."""
+    """Every fenced block of a language in the docs, named by its place."""
     found = []
     for page in pages:
         text = page.read_text()
@@ -50,7 +50,7 @@ def blocks(language: str, pages: list[Path] = PAGES) -> list[Any]:
 
 @pytest.fixture
 def reader(shell: Shell, chat: Emulator) -> Shell:
-    """Give the shell of somebody who has followed the README, and has scripts of their own."""
+    """Give the shell of a user who has followed the README and has scripts of their own."""
     urls = {name: chat.url(name, KEY, TOKEN) for name in ("ops", "dev")}
     shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{url}"\n' for name, url in urls.items()))
     (shell.home / "card.json").write_text('{"header": {"title": "A card"}}')
@@ -128,7 +128,7 @@ def test_python_example(chat: Emulator, reader: Shell) -> None:
 
 
 def test_no_example_is_left_out() -> None:
-    """Every block of the docs is of a language that is tested here; only output and help pages are plain text."""
+    """Every block in the docs has a language that is tested here; only output and help pages are plain text."""
     languages = {language for page in PAGES for language in re.findall(r"^ *```(.*)$", page.read_text(), re.MULTILINE)}
     assert languages == {"", "sh", "cron", "yaml", "toml", "python", "text"}
     assert not blocks("text", [TOP / "README.md"])

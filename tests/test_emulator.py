@@ -85,7 +85,7 @@ def test_keys_belong_to_their_webhook(post: Poster) -> None:
 
 @pytest.mark.parametrize("thread", [{"threadKey": "unknown"}, {"name": "spaces/AAAA/threads/unknown"}])
 def test_or_fail(post: Poster, thread: dict[str, str]) -> None:
-    """A reply OR_FAIL to a thread that is not there is NOT_FOUND, and stores nothing."""
+    """A reply OR_FAIL to a thread that does not exist is NOT_FOUND, and stores nothing."""
     status, answer = post({"text": "x", "thread": thread}, **OR_FAIL)
     assert (status, answer["error"]["status"], post.chat.space().messages) == (404, "NOT_FOUND", [])
     assert post({"text": "x", "thread": thread}, **FALLBACK)[0] == 200
@@ -129,7 +129,7 @@ def test_message_id(post: Poster) -> None:
     ],
 )
 def test_refuses_what_is_no_message(post: Poster, body: Any, says: str) -> None:
-    """What is no Message, is empty or is too long is INVALID_ARGUMENT, in the service's words."""
+    """An invalid, empty or too long message is INVALID_ARGUMENT, in the service's words."""
     status, answer = post(body)
     assert (status, answer["error"]["status"]) == (400, "INVALID_ARGUMENT")
     assert says in answer["error"]["message"]
@@ -149,13 +149,13 @@ def test_takes_what_is_as_long_as_can_be(post: Poster) -> None:
     ],
 )
 def test_refuses_unknown_parameters(post: Poster, query: dict[str, str], says: str) -> None:
-    """An unknown query parameter, or a value that is none, is INVALID_ARGUMENT."""
+    """An unknown query parameter, or an invalid value, is INVALID_ARGUMENT."""
     status, answer = post({"text": "x"}, **query)
     assert (status, says in answer["error"]["message"]) == (400, True)
 
 
 def test_takes_every_parameter_of_the_api(post: Poster) -> None:
-    """What the discovery document lists is taken; the deprecated threadKey works as the body's does."""
+    """Parameters in the discovery document are accepted; the deprecated threadKey works like the body's."""
     silent = {"createMessageNotificationOptions_notificationType": "NOTIFICATION_TYPE_SILENT"}
     assert post({"text": "x"}, prettyPrint="true", **silent)[0] == 200
     first, second = (post({"text": "x"}, threadKey="k", **FALLBACK)[1] for _ in range(2))
@@ -163,7 +163,7 @@ def test_takes_every_parameter_of_the_api(post: Poster) -> None:
 
 
 def test_needs_key_and_token(chat: Emulator) -> None:
-    """Any key and token are taken, but each has to be there; other paths are NOT_FOUND."""
+    """Any key and token are accepted, but both must be there; other paths are NOT_FOUND."""
     base = chat.url().partition("?")[0]
     session = requests.Session()
     session.trust_env = False
@@ -228,7 +228,7 @@ def test_reads_faults(spec: str, faults: list[Fault]) -> None:
     ],
 )
 def test_refuses_faults(spec: str) -> None:
-    """What is no fault is refused with a line that teaches what is one."""
+    """An invalid fault is refused with a line that lists the faults."""
     with pytest.raises(ValueError, match="a fault is one of"):
         parse_faults(spec)
 
@@ -238,7 +238,7 @@ def test_refuses_faults(spec: str) -> None:
     [(Kind.DROP_BEFORE, 0), (Kind.DROP_AFTER, 1), (Kind.TRUNCATE, 1)],
 )
 def test_faults_of_the_connection(post: Poster, fault: Kind, stored: int) -> None:
-    """A dropped or cut answer is an error to the client; whether the message is stored is as the fault says."""
+    """A dropped or cut answer is an error to the client; the message is stored if the fault says so."""
     post.chat.faults.append(Fault(fault))
     with pytest.raises(requests.RequestException):
         post({"text": "x"})
@@ -247,7 +247,7 @@ def test_faults_of_the_connection(post: Poster, fault: Kind, stored: int) -> Non
 
 
 def test_drip_never_ends(chat: Emulator) -> None:
-    """A dripping answer goes on until the client leaves; the message is stored."""
+    """A dripping answer goes on until the client disconnects; the message is stored."""
     chat.faults.append(Fault(Kind.DRIP))
     session = requests.Session()
     session.trust_env = False
@@ -279,13 +279,13 @@ def test_runs_a_command(shell: Shell) -> None:
     ],
 )
 def test_runs_no_command(shell: Shell, argv: list[str], status: int, said: str) -> None:
-    """A command that cannot be run, dies, or an option that is wrong: one line, and the status that tells."""
+    """A command that cannot be run or dies, or a wrong option, is one line and a status that tells."""
     done = shell("emulator", *argv)
     assert (done.status, said in done.err) == (status, True)
 
 
 def test_faults_of_the_command_line(shell: Shell) -> None:
-    """`--fault` befalls the next requests, in the order given."""
+    """`--fault` is injected into the next requests, in the order given."""
     done = shell("emulator", "--no-quota", "--fault", "drop-after", "--fault", "503*2", "--", "chatpost", "send", "x")
     assert done.status == 0
     assert done.err.count("trying again") == 3
@@ -300,7 +300,7 @@ def test_port_is_taken(shell: Shell, chat: Emulator) -> None:
 
 
 def test_serves_until_interrupted(shell: Shell) -> None:
-    """Without a command it prints a webhook's URL and serves, telling of each request, until it is interrupted."""
+    """Without a command it prints a webhook's URL, serves until it is interrupted, and tells of each request."""
     process = subprocess.Popen(
         [BIN / "chatpost", "emulator"], env=shell.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -315,7 +315,7 @@ def test_serves_until_interrupted(shell: Shell) -> None:
 
 
 def test_passes_termination_on(shell: Shell, tmp_path: Path) -> None:
-    """Whoever ends the emulator ends its command, and learns the command's status."""
+    """Ending the emulator ends its command, and returns the command's status."""
     ready = tmp_path / "ready"
     os.mkfifo(ready)
     script = f"trap 'exit 9' TERM; echo > {ready}; while :; do sleep 0.1; done"

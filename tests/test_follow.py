@@ -54,14 +54,14 @@ def test_a_card_may_open_it(shell: Shell, chat: Emulator) -> None:
 
 
 def test_nothing_on_stdin(shell: Shell, chat: Emulator) -> None:
-    """A stream that is empty makes no reply; one that is closed neither."""
+    """An empty stream makes no reply, and neither does a closed one."""
     assert shell("thread", "--follow", "Deploy", "--last", "Done").status == 0
     assert shell("thread", "--follow", "Deploy", redirect="<&-").status == 0
     assert [message.text for message in chat.space().messages] == ["Deploy", "Done", "Deploy"]
 
 
 def test_the_last_word(shell: Shell, chat: Emulator) -> None:
-    """--last closes the thread, behind all lines; it is no code."""
+    """--last closes the thread after all lines, and is not shown as code."""
     assert shell("thread", "--follow", "--last", "All *done*", "Deploy", stdin="no end of line").status == 0
     assert [message.text for message in chat.space().messages] == ["Deploy", "```\nno end of line\n```", "All *done*"]
 
@@ -79,13 +79,13 @@ def test_tee(shell: Shell, chat: Emulator) -> None:
 
 
 def test_tee_to_nobody(shell: Shell, chat: Emulator) -> None:
-    """Who closes the other end of --tee ends the passing on, not the stream."""
+    """Closing the other end of --tee ends the copying, not the stream."""
     assert shell("thread", "--follow", "--tee", "Deploy", stdin=LINES, redirect="| head -c 1 >/dev/null").status == 0
     assert "\n".join(replies(chat)) == LINES.rstrip("\n")
 
 
 def test_no_more_than_one_a_second(tmp_path: Path) -> None:
-    """Lines are gathered while the space is not free: however many come, no reply meets with a 429."""
+    """Lines are collected while the space is busy: however many come, no reply gets a 429."""
     with Emulator() as chat:
         shell = Shell(tmp_path)
         del shell.env["CHATPOST_PACING"]
@@ -117,7 +117,7 @@ def test_a_reply_is_retried(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("posted", [0, 1])
 def test_the_writer_lives_on(shell: Shell, chat: Emulator, posted: int) -> None:
-    """Where no message can be posted any more, the stream is still read to its end: its writer does not die."""
+    """If no message can be posted any more, the stream is still read to its end, so its writer does not die."""
     chat.faults.extend([*[Fault(Kind.NONE)] * posted, answering(403)])
     writer = "(seq 200000 && echo the writer has ended well >&2)"
     done = shell.run("bash", "-c", f"{writer} | chatpost thread --follow Deploy")
@@ -128,7 +128,7 @@ def test_the_writer_lives_on(shell: Shell, chat: Emulator, posted: int) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_flushes(shell: Shell, chat: Emulator, number: signal.Signals) -> None:
-    """At a signal what has been read is posted, what is begun of a line too, and it dies of the signal."""
+    """At a signal, everything that was read is posted, half a line too, and the command dies of the signal."""
     del shell.env["CHATPOST_PACING"]
     process = subprocess.Popen(
         ["chatpost", "thread", "--follow", "--tee", "--last", "Bye", "Deploy"],
@@ -154,7 +154,7 @@ def test_a_signal_flushes(shell: Shell, chat: Emulator, number: signal.Signals) 
 
 
 def test_writers_are_slowed() -> None:
-    """Lines that wait have a limit: who writes more waits until some are taken."""
+    """The lines that wait are limited: the writer is blocked until some are taken."""
     lines = Lines()
     line = "x" * 1000
     count = 2 * BUFFER_LIMIT // 1000
@@ -216,14 +216,14 @@ def test_a_line_longer_than_a_reply(shell: Shell, chat: Emulator) -> None:
     ],
 )
 def test_bad_options(chatpost: InProcess, chat: Emulator, argv: list[str], said: str) -> None:
-    """What does not go together is one line that says so."""
+    """Options that exclude each other are one line that says so."""
     done = chatpost("thread", *argv)
     assert (done.status, chat.received) == (2, [])
     assert said in done.err
 
 
 def test_one_thread_only(shell: Shell, chat: Emulator) -> None:
-    """A stream goes into one thread."""
+    """A stream is posted into one thread only."""
     shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{chat.url(name)}"\n' for name in "ab"))
     done = shell("thread", "--follow", "-p", "a", "-p", "b", "x", stdin="line\n")
     assert (done.status, chat.received) == (2, [])
@@ -231,7 +231,7 @@ def test_one_thread_only(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_live_line_at_a_terminal(shell: Shell, chat: Emulator) -> None:
-    """At a terminal a line tells what is posted and what waits, and is gone at the end."""
+    """At a terminal, a line shows how much is posted and how much waits, and is gone at the end."""
     del shell.env["CHATPOST_PACING"]
     store = SqliteStore(shell.home / "state" / "chatpost" / "pacing.sqlite3", time.monotonic, time.time, pytest.fail)
     store.turn(f"http://127.0.0.1:{chat.port}/spaces/AAAA", 1.1).sent()

@@ -54,7 +54,7 @@ def room(path: Path) -> str:
 
 
 def imports(path: Path) -> set[str]:
-    """Every module that a file imports, wherever in it, but for the types of annotations alone."""
+    """Every module that a file imports, anywhere in it, except for types only."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
@@ -154,7 +154,7 @@ def test_start_up_of_what_posts_nothing(shell: Shell, argv: list[str]) -> None:
 
 
 def test_commands_are_listed_as_they_are() -> None:
-    """The list of commands says of each what its own help says first."""
+    """The list of commands has the first line of each command's help."""
     context = click.Context(group)
     for name, line in COMMANDS.items():
         command = group.get_command(context, name)
@@ -163,7 +163,7 @@ def test_commands_are_listed_as_they_are() -> None:
 
 
 def test_the_top_level() -> None:
-    """At the top of the project stands what the design names, and nothing more."""
+    """The top level of the project has only the files that the design names."""
     top = Path(__file__).parent.parent
     listed = subprocess.run(["git", "ls-files"], cwd=top, capture_output=True, text=True, check=False)
     if listed.returncode != 0 or not listed.stdout or not os.access(top / ".git", os.F_OK):

@@ -67,7 +67,7 @@ def test_split_code(shell: Shell, chat: Emulator) -> None:
 
 
 def test_split_beside_a_card(shell: Shell, chat: Emulator) -> None:
-    """A card stands with the first part."""
+    """A card goes with the first part."""
     card = shell.home / "card.json"
     card.write_text('{"header": {"title": "T"}}')
     assert shell("send", "--card", str(card), "-", stdin=LINES).status == 0
@@ -88,7 +88,7 @@ def record(out: str) -> dict[str, Any]:
 
 
 def test_a_failure_on_the_way(shell: Shell, chat: Emulator) -> None:
-    """Where a part fails it says how many are posted, shows in JSON, and a second run completes it without a double."""
+    """If a part fails, stderr and JSON say how many are posted, and a second run posts only the rest."""
     chat.faults.extend([Fault(Kind.NONE), *[answering(503)] * 2])
     done = shell("send", "-o", "json", "--retries", "1", "--request-id", "long", stdin=LINES)
     assert done.status == 75
@@ -104,7 +104,7 @@ def test_a_failure_on_the_way(shell: Shell, chat: Emulator) -> None:
 
 
 def test_nothing_of_it_is_posted(shell: Shell, chat: Emulator) -> None:
-    """Where the first part is refused, nothing was posted."""
+    """If the first part is refused, nothing was posted."""
     chat.faults.append(answering(403))
     done = shell("send", stdin=LINES)
     assert (done.status, done.out) == (77, "")
@@ -143,7 +143,7 @@ def test_tail_and_head(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("end", ["tail", "head"])
 def test_the_memory_is_bounded(shell: Shell, chat: Emulator, end: str) -> None:
-    """Of 100 MB that are piped, tail and head keep what they need: they end in a memory that cannot hold it."""
+    """With tail and head, 100 MB are read in a memory that cannot hold them."""
     script = f"head -c 100000000 /dev/zero | tr '\\0' 'x' | (ulimit -d 65536; exec chatpost send --overflow {end})"
     assert shell.run("bash", "-c", script).status == 0
     (text,) = texts(chat)
@@ -153,7 +153,7 @@ def test_the_memory_is_bounded(shell: Shell, chat: Emulator, end: str) -> None:
 
 
 def test_short_text_is_left_alone(shell: Shell, chat: Emulator) -> None:
-    """What fits is posted as it is, whatever is to be done with what does not."""
+    """A text that fits is posted as it is, whatever --overflow says."""
     for overflow in ("split", "head", "tail", "fail"):
         assert shell("send", "--overflow", overflow, stdin="x" * 32_000).status == 0
     assert set(texts(chat)) == {"x" * 32_000}

@@ -51,7 +51,7 @@ def test_a_fence_is_closed_and_opened_again() -> None:
 
 
 def test_the_first_part_may_have_less_room() -> None:
-    """Where cards stand beside the first part, there is less room in it."""
+    """Cards beside the first part leave it less room."""
     first, second, *_ = split("a " * 200, LIMIT, 100)
     assert len(first) <= 100 < len(second) <= LIMIT
 
@@ -84,7 +84,7 @@ def test_parts_are_the_text(text: str) -> None:
 
 @given(TEXTS, st.integers(100, 300))
 def test_head_and_tail(text: str, limit: int) -> None:
-    """The beginning is of the beginning, the end of the end; both fit, and take what is short as it is."""
+    """Head is a beginning and tail an end of the text; both fit, and a short text stays as it is."""
     first, last = head(text, limit), tail(text, limit)
     assert text.startswith(first)
     assert text.endswith(last)
@@ -94,7 +94,7 @@ def test_head_and_tail(text: str, limit: int) -> None:
 
 
 def test_head_and_tail_keep_lines_whole() -> None:
-    """Where there is a line's end, the beginning ends and the end begins with a whole line."""
+    """If there is a line end, head ends and tail begins with a whole line."""
     text = "\n".join(f"line {number}" for number in range(100))
     assert head(text, 100).endswith("\nline 12")
     assert tail(text, 100).startswith("line 88\n") or tail(text, 100).startswith("line 87\n")

@@ -65,7 +65,7 @@ def test_spaces_do_not_share(machine: Machine) -> None:
 
 
 def test_a_slot_that_is_too_late_is_not_taken(machine: Machine) -> None:
-    """A slot beyond what the deadline leaves is refused, with when it would be, and stays free for others."""
+    """A slot after the deadline is refused with its time, and stays free for others."""
     pacer = machine.process()
     reserve(pacer)
     with pytest.raises(SpaceBusy) as busy:
@@ -76,7 +76,7 @@ def test_a_slot_that_is_too_late_is_not_taken(machine: Machine) -> None:
 
 
 def test_the_gate_lets_one_through(machine: Machine) -> None:
-    """Of several that come at one time one passes; the gate opens again a little before the next slot."""
+    """The gate lets one of several senders pass, and opens again a little before the next slot."""
     pacers = [machine.process() for _ in range(3)]
     assert [enter(pacer) for pacer in pacers] == [0, 1.05, 1.05]
     machine.now += 1.05
@@ -84,7 +84,7 @@ def test_the_gate_lets_one_through(machine: Machine) -> None:
 
 
 def test_who_sends_late_keeps_the_gate_closed(machine: Machine) -> None:
-    """The pause between two messages begins when the first is sent, not when its turn came."""
+    """The interval between two messages starts when the first is sent, not when its turn came."""
     first, second = machine.process(), machine.process()
     assert [reserve(first), reserve(second)] == [0, 1.1]
     enter(first)
@@ -97,7 +97,7 @@ def test_who_sends_late_keeps_the_gate_closed(machine: Machine) -> None:
 
 
 def test_a_push_holds_for_everybody(machine: Machine) -> None:
-    """A 429 keeps away those who come, and those who had their slots before it too."""
+    """A 429 holds up new senders, and senders that had their slots before it."""
     early, pushed, late = (machine.process() for _ in range(3))
     assert [reserve(pushed), reserve(early)] == [0, 1.1]
     pushed.push(5)
@@ -109,7 +109,7 @@ def test_a_push_holds_for_everybody(machine: Machine) -> None:
 
 
 def test_a_push_is_bounded(machine: Machine) -> None:
-    """No answer keeps a space from everybody for longer than an hour, nor shortens a wait there is."""
+    """No answer closes a space for longer than an hour, or shortens a wait."""
     machine.process().push(1e12)
     assert enter(machine.process()) == LONGEST_PUSH
     machine.process().push(1)
@@ -117,19 +117,19 @@ def test_a_push_is_bounded(machine: Machine) -> None:
 
 
 def test_killed_in_the_middle(machine: Machine) -> None:
-    """Who is killed with a slot leaves only that slot unused; who is killed in a transaction leaves nothing."""
+    """A process killed with a slot leaves only that slot unused; one killed in a transaction leaves nothing."""
     reserve(machine.process())
     with sqlite3.connect(machine.path) as killed:
         killed.execute("BEGIN IMMEDIATE")
         killed.execute("DELETE FROM space")
-        killed.rollback()  # what the system does with the lock, and the next reader with the journal
+        killed.rollback()  # as the system releases the lock, and the next reader undoes the journal
     killed.close()
     assert reserve(machine.process()) == 1.1
     assert machine.warnings == []
 
 
 def test_after_a_reboot(machine: Machine) -> None:
-    """A boot begins the clock anew: what an earlier one wrote keeps nobody waiting, however long this one lasts."""
+    """A boot starts the clock again: rows from before it make nobody wait, however long the machine is up."""
     for uptime in (3.0, 999.0, 1001.0, 2000.0):
         machine.now, machine.booted_at = 1000.0, 1.7e9
         machine.process().push(3000)
@@ -138,7 +138,7 @@ def test_after_a_reboot(machine: Machine) -> None:
 
 
 def test_a_wall_clock_that_is_set(machine: Machine) -> None:
-    """A wall clock that is corrected changes nothing; one that jumps makes at most one process come too early."""
+    """A corrected wall clock changes nothing; a jump makes at most one process come too early."""
     reserve(machine.process())
     machine.booted_at += 2
     assert reserve(machine.process()) == 1.1
@@ -158,7 +158,7 @@ def test_a_wall_clock_that_is_set(machine: Machine) -> None:
     ],
 )
 def test_garbage_in_a_row(machine: Machine, row: tuple[object, ...]) -> None:
-    """What nobody can have written is a space that is free."""
+    """A row of garbage is an empty queue."""
     reserve(machine.process())
     with sqlite3.connect(machine.path) as connection:
         connection.execute("UPDATE space SET next_slot = ?, closed_until = ?, booted_at = ?", row)
@@ -167,7 +167,7 @@ def test_garbage_in_a_row(machine: Machine, row: tuple[object, ...]) -> None:
 
 
 def test_a_file_that_is_no_database(machine: Machine) -> None:
-    """Garbage for a file is warned of once and thrown away; the next process paces again."""
+    """A file of garbage is warned of once and thrown away; the next process paces again."""
     machine.path.parent.mkdir()
     machine.path.write_bytes(b"garbage" * 1000)
     pacer = machine.process()
@@ -178,7 +178,7 @@ def test_a_file_that_is_no_database(machine: Machine) -> None:
 
 
 def test_a_file_of_another_kind(machine: Machine) -> None:
-    """A database with other columns is stepped aside from, with a warning."""
+    """A database with other columns is not used, with a warning."""
     machine.path.parent.mkdir()
     with sqlite3.connect(machine.path) as connection:
         connection.execute("CREATE TABLE space (other)")
@@ -188,7 +188,7 @@ def test_a_file_of_another_kind(machine: Machine) -> None:
 
 
 def test_a_file_that_is_locked(machine: Machine) -> None:
-    """Where somebody holds the file, pacing waits no longer than the time that is left, and steps aside."""
+    """If the file is locked, pacing waits no longer than the time that is left, and steps aside."""
     reserve(machine.process())
     with sqlite3.connect(machine.path) as stuck:
         stuck.execute("BEGIN IMMEDIATE")
@@ -198,7 +198,7 @@ def test_a_file_that_is_locked(machine: Machine) -> None:
 
 
 def test_garbage_that_cannot_be_thrown_away(machine: Machine) -> None:
-    """Garbage in a place where nothing can be removed is stepped aside from as well."""
+    """Garbage that cannot be removed is not used either."""
     machine.path.parent.mkdir()
     machine.path.mkdir()
     (machine.path / "file").touch()
@@ -207,7 +207,7 @@ def test_garbage_that_cannot_be_thrown_away(machine: Machine) -> None:
 
 
 def test_no_place_for_the_file(tmp_path: Path) -> None:
-    """Where the directory cannot be made, pacing steps aside with a warning."""
+    """If the directory cannot be made, pacing steps aside with a warning."""
     (tmp_path / "state").write_text("a file")
     machine = Machine(tmp_path / "state" / "chatpost" / "pacing.sqlite3")
     pacer = machine.process()
@@ -225,7 +225,7 @@ def test_no_secret_on_disk(machine: Machine) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 3)), max_size=30))
 def test_no_two_enter_within_a_second(tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, float]]) -> None:
-    """Whoever reserves, comes, sends or is pushed, and whenever: the gate lets no two through within a second."""
+    """In any order of events, the gate lets no two senders through within a second."""
     machine = Machine(tmp_path_factory.mktemp("state") / "pacing.sqlite3")
     passed: list[float] = []
     for what, seconds in steps:
@@ -245,7 +245,7 @@ def test_no_two_enter_within_a_second(tmp_path_factory: pytest.TempPathFactory, 
 
 
 def test_threads_and_processes_at_once(machine: Machine) -> None:
-    """However many reserve at one time, no two get the same slot."""
+    """No two senders get the same slot, however many reserve at once."""
     pacer = machine.process()
     got: list[float] = []
     threads = [

@@ -34,7 +34,7 @@ CLICK = "<a href='javascript:window.evil=1' onclick='window.evil=1'>click</a>"
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Give a headless Chromium that the machine has."""
+    """Give the machine's own Chromium, headless."""
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
     if executable is None:
         pytest.fail("the page is tested in a Chromium: apt install chromium")
@@ -46,7 +46,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, chat: Emulator) -> Iterator[Page]:
-    """Give the emulator's page, which waits for messages; no request may leave for anywhere else."""
+    """Give the emulator's page, waiting for messages; no request may go anywhere else."""
     page = browser.new_page()
     asked: list[str] = []
     errors: list[str] = []
@@ -61,7 +61,7 @@ def page(browser: Browser, chat: Emulator) -> Iterator[Page]:
 
 
 def test_what_is_posted_appears(page: Page, shell: Shell, chat: Emulator) -> None:
-    """What the command posts appears without a reload, replies within their thread, with webhook, time and name."""
+    """Messages appear without a reload, replies within their thread, with webhook, time and name."""
     expect(page.locator(".empty")).to_be_visible()
     assert shell("thread", "-k", "deploy", "Deploy 1.2").status == 0
     expect(page.locator(".thread .message")).to_have_count(1)
@@ -76,7 +76,7 @@ def test_what_is_posted_appears(page: Page, shell: Shell, chat: Emulator) -> Non
 
 
 def test_each_space_and_webhook(page: Page, shell: Shell, chat: Emulator) -> None:
-    """Each space is shown, and which of its webhooks posted."""
+    """Each space is shown, and for each message the webhook that posted it."""
     for space, token in (("ONE", "a"), ("ONE", "b"), ("TWO", "a")):
         shell.env["CHATPOST_URL"] = chat.url(space, token=token)
         assert shell("send", "hello").status == 0
@@ -123,7 +123,7 @@ def test_a_card(page: Page, shell: Shell) -> None:
 
 
 def test_nothing_that_is_shown_runs(page: Page, shell: Shell) -> None:
-    """Scripts and handlers in a text, in Markdown, in a card or a name are inert, and so are links that are none."""
+    """Scripts, handlers and unsafe links in a text, in Markdown, in a card or a name do nothing."""
     assert shell("send", EVIL).status == 0
     assert shell("send", "--markdown", f"{EVIL} [click](javascript:window.evil=1)").status == 0
     assert shell("send", f"<javascript:window.evil=1|click> {EVIL}").status == 0
@@ -146,7 +146,7 @@ def test_nothing_that_is_shown_runs(page: Page, shell: Shell) -> None:
 
 
 def test_light_and_dark(page: Page) -> None:
-    """The page is light or dark, as the reader's system is."""
+    """The page is light or dark, like the reader's system."""
     page.emulate_media(color_scheme="light")
     light = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.emulate_media(color_scheme="dark")
@@ -168,7 +168,7 @@ def test_open(shell: Shell) -> None:
 
 
 def test_the_policy(chat: Emulator) -> None:
-    """Should the escaping ever fail, the browser runs no script but the page's own, and asks nobody else."""
+    """If escaping ever fails, the browser still runs only the page's own script, and loads nothing from elsewhere."""
     with urlopen(chat.page) as answer:  # noqa: S310 - it is the emulator's
         assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self';")
 
@@ -212,7 +212,7 @@ PIECES = (
 
 @given(st.lists(st.sampled_from(PIECES)).map("".join))
 def test_only_known_tags(text: str) -> None:
-    """Whatever a text or a card's text holds, only the tags that are known come of it, and links of the web alone."""
+    """Any text or card text becomes HTML with known tags only, and with links to the web only."""
     for html in (text_html(text, is_markdown=False), text_html(text, is_markdown=True), card_html(text)):
         assert not re.search(r"<(?!/?(?:strong|em|s|b|font|a|code|pre|span|p|br|ul|ol|li|h\d|blockquote|hr)\b)", html)
         tags = re.findall(r"<[^>]*>", html)
@@ -221,7 +221,7 @@ def test_only_known_tags(text: str) -> None:
 
 
 def test_screenshot(page: Page, shell: Shell, tmp_path: Path) -> None:
-    """The page of a day's messages, as docs/emulator.md shows it (`make docs` takes it anew)."""
+    """The page with a day's messages, as docs/emulator.md shows it (`make docs` takes the picture again)."""
     assert shell("thread", "-k", "deploy", "*Deploy 1.2* to <https://example.com|production> <users/all>").status == 0
     assert shell("reply", "-k", "deploy", "--code", "--", "$ ./deploy.sh\nmigrating\nrestarting").status == 0
     assert shell("reply", "-k", "deploy", "Done in _42 s_").status == 0

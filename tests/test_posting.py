@@ -1,4 +1,4 @@
-"""What a command line becomes on the wire, and what comes of the answer on stdout and stderr."""
+"""From a command line to a request, and from an answer to stdout and stderr."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ THREAD = "spaces/AAAA/threads/TTT"
 def test_what_is_asked_of_chat(
     chatpost: InProcess, chat: Emulator, argv: list[str], query: dict[str, str], body: dict[str, Any]
 ) -> None:
-    """Each option has its place in the request, and nothing else is asked of Chat."""
+    """Each option has its place in the request, and the request has nothing else."""
     chatpost(*argv)
     (received,) = chat.received
     assert json.loads(received.body) == body
@@ -74,7 +74,7 @@ def test_what_is_asked_of_chat(
 
 
 def test_the_request_as_it_goes_out(chatpost: InProcess, chat: Emulator, tmp_path: Path) -> None:
-    """The body is UTF-8 of an exact type; the sender names itself; no ~/.netrc is sent along."""
+    """The body is UTF-8 with its exact type, the sender names itself, and ~/.netrc is not sent."""
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password pw\n")
     (tmp_path / ".netrc").chmod(0o600)
     chatpost("send", "é \U0001f600")
@@ -138,7 +138,7 @@ def test_json_of_a_failure_before_posting(chatpost: InProcess, chat: Emulator, a
 
 
 def test_a_thread_by_its_name(chatpost: InProcess, chat: Emulator) -> None:
-    """What `thread -o thread` prints is what `reply --thread` takes."""
+    """`reply --thread` takes the name that `thread -o thread` prints."""
     name = chatpost("thread", "-o", "thread", "Deploy 1.2").out.strip()
     assert chatpost("reply", "--thread", name, "done").status == 0
     assert [[message.text for message in thread] for thread in chat.space().threads().values()] == [
@@ -147,7 +147,7 @@ def test_a_thread_by_its_name(chatpost: InProcess, chat: Emulator) -> None:
 
 
 def test_a_thread_by_a_message_in_it(chatpost: InProcess, chat: Emulator) -> None:
-    """What `send` prints is what `reply --thread` takes."""
+    """`reply --thread` takes the name that `send` prints."""
     name = chatpost("send", "Deploying").out.strip()
     chatpost("reply", "--thread", name, "done")
     assert len(chat.space().threads()) == 1
@@ -177,7 +177,7 @@ def test_dry_run(chatpost: InProcess, chat: Emulator, command: str) -> None:
 
 @pytest.mark.parametrize("argv", [["--deadline", "0.5"], ["-p", "nope"], []])
 def test_soft_fail(chatpost: InProcess, chat: Emulator, argv: list[str]) -> None:
-    """--soft-fail says what failed, and exits 0 all the same."""
+    """--soft-fail says what failed, and exits 0 anyway."""
     chat.faults.append(answering(403))
     done = chatpost("send", "--soft-fail", *argv, "a")
     assert (done.status, done.out) == (0, "")
@@ -185,7 +185,7 @@ def test_soft_fail(chatpost: InProcess, chat: Emulator, argv: list[str]) -> None
 
 
 def test_quiet_and_verbose(chatpost: InProcess, chat: Emulator) -> None:
-    """--quiet tells of no retry, but of a failure; --verbose tells of every attempt, the URL masked."""
+    """--quiet hides retries, but shows a failure; --verbose shows every attempt, with the URL masked."""
     chat.faults.extend([answering(503, Retry_After="0.1"), answering(503), answering(403)])
     quiet = chatpost("send", "-q", "--retries", "1", "a")
     assert (quiet.status, quiet.err.count("\n")) == (75, 1)
@@ -197,7 +197,7 @@ def test_quiet_and_verbose(chatpost: InProcess, chat: Emulator) -> None:
 
 
 def test_several_profiles(shell: Shell, chat: Emulator) -> None:
-    """Several profiles are posted to at the same time; lines and status are in the order given, the first failure's."""
+    """Several profiles are posted to at once; lines are in the order given, and the status is the first failure's."""
     urls = [chat.url(space, KEY, TOKEN) for space in ("AAAA", "BBBB", "CCCC")]
     shell.write_profiles("".join(f'[profiles.p{i}]\nurl = "{url}"\n' for i, url in enumerate(urls)))
     done = shell("send", "-p", "p2", "-p", "p0", "-p", "p1", "-o", "json", "a")
@@ -212,7 +212,7 @@ def test_several_profiles(shell: Shell, chat: Emulator) -> None:
 
 
 def test_several_profiles_where_one_fails(shell: Shell, chat: Emulator) -> None:
-    """One profile's failure keeps no other from its message; the failure's status is the command's."""
+    """One profile's failure does not stop the others; its status is the command's."""
     shell.env["DEAD"] = f"http://127.0.0.1:1/v1/spaces/X/messages?key={KEY}&token={TOKEN}"
     shell.write_profiles(
         f'[profiles.a]\nurl = {{ env = "DEAD" }}\nretries = 0\n[profiles.b]\nurl = "{chat.url("B", KEY, TOKEN)}"\n'
@@ -310,7 +310,7 @@ def test_environment_of_every_option(chatpost: InProcess, chat: Emulator, monkey
 
 
 def test_no_configuration(chatpost: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With nowhere to post to, three lines say how to make a webhook and where to put it."""
+    """Without a webhook, three lines say how to make one and where to store it."""
     monkeypatch.delenv("CHATPOST_URL")
     done = chatpost("send", "a")
     assert (done.status, done.err.count("\n")) == (78, 3)
@@ -350,13 +350,13 @@ def test_far_too_much_stdin(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_dry_run_is_json_whatever_it_masks(shell: Shell) -> None:
-    """What --dry-run prints can be read as JSON, though text that looks like a secret is masked in it."""
+    """The output of --dry-run is valid JSON, even if text that looks like a secret is masked in it."""
     done = shell("send", "--dry-run", 'see ?key=abc"x')
     assert json.loads(done.out)["body"]["text"] == 'see ?key=***"x'
 
 
 def test_a_bug_is_told_without_a_traceback(chatpost: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bug is one line that names its place and not its words, and 70."""
+    """A bug is 70, with a line that names its place but does not quote its message."""
     monkeypatch.setattr("chatpost.cli.posting.read_content", lambda *_: 1 / 0)
     done = chatpost("send", "a")
     assert done.status == 70

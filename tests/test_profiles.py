@@ -38,7 +38,7 @@ def spaces_posted_to(chat: Emulator) -> list[str]:
 
 
 def test_where_to_post(profiles: Shell, chat: Emulator) -> None:
-    """The first there is decides: --profile, CHATPOST_URL, CHATPOST_PROFILE, the file's default."""
+    """The first of these that is set decides: --profile, CHATPOST_URL, CHATPOST_PROFILE, the file's default."""
     before = profiles.config.read_text()
     profiles.write_profiles(f'default = "ci"\n{before}')
     profiles("send", "a")
@@ -51,7 +51,7 @@ def test_where_to_post(profiles: Shell, chat: Emulator) -> None:
 
 
 def test_the_only_profile_is_the_default(profiles: Shell, chat: Emulator) -> None:
-    """Without a default the only profile is meant; of two, one has to be named."""
+    """Without a default the only profile is used; of two, one must be named."""
     done = profiles("send", "a")
     assert (done.status, chat.received) == (78, [])
     assert "which profile?" in done.err
@@ -85,7 +85,7 @@ def test_config_names_the_file(profiles: Shell, chat: Emulator, tmp_path: Path) 
 
 
 def test_the_systems_file(profiles: Shell, tmp_path: Path) -> None:
-    """Where the user has no file the system's is read; one in the working directory never is."""
+    """If the user has no file, the system's is read; one in the working directory never is."""
     text = profiles.config.read_text()
     profiles.config.unlink()
     (tmp_path / "profiles.toml").write_text(text)
@@ -99,7 +99,7 @@ def test_the_systems_file(profiles: Shell, tmp_path: Path) -> None:
 
 
 def test_url_from_the_environment(profiles: Shell, chat: Emulator) -> None:
-    """A profile's URL can be in a variable; where it is not set, that is 78 and the variable is named."""
+    """A profile's URL can be in a variable; if it is not set, that is 78 and the variable is named."""
     profiles.write_profiles('[profiles.ci]\nurl = { env = "CHAT_WEBHOOK" }\n')
     done = profiles("send", "a")
     assert (done.status, "profile ci: the environment variable CHAT_WEBHOOK" in done.err) == (78, True)
@@ -108,7 +108,7 @@ def test_url_from_the_environment(profiles: Shell, chat: Emulator) -> None:
 
 
 def test_url_from_a_file(profiles: Shell, chat: Emulator) -> None:
-    """A profile's URL can be a file's first line; the file is looked for beside the profile file."""
+    """A profile's URL can be the first line of a file; a relative path starts beside the profile file."""
     profiles.write_profiles('[profiles.ci]\nurl = { file = "secret" }\n')
     done = profiles("send", "a")
     assert (done.status, "secret, which should hold its webhook URL, cannot be read" in done.err) == (78, True)
@@ -163,7 +163,7 @@ def test_defaults_of_a_profile(profiles: Shell, chat: Emulator) -> None:
 
 
 def test_each_profile_has_its_own_defaults(profiles: Shell, chat: Emulator) -> None:
-    """Of several profiles each posts under its own defaults; stdout is as the first has it."""
+    """Each of several profiles has its own defaults; stdout follows the first one."""
     profiles.write_profiles(
         profile("a", chat.url("a", KEY, TOKEN), 'thread_key = "ka"')
         + profile("b", chat.url("b", KEY, TOKEN), 'thread_key = "kb"\noutput = "json"')
@@ -218,7 +218,7 @@ def test_thread_takes_no_thread_from_a_profile(profiles: Shell, chat: Emulator) 
     ],
 )
 def test_what_is_wrong_in_the_file(profiles: Shell, chat: Emulator, text: str, said: str) -> None:
-    """What is wrong in a profile file is 78, and one line that names the file or profile and the key, not the value."""
+    """An error in a profile file is 78, with a line that names the file or profile and the key, not the value."""
     profiles.write_profiles("")
     profiles.config.write_bytes(text.replace("URL", chat.url("ops", KEY, TOKEN)).encode("latin-1"))
     done = profiles("send", "-p", "ops", "a")
@@ -229,7 +229,7 @@ def test_what_is_wrong_in_the_file(profiles: Shell, chat: Emulator, text: str, s
 @settings(max_examples=50)
 @given(st.text(alphabet=st.characters(codec="utf-8")))
 def test_no_broken_file_shows_its_values(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
-    """However a profile file is broken, no value of it is quoted."""
+    """No value of a broken profile file is quoted."""
     path = tmp_path_factory.mktemp("broken") / "profiles.toml"
     path.write_text(f'{text}\nx = "{KEY}\n', encoding="utf-8")
     with pytest.raises(ConfigurationError) as error:
@@ -238,7 +238,7 @@ def test_no_broken_file_shows_its_values(tmp_path_factory: pytest.TempPathFactor
 
 
 def test_a_url_source_shows_no_url(tmp_path: Path) -> None:
-    """Neither str nor repr of where a URL comes from shows the URL or a command's arguments."""
+    """Neither str nor repr of a URL source shows the URL or a command's arguments."""
     for value in (f"https://x?key={KEY}", {"command": ["pass", f"--key={KEY}"]}):
         source = read_source(value, tmp_path)
         assert KEY not in f"{source} {source!r}"
@@ -270,7 +270,7 @@ def test_odd_files(shell: Shell, text: str, said: str) -> None:
 
 
 def test_a_named_pipe_for_a_url(shell: Shell) -> None:
-    """A file that would keep the command waiting is refused."""
+    """A file that could block the command is refused."""
     del shell.env["CHATPOST_URL"]
     os.mkfifo(shell.home / "pipe")
     shell.write_profiles(f'[profiles.a]\nurl = {{ file = "{shell.home}/pipe" }}\n')

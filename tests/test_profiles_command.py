@@ -42,7 +42,7 @@ def test_add_makes_the_file(user: Shell) -> None:
 
 
 def test_add_keeps_what_stands_there(user: Shell) -> None:
-    """Comments and other profiles stay; what was the only profile stays the default; the file closes up."""
+    """Comments and other profiles stay, the only profile stays the default, and others lose access to the file."""
     user.write_profiles(COMMENTED, 0o644)
     assert user("profiles", "add", "ci", stdin=URL).status == 0
     text = user.config.read_text()
@@ -84,7 +84,7 @@ def test_add_follows_a_link(user: Shell) -> None:
     ],
 )
 def test_add_refuses(user: Shell, name: str, url: str, status: int, said: str) -> None:
-    """What is no webhook's URL, or no name, is refused, and no file is made."""
+    """An invalid webhook URL or profile name is refused, and no file is made."""
     done = user("profiles", "add", name, stdin=url)
     assert (done.status, done.err.count("\n"), user.config.exists()) == (status, 1, False)
     assert said in done.err
@@ -135,7 +135,7 @@ def test_add_asks_at_a_terminal(user: Shell) -> None:
 
 
 def test_list(user: Shell) -> None:
-    """The list names each profile, its space, where its URL comes from and which is the default; never a secret."""
+    """The list shows each profile's name, space and URL source, and the default; never a secret."""
     user.env["OPS"] = URL.replace("AAAA", "BBBB")
     user.write_profiles(
         f'default = "ci"\n{COMMENTED}[profiles.ci]\nurl = "{URL}"\n'
@@ -168,7 +168,7 @@ def test_list_at_a_terminal(user: Shell) -> None:
 
 
 def test_list_of_nothing(user: Shell, chat: Emulator) -> None:
-    """Without a profile file the list is empty, and says how to begin; CHATPOST_URL is told of."""
+    """Without a profile file the list is empty, and stderr says how to begin; CHATPOST_URL is mentioned."""
     done = user("profiles")
     assert (done.status, done.out) == (0, "")
     assert "profiles add" in done.err
@@ -178,7 +178,7 @@ def test_list_of_nothing(user: Shell, chat: Emulator) -> None:
 
 
 def test_check(user: Shell, chat: Emulator) -> None:
-    """Each profile is checked, and nothing is posted; what is wrong with one is told in its line, with 78."""
+    """Each profile is checked, and nothing is posted; an error is in the profile's line, with 78."""
     user.env["OPS"] = chat.url("ops", KEY, TOKEN)
     user.write_profiles(
         f"{COMMENTED}[profiles.bad]\nurl = {{ env = 'NOT_SET' }}\n[profiles.odd]\nurl = '{URL}'\ndeadline = 0\n"
@@ -197,7 +197,7 @@ def test_check(user: Shell, chat: Emulator) -> None:
     ("mode", "status", "said"), [(0o644, 0, "chmod 600"), (0o622, 78, "chmod go-w"), (0o600, 0, "")]
 )
 def test_check_of_permissions(user: Shell, mode: int, status: int, said: str) -> None:
-    """What is wrong with the file's permissions is told."""
+    """Errors in the file's permissions are reported."""
     user.write_profiles(f'[profiles.ops]\nurl = "{URL}"\n', mode)
     done = user("profiles", "check")
     assert (done.status, said in done.err) == (status, True)
@@ -209,7 +209,7 @@ def test_check_of_nothing(user: Shell) -> None:
 
 
 def test_completion(user: Shell) -> None:
-    """The shell completes the names of profiles for -p, and stays silent where it cannot."""
+    """The shell completes the names of profiles for -p; on an error it offers nothing."""
     user.write_profiles(f'{COMMENTED}[profiles.other]\nurl = "{URL}"\n')
     user.env |= {"_CHATPOST_COMPLETE": "bash_complete", "COMP_WORDS": "chatpost send -p o", "COMP_CWORD": "3"}
     assert user().out.split() == ["plain,ops", "plain,other"]
@@ -231,7 +231,7 @@ def test_completion(user: Shell) -> None:
     ],
 )
 def test_add_keeps_a_file_of_any_form(user: Shell, before: str) -> None:
-    """However the file writes its tables, a profile is added, and all that it said before still holds."""
+    """A profile can be added to a file of any form, and everything in it stays."""
     path = user.write_profiles(before)
     was = tomllib.loads(before)
     for name in ("b", "d"):

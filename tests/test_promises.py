@@ -33,7 +33,7 @@ def request_ids(chat: Emulator) -> set[str]:
 
 @pytest.mark.parametrize("code", [503, 500, 502, 504, 408])
 def test_a_passing_server_error(shell: Shell, chat: Emulator, code: int) -> None:
-    """A server's passing fault is retried, with the same request id, and then posts once."""
+    """A passing server error is retried with the same request id, and the message is posted once."""
     chat.faults.append(answering(code))
     done = shell("send", "hello")
     assert done.status == 0
@@ -46,7 +46,7 @@ def test_a_passing_server_error(shell: Shell, chat: Emulator, code: int) -> None
 
 
 def test_a_lasting_server_error(shell: Shell, chat: Emulator) -> None:
-    """A lasting fault ends in 75 before the deadline; Chat's words and the request id are told."""
+    """A lasting server error ends in 75 before the deadline; Chat's words and the request id are shown."""
     chat.faults.extend([answering(503)] * 9)
     done = shell("send", "--deadline", "4", "hello")
     assert done.status == 75
@@ -58,7 +58,7 @@ def test_a_lasting_server_error(shell: Shell, chat: Emulator) -> None:
 
 
 def test_attempts_are_limited_by_retries(shell: Shell, chat: Emulator) -> None:
-    """There are as many attempts as --retries allows, and one."""
+    """There is one attempt, and as many more as --retries allows."""
     chat.faults.extend([answering(503)] * 9)
     done = shell("send", "--retries", "1", "hello")
     assert (done.status, len(chat.received)) == (75, 2)
@@ -66,7 +66,7 @@ def test_attempts_are_limited_by_retries(shell: Shell, chat: Emulator) -> None:
 
 
 def test_waits_as_long_as_chat_asks(shell: Shell, chat: Emulator) -> None:
-    """A 429 with Retry-After: 1 is tried again no sooner than after a second."""
+    """After a 429 with Retry-After: 1, the next attempt comes a second later at the earliest."""
     chat.faults.append(answering(429, Retry_After="1"))
     assert shell("send", "hello").status == 0
     first, second = chat.received
@@ -84,14 +84,14 @@ def test_a_wait_past_the_deadline(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("value", ["soon", "Fri, 15 Jan 2010 08:00:30 GMT", "-1", "0.3"])
 def test_an_odd_retry_after(shell: Shell, chat: Emulator, value: str) -> None:
-    """Where Retry-After says nothing usable, the computed back-off holds."""
+    """If Retry-After is unusable, the usual back-off holds."""
     chat.faults.append(answering(503, Retry_After=value))
     done = shell("send", "hello")
     assert (done.status, len(chat.received)) == (0, 2)
 
 
 def test_retry_after_as_a_date(shell: Shell, chat: Emulator) -> None:
-    """A date that lies beyond the deadline ends in 75 at once, as so many seconds would."""
+    """A date after the deadline ends in 75 at once, as the same number of seconds would."""
     chat.faults.append(answering(503, Retry_After="Fri, 15 Jan 2100 08:00:30 GMT"))
     done = shell("send", "hello")
     assert (done.status, len(chat.received)) == (75, 1)
@@ -131,7 +131,7 @@ def test_an_invalid_message(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("thread", [["-k", "unknown"], ["--thread", "spaces/AAAA/threads/unknown"]])
 def test_a_thread_that_does_not_exist(shell: Shell, chat: Emulator, thread: list[str]) -> None:
-    """A reply --or-fail to a thread that is not there is 69, and nothing is posted."""
+    """A reply --or-fail to a thread that does not exist is 69, and nothing is posted."""
     done = shell("reply", "--or-fail", *thread, "hello")
     assert (done.status, len(chat.received), chat.space().messages) == (69, 1, [])
     assert "Nothing was posted" in done.err
@@ -139,7 +139,7 @@ def test_a_thread_that_does_not_exist(shell: Shell, chat: Emulator, thread: list
 
 @pytest.mark.parametrize(("code", "status", "times"), [(502, 75, 2), (403, 77, 1), (404, 69, 1), (400, 65, 1)])
 def test_an_html_error_page(shell: Shell, chat: Emulator, code: int, status: int, times: int) -> None:
-    """An HTML page has its code's own outcome, and a short, harmless excerpt is shown."""
+    """An HTML page has the outcome of its status code, and a short, harmless excerpt is shown."""
     page = b"<html><script>evil()</script><h1>No\x1b]0;title\x07 way</h1>" + b"<p>more and more" * 200
     chat.faults.extend([answering(code, page)] * 2)
     done = shell("send", "--retries", "1", "hello")
@@ -151,7 +151,7 @@ def test_an_html_error_page(shell: Shell, chat: Emulator, code: int, status: int
 
 
 def test_an_endless_answer(shell: Shell) -> None:
-    """An answer without an end is read as far as an answer can go, in a bounded memory."""
+    """An endless answer is read up to a limit, in bounded memory."""
 
     def rave(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
@@ -166,7 +166,7 @@ def test_an_endless_answer(shell: Shell) -> None:
 
 @pytest.mark.parametrize("location", [b"http://[::1", b"//[", b"\xff\xfe", b""])
 def test_a_redirect_to_nowhere(shell: Shell, location: bytes) -> None:
-    """Where a redirect leads is nothing that is read, and its page, without an end, neither."""
+    """Neither the target of a redirect nor its endless page is read."""
 
     def redirect(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 301 Moved\r\nLocation: " + location + b"\r\n\r\n")
@@ -189,7 +189,7 @@ def test_a_redirect_is_not_followed(shell: Shell, chat: Emulator, code: int) -> 
 
 
 def test_connection_refused(shell: Shell) -> None:
-    """Where nobody listens it is 75, and surely nothing was posted."""
+    """A refused connection is 75, and nothing was posted."""
     with closed_port() as port:
         shell.env["CHATPOST_URL"] = url_on(port)
         done = shell("send", "--deadline", "1", "hello")
@@ -199,7 +199,7 @@ def test_connection_refused(shell: Shell) -> None:
 
 
 def test_a_name_that_is_not_resolved(shell: Shell) -> None:
-    """A name that nobody knows is 75."""
+    """A name that cannot be resolved is 75."""
     shell.env["CHATPOST_URL"] = url_on(443, "https").replace(
         "127.0.0.1:443", "no-such-host-of-the-tests.googleapis.com"
     )
@@ -218,7 +218,7 @@ def test_an_answer_cut_short(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("fault", [Fault(Kind.TRUNCATE), answering(200, b"<html>hi"), answering(204, b"")])
 def test_an_answer_that_is_never_valid(shell: Shell, chat: Emulator, fault: Fault) -> None:
-    """Where no answer is ever whole, it is 76 and "probably posted"."""
+    """If no answer is ever valid, it is 76 and "probably posted"."""
     chat.faults.extend([fault] * 2)
     done = shell("send", "--retries", "1", "hello")
     assert (done.status, len(chat.received)) == (76, 2)
@@ -228,7 +228,7 @@ def test_an_answer_that_is_never_valid(shell: Shell, chat: Emulator, fault: Faul
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_a_ca_bundle_that_does_not_exist(shell: Shell, chat: Emulator, variable: str) -> None:
-    """A CA bundle that is not there is 78, and named."""
+    """A CA bundle that does not exist is 78, and is named."""
     shell.env[variable] = "/nowhere/ca.pem"
     done = shell("send", "hello")
     assert (done.status, chat.received) == (78, [])
@@ -257,7 +257,7 @@ def test_a_dead_proxy(shell: Shell) -> None:
 
 
 def test_a_proxy_that_asks_for_a_password(shell: Shell) -> None:
-    """A proxy that asks for a password is 75; it hears of no key, token or text."""
+    """A proxy that asks for a password is 75; it gets no key, token or text."""
     refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     url = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
     with raw_server(lambda connection: connection.sendall(refusal)) as (port, heard):
@@ -270,7 +270,7 @@ def test_a_proxy_that_asks_for_a_password(shell: Shell) -> None:
 
 @pytest.mark.parametrize("proxy", ["http://a..b:1", f"http://{'a' * 64}:1", "http://me:pr0xyPassw0rd@", "socks9://x"])
 def test_an_invalid_proxy(shell: Shell, proxy: str) -> None:
-    """What cannot be a proxy is 78, and not shown."""
+    """An invalid proxy URL is 78, and is not shown."""
     url = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
     shell.env |= {"CHATPOST_URL": url, "HTTPS_PROXY": proxy}
     done = shell("send", "hello")
@@ -281,7 +281,7 @@ def test_an_invalid_proxy(shell: Shell, proxy: str) -> None:
 
 
 def test_stdout_is_closed(shell: Shell, chat: Emulator) -> None:
-    """Who closes stdout before the message's name is written has posted all the same, with exit 0."""
+    """If stdout is closed before the name is written, the message is posted anyway, with exit 0."""
     read, write = os.pipe()
     os.close(read)
     done = shell("send", "hello", stdout=write)
@@ -296,14 +296,14 @@ def test_no_stdout(shell: Shell, chat: Emulator) -> None:
 
 
 def test_stdout_is_full(shell: Shell, chat: Emulator) -> None:
-    """A stdout that takes nothing is 74, and says that the message was posted."""
+    """A full stdout is 74, and stderr says that the message was posted."""
     done = shell("send", "hello", redirect=">/dev/full")
     assert (done.status, len(chat.received)) == (74, 1)
     assert f"the message was posted: {chat.space().messages[0].name}" in done.err
 
 
 def test_stdout_is_full_for_several(shell: Shell, chat: Emulator) -> None:
-    """A stdout that takes nothing is told of for each message that was posted."""
+    """A full stdout is reported for each message that was posted."""
     shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{chat.url(name)}"\n' for name in "ab"))
     done = shell("send", "-p", "a", "-p", "b", "hello", redirect=">/dev/full")
     assert done.status == 74
@@ -313,7 +313,7 @@ def test_stdout_is_full_for_several(shell: Shell, chat: Emulator) -> None:
 
 
 def test_an_error_with_a_full_stdout(shell: Shell) -> None:
-    """Where nothing was posted, what went wrong counts more than that its JSON could not be written."""
+    """If nothing was posted, the error itself counts more than that its JSON could not be written."""
     assert shell("send", "-o", "json", "", redirect=">/dev/full").status == 65
     assert shell("send", "-o", "json", "--soft-fail", "", redirect=">/dev/full").status == 0
     assert shell("--help", redirect=">/dev/full").status == 74
@@ -342,7 +342,7 @@ def test_stdin_is_a_terminal(shell: Shell, chat: Emulator) -> None:
 
 
 def test_stdin_is_left_alone(shell: Shell, chat: Emulator) -> None:
-    """With a text on the command line, an open stdin is not read, and not waited for."""
+    """With a text on the command line, an open stdin is not read."""
     read, write = os.pipe()
     os.write(write, b"not for chatpost")
     try:
@@ -355,7 +355,7 @@ def test_stdin_is_left_alone(shell: Shell, chat: Emulator) -> None:
 
 
 def test_stdin_that_does_not_block(shell: Shell, chat: Emulator) -> None:
-    """A stdin that its maker has set not to block is waited for and read to its end all the same."""
+    """A non-blocking stdin is waited for and read to its end, too."""
     read, write = os.pipe()
     os.set_blocking(read, False)
     first = threading.Event()
@@ -399,7 +399,7 @@ def test_one_byte_too_many(shell: Shell, chat: Emulator) -> None:
     ],
 )
 def test_a_url_that_is_no_webhook(shell: Shell, chat: Emulator, url: str, names: str) -> None:
-    """A URL that is no webhook's is 78; what is said names the part that is wrong, and where the URL came from."""
+    """A URL that is not a webhook's is 78; the line names the part that is wrong, and the source of the URL."""
     shell.env["CHATPOST_URL"] = url
     done = shell("send", "hello")
     assert (done.status, chat.received) == (78, [])
@@ -409,7 +409,7 @@ def test_a_url_that_is_no_webhook(shell: Shell, chat: Emulator, url: str, names:
 
 
 def test_broken_toml(shell: Shell, chat: Emulator) -> None:
-    """A broken profile file is 78; file, line and column are named, and nothing of the line is shown."""
+    """A broken profile file is 78; file, line and column are named, and the line's text is not shown."""
     path = shell.write_profiles(f'[profiles.ops]\nurl = "{url_on(chat.port)}\n')
     done = shell("send", "-p", "ops", "hello")
     assert (done.status, chat.received) == (78, [])
@@ -419,7 +419,7 @@ def test_broken_toml(shell: Shell, chat: Emulator) -> None:
 
 
 def test_an_unknown_profile(shell: Shell, chat: Emulator) -> None:
-    """A profile that is not there is 78; those that are there are named."""
+    """An unknown profile is 78; the existing ones are named."""
     path = shell.write_profiles(f'[profiles.ops]\nurl = "{url_on(chat.port)}"\n[profiles.ci]\nurl = {{ env = "X" }}\n')
     done = shell("send", "-p", "nope", "hello")
     assert (done.status, chat.received) == (78, [])

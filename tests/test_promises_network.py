@@ -32,7 +32,7 @@ socket.getaddrinfo = lambda *_, **__: threading.Event().wait()
 
 
 def test_a_name_server_that_hangs(shell: Shell, chat: Emulator) -> None:
-    """Where resolving the name never ends it is 75 by the deadline, and nothing was posted."""
+    """If the name server never answers it is 75 by the deadline, and nothing was posted."""
     (shell.home / "sitecustomize.py").write_text(NO_NAME_SERVER)
     shell.env["PYTHONPATH"] = str(shell.home)
     done = shell("send", *PATIENT, "hello")
@@ -41,7 +41,7 @@ def test_a_name_server_that_hangs(shell: Shell, chat: Emulator) -> None:
 
 
 def test_an_address_that_swallows_packets(shell: Shell) -> None:
-    """Where no connection comes about it is 75 by the deadline, and nothing was posted."""
+    """If no connection is made it is 75 by the deadline, and nothing was posted."""
     with deaf_server() as port:
         shell.env["CHATPOST_URL"] = url_on(port)
         done = shell("send", *PATIENT, "hello")
@@ -51,7 +51,7 @@ def test_an_address_that_swallows_packets(shell: Shell) -> None:
 
 
 def test_the_answer_comes_too_late(shell: Shell, chat: Emulator) -> None:
-    """Where Chat stored the message, but did not answer in time, the next attempt finds it: one message, exit 0."""
+    """If Chat stores the message but answers too late, the next attempt finds it: one message, exit 0."""
     chat.faults.append(Fault(Kind.DELAY, seconds=300))
     done = shell("send", "--timeout", "2", "hello")
     assert (done.status, len(chat.received)) == (0, 2)
@@ -118,7 +118,7 @@ def trust(shell: Shell, authority: trustme.CA) -> Path:
 
 
 def test_a_trusted_certificate(shell: Shell, authority: trustme.CA) -> None:
-    """Where the certificate is trusted, holds, and is the host's, the message is posted over it."""
+    """With a trusted, valid certificate of the host, the message is posted."""
     trust(shell, authority)
     with tls_server(served_by(authority.issue_cert("127.0.0.1"))) as (port, heard):
         shell.env["CHATPOST_URL"] = url_on(port, "https")

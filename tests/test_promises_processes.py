@@ -68,7 +68,7 @@ def turn_of(shell: Shell, chat: Emulator, space: str = "AAAA") -> SqliteTurn:
 
 
 def test_many_processes_at_once(tmp_path: Path) -> None:
-    """20 processes at once to a space with a quota are 20 messages without one 429, a second or more apart."""
+    """20 processes at once post 20 messages to a space with a quota, without a 429, at least a second apart."""
     with Emulator() as chat:
         shell = Shell(tmp_path)
         del shell.env["CHATPOST_PACING"]
@@ -83,7 +83,7 @@ def test_many_processes_at_once(tmp_path: Path) -> None:
 
 
 def test_a_waiting_process_is_killed(paced: Shell, chat: Emulator) -> None:
-    """Where a process is killed while it waits for its slot, the others go on, and its message is not posted."""
+    """If a process is killed while it waits for its turn, the others go on, and its message is not posted."""
     turn_of(paced, chat).reserve(60)
     killed = Process(paced, "send", "-v", "of the killed one")
     killed.wait_to_say("for the space's turn")
@@ -95,7 +95,7 @@ def test_a_waiting_process_is_killed(paced: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("state", ["garbage", "a file for the directory", "a full disk"])
 def test_pacing_steps_aside(paced: Shell, chat: Emulator, state: str) -> None:
-    """Where the state cannot be used, the message is posted all the same, with a warning, unless --quiet."""
+    """If the pacing file cannot be used, the message is posted anyway, with a warning that --quiet hides."""
     directory = paced.home / "state" / "chatpost"
     if state == "garbage":
         directory.mkdir(parents=True)
@@ -111,7 +111,7 @@ def test_pacing_steps_aside(paced: Shell, chat: Emulator, state: str) -> None:
 
 
 def test_a_429_keeps_the_others_away(paced: Shell, chat: Emulator) -> None:
-    """A 429 pushes on the space for every process: one that it would keep past its deadline ends in 75 at once."""
+    """A 429 closes the space to every process: one whose deadline would pass meanwhile ends with 75 at once."""
     chat.faults.append(answering(429, Retry_After="300"))
     assert paced("send", "hello").status == 75
     other = paced("send", "hello")
@@ -138,7 +138,7 @@ def test_no_pacing(paced: Shell, chat: Emulator, off: str) -> None:
 
 
 def test_the_interval_is_the_profiles(paced: Shell, chat: Emulator) -> None:
-    """A profile's interval says when the space is free again."""
+    """A profile's interval decides when the space is free again."""
     url = paced.env.pop("CHATPOST_URL")
     paced.write_profiles(f'[profiles.ops]\nurl = "{url}"\ninterval = 500\n')
     assert paced("send", "hello").status == 0
@@ -160,7 +160,7 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_interrupted_while_sending(shell: Shell, chat: Emulator, number: signal.Signals) -> None:
-    """Interrupted while a request is under way, it dies of the signal, and says that the message may be posted."""
+    """Interrupted during a request, it dies of the signal, and says that the message may have been posted."""
     chat.faults.append(Fault(Kind.DELAY, seconds=300))
     with told(chat) as came:
         process = Process(shell, "send", "hello")
@@ -180,7 +180,7 @@ def test_interrupted_while_sending(shell: Shell, chat: Emulator, number: signal.
 def test_interrupted_between_attempts(
     shell: Shell, chat: Emulator, number: signal.Signals, code: int, truth: str
 ) -> None:
-    """Interrupted while it waits to try again, it dies of the signal, and says what the last answer left true."""
+    """Interrupted before a retry, it dies of the signal, and says what is known from the last answer."""
     chat.faults.append(answering(code, Retry_After="50"))
     process = Process(shell, "send", "hello")
     process.wait_to_say("trying again in")
@@ -204,7 +204,7 @@ def test_interrupted_while_waiting_for_a_turn(paced: Shell, chat: Emulator, numb
 
 
 def test_several_interrupted(shell: Shell, chat: Emulator) -> None:
-    """With several profiles, the truth is told of each that was under way; what is done is on stdout already."""
+    """With several profiles, the state of each unfinished one is told; finished ones are on stdout already."""
     urls = {name: chat.url(name, KEY, TOKEN) for name in ("done", "hangs", "waits")}
     shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{url}"\n' for name, url in urls.items()))
     assert shell("send", "-p", "done", "--request-id", "same-id", "hello").status == 0
@@ -238,7 +238,7 @@ def test_interrupted_while_reading_stdin(shell: Shell, chat: Emulator, number: s
 
 @pytest.mark.parametrize("attempt", range(8))
 def test_interrupted_after_posting(shell: Shell, chat: Emulator, attempt: int) -> None:
-    """Interrupted once the name is printed, it says nothing untrue: it dies of the signal, or has ended."""
+    """Interrupted after the name was printed, it says nothing untrue: it dies of the signal, or has ended."""
     process = Process(shell, "send", f"hello {attempt}")
     assert process.child.stdout is not None
     name = process.child.stdout.readline()
@@ -250,7 +250,7 @@ def test_interrupted_after_posting(shell: Shell, chat: Emulator, attempt: int) -
 
 
 def test_a_signal_that_is_ignored(shell: Shell, chat: Emulator) -> None:
-    """A signal that the command was started ignoring, as a background job's SIGINT is, does not end it."""
+    """A signal that was ignored when the command started, like a background job's SIGINT, does not end it."""
     chat.faults.append(answering(503))
     process = Process(shell, "send", "hello", under=["sh", "-c", 'trap "" INT; exec "$@"', "sh"])
     process.wait_to_say("trying again in")

@@ -56,12 +56,12 @@ def test_bytes_that_are_not_utf_8_in_a_pipe(shell: Shell, chat: Emulator, piped:
     ],
 )
 def test_text_as_a_terminal_would_show_it(shell: Shell, chat: Emulator, piped: bytes, text: str) -> None:
-    """Control characters, colours, links and progress lines are gone; what a screen would show is posted."""
+    """Control characters, colours, links and progress lines are dropped; the text is what a screen would show."""
     assert posted(shell, chat, stdin=piped) == (text, "")
 
 
 def test_arguments_are_cleaned(shell: Shell, chat: Emulator) -> None:
-    """An argument is cleaned as a pipe is; bytes of it that are no text come as U+FFFD, with a warning."""
+    """An argument is cleaned like a pipe; its bytes that are not UTF-8 become U+FFFD, with a warning."""
     done = shell.run("sh", "-c", r'chatpost send "$(printf "\033[1mbold\033[0m caf\351")"')
     assert done.status == 0
     assert "not UTF-8" in done.err
@@ -69,15 +69,15 @@ def test_arguments_are_cleaned(shell: Shell, chat: Emulator) -> None:
 
 
 def test_nothing_but_control_characters(shell: Shell, chat: Emulator) -> None:
-    """Text of which nothing is left is empty."""
+    """Text that is empty after cleaning is an empty text."""
     assert shell("send", stdin=b"\x1b[0m\x00\r\n").status == 65
     assert chat.received == []
 
 
 @pytest.mark.parametrize("source", ["yes", "cat /dev/zero"])
 def test_endless_stdin(shell: Shell, chat: Emulator, source: str) -> None:
-    """Endless stdin ends, in a bounded memory, with 65, and nothing is posted."""
-    # Some 100 MB of address space hold Python and its libraries; what is read has to fit in with them.
+    """Endless stdin ends with 65, in bounded memory, and nothing is posted."""
+    # Python and its libraries take some 100 MB of address space; the text must fit into the rest.
     done = shell.run("bash", "-c", f"{source} | (ulimit -v 300000; exec chatpost send --overflow fail)")
     assert (done.status, chat.received) == (65, [])
     assert "nothing was posted" in done.err
@@ -87,7 +87,7 @@ MENTIONS = "<users/all> and <users/1234>, <USERS/all>"
 
 
 def test_mentions_in_piped_text(shell: Shell, chat: Emulator) -> None:
-    """Piped text mentions nobody, but reads as it did; with --allow-mentions it does."""
+    """Piped text mentions nobody but looks the same; with --allow-mentions it mentions people."""
     text, _ = posted(shell, chat, stdin=MENTIONS.encode())
     assert "<users/" not in text.lower()
     assert text.replace("\N{ZERO WIDTH SPACE}", "") == MENTIONS
@@ -96,12 +96,12 @@ def test_mentions_in_piped_text(shell: Shell, chat: Emulator) -> None:
 
 
 def test_mentions_in_typed_text(shell: Shell, chat: Emulator) -> None:
-    """Who types a mention means it."""
+    """A mention on the command line mentions people."""
     assert posted(shell, chat, MENTIONS) == (MENTIONS, "")
 
 
 def test_mentions_as_each_profile_has_it(shell: Shell, chat: Emulator) -> None:
-    """With several profiles, each has its own word on mentions."""
+    """With several profiles, each one's allow_mentions holds for itself."""
     shell.write_profiles(
         f'[profiles.may]\nurl = "{chat.url("MAY")}"\nallow_mentions = true\n[profiles.not]\nurl = "{chat.url("NOT")}"\n'
     )

@@ -39,7 +39,7 @@ requests.Session.post = post
 
 @dataclass
 class Stage:
-    """Where a failure is put on: the shell, the servers, the command line, what it may end with."""
+    """The parts of a failure to stage: the shell, the servers, the command line."""
 
     shell: Shell
     chat: Emulator
@@ -50,7 +50,7 @@ class Stage:
 
 
 def answered(code: int, **headers: str) -> Callable[[Stage], None]:
-    """Chat's error, which quotes all that it was sent."""
+    """Answer with an error that quotes everything that was sent."""
     error = {"code": code, "message": ECHO, "status": f"BAD_{KEY}", "details": [{"fieldViolations": [{"field": ECHO}]}]}
     return lambda stage: stage.chat.faults.extend(
         [answering(code, json.dumps({"error": error}).encode(), **headers)] * 2
@@ -95,7 +95,7 @@ def ca_bundle(path: str) -> Callable[[Stage], None]:
 
 
 def proxy(answer: bytes | None, form: str = "http://me:{}@127.0.0.1:{}") -> Callable[[Stage], None]:
-    """Go by a proxy that answers so, or is dead."""
+    """Use a proxy that gives this answer, or is dead."""
 
     def put_on(stage: Stage) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -119,7 +119,7 @@ def profiles(text: str, *argv: str, mode: int = 0o600) -> Callable[[Stage], None
 
 
 def saying(*argv: str, stdin: str = "", redirect: str = "") -> Callable[[Stage], None]:
-    """Say a command line that is wrong, or ends in a file."""
+    """Use a wrong command line, or one that ends in a file."""
 
     def put_on(stage: Stage) -> None:
         stage.argv, stage.stdin, stage.redirect = list(argv), stdin, redirect
@@ -208,7 +208,7 @@ FAILURES: dict[str, tuple[Callable[[Stage], None], int]] = {
 
 @pytest.mark.parametrize("failure", FAILURES)
 def test_no_failure_shows_a_secret(shell: Shell, chat: Emulator, failure: str) -> None:
-    """Whatever fails, at any verbosity and as JSON, neither stdout nor stderr has a piece of a secret."""
+    """No failure shows a piece of a secret on stdout or stderr, at any verbosity and as JSON."""
     pieces = secret_pieces(KEY, TOKEN, PASSWORD)
     put_on, status = FAILURES[failure]
     shell.env.pop("HTTPS_PROXY", None)

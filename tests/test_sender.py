@@ -25,7 +25,7 @@ WEBHOOK = Webhook.parse("https://chat.googleapis.com/v1/spaces/A/messages?key=an
 
 
 class World:
-    """A clock that only waits and attempts move; the space's turns, and what each attempt meets, are scripted."""
+    """A clock that only waits and attempts move, with a script of the space's turns and of the attempts' outcomes."""
 
     def __init__(self, script: Iterable[DeliveryError | CreatedMessage], seconds: float = 0.0) -> None:
         self.now = 0.0
@@ -121,7 +121,7 @@ def test_backoff_doubles() -> None:
 
 
 def test_posts_after_failures() -> None:
-    """What fails in passing is tried again until it posts; each attempt is told, with the wait behind it."""
+    """A passing error is retried until the message is posted; each attempt is told, with the wait after it."""
     world = World([Unavailable("a"), BrokenAnswer("b"), CREATED])
     progress = world.run(RetryPolicy())
     assert (progress.attempts, progress.created, progress.error, progress.maybe_posted) == (3, CREATED, None, False)
@@ -139,7 +139,7 @@ def test_final_failure_is_not_retried() -> None:
 
 @pytest.mark.parametrize(("retries", "said"), [(0, "no retry was allowed"), (2, "gave up after 3 attempts")])
 def test_attempts_are_limited(retries: int, said: str) -> None:
-    """There are at most as many attempts as retries were allowed, and one."""
+    """There is one attempt, and at most as many more as retries are allowed."""
     world = World([Unavailable("a")] * 10)
     progress = world.run(RetryPolicy(retries=retries))
     assert (progress.attempts, progress.gave_up) == (retries + 1, said)
@@ -155,7 +155,7 @@ def test_never_waits_for_what_it_cannot_reach() -> None:
 
 @given(st.floats(0.2, 100), st.floats(0.2, 100), st.floats(0, 50), st.integers(0, 20))
 def test_keeps_the_deadline(deadline: float, timeout: float, seconds: float, retries: int) -> None:
-    """No attempt is allowed more than is left, and all is over by the deadline."""
+    """No attempt gets more time than is left, and everything is over by the deadline."""
     world = World([Unavailable("a")] * 30, seconds)
     world.run(RetryPolicy(timeout, deadline, retries))
     assert world.now <= deadline
@@ -163,7 +163,7 @@ def test_keeps_the_deadline(deadline: float, timeout: float, seconds: float, ret
 
 
 def test_one_uncertain_attempt_makes_the_outcome_uncertain() -> None:
-    """A message may stand there if any attempt may have posted it, whatever the last one said."""
+    """A message may have been posted if any attempt may have posted it, whatever the last one said."""
     world = World([Unavailable("a", maybe_posted=True), NotAllowed("no")])
     assert world.run(RetryPolicy()).maybe_posted
     assert not World([Unavailable("a"), NotAllowed("no")]).run(RetryPolicy()).maybe_posted
@@ -179,7 +179,7 @@ def test_waits_for_the_spaces_turn() -> None:
 
 
 def test_waits_at_a_gate_that_is_closed() -> None:
-    """Where the space is closed when a message's turn comes, it waits on, but not past the deadline."""
+    """If the space is closed when a message's turn comes, it waits on, but not past the deadline."""
     world = World([CREATED])
     world.slots, world.gates = [3.0], [0.5, 0.25]
     assert world.run(RetryPolicy()).created == CREATED
@@ -192,7 +192,7 @@ def test_waits_at_a_gate_that_is_closed() -> None:
 
 
 def test_does_not_wait_for_a_turn_past_the_deadline() -> None:
-    """Where the space's turn is past the deadline it ends at once; what was tried before still counts."""
+    """If the space's turn is past the deadline it ends at once; an earlier attempt's error still counts."""
     world = World([])
     world.slots = [60.0]
     progress = world.run(RetryPolicy())

@@ -83,7 +83,7 @@ def test_what_is_left_on_the_screen(output: str, screen: str) -> None:
 
 @given(st.text() | st.lists(PIECES).map("".join))
 def test_nothing_controls_a_terminal_any_more(output: str) -> None:
-    """Of the control characters only line ends and tabs are left, and cleaning again changes nothing."""
+    """The only control characters left are line ends and tabs, and cleaning again changes nothing."""
     screen = screen_text(output)
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", screen)
     assert screen_text(screen) == screen

@@ -37,13 +37,13 @@ def test_names_of_a_thread(name: str, thread: str) -> None:
     ],
 )
 def test_what_names_no_thread(name: str) -> None:
-    """Anything else names no thread; a message's id without a dot does not tell its thread."""
+    """Anything else does not name a thread; a message's id without a dot does not contain its thread."""
     with pytest.raises(ValueError, match="thread"):
         Thread.named(name)
 
 
 def test_size_is_counted_in_bytes() -> None:
-    """A message may have 32,000 bytes of UTF-8, not characters."""
+    """A message can have 32,000 bytes of UTF-8, not characters."""
     Message("é" * 16_000).check_size()
     with pytest.raises(DataError, match="32,002 bytes"):
         Message("é" * 16_001).check_size()

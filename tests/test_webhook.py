@@ -62,7 +62,7 @@ def test_reads_a_webhook(url: str, origin: str, loopback: bool) -> None:  # noqa
     ],
 )
 def test_refuses_what_is_no_webhook(url: str, names: str) -> None:
-    """A URL that is no webhook's is refused; what is said names the part that is wrong, and quotes no secret."""
+    """A URL that is not a webhook's is refused; the error names the part that is wrong, and quotes no secret."""
     with pytest.raises(ConfigurationError) as refusal:
         Webhook.parse(url)
     assert names in str(refusal.value)
@@ -75,7 +75,7 @@ def test_refuses_what_is_no_webhook(url: str, names: str) -> None:
     | st.text().map(lambda host: f"https://{host}/v1/spaces/A/messages")
 )
 def test_reads_any_string(url: str) -> None:
-    """Any string is either a webhook under googleapis.com or loopback, or refused without a word of it."""
+    """Any string is a webhook under googleapis.com or loopback, or is refused without being quoted."""
     try:
         webhook = Webhook.parse(url)
     except ConfigurationError as refusal:
@@ -85,7 +85,7 @@ def test_reads_any_string(url: str) -> None:
 
 
 def test_shows_itself_masked() -> None:
-    """However a webhook is turned into text, neither its key nor its token is in it."""
+    """No way of turning a webhook into text shows its key or token."""
     webhook = Webhook.parse(GOOD)
     shown = f"{webhook} {webhook!r} {[webhook]} {webhook.masked_url({'requestId': 'x'})}"
     assert "key=***&token=***&requestId=x" in shown
@@ -94,7 +94,7 @@ def test_shows_itself_masked() -> None:
 
 @given(st.text(), st.integers(0, 30), st.integers(8, 40), st.text())
 def test_masks_pieces(before: str, start: int, length: int, after: str) -> None:
-    """Text that quotes 8 characters or more of a secret loses them, and what stands around them stays."""
+    """8 characters or more of a secret are masked in a text, and the text around them stays."""
     webhook = Webhook.parse(GOOD)
     piece = (KEY + TOKEN)[start : start + length]
     masked = webhook.mask(f"{before}\n{KEY[start:][:length]}\n{after}\n{piece}")
@@ -103,7 +103,7 @@ def test_masks_pieces(before: str, start: int, length: int, after: str) -> None:
 
 
 def test_masks_urls_it_does_not_know() -> None:
-    """A webhook's URL that stands where none should is masked though nobody read it."""
+    """A webhook's URL in an unexpected place is masked, although it was never parsed."""
     assert mask_urls(f"no such command '{GOOD}'") == (
         "no such command 'https://chat.googleapis.com/v1/spaces/AAAA/messages?key=***&token=***'"
     )

@@ -24,7 +24,7 @@ SECONDS_PER_REQUEST = 1.0
 
 @dataclass
 class Space:
-    """What came to a space; ``quota`` is one request a second, ``latency`` the seconds before each answer."""
+    """The requests to a space; ``quota`` is one request a second, ``latency`` the seconds before each answer."""
 
     quota: bool = False
     latency: float = 0.0
@@ -53,7 +53,7 @@ class Chat:
 
     def __init__(self, directory: Path) -> None:
         authority = trustme.CA()
-        # The authorities that a user's machine loads, and ours: what each contender pays for them counts.
+        # The authorities that a user's machine loads, and ours, since loading them is part of each contender's cost.
         self.ca_bundle = directory / "ca.pem"
         self.ca_bundle.write_bytes(certifi.contents().encode() + authority.cert_pem.bytes())
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -94,6 +94,30 @@ class Defaults(NamedTuple):
 NO_DEFAULTS = Defaults("", {})
 
 
+def read_defaults(profile: str, table: Mapping[str, object], options: Mapping[str, Option]) -> Defaults:
+    """Convert the options in a profile's table; raises `ConfigurationError` that names the key that is wrong."""
+    values = {}
+    for key, value in table.items():
+        where = f"profiles.{profile}.{key}"
+        option = options.get(key)
+        if option is None:
+            known = ", ".join(option.key for option in options.values() if option.in_profile)
+            msg = f"{where} is not an option (a profile can have url, {known})"
+            raise ConfigurationError(msg)
+        if not option.in_profile:
+            msg = f"{where} cannot be set in a profile: it is for one command only"
+            raise ConfigurationError(msg)
+        try:
+            values[key] = option.read_toml(value)
+        except ValueError as error:
+            msg = f"{where} {error}"
+            raise ConfigurationError(msg) from None
+        except click.BadParameter as error:
+            msg = f"{where}: {error.message}"
+            raise ConfigurationError(msg) from None
+    return Defaults(profile, values)
+
+
 class Settings:
     """The values of a command's options, with a profile's defaults or without any.
 

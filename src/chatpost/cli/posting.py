@@ -23,7 +23,6 @@ from chatpost.cli.sections import (
     STYLE,
     TELLING,
     WHERE,
-    Address,
     defaults_of,
 )
 from chatpost.cli.signals import last_words
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
 
     from chatpost.chat.webhook import Webhook
     from chatpost.cli.following import Stream
+    from chatpost.cli.values import Address
 
 
 class _Recipient(NamedTuple):

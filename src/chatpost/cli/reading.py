@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chatpost.cli.sections import CARD, LENIENCY, OVERFLOW, STYLE, Card
+from chatpost.cli.sections import CARD, LENIENCY, OVERFLOW, STYLE
 from chatpost.content.cards import read_cards
 from chatpost.content.compose import Content
 from chatpost.content.source import Keep, Text, card_file, card_file_name, message_text
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from chatpost.cli.option import Settings
+    from chatpost.cli.values import Card
 
 _KEEPS: dict[str, Keep] = {"head": "head", "tail": "tail"}
 

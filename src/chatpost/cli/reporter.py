@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from chatpost.cli.drawing import PartsBars
-    from chatpost.cli.sections import Telling
+    from chatpost.cli.values import Telling
     from chatpost.delivery.model import Delivery
 
 # Seconds that a person at a terminal waits without being told why.

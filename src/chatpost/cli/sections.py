@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from chatpost.chat.message import MessageReplyOption, Thread
 from chatpost.cli.completion import complete_profile
-from chatpost.cli.option import Defaults, Option, Section
+from chatpost.cli.option import Defaults, Option, Section, read_defaults
 from chatpost.cli.types import (
     Language,
     Link,
@@ -22,71 +22,16 @@ from chatpost.cli.types import (
     UserId,
     Words,
 )
+from chatpost.cli.values import FORMATS, Address, Card, Envelope, Following, Leniency, Telling, Where
 from chatpost.content.cards import STATUSES, QuickCard
 from chatpost.content.compose import Overflow, Style
 from chatpost.delivery.pacing import DEFAULT_INTERVAL
 from chatpost.delivery.retry import RetryPolicy
-from chatpost.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from chatpost.profiles.file import Profile
 
-FORMATS = ("name", "thread", "json")
-"""The formats of a message's line on stdout."""
-
 _POLICY = RetryPolicy()
-
-
-class Where(NamedTuple):
-    """The profiles to post to, by name, and the file to read them from."""
-
-    profile: tuple[str, ...]
-    config: Path | None
-
-
-class Address(NamedTuple):
-    """The thread of a message, if any, and Chat's action if the thread does not exist."""
-
-    thread: Thread | None = None
-    reply_option: MessageReplyOption | None = None
-
-
-class Card(NamedTuple):
-    """A card from a file (``-`` for stdin), or a quick card made of options."""
-
-    file: str | None
-    quick: QuickCard
-
-
-class Envelope(NamedTuple):
-    """Ids of a message, and whether it notifies anybody."""
-
-    request_id: str | None
-    message_id: str | None
-    silent: bool
-
-
-class Telling(NamedTuple):
-    """The user's choice of output: ``output`` (one of `FORMATS`) on stdout, and how much on stderr."""
-
-    output: str
-    quiet: bool
-    verbose: bool
-
-
-class Leniency(NamedTuple):
-    """Failures that do not count."""
-
-    skip_empty: bool
-    soft_fail: bool
-
-
-class Following(NamedTuple):
-    """Options for turning stdin into replies."""
-
-    follow: bool
-    tee: bool
-    last: str | None
 
 
 CONFIG = Option(
@@ -325,27 +270,5 @@ _OPTIONS = {option.key: option for section in (WHERE, THREAD, FOLLOWING, *POSTIN
 
 
 def defaults_of(profile: Profile) -> Defaults:
-    """Check a profile's defaults as the options themselves are checked.
-
-    Raises `ConfigurationError` that names the key that is wrong.
-    """
-    values = {}
-    for key, value in profile.defaults.items():
-        where = f"profiles.{profile.name}.{key}"
-        option = _OPTIONS.get(key)
-        if option is None:
-            known = ", ".join(option.key for option in _OPTIONS.values() if option.in_profile)
-            msg = f"{where} is not an option (a profile can have url, {known})"
-            raise ConfigurationError(msg)
-        if not option.in_profile:
-            msg = f"{where} cannot be set in a profile: it is for one command only"
-            raise ConfigurationError(msg)
-        try:
-            values[key] = option.read_toml(value)
-        except ValueError as error:
-            msg = f"{where} {error}"
-            raise ConfigurationError(msg) from None
-        except click.BadParameter as error:
-            msg = f"{where}: {error.message}"
-            raise ConfigurationError(msg) from None
-    return Defaults(profile.name, values)
+    """Check a profile's defaults as the options are checked; raises `ConfigurationError` that names the wrong key."""
+    return read_defaults(profile.name, profile.defaults, _OPTIONS)

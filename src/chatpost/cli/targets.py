@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from chatpost.chat.client import ChatClient
-    from chatpost.cli.sections import Where
+    from chatpost.cli.values import Where
     from chatpost.delivery.pacing import Pacer
     from chatpost.profiles.file import Profile
 

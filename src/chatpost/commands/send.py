@@ -8,11 +8,12 @@ import click
 
 from chatpost.cli.help import SectionedCommand
 from chatpost.cli.posting import post
-from chatpost.cli.sections import POSTING, THREAD, WHERE, Address
+from chatpost.cli.sections import POSTING, THREAD, WHERE
 from chatpost.errors import UsageError
 
 if TYPE_CHECKING:
     from chatpost.cli.option import Settings
+    from chatpost.cli.values import Address
 
 EXAMPLES = """\
 chatpost send "Deployed 1.2 to production"

@@ -11,7 +11,8 @@ from chatpost.chat.message import MessageReplyOption, Thread
 from chatpost.cli.help import SectionedCommand
 from chatpost.cli.option import Settings
 from chatpost.cli.posting import post
-from chatpost.cli.sections import CARD, FOLLOWING, OPENING, POSTING, WHERE, Address
+from chatpost.cli.sections import CARD, FOLLOWING, OPENING, POSTING, WHERE
+from chatpost.cli.values import Address
 from chatpost.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 t=$(chatpost thread -o thread "Deploy"); chatpost reply --thread "$t" "done"
-chatpost thread -k deploy-1.2 "Deploy 1.2"; chatpost reply -k deploy-1.2 "done"
+chatpost thread -k deploy-1.2 "Deploy"; chatpost reply -k deploy-1.2 "done"
 chatpost thread -o json "Deploy 1.2" | jq -r .thread.threadKey
 ./deploy.sh 2>&1 | chatpost thread --follow --last "Done" "Deploy 1.2"\
 """

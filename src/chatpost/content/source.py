@@ -22,7 +22,7 @@ STDIN_LIMIT = 4 * 1024 * 1024
 Keep = Literal["all", "head", "tail"]
 """The part of a long stdin that is kept."""
 
-_CHUNK = 64 * 1024  # what a pipe holds: the room for more would be made, and given back, with each
+_CHUNK = 64 * 1024  # the size of a pipe: a larger buffer would be allocated and freed for each read
 
 
 _BYTE_ORDER_MARKS = (
