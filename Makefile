@@ -13,12 +13,12 @@ lint: .venv/dev
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-# Writes the help pages into docs/usage.md anew, and takes the screenshot of docs/emulator.md.
+# Writes the help pages in docs/usage.md, and takes the screenshot in docs/emulator.md.
 docs: .venv/dev
 	$(BIN)/python tests/help_pages.py
 	CHATPOST_SCREENSHOT="$(CURDIR)/docs/emulator.png" $(BIN)/pytest -q tests/test_page.py -k screenshot
 
-# The tables of docs/performance.md: takes some six minutes.
+# Prints the tables of docs/performance.md, in some six minutes.
 bench: .venv/bench
 	$(BIN)/python -m tests.benchmarks
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What chatpost does, in six messages and one that is not posted. It wants CHATPOST_URL to be a webhook's URL:
-# `make demo` gives it one of the emulator's.
+# Shows chatpost in six messages, and one that is refused. CHATPOST_URL must be a webhook's URL;
+# `make demo` sets it to one of the emulator.
 set -u
 
 say() {
@@ -25,9 +25,9 @@ printf '%s\n' "$name"
 run chatpost reply -k deploy-1.2 "Deploy 1.2: database migrated"
 run chatpost reply -k deploy-1.2 "Deploy 1.2: servers restarted"
 
-say "A reply by the thread's name, which reaches any thread of the space."
+say "A reply by the thread's name, which works for any thread of the space."
 run chatpost reply --thread "$thread" "Deploy 1.2: done"
 
-say "With --or-fail, a reply to a thread that is not there posts nothing, and the exit status is 69."
+say "With --or-fail, a reply to a thread that does not exist posts nothing, and the exit status is 69."
 run chatpost reply -k no-such-thread --or-fail "Is anybody there?"
 [ $? -eq 69 ]

@@ -40,7 +40,7 @@ chatpost thread -o json "Deploy 1.2" | jq -r .thread.threadKey
 def thread(ctx: click.Context, /, **_: object) -> int:
     """Open a thread, and print the name of its first message.
 
-    If the thread of --thread-key exists, the message is a reply in it; without --thread-key, the key is random.
+    If the thread of --thread-key exists, the message is a reply in it. Without that option, the key is random.
     """
     made_up = str(uuid4())
 
