@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chatpost.delivery.sqlite_store import SqliteStore, SqliteTurn
+from chatpost.delivery.sqlite_store import SqliteStore, SqliteTurn, boot_id
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
 from tests.conftest import KEY, TOKEN, Finished, Shell, check_for_people
@@ -63,7 +63,7 @@ def paced(shell: Shell) -> Shell:
 def turn_of(shell: Shell, chat: Emulator, space: str = "AAAA") -> SqliteTurn:
     """Return a place in the queue that the shell's commands use for a space of the emulator."""
     path = shell.home / "state" / "chatpost" / "pacing.sqlite3"
-    store = SqliteStore(path, time.monotonic, time.time, pytest.fail)
+    store = SqliteStore(path, time.monotonic, boot_id(), pytest.fail)
     return store.turn(f"http://127.0.0.1:{chat.port}/spaces/{space}", 1.1)
 
 
@@ -84,7 +84,7 @@ def test_many_processes_at_once(tmp_path: Path) -> None:
 
 def test_a_waiting_process_is_killed(paced: Shell, chat: Emulator) -> None:
     """If a process is killed while it waits for its turn, the others go on, and its message is not posted."""
-    turn_of(paced, chat).reserve(60)
+    turn_of(paced, chat).push(5)
     killed = Process(paced, "send", "-v", "of the killed one")
     killed.wait_to_say("for the space's turn")
     killed.child.kill()
@@ -93,14 +93,10 @@ def test_a_waiting_process_is_killed(paced: Shell, chat: Emulator) -> None:
     assert [message.text for message in chat.space().messages] == ["of another"]
 
 
-@pytest.mark.parametrize("state", ["garbage", "a file for the directory", "a full disk"])
+@pytest.mark.parametrize("state", ["a file for the directory", "a full disk"])
 def test_pacing_steps_aside(paced: Shell, chat: Emulator, state: str) -> None:
     """If the pacing file cannot be used, the message is posted anyway, with a warning that --quiet hides."""
-    directory = paced.home / "state" / "chatpost"
-    if state == "garbage":
-        directory.mkdir(parents=True)
-        (directory / "pacing.sqlite3").write_bytes(b"garbage" * 1000)
-    elif state == "a file for the directory":
+    if state == "a file for the directory":
         (paced.home / "state").write_text("")
     limit = "ulimit -f 0; " if state == "a full disk" else ""
     done = paced.run("sh", "-c", f"{limit}exec chatpost send hello")
@@ -116,7 +112,7 @@ def test_a_429_keeps_the_others_away(paced: Shell, chat: Emulator) -> None:
     assert paced("send", "hello").status == 75
     other = paced("send", "hello")
     assert (other.status, len(chat.received)) == (75, 1)
-    assert "is free in 29" in other.err
+    assert "the space is busy for another 29" in other.err
     assert "Nothing was posted" in other.err
 
 
@@ -144,7 +140,7 @@ def test_the_interval_is_the_profiles(paced: Shell, chat: Emulator) -> None:
     assert paced("send", "hello").status == 0
     done = paced("send", "hello")
     assert (done.status, len(chat.received)) == (75, 1)
-    assert "is free in 49" in done.err
+    assert "the space is busy for another 49" in done.err
 
 
 @contextmanager

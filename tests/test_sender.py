@@ -10,7 +10,8 @@ from hypothesis import given, strategies as st
 from chatpost.chat.message import CreatedMessage, CreateMessageRequest, Message
 from chatpost.chat.webhook import Webhook
 from chatpost.delivery.model import Deadline, Delivery, Destination, Progress, drafts_of
-from chatpost.delivery.retry import LONGEST_WAIT, RetryPolicy, backoff
+from chatpost.delivery.pacing import Place
+from chatpost.delivery.retry import LONGEST_BACKOFF, RetryPolicy, backoff
 from chatpost.delivery.sender import Attempt, Fact, PartPosted, Pause, Sender, Timing, deliver_all
 from chatpost.errors import BrokenAnswer, DeliveryError, NotAllowed, SpaceBusy, Unavailable
 
@@ -35,9 +36,10 @@ class World:
         self.allowed: list[float] = []
         self.waits: list[float] = []
         self.facts: list[Fact] = []
-        self.slots: list[float] = []
-        self.gates: list[float] = []
+        self.places: list[Place] = []
+        self.asked: list[float] = []
         self.pushes: list[float | None] = []
+        self.left: list[float] = []
 
     @property
     def attempts(self) -> list[Attempt]:
@@ -47,23 +49,12 @@ class World:
     def pauses(self) -> list[float]:
         return [fact.seconds for fact in self.facts if isinstance(fact, Pause)]
 
-    def turn(self, _space: str, _interval: float) -> World:
-        return self
-
-    def reserve(self, within: float) -> float:
-        slot = self.slots.pop(0) if self.slots else 0.0
-        if slot > within:
-            raise SpaceBusy(slot)
-        return slot
-
-    def enter(self, _within: float) -> float:
-        return self.gates.pop(0) if self.gates else 0.0
-
-    def sent_now(self) -> None:
-        pass
-
-    def push(self, seconds: float | None) -> None:
-        self.pushes.append(seconds)
+    def ask(self, within: float) -> Place:
+        self.asked.append(self.now)
+        place = self.places.pop(0) if self.places else Place(0.0, 0.0)
+        if place.wait > within:
+            raise SpaceBusy(place.wait)
+        return place
 
     def create_message(
         self, _webhook: Webhook, request: CreateMessageRequest, timeout: float, on_sending: Callable[[], None]
@@ -97,13 +88,18 @@ class _Pacer:
     """Gives the world's turns."""
 
     def __init__(self, world: World) -> None:
-        self.reserve = world.reserve
-        self.enter = world.enter
-        self.push = world.push
-        self.sent = world.sent_now
+        self.world = world
+        self.ask = world.ask
+        self.push = world.pushes.append
 
     def turn(self, _space: str, _interval: float) -> _Pacer:
         return self
+
+    def sent(self) -> None:
+        """Take note of nothing."""
+
+    def leave(self) -> None:
+        self.world.left.append(self.world.now)
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1), st.none() | st.floats(0, 1e9))
@@ -111,7 +107,7 @@ def test_backoff_is_clamped(failures: int, jitter: float, retry_after: float | N
     """A wait is at least what the server asked for, and without that between half a second and the longest wait."""
     wait = backoff(failures, jitter, retry_after)
     assert wait >= (retry_after or 0.5)
-    assert wait <= max(LONGEST_WAIT, retry_after or 0)
+    assert wait <= max(LONGEST_BACKOFF, retry_after or 0)
 
 
 def test_backoff_doubles() -> None:
@@ -172,34 +168,44 @@ def test_one_uncertain_attempt_makes_the_outcome_uncertain() -> None:
 def test_waits_for_the_spaces_turn() -> None:
     """Every attempt, a retry too, waits for the space's turn, and is told of the wait."""
     world = World([Unavailable("a"), CREATED])
-    world.slots = [3.0, 0.5]
+    world.places = [Place(2.0, 3.0), Place(1.0, 1.0), Place(0, 0), Place(0.5, 0.5)]
     assert world.run(RetryPolicy()).created == CREATED
-    assert world.waits == [3.0, 1, 0.5]
-    assert world.pauses == [3.0, 0.5]
+    assert world.waits == [2, 1, 1, 0.5]
+    assert world.pauses == [3, 0.5]
 
 
-def test_waits_at_a_gate_that_is_closed() -> None:
-    """If the space is closed when a message's turn comes, it waits on, but not past the deadline."""
-    world = World([CREATED])
-    world.slots, world.gates = [3.0], [0.5, 0.25]
-    assert world.run(RetryPolicy()).created == CREATED
-    assert world.pauses == world.waits == [3.0, 0.5, 0.25]
+def test_a_turn_that_is_put_off() -> None:
+    """A wait is told once; if the turn is put off, it is told again; it never ends past the deadline."""
     world = World([])
-    world.slots, world.gates = [3.0], [60.0]
+    world.places = [Place(2.0, 10.0), Place(2.0, 8.0), Place(2.0, 30.0), Place(2.0, 28.0), Place(2.0, 300.0)]
     progress = world.run(RetryPolicy())
-    assert (progress.attempts, world.waits) == (0, [3.0])
+    assert world.pauses == [10, 30]
+    assert (progress.attempts, world.now) == (0, 8)
     assert isinstance(progress.error, SpaceBusy)
+
+
+def test_leaves_the_queue() -> None:
+    """A sender leaves the queue when its message is over, and while it waits to try again."""
+    world = World([Unavailable("a"), CREATED])
+    world.run(RetryPolicy())
+    assert world.left == [0, 1]
+    world = World([])
+    world.places = [Place(2.0, 3.0), Place(2.0, 300.0)]
+    world.run(RetryPolicy())
+    assert world.left == [2]
 
 
 def test_does_not_wait_for_a_turn_past_the_deadline() -> None:
     """If the space's turn is past the deadline it ends at once; an earlier attempt's error still counts."""
     world = World([])
-    world.slots = [60.0]
+    world.places = [Place(2.0, 60.0)]
     progress = world.run(RetryPolicy())
     assert (progress.attempts, world.waits, world.attempts) == (0, [], [])
-    assert f"{progress.error}; {progress.gave_up}".endswith("is free in 60.0 s; past the deadline of 60 s")
+    assert f"{progress.error}; {progress.gave_up}" == (
+        "the space is busy for another 60.0 s; that is past the deadline of 60 s"
+    )
     world = World([Unavailable("a", maybe_posted=True)])
-    world.slots = [0.0, 60.0]
+    world.places = [Place(0, 0), Place(2.0, 60.0)]
     progress = world.run(RetryPolicy())
     assert (progress.attempts, progress.maybe_posted) == (1, True)
     assert f"{progress.error}; {progress.gave_up}" == "a; the next attempt would be past the deadline of 60 s"
@@ -229,7 +235,7 @@ def test_progress_can_be_read_on_the_way() -> None:
 def test_a_draft_is_made_once_and_when_its_turn_has_come() -> None:
     """A request is drafted after the wait for the space's turn, and every attempt sends the same one."""
     world = World([Unavailable("a"), CREATED])
-    world.slots = [3.0]
+    world.places = [Place(2.0, 3.0), Place(1.0, 1.0)]
     drafted: list[float] = []
 
     def draft(first: CreatedMessage | None) -> CreateMessageRequest:

@@ -77,19 +77,21 @@ def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], N
     if not file.profiles:
         raise ConfigurationError(NO_WEBHOOK)
     if not names and file.default is None:
-        msg = f"which profile? {path} has {', '.join(file.profiles)}: name one with -p, or set default in the file"
+        msg = f"name a profile with -p: {path} has {', '.join(file.profiles)}; or set default in the file"
         raise ConfigurationError(msg)
     return [file.profile(name) for name in names or [str(file.default)]]
 
 
-def make_pacer(warn: Callable[[str], None]) -> Pacer:
-    """Return the pacer that all of the user's processes on this machine share."""
-    import platformdirs  # not for --help
+def make_pacer(warn: Callable[[str], None]) -> Pacer | None:
+    """Return the pacer that all of the user's processes on this machine share; None for a user without a home."""
+    from chatpost.delivery.sqlite_store import SqliteStore, boot_id  # not for --help
+    from chatpost.directories import user_state
 
-    from chatpost.delivery.sqlite_store import SqliteStore
-
-    path = platformdirs.user_state_path("chatpost", appauthor=False) / "pacing.sqlite3"
-    return SqliteStore(path, time.monotonic, time.time, warn)
+    directory = user_state()
+    if directory is None:
+        warn("messages are not paced: there is no home directory; set HOME or XDG_STATE_HOME")
+        return None
+    return SqliteStore(directory / "pacing.sqlite3", time.monotonic, boot_id(), warn)
 
 
 def make_client() -> ChatClient:

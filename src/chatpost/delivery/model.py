@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from chatpost.errors import DeliveryError, SpaceBusy
 
 Draft: TypeAlias = "Callable[[CreatedMessage | None], CreateMessageRequest]"
-"""Makes a request when its turn has come; it is given the delivery's first message, once there is one."""
+"""Makes a request when the space's turn has come, given the delivery's first message, None before it exists."""
 
 
 class Destination(NamedTuple):
@@ -32,18 +32,28 @@ class Destination(NamedTuple):
     interval: float | None
 
 
+class TimeLeft(Protocol):
+    """The time that a delivery has."""
+
+    def left(self) -> float:
+        """Return the seconds that are left, never below 0."""
+
+
 class Deadline:
     """The seconds that a delivery may take. They run from the start, except while paused."""
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
         """``clock`` is monotonic, in seconds."""
-        self.seconds = seconds
         self._clock = clock
         self._end = clock() + seconds
 
     def left(self) -> float:
         """Return the seconds that are left, never below 0."""
         return max(0.0, self._end - self._clock())
+
+    def extend(self, seconds: float) -> None:
+        """Allow so many seconds more."""
+        self._end += seconds
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -60,8 +70,8 @@ class Progress:
 
     ``request`` is the request that was sent last. ``attempts`` counts those begun, ``posted`` the messages that Chat
     has confirmed, and ``created`` is the first of them. ``maybe_posted``: the message under way may be in the space,
-    but no answer has confirmed it. ``error`` is what the last attempt met, and ``gave_up`` says, for a person, why an
-    error that could be retried was not. ``reported``: the user has been told the outcome.
+    but no answer has confirmed it. ``error`` is the last attempt's error, and ``gave_up`` the reason, in
+    words, why no further attempt was made. ``reported``: the user has been told the outcome.
     """
 
     def __init__(self) -> None:
@@ -73,6 +83,12 @@ class Progress:
         self.error: DeliveryError | None = None
         self.gave_up: str | None = None
         self.reported = False
+        self._was_maybe_posted = False
+
+    def begin(self) -> None:
+        """Note that an attempt begins."""
+        self.attempts += 1
+        self._was_maybe_posted = self.maybe_posted
 
     def sending(self) -> None:
         """Note that a request goes out: until an answer comes, the message may have been posted."""
@@ -86,13 +102,14 @@ class Progress:
         self.error = None
 
     def fail(self, error: DeliveryError, gave_up: str | None) -> None:
-        """Note that an attempt has failed; `gave_up` says why there is no other, though there could be one."""
+        """Note that an attempt has failed; ``gave_up`` is the reason, in words, for no retry."""
         self.error = error
         self.gave_up = gave_up
+        self.maybe_posted = self._was_maybe_posted or error.maybe_posted
 
     def give_up(self, busy: SpaceBusy, why: str) -> None:
-        """Note that the space's turn comes too late. An error that an attempt has met says more, so it is kept."""
-        self.gave_up = why if self.error is None else f"the next attempt would be {why}"
+        """Note that the space's turn comes too late. An attempt's error is kept, since it says more."""
+        self.gave_up = f"that is {why}" if self.error is None else f"the next attempt would be {why}"
         self.error = self.error or busy
 
 
@@ -105,12 +122,12 @@ class Delivery(NamedTuple):
     to: Destination
     request_id: str
     drafts: Sequence[Draft]
-    deadline: Deadline
+    deadline: TimeLeft
     progress: Progress
 
 
 def drafts_of(request: CreateMessageRequest, messages: Sequence[Message]) -> list[Draft]:
-    """Return a draft for each message: the first goes where the request goes, the others into the thread it is in."""
+    """Return a draft for each message: the first has the request's thread, the others reply to the first."""
     if len(messages) == 1:
         return [lambda _: request._replace(message=messages[0])]
     return [partial(request.of_part, number, message) for number, message in enumerate(messages, 1)]

@@ -1,72 +1,114 @@
-"""When a space may be posted to next: the arithmetic of its queue, without a clock and without a store.
+"""A space's queue: its arithmetic, without a clock and without a store.
 
-A space takes one request a second from all its webhooks. Each request therefore reserves a slot, the space's next free
-instant, and waits for it. Then it passes the space's gate, which lets one request through and closes for a while. The
-slots keep the queue fair and tell how long it is. The gate holds even if somebody comes late to a slot, or if the
-server asked for a pause after others had reserved theirs.
+A space takes one request a second from all its webhooks. Each sender therefore takes a place in the space's queue and
+asks, again and again, whether its turn has come. The first in the queue passes the gate when it is open. The gate then
+stays closed until the request has gone out, and for an interval after that.
 
-All times are seconds from now.
+Each question renews the sender's place for a few seconds. A sender that gives up leaves the queue; one that was killed
+stops asking, and its place expires. So nobody waits for a sender that is gone, and the order stays first come, first
+served: a sender that comes back has the ticket that it had before.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
-from chatpost.errors import SpaceBusy
-
 DEFAULT_INTERVAL = 1.1
-"""Seconds between two slots of a space: its quota's second, and a tenth for what happens on the way."""
+"""Seconds between two requests to a space: its quota's second, and a tenth for delays on the way."""
 
 SLACK = 0.05
-"""Seconds that a request may be sent after its slot without keeping the next one waiting."""
+"""Seconds before the end of the interval at which the gate opens: the next request needs time to go out."""
 
 LONGEST_PUSH = 3600.0
 """Seconds for which a server can close a space to everybody at a time."""
 
-LONGEST_WAIT = 24 * 3600.0 + LONGEST_PUSH
-"""A longer wait than this was not written by us."""
+LONGEST_SLEEP = 2.0
+"""Seconds after which a waiting sender asks again at the latest: the queue may have become shorter."""
+
+SHORTEST_SLEEP = 0.5
+"""Seconds between two questions of a sender that cannot know when its turn comes."""
+
+LEASE = 3.0
+"""Seconds by which a sender may be late with its next question, or with its request, before its place expires."""
+
+
+class Waiter(NamedTuple):
+    """A place in the queue, by its ticket; ``until`` is the time at which it expires."""
+
+    ticket: int
+    interval: float
+    until: float
+
+
+class Place(NamedTuple):
+    """The answer to a sender's question: ``sleep`` so many seconds, then ask again; 0 means that it is its turn.
+
+    ``turn_in`` is the estimated number of seconds until its turn.
+    """
+
+    sleep: float
+    turn_in: float
+
+    @property
+    def wait(self) -> float:
+        """The seconds until its turn, at least those to sleep."""
+        return max(self)
 
 
 class Queue(NamedTuple):
-    """A space's queue: its next free slot, and when its gate opens."""
+    """A space's queue. All times are seconds of one clock.
 
-    next_slot: float = 0.0
-    opens: float = 0.0
+    ``sent_at`` is when a request last went out, and ``closed_until`` the end of a pause that the server asked for.
+    ``sender`` is the ticket of the sender that has passed the gate and not sent its request yet; it is waited for until
+    ``sender_until``. ``tickets`` is the last ticket that was given.
+    """
 
-    def reserve(self, interval: float, within: float) -> Queue:
-        """Take the next slot, ``max(self)``; the one after it comes ``interval`` later.
+    sent_at: float = -1e9
+    closed_until: float = 0.0
+    sender: int = 0
+    sender_until: float = 0.0
+    tickets: int = 0
+    waiting: tuple[Waiter, ...] = ()
 
-        Raises `SpaceBusy` if the slot is more than ``within`` seconds away.
+    def ask(self, now: float, ticket: int, interval: float) -> tuple[Queue, int, Place]:
+        """Ask whether the turn of ``ticket`` has come, or with 0 take a ticket; return the ticket and the place.
+
+        A sender whose turn has come leaves the queue, and the gate closes behind it.
         """
-        slot = max(self)
-        if slot > within:
-            raise SpaceBusy(slot)
-        return self._replace(next_slot=slot + interval)
+        ticket, tickets = (ticket, self.tickets) if ticket else (self.tickets + 1, self.tickets + 1)
+        others = tuple(waiter for waiter in self.waiting if waiter.until > now and waiter.ticket != ticket)
+        intervals = [waiter.interval for waiter in others if waiter.ticket < ticket] + [interval]
+        opens = max(self.closed_until, self.sent_at + intervals[0] - SLACK)
+        turn_in = max(0.0, opens - now) + sum(intervals[1:])
+        is_sending = self.sender not in {0, ticket} and self.sender_until > now
+        if turn_in or is_sending:
+            sleep = min(turn_in, LONGEST_SLEEP) or SHORTEST_SLEEP
+            place = Waiter(ticket, interval, now + sleep + LEASE)
+            queue = self._replace(tickets=tickets, waiting=tuple(sorted((*others, place))))
+            return queue, ticket, Place(sleep, turn_in)
+        return Queue(now, self.closed_until, ticket, now + LEASE, tickets, others), ticket, Place(0.0, 0.0)
 
-    def enter(self, interval: float) -> Queue:
-        """Pass the gate, which closes behind; a gate that is closed stays as it is."""
-        return self if self.opens else self._replace(opens=max(0.0, interval - SLACK))
+    def sent(self, now: float, ticket: int) -> Queue:
+        """Count the interval from now: the sender's request goes out."""
+        return self._replace(sent_at=now, sender=0 if self.sender == ticket else self.sender)
 
-    def sent(self, interval: float) -> Queue:
-        """Count the interval from now: a request that passed the gate has only now gone out."""
-        return self._replace(opens=max(self.opens, interval - SLACK))
+    def leave(self, ticket: int) -> Queue:
+        """Give up a place, or the turn that was not used."""
+        waiting = tuple(waiter for waiter in self.waiting if waiter.ticket != ticket)
+        return self._replace(waiting=waiting, sender=0 if self.sender == ticket else self.sender)
 
-    def push(self, seconds: float) -> Queue:
+    def push(self, now: float, seconds: float) -> Queue:
         """Close the space to everybody for so many seconds, at most `LONGEST_PUSH`."""
-        shut = min(seconds, LONGEST_PUSH)
-        return Queue(max(self.next_slot, shut), max(self.opens, shut))
+        return self._replace(closed_until=max(self.closed_until, now + min(seconds, LONGEST_PUSH)))
 
 
 class Turn(Protocol):
     """One sender's place in a space's queue."""
 
-    def reserve(self, within: float) -> float:
-        """Reserve a slot; return the seconds to wait for it. Raises `SpaceBusy` if they are more than ``within``."""
+    def ask(self, within: float) -> Place:
+        """Ask whether the turn has come; the first question takes the place.
 
-    def enter(self, within: float) -> float:
-        """Return 0 if the request can be sent now, else the seconds after which to ask again.
-
-        Returns within so many seconds.
+        Raises `SpaceBusy`, and leaves the queue, if the turn is more than ``within`` seconds away.
         """
 
     def sent(self) -> None:
@@ -75,20 +117,23 @@ class Turn(Protocol):
     def push(self, seconds: float | None) -> None:
         """Close the space to everybody for so many seconds; None: for one interval."""
 
+    def leave(self) -> None:
+        """Give up the place, or the turn that was not used."""
+
 
 class _Free:
     """The turn of a message that does not queue."""
 
-    def reserve(self, _within: float) -> float:
-        return 0.0
-
-    def enter(self, _within: float) -> float:
-        return 0.0
+    def ask(self, _within: float) -> Place:
+        return Place(0.0, 0.0)
 
     def sent(self) -> None:
         pass
 
     def push(self, seconds: float | None) -> None:
+        pass
+
+    def leave(self) -> None:
         pass
 
 
@@ -100,4 +145,7 @@ class Pacer(Protocol):
     """Keeps the queues of all spaces."""
 
     def turn(self, space: str, interval: float) -> Turn:
-        """Return a place, not reserved yet, in the queue of a space that takes a request every ``interval`` seconds."""
+        """Return a place, not taken yet, in the queue of a space that takes a request every ``interval`` seconds."""
+
+    def leave(self) -> None:
+        """Give up all places: the command is cancelled."""

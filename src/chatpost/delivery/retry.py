@@ -1,4 +1,4 @@
-"""When to try again: the back-off, and the reasons to stop. Pure functions."""
+"""When to try again, and when to stop: pure functions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 FIRST_WAIT = 1.0
 """Seconds before the first retry, before jitter: a space takes one request a second."""
 
-LONGEST_WAIT = 16.0
+LONGEST_BACKOFF = 16.0
 """Seconds beyond which the back-off does not grow."""
 
 SHORTEST_ATTEMPT = 0.1
@@ -30,21 +30,29 @@ def backoff(failures: int, jitter: float, retry_after: float | None = None) -> f
 
     ``jitter`` from 0 to 1 says how much is taken off. The wait is never shorter than the server asked for.
     """
-    grown = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(failures - 1, 10))
+    grown = min(LONGEST_BACKOFF, FIRST_WAIT * 2.0 ** min(failures - 1, 10))
     return max(grown * (1 - jitter / 2), retry_after or 0.0)
 
 
-def reason_to_stop(error: DeliveryError, attempts: int, wait: float, left: float, policy: RetryPolicy) -> str | None:
-    """Say, for a person, why an error that can be retried is not; None to retry, or if the error is final."""
+class Decision(NamedTuple):
+    """``wait`` so many seconds before the next attempt; None: there is none, and ``gave_up`` says why, for a person."""
+
+    wait: float | None = None
+    gave_up: str | None = None
+
+
+def decide(error: DeliveryError, attempts: int, jitter: float, left: float, policy: RetryPolicy) -> Decision:
+    """Decide what follows a failed attempt, with so many seconds left."""
     if not error.retryable:
-        return None
+        return Decision()
     if attempts > policy.retries:
-        return f"gave up after {attempts} attempts" if attempts > 1 else "no retry was allowed"
+        return Decision(None, f"gave up after {attempts} attempts" if attempts > 1 else "no retry was allowed")
+    wait = backoff(attempts, jitter, error.retry_after)
     if wait + SHORTEST_ATTEMPT > left:
-        return f"the next attempt, in {wait:.1f} s, would be {past_deadline(policy)}"
-    return None
+        return Decision(None, f"the next attempt, in {wait:.1f} s, would be {past_deadline(policy)}")
+    return Decision(wait)
 
 
 def past_deadline(policy: RetryPolicy) -> str:
-    """Return the words for what would come too late."""
+    """Return ``past the deadline of N s``."""
     return f"past the deadline of {policy.deadline:g} s"

@@ -1,14 +1,15 @@
-"""The one way for every message: it waits its turn, is drafted, is tried until it is posted, and is told of."""
+"""Sends every message: waits for its turn, makes the request, tries until it is posted, and tells each event."""
 
 from __future__ import annotations
 
 import threading
 from http import HTTPStatus
 from itertools import count
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from chatpost.delivery.pacing import FREE, Turn
-from chatpost.delivery.retry import SHORTEST_ATTEMPT, backoff, past_deadline, reason_to_stop
+from chatpost.delivery.retry import SHORTEST_ATTEMPT, decide, past_deadline
 from chatpost.errors import DeliveryError, SpaceBusy
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from chatpost.chat.message import CreatedMessage, CreateMessageRequest
     from chatpost.chat.webhook import Webhook
-    from chatpost.delivery.model import Delivery, Draft
+    from chatpost.delivery.model import Delivery, Destination, Draft
     from chatpost.delivery.pacing import Pacer
 
 
@@ -47,11 +48,15 @@ class Pause(NamedTuple):
 
 
 Fact: TypeAlias = Attempt | PartPosted | Pause
-"""An event in a delivery that a person can be told of."""
+"""An event in a delivery that the reporter can show."""
+
+
+_TURN_TOLERANCE = 3.0
+"""Seconds by which a turn may come later than a person was told."""
 
 
 class Timing(NamedTuple):
-    """The clock (monotonic, in seconds), the sleep, and the randomness (from 0 to 1) that a sender lives by."""
+    """The clock (monotonic, in seconds), the sleep, and the randomness (from 0 to 1) that a sender uses."""
 
     clock: Callable[[], float]
     sleep: Callable[[float], None]
@@ -83,16 +88,22 @@ class Sender(NamedTuple):
 
     def deliver(self, delivery: Delivery) -> Delivery:
         """Post the delivery's messages one after the other, until one fails; its progress has the outcome."""
-        to = delivery.to
-        space = f"{to.webhook.origin}/{to.webhook.space}"
-        turn = FREE if self.pacer is None or to.interval is None else self.pacer.turn(space, to.interval)
         for draft in delivery.drafts:
-            self._post(delivery, draft, turn)
+            turn = self._turn(delivery.to)
+            try:
+                self._post(delivery, draft, turn)
+            finally:
+                turn.leave()
             if delivery.progress.error is not None:
                 break
             if len(delivery.drafts) > 1:
                 self.tell(delivery, PartPosted(delivery.progress.posted, len(delivery.drafts)))
         return delivery
+
+    def _turn(self, to: Destination) -> Turn:
+        if self.pacer is None or to.interval is None:
+            return FREE
+        return self.pacer.turn(f"{to.webhook.origin}/{to.webhook.space}", to.interval)
 
     def _post(self, delivery: Delivery, draft: Draft, turn: Turn) -> None:
         """Try one message until it is posted, fails for good, or there is no try or no time left.
@@ -111,51 +122,44 @@ class Sender(NamedTuple):
             wait = self._attempt(delivery, request, turn, number)
             if wait is None:
                 return
+            turn.leave()
             self.timing.sleep(wait)
+
+    def _wait_for_turn(self, delivery: Delivery, turn: Turn) -> None:
+        told_until = -inf
+        while True:
+            place = turn.ask(max(0.0, delivery.deadline.left() - SHORTEST_ATTEMPT))
+            if not place.sleep:
+                return
+            turn_at = self.timing.clock() + place.wait
+            if turn_at > told_until + _TURN_TOLERANCE:  # also if the turn has been put off
+                self.tell(delivery, Pause(place.wait))
+                told_until = turn_at
+            self.timing.sleep(place.sleep)
 
     def _attempt(self, delivery: Delivery, request: CreateMessageRequest, turn: Turn, number: int) -> float | None:
         """Send the request once and tell of it; return the seconds to wait before the next attempt, if there is one."""
         policy, deadline, progress = delivery.to.policy, delivery.deadline, delivery.progress
+        part, began = progress.posted + 1, self.timing.clock()
 
         def sending() -> None:
             progress.sending()
             turn.sent()
 
-        part, was_maybe_posted, began = progress.posted + 1, progress.maybe_posted, self.timing.clock()
-        progress.attempts += 1
+        progress.begin()
         try:
             seconds = min(policy.timeout, max(deadline.left(), SHORTEST_ATTEMPT))
             progress.confirm(self.client.create_message(delivery.to.webhook, request, seconds, sending))
-        except DeliveryError as failure:
-            error = failure
-        else:
-            self.tell(delivery, Attempt(part, number, self.timing.clock() - began))
-            return None
-        if error.code == HTTPStatus.TOO_MANY_REQUESTS:
-            turn.push(error.retry_after)
-        took = self.timing.clock() - began
-        wait = backoff(number, self.timing.random(), error.retry_after)
-        gave_up = reason_to_stop(error, number, wait, deadline.left(), policy)
-        next_wait = wait if error.retryable and gave_up is None else None
-        progress.maybe_posted = was_maybe_posted or error.maybe_posted
-        progress.fail(error, gave_up)
-        self.tell(delivery, Attempt(part, number, took, error, next_wait))
-        return next_wait
-
-    def _wait_for_turn(self, delivery: Delivery, turn: Turn) -> None:
-        def left() -> float:
-            return max(0.0, delivery.deadline.left() - SHORTEST_ATTEMPT)
-
-        wait = turn.reserve(left())
-        while True:
-            if wait > 0:
-                self.tell(delivery, Pause(wait))
-                self.timing.sleep(wait)
-            wait = turn.enter(left())
-            if not wait:
-                return
-            if wait > left():
-                raise SpaceBusy(wait)
+        except DeliveryError as error:
+            took = self.timing.clock() - began
+            if error.code == HTTPStatus.TOO_MANY_REQUESTS:
+                turn.push(error.retry_after)
+            wait, gave_up = decide(error, number, self.timing.random(), deadline.left(), policy)
+            progress.fail(error, gave_up)
+            self.tell(delivery, Attempt(part, number, took, error, wait))
+            return wait
+        self.tell(delivery, Attempt(part, number, self.timing.clock() - began))
+        return None
 
 
 def deliver_all(sender: Sender, deliveries: Sequence[Delivery]) -> Iterator[Delivery]:

@@ -1,126 +1,201 @@
 """The queues of spaces in a SQLite file that all of a user's processes on a machine share.
 
-Each step is one short transaction and nothing is held between them, so a process that is killed holds up nobody. The
-file names spaces by a hash, and holds no secret.
+Each step is one short transaction and nothing is locked in between. The file names spaces by a hash, and holds no
+secret. A file that is damaged, or not ours, is replaced.
 
-Pacing never stands in a message's way: if the file cannot be used, the store steps aside and says so.
+Pacing never stands in a message's way: if the file cannot be used, or the disk hangs, the store steps aside and says
+so.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
+import threading
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, NamedTuple
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from chatpost.delivery.pacing import LONGEST_WAIT, Queue
+from chatpost.delivery.pacing import LONGEST_PUSH, Place, Queue, Waiter
+from chatpost.errors import SpaceBusy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-SAME_BOOT = 30.0
-"""Seconds by which the wall clock may have been set while the machine is up; beyond them it counts as rebooted."""
+LONGEST_STEP = 2.0
+"""Seconds that the store waits for its file, or for the disk, before it steps aside."""
 
-_LOCK_TIMEOUT = 2.0
-_SHORT_LOCK_TIMEOUT = 0.3
-_SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS space (hash TEXT PRIMARY KEY, next_slot REAL, closed_until REAL, booted_at REAL) "
-    "WITHOUT ROWID"
-)
+_LOCK_TIMEOUT = 1.8  # below LONGEST_STEP, so that the reason is told
+_SCHEMA = "CREATE TABLE IF NOT EXISTS space (hash TEXT PRIMARY KEY, boot TEXT, queue TEXT) WITHOUT ROWID"
 
 
 class SqliteStore:
     """Keeps queues in the file at ``path``. Threads may share one.
 
     ``clock`` is in seconds, never jumps, and is the same for all processes until the machine reboots, as
-    `time.monotonic` is on Linux and macOS. ``wall_clock`` is in seconds of the epoch, and tells one boot from another.
-    ``warn`` is called, at most once, with the reason why the store has stepped aside.
+    `time.monotonic` is on Linux and macOS. ``boot`` is an id of this boot of the machine. ``warn`` is called, at most
+    once, with the reason why the store has stepped aside.
     """
 
-    def __init__(
-        self, path: Path, clock: Callable[[], float], wall_clock: Callable[[], float], warn: Callable[[str], None]
-    ) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float], boot: str, warn: Callable[[str], None]) -> None:
         self._path = path
         self._clock = clock
-        self._booted_at = wall_clock() - clock()
+        self._boot = boot
         self._warn = warn
         self._usable = True
+        self._turns: list[SqliteTurn] = []
 
     def turn(self, space: str, interval: float) -> SqliteTurn:
-        """Return a place in the space's queue."""
-        return SqliteTurn(self, hashlib.sha256(space.encode()).hexdigest()[:32], interval)
+        """Return a place, not taken yet, in the space's queue."""
+        turn = SqliteTurn(self, hashlib.sha256(space.encode()).hexdigest()[:32], interval)
+        self._turns.append(turn)
+        return turn
 
-    def change(self, name: str, change: Callable[[Queue], Queue], within: float = _SHORT_LOCK_TIMEOUT) -> Queue:
-        """Change a queue, and return how it was; an empty one if that cannot be known.
+    def leave(self) -> None:
+        """Leave all queues: the command is cancelled."""
+        for turn in self._turns:
+            turn.leave()
 
-        Waits for a locked file no longer than ``within`` seconds.
-        """
+    def change(self, name: str, change: Callable[[Queue, float], Queue], within: float = LONGEST_STEP) -> None:
+        """Change a queue, given as it is and the time, or step aside."""
         if not self._usable:
-            return Queue()
+            return
+        reason = _bounded(lambda: self._try_to_change(name, change, within), LONGEST_STEP)
+        if reason is not None:
+            self._usable = False
+            self._warn(f"messages are not paced: {self._path} cannot be used: {reason}")
+
+    def _try_to_change(self, name: str, change: Callable[[Queue, float], Queue], within: float) -> str | None:
+        """Return None, or the reason why the file cannot be used."""
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            timeout = min(within, _LOCK_TIMEOUT)
-            with closing(sqlite3.connect(self._path, timeout=timeout, isolation_level=None)) as connection:
-                return self._change_in(connection, name, change)
-        except sqlite3.OperationalError as failure:
-            self._step_aside(str(failure))
-        except sqlite3.DatabaseError as failure:
-            with suppress(OSError):
-                self._path.unlink()
-            self._step_aside(f"{failure}; it begins anew")
+            try:
+                self._change_in_file(name, change, within)
+            except sqlite3.Error as failure:
+                if "locked" in str(failure) or "busy" in str(failure):
+                    return str(failure)
+                self._remove_file()
+                self._change_in_file(name, change, within)
+        except sqlite3.Error as failure:
+            return str(failure)
         except OSError as failure:
-            self._step_aside(failure.strerror or "unknown error")
+            return failure.strerror or "unknown error"
+        return None
+
+    def _remove_file(self) -> None:
+        """Remove a file that is damaged or has another schema, and whatever is in the place of its journal."""
+        for path in (self._path, self._path.with_name(f"{self._path.name}-journal")):
+            with suppress(OSError):
+                path.unlink()
+            with suppress(OSError):
+                path.rmdir()
+
+    def _change_in_file(self, name: str, change: Callable[[Queue, float], Queue], within: float) -> None:
+        with closing(sqlite3.connect(self._path, timeout=min(within, _LOCK_TIMEOUT), isolation_level=None)) as file:
+            # A power cut can cost a warning, never a message: no reason to wait for the disk.
+            file.execute("PRAGMA synchronous = OFF")
+            file.execute("BEGIN IMMEDIATE")
+            file.execute(_SCHEMA)
+            row = file.execute("SELECT boot, queue FROM space WHERE hash = ?", (name,)).fetchone()
+            now = self._clock()
+            queue = _read(row[1], now) if row is not None and row[0] == self._boot else Queue()
+            written = (name, self._boot, json.dumps(change(queue, now)))
+            file.execute("INSERT OR REPLACE INTO space VALUES (?, ?, ?)", written)
+            file.execute("COMMIT")
+
+
+def boot_id() -> str:
+    """Return an id of this boot of the machine, so that times of an earlier boot are not taken for this one's."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes().decode().strip()
+    except OSError:
+        return _boot_session_of_macos()
+
+
+def _boot_session_of_macos() -> str:
+    """Return the kernel's own id of the boot session; empty on a system that has none."""
+    import ctypes  # not for Linux
+
+    try:
+        system = ctypes.CDLL(None)
+        value, size = ctypes.create_string_buffer(64), ctypes.c_size_t(64)
+        failed = system.sysctlbyname(b"kern.bootsessionuuid", value, ctypes.byref(size), None, 0)
+    except (AttributeError, OSError):
+        return ""
+    return "" if failed else value.value.decode(errors="replace")
+
+
+def _read(written: str, now: float) -> Queue:
+    """Read a queue; garbage, or times that we cannot have written, are an empty queue."""
+    try:
+        sent_at, closed_until, sender, sender_until, tickets, waiting = json.loads(written)
+        waiters = tuple(Waiter(int(ticket), float(interval), float(until)) for ticket, interval, until in waiting)
+        times = float(sent_at), float(closed_until)
+        queue = Queue(*times, int(sender), float(sender_until), int(tickets), waiters)
+    except (ValueError, TypeError, RecursionError, OverflowError):
         return Queue()
-
-    def _change_in(self, connection: sqlite3.Connection, name: str, change: Callable[[Queue], Queue]) -> Queue:
-        # A power cut can cost a warning, never a message: no reason to wait for the disk.
-        connection.execute("PRAGMA synchronous = OFF")
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute(_SCHEMA)
-        row = connection.execute("SELECT next_slot, closed_until, booted_at FROM space WHERE hash = ?", (name,))
-        now = self._clock()
-        before = self._read(row.fetchone(), now)
-        # An exception leaves the transaction open, and closing the connection then undoes it.
-        after = change(before)
-        written = (name, now + after.next_slot, now + after.opens, self._booted_at)
-        connection.execute("INSERT OR REPLACE INTO space VALUES (?, ?, ?, ?)", written)
-        connection.execute("COMMIT")
-        return before
-
-    def _read(self, row: tuple[object, ...] | None, now: float) -> Queue:
-        """Read a row as seconds from now. Garbage, or a row from before a reboot, is an empty queue."""
-        match row:
-            case (float() as next_slot, float() as closed_until, float() as booted_at) if (
-                abs(booted_at - self._booted_at) < SAME_BOOT and max(next_slot, closed_until) - now <= LONGEST_WAIT
-            ):
-                return Queue(max(0.0, next_slot - now), max(0.0, closed_until - now))
-        return Queue()
-
-    def _step_aside(self, reason: str) -> None:
-        self._usable = False
-        self._warn(f"messages are not paced: {self._path} cannot be used: {reason}")
+    later = [*times, queue.sender_until, *(waiter.until for waiter in waiters)]
+    are_possible = all(isfinite(time) and time - now <= LONGEST_PUSH for time in later)
+    return queue if are_possible and all(isfinite(waiter.interval) for waiter in waiters) else Queue()
 
 
-class SqliteTurn(NamedTuple):
+def _bounded(step: Callable[[], str | None], seconds: float) -> str | None:
+    """Run a step for at most so many seconds, in a thread that is left behind if the disk hangs."""
+    outcome: list[str | None] = []
+    bugs: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(step())
+        except BaseException as bug:  # noqa: BLE001 - raised again below, in the thread that asked
+            bugs.append(bug)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if bugs:
+        raise bugs[0]
+    return outcome[0] if outcome else f"it does not answer within {seconds:g} s"
+
+
+class SqliteTurn:
     """A `chatpost.delivery.pacing.Turn` in the store; ``name`` is the space's hash."""
 
-    store: SqliteStore
-    name: str
-    interval: float
+    def __init__(self, store: SqliteStore, name: str, interval: float) -> None:
+        self._store = store
+        self._name = name
+        self._interval = interval
+        self._ticket = 0
+        self._has_place = False
 
-    def reserve(self, within: float) -> float:
-        """Reserve a slot."""
-        return max(self.store.change(self.name, lambda queue: queue.reserve(self.interval, within), within))
+    def ask(self, within: float) -> Place:
+        """Ask whether the turn has come."""
+        place = Place(0.0, 0.0)
 
-    def enter(self, within: float) -> float:
-        """Pass the gate if it is open."""
-        return self.store.change(self.name, lambda queue: queue.enter(self.interval), within).opens
+        def ask(queue: Queue, now: float) -> Queue:
+            nonlocal place
+            queue, self._ticket, place = queue.ask(now, self._ticket, self._interval)
+            return queue.leave(self._ticket) if place.wait > within else queue
+
+        self._store.change(self._name, ask, within)
+        self._has_place = place.wait <= within
+        if not self._has_place:
+            raise SpaceBusy(place.wait)
+        return place
 
     def sent(self) -> None:
         """Count the interval from now."""
-        self.store.change(self.name, lambda queue: queue.sent(self.interval))
+        self._has_place = False
+        self._store.change(self._name, lambda queue, now: queue.sent(now, self._ticket))
 
     def push(self, seconds: float | None) -> None:
         """Close the space to everybody."""
-        self.store.change(self.name, lambda queue: queue.push(seconds or self.interval))
+        self._store.change(self._name, lambda queue, now: queue.push(now, seconds or self._interval))
+
+    def leave(self) -> None:
+        """Give up the place."""
+        if self._has_place:
+            self._has_place = False
+            self._store.change(self._name, lambda queue, _: queue.leave(self._ticket))

@@ -1,0 +1,34 @@
+"""The directories of the user and of the system. The only importer of platformdirs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+
+def user_config() -> Path | None:
+    """Return the user's directory for configuration; None for a user without a home."""
+    return _in_home(platformdirs.user_config_dir("chatpost", appauthor=False), "XDG_CONFIG_HOME")
+
+
+def user_state() -> Path | None:
+    """Return the user's directory for what programs keep; None for a user without a home."""
+    return _in_home(platformdirs.user_state_dir("chatpost", appauthor=False), "XDG_STATE_HOME")
+
+
+def site_config() -> Path | None:
+    """Return the system's directory for configuration."""
+    return _absolute(platformdirs.site_config_dir("chatpost", appauthor=False))
+
+
+def _in_home(directory: str, variable: str) -> Path | None:
+    # A relative HOME would lead below the working directory, which can be anybody's, and an empty one to the root.
+    has_home = Path(os.environ.get("HOME", "/")).is_absolute() or Path(os.environ.get(variable, "")).is_absolute()
+    return _absolute(directory) if has_home else None
+
+
+def _absolute(directory: str) -> Path | None:
+    path = Path(directory)
+    return path if path.is_absolute() else None
