@@ -24,18 +24,19 @@ SOURCE = Path(chatpost.__file__).parent
 # What each storey may import, besides itself.
 BELOW = {
     "errors": set[str](),
+    "directories": set[str](),
     "chat": {"errors"},
     "content": {"errors", "chat"},
     "delivery": {"errors", "chat"},
-    "profiles": {"errors", "chat"},
+    "profiles": {"errors", "directories", "chat"},
     "emulator": {"errors", "chat"},
-    "cli": {"errors", "chat", "content", "delivery", "profiles"},
+    "cli": {"errors", "directories", "chat", "content", "delivery", "profiles"},
     "commands": {"errors", "chat", "content", "delivery", "profiles", "cli", "emulator"},
     "__main__": {"errors", "cli", "commands"},
 }
 ONLY_IMPORTER = {
-    "requests": {"chat/client.py"},
-    "urllib3": {"chat/client.py"},
+    "requests": {"chat/client.py", "chat/session.py", "chat/failure.py"},
+    "urllib3": {"chat/client.py", "chat/session.py", "chat/failure.py"},
     "rich": {"cli/drawing.py"},
     "tomlkit": {"profiles/writer.py"},
     "click": {"cli", "commands"},
@@ -43,7 +44,7 @@ ONLY_IMPORTER = {
     "werkzeug": {"emulator"},
     "google": {"emulator", "commands/emulator.py"},
     "markdown_it": {"emulator"},
-    "platformdirs": {"profiles/file.py", "cli/targets.py"},
+    "platformdirs": {"directories.py"},
     "sqlite3": {"delivery/sqlite_store.py"},
     "regex": {"content/split.py"},
 }

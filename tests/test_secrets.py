@@ -162,7 +162,7 @@ FAILURES: dict[str, tuple[Callable[[Stage], None], int]] = {
     "a dead proxy": (proxy(None), 75),
     "a proxy that refuses": (proxy(REFUSED), 75),
     "a proxy that hangs up": (proxy(b""), 75),
-    "a proxy that connects to nothing": (proxy(CONNECTED), 76),
+    "a proxy that connects to nothing": (proxy(CONNECTED), 75),
     "a proxy that is none": (proxy(None, "ftp://me:{}@127.0.0.1:{}"), 78),
     "a proxy that is not even a URL": (proxy(None, "http://me:{}@[{}"), 78),
     "a URL without TLS": (at(URL.replace("https", "http")), 78),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
@@ -48,14 +49,26 @@ class Space:
         return len(self.ids)
 
 
+def _hashed(directory: Path, ours: bytes) -> Path:
+    """Make a hashed directory of authorities, as a machine has it: certifi's, and ours."""
+    directory.mkdir()
+    ending = "-----END CERTIFICATE-----\n"
+    authorities = [*certifi.contents().split(ending)[:-1], ours.decode().removesuffix(ending)]
+    for number, authority in enumerate(authorities):
+        (directory / f"{number}.pem").write_text(f"{authority}{ending}")
+    subprocess.run(["openssl", "rehash", directory], check=True, capture_output=True)
+    return directory
+
+
 class Chat:
     """Serves https on loopback from a thread; a context manager."""
 
     def __init__(self, directory: Path) -> None:
         authority = trustme.CA()
-        # The authorities that a user's machine loads, and ours, since loading them is part of each contender's cost.
+        # certifi's authorities and ours: to load them is part of the cost of a contender that trusts certifi.
         self.ca_bundle = directory / "ca.pem"
         self.ca_bundle.write_bytes(certifi.contents().encode() + authority.cert_pem.bytes())
+        self.ca_directory = _hashed(directory / "authorities", authority.cert_pem.bytes())
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("localhost", "127.0.0.1").configure_cert(self._tls)
         self.spaces: dict[str, Space] = {}

@@ -1,1 +1,1 @@
-"""Google Chat in its own terms: messages, webhooks, and what an answer means."""
+"""Google Chat in its own terms: messages, webhooks and the meaning of answers."""

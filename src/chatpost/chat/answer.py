@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 _LONGEST_QUOTE = 300
 _LONGEST_EXCERPT = 80
-_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
+_SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
+_LONGEST_WAIT = 1e9
 _UNSEEN_HTML = r"(?is)<(script|style)\b.*?(</\1\s*>|\Z)|<[^>]*(>|\Z)"
 
 
@@ -103,7 +104,7 @@ def _read_success(answer: Answer) -> CreatedMessage:
 
 
 def _meaning(code: int, status: Status) -> tuple[type[DeliveryError], str]:
-    """Return the kind of error, and for a person what it means and what to do."""
+    """Return the kind of error, and advice for a person."""
     if 300 <= code < 400:  # noqa: PLR2004 - HTTP's own class of redirects
         return ProtocolError, "Chat never redirects: check the network between here and Chat, and any proxy"
     if code == HTTPStatus.BAD_REQUEST and "API_KEY_INVALID" in status.reasons:
@@ -114,14 +115,14 @@ def _meaning(code: int, status: Status) -> tuple[type[DeliveryError], str]:
     if code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         return NotAllowed, "Chat does not accept the webhook's key or token: copy the webhook's link from Chat again"
     if code == HTTPStatus.NOT_FOUND:
-        return Refused, "the thread does not exist, or the webhook or its space was deleted"
+        return Refused, "the webhook, its space or the thread does not exist"
     if code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return Unavailable, "the proxy asks for a user name and password: put them into HTTPS_PROXY"
     if code == HTTPStatus.TOO_MANY_REQUESTS:
         return Unavailable, "a space takes one message a second from all its webhooks together"
     if code >= HTTPStatus.INTERNAL_SERVER_ERROR or code == HTTPStatus.REQUEST_TIMEOUT:
         return Unavailable, ""
-    return Refused, "trying again would not help"
+    return Refused, "an id is already in use" if code == HTTPStatus.CONFLICT else "do not try again"
 
 
 def _said(answer: Answer, status: Status) -> str:
@@ -129,7 +130,7 @@ def _said(answer: Answer, status: Status) -> str:
         name = f" {_one_line(status.status, _LONGEST_EXCERPT)}" if status.status else ""
         words = f': "{_one_line(status.message, _LONGEST_QUOTE)}"' if status.message else ""
         return f"Chat answered {answer.code}{name}{words}"
-    if 300 <= answer.code < 400:  # noqa: PLR2004 - a redirect's page says only where to go
+    if 300 <= answer.code < 400:  # noqa: PLR2004 - a redirect's page has no message
         return f"the answer was {answer.code}, a redirect"
     page = re.sub(_UNSEEN_HTML, " ", (answer.body or b"").decode(errors="replace"))
     excerpt = _one_line(page, _LONGEST_EXCERPT)
@@ -160,7 +161,7 @@ def _violations(details: list[dict[str, Any]]) -> list[str]:
 def _duration(value: Any) -> float | None:
     """Read a protobuf ``Duration`` in JSON: seconds followed by an ``s``."""
     if isinstance(value, str) and value.endswith("s") and _SECONDS.fullmatch(value[:-1]):
-        return float(value[:-1])
+        return min(float(value[:-1]), _LONGEST_WAIT)
     return None
 
 
@@ -168,7 +169,7 @@ def _retry_after(value: str | None, now: float) -> float | None:
     """Read ``Retry-After``: seconds, or an HTTP date. None for anything else, and for a date in the past."""
     value = (value or "").strip()
     if _SECONDS.fullmatch(value):
-        return float(value)
+        return min(float(value), _LONGEST_WAIT)
     try:
         date = parsedate_tz(value)
         return None if date is None else max(0.0, mktime_tz(date) - now) or None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SIZE_LIMIT = 32_000
-"""Bytes of UTF-8 that a message can have, text and cards together."""
+"""Bytes of UTF-8 that a message can have: text, cards and fallback text together."""
 
 THREAD_KEY_LIMIT = 4000
 """Characters that a thread key can have."""
@@ -29,7 +29,7 @@ _MESSAGE_NAME = re.compile(r"spaces/([\w-]+)/messages/([\w-]+)(?:\.[\w-]+)?", re
 
 
 class MessageReplyOption(Enum):
-    """What Chat does with a message for a thread that does not exist."""
+    """Chat's action if the thread does not exist."""
 
     FALLBACK_TO_NEW_THREAD = "REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD"
     OR_FAIL = "REPLY_MESSAGE_OR_FAIL"
@@ -81,7 +81,7 @@ class Message(NamedTuple):
     @property
     def size(self) -> int:
         """The bytes that count against `SIZE_LIMIT`."""
-        return len(self.text.encode()) + self.cards_size
+        return len(self.text.encode()) + self.cards_size + len((self.fallback_text or "").encode())
 
     def check_size(self) -> None:
         """Raise `DataError` if the message is too large for Chat."""

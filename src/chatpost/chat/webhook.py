@@ -7,8 +7,8 @@ parts are checked once, here. Requests go to a URL built from the checked parts,
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cached_property
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
@@ -21,7 +21,6 @@ MASK = "***"
 
 _PATH = re.compile(r"/v1/spaces/([A-Za-z0-9_-]+)/messages")
 _HOST = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
-_LOOPBACK = re.compile(r"localhost|127(\.\d{1,3}){3}|::1")
 _SECRET = re.compile(r"(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2}|[!$'()*+,:;=@/])+")
 _SECRET_IN_URL = re.compile(r"([?&](?:key|token)(?:=|%3[Dd]))[^&\s'\"<>]+")
 # A piece of a secret of this length counts as a leak.
@@ -39,18 +38,18 @@ def mask_urls(text: str) -> str:
     return _SECRET_IN_URL.sub(rf"\1{MASK}", text)
 
 
-@dataclass(frozen=True, repr=False)
 class Webhook:
     """A place to post to. ``space`` is ``spaces/S``; ``origin`` is scheme, host and port.
 
     ``key`` and ``token`` are kept as they are in the URL, percent-encoded.
     """
 
-    origin: str
-    space: str
-    is_loopback: bool
-    key: str
-    token: str
+    def __init__(self, origin: str, space: str, key: str, token: str, *, is_loopback: bool) -> None:
+        self.origin = origin
+        self.space = space
+        self.is_loopback = is_loopback
+        self._key = key
+        self._token = token
 
     @classmethod
     def parse(cls, url: str) -> Webhook:
@@ -64,7 +63,7 @@ class Webhook:
             msg = "the webhook URL's path is not /v1/spaces/SPACE/messages: copy the webhook's link from Chat again"
             raise ConfigurationError(msg)
         secrets = _read_query(query)
-        return cls(origin, f"spaces/{match[1]}", is_loopback, secrets["key"], secrets["token"])
+        return cls(origin, f"spaces/{match[1]}", secrets["key"], secrets["token"], is_loopback=is_loopback)
 
     @property
     def host(self) -> str:
@@ -73,7 +72,7 @@ class Webhook:
 
     def request_url(self, parameters: Mapping[str, str]) -> str:
         """Return the URL to post to, with its secrets: for the HTTP client only."""
-        return self._url(self.key, self.token, parameters)
+        return self._url(self._key, self._token, parameters)
 
     def masked_url(self, parameters: Mapping[str, str]) -> str:
         """Return the same URL with its secrets masked."""
@@ -91,8 +90,8 @@ class Webhook:
 
     @cached_property
     def _pieces(self) -> frozenset[str]:
-        plain = [unquote(secret) for secret in (self.key, self.token)]
-        forms = [self.key, self.token, *plain, *(quote(secret, safe="") for secret in plain)]
+        plain = [unquote(secret) for secret in (self._key, self._token)]
+        forms = [self._key, self._token, *plain, *(quote(secret, safe="") for secret in plain)]
         return frozenset(form[i : i + _PIECE] for form in forms for i in range(len(form) - _PIECE + 1))
 
     def mask(self, text: str) -> str:
@@ -126,7 +125,7 @@ def _split(url: str) -> tuple[str, bool, str, str]:
     if "@" in parts.netloc:
         msg = "the webhook URL has a user name or password before its host: remove it"
         raise ConfigurationError(msg)
-    is_loopback = _LOOPBACK.fullmatch(host) is not None
+    is_loopback = _is_loopback(host)
     if not is_loopback:
         if not _HOST.fullmatch(host) or not host.endswith(".googleapis.com"):
             msg = "the webhook URL's host is not chat.googleapis.com or another host under googleapis.com"
@@ -140,6 +139,13 @@ def _split(url: str) -> tuple[str, bool, str, str]:
     name = f"[{host}]" if ":" in host else host
     origin = f"{parts.scheme}://{name}" if port is None else f"{parts.scheme}://{name}:{port}"
     return origin, is_loopback, parts.path, parts.query
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _read_query(query: str) -> dict[str, str]:

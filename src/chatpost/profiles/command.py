@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def run_for_first_line(command: Sequence[str], timeout: float, limit: int) -> bytes:
-    """Return what the command printed, up to the end of its first line and about `limit` bytes at most.
+    """Return the command's first line, about `limit` bytes at most.
 
     It gets no stdin, which may hold the message, and its stderr, which may hold the secret, is dropped. Raises
     `ConfigurationError`, whose text is a predicate, if it cannot be run, fails, or takes longer than `timeout` seconds,

@@ -30,8 +30,9 @@ NO_WEBHOOK = """there is no webhook to post to. To make one:
 
 
 class Profile(NamedTuple):
-    """A name for a webhook. ``defaults`` are option values, still as TOML."""
+    """A name for a webhook, in the file at ``path``. ``defaults`` are option values, still as TOML."""
 
+    path: Path
     name: str
     source: UrlSource
     defaults: Mapping[str, object]
@@ -76,7 +77,7 @@ class ProfileFile(NamedTuple):
     def permission_error(self) -> str | None:
         """Return why the file cannot be trusted, if there is a reason."""
         if self.mode & (stat.S_IWGRP | stat.S_IWOTH):
-            return f"{self.path} can be written by others, who could send your messages elsewhere: run chmod go-w on it"
+            return f"others can write to {self.path} and could redirect your messages: run chmod go-w on it"
         return None
 
     def permission_warning(self) -> str | None:
@@ -90,18 +91,24 @@ def find_profile_file(config: Path | None) -> Path | None:
     """Return the file given, else the user's, else the system's; None if none of them exists."""
     if config is not None:
         return config
-    import platformdirs  # a run with CHATPOST_URL needs no directory
+    from chatpost.directories import site_config, user_config  # a run with CHATPOST_URL needs no directory
 
-    directories = platformdirs.PlatformDirs("chatpost", appauthor=False)
-    candidates = (directories.user_config_path / FILE_NAME, directories.site_config_path / FILE_NAME)
+    candidates = [directory / FILE_NAME for directory in (user_config(), site_config()) if directory is not None]
     return next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113 - pathlib's can raise
 
 
 def user_profile_file() -> Path:
-    """Return the path of the user's own file, which may not exist."""
-    import platformdirs
+    """Return the path of the user's own file, which may not exist.
 
-    return platformdirs.user_config_path("chatpost", appauthor=False) / FILE_NAME
+    Raises `ConfigurationError` for a user without a home.
+    """
+    from chatpost.directories import user_config
+
+    directory = user_config()
+    if directory is None:
+        msg = "there is no home directory for a profile file: set HOME, or name a file with --config"
+        raise ConfigurationError(msg)
+    return directory / FILE_NAME
 
 
 def load_profiles(path: Path) -> ProfileFile:
@@ -157,15 +164,15 @@ def _read_document(path: Path, document: dict[str, Any], mode: int) -> ProfileFi
     if not isinstance(tables, dict):
         msg = "profiles is not a table: write [profiles.NAME]"
         raise ValueError(msg)  # noqa: TRY004 - every fault of the file is the same error
-    profiles = {name: _read_profile(name, table, path.parent) for name, table in tables.items()}
+    profiles = {name: _read_profile(name, table, path) for name, table in tables.items()}
     default = document.get("default")
     if default is not None and not (isinstance(default, str) and default in profiles):
-        msg = f"default does not name a profile of the file (it has: {', '.join(profiles) or 'none'})"
+        msg = f"default names no profile in this file (it has: {', '.join(profiles) or 'none'})"
         raise ValueError(msg)
     return ProfileFile(path, profiles, default, mode)
 
 
-def _read_profile(name: str, table: object, directory: Path) -> Profile:
+def _read_profile(name: str, table: object, path: Path) -> Profile:
     if not PROFILE_NAME.fullmatch(name):
         msg = "[profiles] has an invalid profile name: use letters, digits, and . _ - between them"
         raise ValueError(msg)
@@ -176,11 +183,11 @@ def _read_profile(name: str, table: object, directory: Path) -> Profile:
         msg = f"profiles.{name} has no url"
         raise ValueError(msg)
     try:
-        source = read_source(table["url"], directory)
+        source = read_source(table["url"], path.parent)
     except ValueError as error:
         msg = f"profiles.{name}.url {error}"
         raise ValueError(msg) from None
-    return Profile(name, source, {key: value for key, value in table.items() if key != "url"})
+    return Profile(path, name, source, {key: value for key, value in table.items() if key != "url"})
 
 
 def _shown(key: str) -> str:

@@ -45,7 +45,7 @@ class FromEnvironment(NamedTuple):
         """Return the variable's value; raises `ConfigurationError` if it is not set."""
         url = os.environ.get(self.variable)
         if not url:
-            msg = f"the environment variable {self.variable}, which should hold its webhook URL, is not set"
+            msg = f"the webhook URL's variable {self.variable} is not set"
             raise ConfigurationError(msg)
         return url
 
@@ -67,9 +67,9 @@ class FromFile(NamedTuple):
                     return first_line(file.read(SIZE_LIMIT))
         except OSError as failure:
             reason = os.strerror(failure.errno or 0).lower()
-            msg = f"{self.path}, which should hold its webhook URL, cannot be read: {reason}"
+            msg = f"the webhook URL's file {self.path} cannot be read: {reason}"
             raise ConfigurationError(msg) from None
-        msg = f"{self.path}, which should hold its webhook URL, is not a regular file"
+        msg = f"the webhook URL's file {self.path} is not a regular file"
         raise ConfigurationError(msg)
 
     def __str__(self) -> str:
@@ -94,7 +94,7 @@ class FromCommand:
         try:
             return first_line(run_for_first_line(self.command, min(self.timeout, within), SIZE_LIMIT))
         except ConfigurationError as error:
-            msg = f"the command {self._name}, which should print its webhook URL, {error}"
+            msg = f"the webhook URL's command {self._name} {error}"
             raise ConfigurationError(msg) from None
 
     @property
@@ -120,13 +120,18 @@ def read_source(value: object, directory: Path) -> UrlSource:
         case {"env": str(variable), **rest} if _VARIABLE.fullmatch(variable) and not rest:
             return FromEnvironment(variable)
         case {"file": str(path), **rest} if path and "\0" not in path and "://" not in path and not rest:
-            return FromFile(directory / os.path.expanduser(path))  # noqa: PTH111 - pathlib's raises for an unknown user
+            return FromFile(directory / os.path.expanduser(_native(path)))  # noqa: PTH111 - pathlib's can raise
         case {"command": [str(program), *_] as command, **rest} if "://" not in program and all(
             isinstance(word, str) for word in command
         ):
-            return FromCommand(tuple(command), _read_timeout(rest))
+            return FromCommand(tuple(map(_native, command)), _read_timeout(rest))
     msg = 'is not a string, { env = "VARIABLE" }, { file = "PATH" } or { command = ["PROGRAM", "ARGUMENT"] }'
     raise ValueError(msg)
+
+
+def _native(word: str) -> str:
+    """Return a path or an argument as Python has it in this locale, which may not be UTF-8."""
+    return os.fsdecode(word.encode())
 
 
 def _open_without_waiting(path: str, flags: int) -> int:

@@ -1,0 +1,54 @@
+"""Chat's own markup, taken apart.
+
+Source: "Format messages" in the Chat documentation: ``*bold*``, ``_italic_``, ``~strike~``, code in backticks, links as
+``<url|label>``, mentions as ``<users/ID>``, and list items.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Kind = Literal["text", "block", "code", "link", "user", "bold", "italic", "strike", "item"]
+
+_WORD = r"\S(?:[^{0}\n]*\S)?"
+_SYNTAX = (
+    r"```\n?(?P<block>.*?)\n?```"
+    r"|`(?P<code>[^`\n]+)`"
+    r"|<(?P<url>https?://[^|>\s]+)\|(?P<label>[^>\n]+)>"
+    r"|<users/(?P<user>[^>\s]+)>"
+    r"|(?P<link>https?://[^\s<>]+)"
+    rf"|(?<!\w)\*(?P<bold>{_WORD.format('*')})\*(?!\w)"
+    rf"|(?<!\w)_(?P<italic>{_WORD.format('_')})_(?!\w)"
+    rf"|(?<!\w)~(?P<strike>{_WORD.format('~')})~(?!\w)"
+    r"|^(?P<item>[*-] )"
+)
+
+
+class Part(NamedTuple):
+    """A part of a text. The ``text`` of bold, italic and strike can have markup itself; ``url`` is a link's."""
+
+    kind: Kind
+    text: str
+    url: str = ""
+
+
+def parts(text: str) -> Iterator[Part]:
+    """Yield the parts of a text, in order."""
+    at = 0
+    for match in re.finditer(_SYNTAX, text, re.DOTALL | re.MULTILINE):
+        if match.start() > at:
+            yield Part("text", text[at : match.start()])
+        at = match.end()
+        kind = match.lastgroup
+        if kind == "label":
+            yield Part("link", match["label"], match["url"])
+        elif kind == "link":
+            yield Part("link", match["link"], match["link"])
+        else:
+            yield Part(cast("Kind", kind), match[kind or 0])
+    if at < len(text):
+        yield Part("text", text[at:])
