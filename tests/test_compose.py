@@ -26,33 +26,49 @@ def made(
 @pytest.mark.parametrize(
     ("text", "style", "message"),
     [
-        (Text("hello"), Style(), Message("hello")),
-        (Text("hello"), Style(markdown=True), Message("hello", is_markdown=True)),
-        (Text("x = 1"), Style(code=""), Message("```\nx = 1\n```")),
-        (Text("x = 1"), Style(code="python"), Message("```python\nx = 1\n```", is_markdown=True)),
-        (Text("x"), Style(code="", markdown=True), Message("```\nx\n```", is_markdown=True)),
-        (Text("hi"), Style(mention=("all", "12")), Message("<users/all> <users/12> hi")),
-        (Text("<users/all>"), Style(), Message("<\u200busers/all>")),
-        (Text("<users/all>"), Style(allow_mentions=True), Message("<users/all>")),
-        (Text("<users/all>", typed=True), Style(), Message("<users/all>")),
+        ("hello", Style(), Message("hello")),
+        ("hello", Style(markdown=True), Message("hello", is_markdown=True)),
+        ("x = 1", Style(code=True), Message("```\nx = 1\n```")),
+        ("x = 1", Style(language="python"), Message("```python\nx = 1\n```", is_markdown=True)),
+        ("x", Style(code=True, markdown=True), Message("```\nx\n```", is_markdown=True)),
+        ("hi", Style(mention=("all", "12")), Message("<users/all> <users/12> hi")),
+        ("* hi", Style(mention=("all",)), Message("<users/all>\n* hi")),
+        ("# Hi", Style(mention=("all",)), Message("<users/all> # Hi")),
+        ("# Hi", Style(mention=("all",), markdown=True), Message("<users/all>\n\n# Hi", is_markdown=True)),
+        ("<users/all>", Style(), Message("<\u200busers/all>")),
+        ("<users/all>", Style(allow_mentions=True), Message("<users/all>")),
     ],
 )
-def test_a_text_in_each_style(text: Text, style: Style, message: Message) -> None:
+def test_a_text_in_each_style(text: str, style: Style, message: Message) -> None:
     """A text is fenced, marked as Markdown and given mentions as its style says; a piped text mentions nobody."""
-    assert made(text, style) == (message,)
+    assert made(Text.whole(text), style) == (message,)
+
+
+def test_typed_text_mentions_people() -> None:
+    """A mention on the command line mentions people."""
+    assert made(Text.whole("<users/all>", typed=True)) == (Message("<users/all>"),)
+
+
+@pytest.mark.parametrize(
+    "text", ["- a", "+ a", "1. a", "> a", "| a |", "```", "~~~", "    a", "a\n===", "a | b\n--|--"]
+)
+def test_a_mention_breaks_no_block(text: str) -> None:
+    """Before Markdown that begins a block, mentions are a paragraph of their own."""
+    (message,) = made(Text.whole(text), Style(markdown=True, mention=("all",)))
+    assert message.text == f"<users/all>\n\n{text}"
 
 
 def test_a_card_file() -> None:
     """A card brings its own text and syntax; a text of the command's replaces that text."""
-    alone = compose(Content(Text(""), CARD), Style(), Overflow(), QuickCard())
-    beside = compose(Content(Text("ours", typed=True), CARD), Style(), Overflow(), QuickCard())
+    alone = compose(Content(Text.whole(""), CARD), Style(), Overflow(), QuickCard())
+    beside = compose(Content(Text.whole("ours", typed=True), CARD), Style(), Overflow(), QuickCard())
     assert alone == (Message("the file's", is_markdown=True, cards=CARD.cards, fallback_text="in words"),)
-    assert beside == (Message("ours", is_markdown=True, cards=CARD.cards, fallback_text="in words"),)
+    assert beside == (Message("ours", cards=CARD.cards, fallback_text="in words"),)
 
 
 def test_a_quick_card_has_the_text() -> None:
     """The text is a paragraph of a quick card, and part of the words for a notification; mentions stand beside it."""
-    (message,) = made(Text("done", typed=True), Style(mention=("all",)), quick=QuickCard(title="Backup"))
+    (message,) = made(Text.whole("done", typed=True), Style(mention=("all",)), quick=QuickCard(title="Backup"))
     assert message.text == "<users/all>"
     assert message.fallback_text == "Backup: done"
     assert message.cards[0]["card"]["sections"] == [{"widgets": [{"textParagraph": {"text": "done"}}]}]
@@ -60,7 +76,7 @@ def test_a_quick_card_has_the_text() -> None:
 
 def test_split() -> None:
     """A long text is several messages, none too large, which hold all of it in order."""
-    messages = made(Text(LONG))
+    messages = made(Text.whole(LONG))
     assert len(messages) == 3
     assert all(message.size <= SIZE_LIMIT for message in messages)
     assert "\n".join(message.text for message in messages) == LONG
@@ -68,7 +84,7 @@ def test_split() -> None:
 
 def test_split_beside_a_card() -> None:
     """A card goes with the first part, which leaves room for it."""
-    first, *others = compose(Content(Text(LONG, typed=True), CARD), Style(), Overflow(), QuickCard())
+    first, *others = compose(Content(Text.whole(LONG, typed=True), CARD), Style(), Overflow(), QuickCard())
     assert first.cards == CARD.cards
     assert first.size <= SIZE_LIMIT
     assert not any(message.cards for message in others)
@@ -77,7 +93,7 @@ def test_split_beside_a_card() -> None:
 @pytest.mark.parametrize("end", ["head", "tail"])
 def test_one_end(end: str) -> None:
     """Head and tail are one message of whole lines, with a line that says how many bytes are left out."""
-    (message,) = made(Text(LONG, left_out=1000), overflow=Overflow(end))
+    (message,) = made(Text(LONG, LONG, 1000, 1000), overflow=Overflow(end))
     lines = message.text.split("\n")
     note = lines.pop(0 if end == "tail" else -1)
     kept = "\n".join(lines)
@@ -97,4 +113,58 @@ def test_one_end(end: str) -> None:
 def test_too_long(overflow: Overflow, said: str) -> None:
     """A text that may not be split, or not so often, is an error that says what to do."""
     with pytest.raises(DataError, match=said):
-        made(Text(LONG), overflow=overflow)
+        made(Text.whole(LONG), overflow=overflow)
+
+
+def card_texts(message: Message) -> list[str]:
+    """Return the texts of a card's paragraphs."""
+    (section,) = message.cards[0]["card"]["sections"]
+    return [widget["textParagraph"]["text"] for widget in section["widgets"] if "textParagraph" in widget]
+
+
+TITLE = QuickCard(title="T")
+
+
+def test_a_long_text_on_a_quick_card() -> None:
+    """A long text goes on after the card, as replies; all of it is there, in order, and everything fits."""
+    first, *others = made(Text.whole(LONG), quick=TITLE)
+    assert all(message.size <= SIZE_LIMIT for message in (first, *others))
+    assert not any(message.cards for message in others)
+    assert "\n".join([*card_texts(first), *(message.text for message in others)]) == LONG
+
+
+@pytest.mark.parametrize("end", ["head", "tail"])
+@pytest.mark.parametrize("text", ["<" * 100_000, '"' * 100_000, "\N{PARTY POPPER}" * 50_000, "*b* <&> " * 10_000])
+def test_one_end_on_a_quick_card(end: str, text: str) -> None:
+    """Head and tail fit a card however much escaping swells the text, and use most of the room."""
+    (message,) = made(Text.whole(text), overflow=Overflow(end), quick=TITLE)
+    assert SIZE_LIMIT * 0.8 < message.size <= SIZE_LIMIT
+
+
+def test_markup_on_a_quick_card() -> None:
+    """Chat's markup becomes the card's; Markdown and code stay, and the paragraph says that it is Markdown."""
+    text = "*b* _i_ ~s~ `c` <https://x.example/?a=1&b|label> <users/all> a<b & c"
+    (message,) = made(Text.whole(text, typed=True), quick=TITLE)
+    assert card_texts(message) == [
+        '<b>b</b> <i>i</i> <s>s</s> <code>c</code> <a href="https://x.example/?a=1&amp;b">label</a> @all a&lt;b &amp; c'
+    ]
+    for style, shown in ((Style(markdown=True), text), (Style(code=True), f"```\n{text}\n```")):
+        (message,) = made(Text.whole(text, typed=True), style, quick=TITLE)
+        (section,) = message.cards[0]["card"]["sections"]
+        assert section["widgets"] == [{"textParagraph": {"text": shown, "textSyntax": "MARKDOWN"}}]
+
+
+def test_a_long_text_for_a_notification() -> None:
+    """The words for a notification are short, whatever the text, and count in the size."""
+    (message,) = made(Text.whole("word " * 2000), quick=TITLE)
+    assert len(message.fallback_text or "") < 600
+    assert message.size == len(message.fallback_text or "") + message.cards_size
+
+
+def test_a_piped_card_mentions_nobody() -> None:
+    """A card file's text from a pipe mentions nobody, unless mentions are allowed; from a file it does."""
+    card = CARD._replace(text="<users/all>")
+    content = Content(Text.whole(""), card._replace(is_piped=True))
+    assert compose(content, PLAIN, SPLIT, NO_CARD)[0].text == "<\u200busers/all>"
+    assert compose(content, Style(allow_mentions=True), SPLIT, NO_CARD)[0].text == "<users/all>"
+    assert compose(Content(Text.whole(""), card), PLAIN, SPLIT, NO_CARD)[0].text == "<users/all>"

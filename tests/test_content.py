@@ -28,15 +28,19 @@ def body_of(chat: Emulator) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("argv", "body"),
     [
-        (["--code", "--", "x = 1"], {"text": "```\nx = 1\n```"}),
-        (["--code", "--", "a ``` b"], {"text": "```\na `\u200b`\u200b` b\n```"}),
-        (["--code=python", "x"], {"text": "```python\nx\n```", "markupSyntax": "MARKUP_SYNTAX_MARKDOWN"}),
-        (["--code=c++", "a ``` b"], {"text": "````c++\na ``` b\n````", "markupSyntax": "MARKUP_SYNTAX_MARKDOWN"}),
+        (["--code", "x = 1"], {"text": "```\nx = 1\n```"}),
+        (["--code", "done"], {"text": "```\ndone\n```"}),
+        (["--code", "a ``` `` b"], {"text": "```\na ``\u200b` `` b\n```"}),
+        (["--language", "python", "x"], {"text": "```python\nx\n```", "markupSyntax": "MARKUP_SYNTAX_MARKDOWN"}),
+        (
+            ["--language", "c++", "a ``` b"],
+            {"text": "````c++\na ``` b\n````", "markupSyntax": "MARKUP_SYNTAX_MARKDOWN"},
+        ),
         (["--code", "--markdown", "x"], {"text": "```\nx\n```", "markupSyntax": "MARKUP_SYNTAX_MARKDOWN"}),
         (["--markdown", "**b**"], {"text": "**b**", "markupSyntax": "MARKUP_SYNTAX_MARKDOWN"}),
         (["--mention", "all", "Look"], {"text": "<users/all> Look"}),
         (["--mention", "12", "--mention", "users/34", "Look"], {"text": "<users/12> <users/34> Look"}),
-        (["--mention", "all", "--code", "--", "x"], {"text": "<users/all>\n```\nx\n```"}),
+        (["--mention", "all", "--code", "x"], {"text": "<users/all>\n```\nx\n```"}),
     ],
 )
 def test_markup(chatpost: InProcess, chat: Emulator, argv: list[str], body: dict[str, Any]) -> None:
@@ -45,13 +49,36 @@ def test_markup(chatpost: InProcess, chat: Emulator, argv: list[str], body: dict
     assert body_of(chat) == body
 
 
+def test_options_are_cleaned(chatpost: InProcess, chat: Emulator) -> None:
+    """Escape sequences in the options of a card are dropped, as in a text; the value of a field keeps its lines."""
+    red = "\x1b[31mred\x1b[0m"
+    done = chatpost("send", "--title", red, "--field", f"{red}={red}\n two", "--button", f"{red}=https://x.example")
+    assert done.status == 0
+    card = body_of(chat)["cardsV2"][0]["card"]
+    field, buttons = card["sections"][0]["widgets"]
+    assert card["header"] == {"title": "red"}
+    assert field["decoratedText"] == {"topLabel": "red", "text": "red\n two", "wrapText": True}
+    assert buttons["buttonList"]["buttons"][0]["text"] == "red"
+
+
+def test_a_card_file_is_cleaned(shell: Shell, chat: Emulator) -> None:
+    """Escape sequences in a card file are dropped; half a character is 65; a piped text mentions nobody."""
+    card = {"cardsV2": [{"card": {"header": {"title": "\x1b[31mred"}}}], "text": "<users/all>"}
+    assert shell("send", "--card", "-", stdin=json.dumps(card)).status == 0
+    assert body_of(chat)["cardsV2"][0]["card"] == {"header": {"title": "red"}}
+    assert body_of(chat)["text"] == "<\u200busers/all>"
+    done = shell("send", "--card", "-", stdin='{"header": {"title": "a\\ud83d"}}')
+    assert (done.status, len(chat.received)) == (65, 1)
+    assert "cardsV2[0].card.header.title has half of a character" in done.err
+
+
 @given(st.text("`ab\n"))
 def test_no_text_leaves_its_fence(text: str) -> None:
     """Any text's fence is closed at its end and not before."""
     chats = fenced(text)
     assert chats.count("```") == 2
     assert chats.replace("\u200b", "") == f"```\n{text}\n```"
-    fence, _, rest = fenced(text, "sh").partition("sh\n")
+    fence, _, rest = fenced(text, "sh", is_markdown=True).partition("sh\n")
     assert rest == f"{text}\n{fence}"
     assert fence not in text
 
@@ -202,7 +229,7 @@ def test_any_json_is_a_card_or_is_refused(value: Any) -> None:
 @pytest.mark.parametrize(
     ("argv", "status", "said"),
     [
-        (["--code", "hello world"], 2, "put it after --"),
+        (["--language", "two words", "x"], 2, "is not the name of a language"),
         (["--mention", "two words", "x"], 2, "is not a user id"),
         (["--field", "no sign", "x"], 2, "is not LABEL=VALUE"),
         (["--field", "=value", "x"], 2, "--field"),
@@ -213,7 +240,6 @@ def test_any_json_is_a_card_or_is_refused(value: Any) -> None:
         (["--subtitle", "S", "x"], 2, "need a title: add --title"),
         (["--card", "c.json", "--title", "T"], 2, "--card cannot be combined"),
         (["--card", "-", "-"], 2, "stdin can be the card"),
-        (["--title", "T", "--code", "--", "x"], 2, "--code does not work on a card"),
         (["--card", "/nowhere.json"], 66, "/nowhere.json cannot be read: no such file or directory"),
     ],
 )
@@ -229,19 +255,19 @@ def test_text_and_cards_share_the_limit(shell: Shell, chat: Emulator) -> None:
     """The limit holds for text and cards together."""
     done = shell("send", "--overflow", "fail", "--title", "T", "-", stdin="x" * 32_000)
     assert (done.status, chat.received) == (65, [])
-    assert "the text and the cards have 32,112 bytes" in done.err
+    assert "the text and the cards have 32,6" in done.err
 
 
 def test_defaults_of_a_profile(shell: Shell, chat: Emulator) -> None:
     """A profile may say how its messages look; lists stand for what can be repeated."""
     url = shell.env.pop("CHATPOST_URL")
-    shell.write_profiles(f'[profiles.ops]\nurl = "{url}"\ncode = ""\nmention = ["all", "12"]\n')
+    shell.write_profiles(f'[profiles.ops]\nurl = "{url}"\ncode = true\nmention = ["all", "12"]\n')
     assert shell("send", "hello").status == 0
     assert body_of(chat) == {"text": "<users/all> <users/12>\n```\nhello\n```"}
     for wrong, said in (
         ('mention = "all"', "not a list of strings"),
         ("mention = [1]", "not a list of strings"),
-        ("card = 'c'", "one command"),
+        ("card = 'c'", "one message"),
     ):
         shell.write_profiles(f'[profiles.ops]\nurl = "{url}"\n{wrong}\n')
         done = shell("send", "hello")

@@ -1,7 +1,8 @@
-"""`thread --follow`: a stream becomes replies, and no line of it is lost."""
+"""`thread --follow`: a stream becomes replies, and no line of it is lost without a word."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
@@ -10,12 +11,13 @@ import signal
 import subprocess
 import threading
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
-from chatpost.content.stream import BUFFER_LIMIT, REPLY_LIMIT, Lines, read_lines
-from chatpost.delivery.sqlite_store import SqliteStore
+from chatpost.content.stream import BUFFER_LIMIT, REPLY_LIMIT, Lines, Reader
+from chatpost.delivery.sqlite_store import SqliteStore, boot_id
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
 from tests.conftest import KEY, TOKEN, Shell
@@ -23,7 +25,7 @@ from tests.conftest import KEY, TOKEN, Shell
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.conftest import InProcess
+OK = Fault(Kind.NONE)
 
 
 def replies(chat: Emulator) -> list[str]:
@@ -37,6 +39,40 @@ def replies(chat: Emulator) -> list[str]:
 LINES = "".join(f"line {number}\n" for number in range(20_000))
 
 
+class Following:
+    """The installed command following a stream that a test writes."""
+
+    def __init__(self, shell: Shell, *argv: str) -> None:
+        self.child = subprocess.Popen(
+            ["chatpost", "thread", "--follow", *argv, "Deploy"],
+            env=shell.env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert self.child.stdin is not None
+        assert self.child.stdout is not None
+        self.stdin, self.stdout = self.child.stdin, self.child.stdout
+
+    def write(self, text: bytes) -> None:
+        self.stdin.write(text)
+        self.stdin.flush()
+
+    def end(self) -> tuple[int, str]:
+        """Return the status and stderr."""
+        _, err = self.child.communicate(timeout=60)
+        return self.child.returncode, err.decode()
+
+
+@pytest.fixture
+def told(chat: Emulator) -> list[threading.Event]:
+    """Give events of which each next one is set when another request has come."""
+    events = [threading.Event() for _ in range(50)]
+    waiting = iter(events)
+    chat.on_received = lambda _: next(waiting).set()
+    return events
+
+
 def test_every_line_in_order(shell: Shell, chat: Emulator) -> None:
     """The stream is posted into the thread, each line once and in order, in replies that Chat takes."""
     done = shell("thread", "--follow", "Deploy 1.2", stdin=LINES)
@@ -47,20 +83,24 @@ def test_every_line_in_order(shell: Shell, chat: Emulator) -> None:
     assert all(len(message.text) <= 32_000 for message in chat.space().messages)
 
 
-def test_a_card_may_open_it(shell: Shell, chat: Emulator) -> None:
-    """The thread may be opened by a card."""
+def test_a_card_opens_it(shell: Shell, chat: Emulator) -> None:
+    """The thread can be opened by a card of options, or from a file."""
     assert shell("thread", "--follow", "--title", "Deploy", stdin="one\n").status == 0
     assert replies(chat) == ["one"]
+    (shell.home / "card.json").write_text('{"header": {"title": "From a file"}}')
+    assert shell("thread", "--follow", "--card", "card.json", stdin="two\n").status == 0
+    assert chat.space().messages[-1].text == "```\ntwo\n```"
 
 
-def test_nothing_on_stdin(shell: Shell, chat: Emulator) -> None:
-    """An empty stream makes no reply, and neither does a closed one."""
-    assert shell("thread", "--follow", "Deploy", "--last", "Done").status == 0
+@pytest.mark.parametrize("stdin", ["", "\n", " \n\t\n\n"])
+def test_nothing_on_stdin(shell: Shell, chat: Emulator, stdin: str) -> None:
+    """An empty or blank stream makes no reply, and neither does a closed one."""
+    assert shell("thread", "--follow", "Deploy", "--last", "Done", stdin=stdin).status == 0
     assert shell("thread", "--follow", "Deploy", redirect="<&-").status == 0
     assert [message.text for message in chat.space().messages] == ["Deploy", "Done", "Deploy"]
 
 
-def test_the_last_word(shell: Shell, chat: Emulator) -> None:
+def test_the_last_message(shell: Shell, chat: Emulator) -> None:
     """--last closes the thread after all lines, and is not shown as code."""
     assert shell("thread", "--follow", "--last", "All *done*", "Deploy", stdin="no end of line").status == 0
     assert [message.text for message in chat.space().messages] == ["Deploy", "```\nno end of line\n```", "All *done*"]
@@ -70,11 +110,12 @@ def test_tee(shell: Shell, chat: Emulator) -> None:
     """--tee passes stdin on as it is; the names go to stderr."""
     raw = b"\x1b[31mred\x1b[0m\r\nnot text: \xff\n" + LINES.encode()
     (shell.home / "raw").write_bytes(raw)
-    script = "chatpost thread --follow --tee Deploy <raw >out"
-    done = shell.run("sh", "-c", script)
+    done = shell.run("sh", "-c", "chatpost thread --follow --tee Deploy <raw >out")
     assert done.status == 0
     assert (shell.home / "out").read_bytes() == raw
-    assert done.err.splitlines() == [message.name for message in chat.space().messages]
+    assert [line for line in done.err.splitlines() if "warning" not in line] == [
+        message.name for message in chat.space().messages
+    ]
     assert replies(chat)[0].startswith("red\nnot text: \ufffd\nline 0\n")
 
 
@@ -82,6 +123,38 @@ def test_tee_to_nobody(shell: Shell, chat: Emulator) -> None:
     """Closing the other end of --tee ends the copying, not the stream."""
     assert shell("thread", "--follow", "--tee", "Deploy", stdin=LINES, redirect="| head -c 1 >/dev/null").status == 0
     assert "\n".join(replies(chat)) == LINES.rstrip("\n")
+
+
+def test_tee_to_a_full_disk(shell: Shell, chat: Emulator) -> None:
+    """A copy that cannot be written is told, with 74; the stream is posted anyway."""
+    done = shell("thread", "--follow", "--tee", "Deploy", stdin=LINES, redirect=">/dev/full")
+    assert done.status == 74
+    assert "stdout could not be written, so nothing more is copied: no space left on device" in done.err
+    assert "\n".join(replies(chat)) == LINES.rstrip("\n")
+
+
+def test_tee_to_a_slow_reader(shell: Shell, chat: Emulator) -> None:
+    """A non-blocking stdout with a slow reader gets every byte."""
+    (shell.home / "raw").write_text(LINES * 10)
+    read, write = os.pipe()
+    fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
+    os.set_blocking(write, False)
+    with (shell.home / "raw").open() as raw:
+        child = subprocess.Popen(
+            ["chatpost", "thread", "--follow", "--tee", "Deploy"],
+            env=shell.env,
+            stdin=raw,
+            stdout=write,
+            stderr=subprocess.PIPE,
+        )
+    os.close(write)
+    copied = bytearray()
+    while chunk := os.read(read, 4096):
+        copied += chunk
+    os.close(read)
+    _, err = child.communicate(timeout=60)
+    assert (child.returncode, bytes(copied)) == (0, (LINES * 10).encode()), err
+    assert "\n".join(replies(chat)) == (LINES * 10).rstrip("\n")
 
 
 def test_no_more_than_one_a_second(tmp_path: Path) -> None:
@@ -97,106 +170,267 @@ def test_no_more_than_one_a_second(tmp_path: Path) -> None:
         assert len(chat.received) <= 3
 
 
-def test_a_reply_that_fails(shell: Shell, chat: Emulator) -> None:
-    """A reply that fails for good is reported, the next are posted, and the exit status tells."""
-    chat.faults.extend([Fault(Kind.NONE), *[answering(503)] * 2])
-    done = shell("thread", "--follow", "--retries", "1", "-o", "json", "Deploy", stdin=LINES)
-    assert done.status == 75
-    assert "gave up after 2 attempts" in done.err
-    errors = [json.loads(line)["error"] for line in done.out.splitlines()]
-    assert [error is None for error in errors] == [True, False, *[True] * (len(errors) - 2)]
-    assert LINES.rstrip("\n").endswith("\n".join(replies(chat)))
+def test_a_slow_writer_does_not_fill_the_space(shell: Shell, chat: Emulator, told: list[threading.Event]) -> None:
+    """The first lines are posted at once, later ones every so many seconds, or when the stream has ended."""
+    following = Following(shell, "--every", "3600")
+    assert told[0].wait(60)
+    following.write(b"first\n")
+    assert told[1].wait(60)
+    for number in range(5):
+        following.write(f"{number}\n".encode())
+    assert following.end()[0] == 0
+    assert replies(chat) == ["first", "0\n1\n2\n3\n4"]
+
+
+def test_replies_of_a_slow_writer_are_apart(shell: Shell, chat: Emulator, told: list[threading.Event]) -> None:
+    """With --every, replies are at least that many seconds apart."""
+    following = Following(shell, "--every", "0.5")
+    for number in range(4):
+        assert told[number].wait(60)
+        following.write(b"line\n")
+    assert following.end()[0] == 0
+    times = [received.at for received in chat.received[1:4]]
+    assert all(later - earlier >= 0.5 for earlier, later in pairwise(times))
 
 
 def test_a_reply_is_retried(shell: Shell, chat: Emulator) -> None:
     """A reply that fails for now is tried again under its id, and posted once."""
-    chat.faults.extend([Fault(Kind.NONE), Fault(Kind.DROP_AFTER)])
+    chat.faults.extend([OK, Fault(Kind.DROP_AFTER)])
     assert shell("thread", "--follow", "Deploy", stdin="one\ntwo\n").status == 0
     assert replies(chat) == ["one\ntwo"]
+
+
+def test_lines_of_a_failed_reply_go_with_the_next(shell: Shell, chat: Emulator, told: list[threading.Event]) -> None:
+    """Lines of a reply that surely was not posted go with the next one: nothing is lost, and the status is 0."""
+    chat.faults.extend([OK, answering(429)])
+    following = Following(shell, "--retries", "0", "--every", "0.1")
+    assert told[0].wait(60)
+    following.write(b"one\n")
+    assert told[1].wait(60)
+    following.write(b"two\n")
+    status, err = following.end()
+    assert (status, replies(chat)) == (0, ["one\ntwo"])
+    assert "Its lines wait for the next reply." in err
+
+
+def test_a_reply_that_may_be_posted_is_sent_again_as_it_was(
+    shell: Shell, chat: Emulator, told: list[threading.Event]
+) -> None:
+    """A reply that may have been posted keeps its id and its lines: it is posted once, and the next lines after it."""
+    chat.faults.extend([OK, Fault(Kind.DROP_AFTER)])
+    following = Following(shell, "--retries", "0", "--every", "0.1", "-o", "json")
+    assert told[0].wait(60)
+    following.write(b"one\n")
+    assert told[1].wait(60)
+    following.write(b"two\n")
+    assert following.end()[0] == 0
+    assert replies(chat) == ["one", "two"]
+    ids = [received.query["requestId"] for received in chat.received]
+    assert ids[1] == ids[2] != ids[3]
+
+
+def test_lines_that_are_lost_in_the_end(shell: Shell, chat: Emulator) -> None:
+    """If the last reply fails until its deadline, the thread and stderr say how many lines are lost."""
+    chat.faults.extend([OK, *[answering(429, Retry_After="5")] * 1])
+    done = shell("thread", "--follow", "--deadline", "2", "--last", "Bye", "Deploy", stdin="one\ntwo\n")
+    assert done.status == 75
+    assert "2 lines are lost" in done.err
+    assert [message.text for message in chat.space().messages] == ["Deploy", "[2 lines are lost]\nBye"]
+
+
+def test_a_reply_that_chat_finds_invalid(shell: Shell, chat: Emulator) -> None:
+    """The lines of a reply that Chat finds invalid are lost, and told; the next are posted; the status is 65."""
+    chat.faults.extend([OK, answering(400)])
+    done = shell("thread", "--follow", "-o", "json", "Deploy", stdin=LINES)
+    assert done.status == 65
+    records = [json.loads(line) for line in done.out.splitlines()]
+    assert [record["error"] is None for record in records] == [True, False, *[True] * (len(records) - 2)]
+    assert records[1]["thread"] == {"name": chat.space().messages[0].thread_name, "threadKey": None}
+    texts = [message.text for message in chat.space().messages]
+    lost = re.fullmatch(r"\[(\d+) lines are lost\]", texts[-1])
+    assert lost is not None
+    kept = [line for text in texts[1:-1] for line in text[4:-4].split("\n")]
+    assert int(lost[1]) + len(kept) == 20_000
+    assert LINES.endswith("\n".join(kept) + "\n")
+
+
+def test_a_busy_space_is_waited_for(shell: Shell, chat: Emulator) -> None:
+    """A space whose turn is past the deadline is waited for while the stream goes on, and told of once."""
+    del shell.env["CHATPOST_PACING"]
+    chat.faults.extend([OK, answering(429, Retry_After="4")])
+    script = "(echo one; sleep 5.5; echo two) | chatpost thread --follow --deadline 2 --last Bye Deploy"
+    done = shell.run("sh", "-c", script)
+    assert done.status == 0
+    assert done.err.count("\n") == 1
+    assert "Its lines wait for the next reply." in done.err
+    assert "\n".join(message.text for message in chat.space().messages).replace("\n```\n```", "") == (
+        "Deploy\n```\none\ntwo\n```\nBye"
+    )
 
 
 @pytest.mark.parametrize("posted", [0, 1])
 def test_the_writer_lives_on(shell: Shell, chat: Emulator, posted: int) -> None:
     """If no message can be posted any more, the stream is still read to its end, so its writer does not die."""
-    chat.faults.extend([*[Fault(Kind.NONE)] * posted, answering(403)])
+    chat.faults.extend([*[OK] * posted, answering(403)])
     writer = "(seq 200000 && echo the writer has ended well >&2)"
     done = shell.run("bash", "-c", f"{writer} | chatpost thread --follow Deploy")
     assert (done.status, len(chat.received)) == (77, posted + 1)
     assert "the writer has ended well" in done.err
     assert done.err.count("403") == 1
+    assert ("200000 lines are lost" in done.err) == bool(posted)
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--deadline", "abc", "x"], "'abc' is not a number"),
+        (["--bogus", "x"], "No such option"),
+        ([], "needs a text that opens the thread"),
+        (["-p", "nope", "x"], "there is no profile nope"),
+        (["-"], "--follow reads stdin"),
+        (["--or-fail", "x"], "--or-fail makes no sense"),
+    ],
+)
+def test_a_mistake_does_not_kill_the_writer(shell: Shell, chat: Emulator, argv: list[str], said: str) -> None:
+    """Whatever is wrong, it is told at once, and stdin is read to its end: the job that writes it goes on."""
+    words = " ".join(argv)
+    writer = "(seq 200000 && echo the writer has ended well >&2)"
+    done = shell.run("bash", "-c", f"set -o pipefail; {writer} | chatpost thread --follow {words}")
+    assert done.status in {2, 78}
+    assert chat.received == []
+    assert said in done.err
+    assert "the writer has ended well" in done.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_flushes(shell: Shell, chat: Emulator, number: signal.Signals) -> None:
     """At a signal, everything that was read is posted, half a line too, and the command dies of the signal."""
     del shell.env["CHATPOST_PACING"]
-    process = subprocess.Popen(
-        ["chatpost", "thread", "--follow", "--tee", "--last", "Bye", "Deploy"],
-        env=shell.env,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stderr.readline()  # the thread is open, and the space not free for a second
-    process.stdin.write(b"one\ntwo, and no end")
-    process.stdin.flush()
-    assert process.stdout.read(len(b"one\ntwo, and no end")) == b"one\ntwo, and no end"
-    process.send_signal(number)
-    process.communicate(timeout=60)
-    assert process.returncode == -number
+    following = Following(shell, "--tee", "--last", "Bye")
+    assert following.child.stderr is not None
+    following.child.stderr.readline()  # the thread is open, and the space not free for a second
+    following.write(b"one\ntwo, and no end")
+    assert following.stdout.read(len(b"one\ntwo, and no end")) == b"one\ntwo, and no end"
+    following.child.send_signal(number)
+    assert following.end()[0] == -number
     texts = [message.text for message in chat.space().messages]
     assert texts[0] == "Deploy"
     assert texts[-1] == "Bye"
     assert "".join(texts[1:-1]).replace("```", "").split() == ["one", "two,", "and", "no", "end"]
 
 
-def test_writers_are_slowed() -> None:
-    """The lines that wait are limited: the writer is blocked until some are taken."""
-    lines = Lines()
-    line = "x" * 1000
-    count = 2 * BUFFER_LIMIT // 1000
+def test_a_signal_with_a_full_buffer(shell: Shell, chat: Emulator, told: list[threading.Event]) -> None:
+    """At a signal while the writer is slowed down, all that was read is posted: whole lines, without a gap."""
+    chat.faults.extend([OK, Fault(Kind.DELAY, seconds=2)])
+    script = "seq 3000000 | chatpost thread --follow Deploy & wait $!; exit $?"
+    child = subprocess.Popen(
+        ["bash", "-c", f"trap 'kill -TERM $!' TERM; {script}"],
+        env=shell.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert told[2].wait(60)  # by now much more has been read than was posted
+    subprocess.run(["pkill", "-TERM", "-P", str(child.pid), "chatpost"], check=False)
+    _, err = child.communicate(timeout=60)
+    lines = "\n".join(replies(chat)).split("\n")
+    assert lines == [str(number) for number in range(1, len(lines) + 1)]
+    assert b"lost" not in err
 
-    def write() -> None:
-        for _ in range(count):
-            lines.put(line)
-        lines.close()
 
-    writer = threading.Thread(target=write)
-    writer.start()
-    taken = 0
-    while lines.wait():
-        assert lines.waiting.size <= BUFFER_LIMIT
-        block = lines.take()
-        assert len(block.encode()) <= REPLY_LIMIT
-        taken += len(block.split("\n"))
-    writer.join()
-    assert taken == count
+def test_a_second_signal_ends_it(shell: Shell, chat: Emulator, told: list[threading.Event]) -> None:
+    """A second signal ends the command at once, after it has said how many lines are not posted."""
+    chat.faults.extend([OK, Fault(Kind.DELAY, seconds=300)])
+    following = Following(shell)
+    assert told[0].wait(60)
+    following.write(b"one\n")
+    assert told[1].wait(60)
+    following.child.send_signal(signal.SIGTERM)
+    following.child.send_signal(signal.SIGINT)
+    status, err = following.end()
+    assert status in {-signal.SIGTERM, -signal.SIGINT}
+    assert "1 line is not posted" in err
+
+
+class Pipe:
+    """A pipe whose lines are read."""
+
+    def __init__(self) -> None:
+        self.read, self.write = os.pipe()
+        self.lines = Lines(time.monotonic)
+        self.passed = bytearray()
+        self.reader = Reader(self.read, self.lines, self.passed.extend, is_markdown=False)
+
+    def ended_with(self, raw: bytes) -> list[str]:
+        """Return the lines of this."""
+        threading.Thread(target=self._feed, args=(raw,)).start()
+        self.reader.start()
+        got: list[str] = []
+        while self.lines.wait(0):
+            got += self.lines.take()
+        os.close(self.read)
+        return got
+
+    def _feed(self, raw: bytes) -> None:
+        with open(self.write, "wb") as pipe:  # noqa: PTH123 - it is no path
+            pipe.write(raw)
 
 
 @pytest.mark.parametrize(
-    ("raw", "got"),
+    ("raw", "got", "had_bad_bytes"),
     [
-        (b"", []),
-        (b"a\nb", ["a", "b"]),
-        (b"a\r\n\nb\n", ["a", "", "b"]),
-        (b" 1%\r 2%\rdone\n", ["done"]),
-        (b"``` <users/all>\n", ["`\u200b`\u200b` <\u200busers/all>"]),
-        ("é".encode()[:1] + b"\n", ["\ufffd"]),
+        (b"", [], False),
+        (b"a\nb", ["a", "b"], False),
+        (b"a\r\n\nb\n", ["a", "", "b"], False),
+        (b" 1%\r 2%\rdone\n", ["done"], False),
+        (b"``` `` <users/all>\n", ["``\u200b` `` <\u200busers/all>"], False),
+        ("é".encode()[:1] + b"\n", ["\ufffd"], True),
+        (b"a\n\xff", ["a", "\ufffd"], True),
+        ("é\nb".encode("utf-16"), ["é", "b"], False),
+        (b"\xfe\xff" + "é\nb".encode("utf-16-be"), ["é", "b"], False),
+        (b"\xef\xbb\xbfa\nb", ["a", "b"], False),
+        (b"\xef", ["\ufffd"], True),
     ],
 )
-def test_reading(raw: bytes, got: list[str]) -> None:
-    """A line is what a terminal would show of it, and nothing in it ends a fence or mentions anybody."""
-    read, write = os.pipe()
-    os.write(write, raw)
-    os.close(write)
-    lines, passed = Lines(), bytearray()
-    read_lines(read, lines, passed.extend)
-    os.close(read)
-    assert bytes(passed) == raw
-    assert (lines.take().split("\n") if lines.wait() else []) == got
+def test_reading(raw: bytes, got: list[str], had_bad_bytes: bool) -> None:  # noqa: FBT001 - a row of the table
+    """Lines are decoded and cleaned as `send` does it, and nothing in them ends a fence or mentions anybody."""
+    pipe = Pipe()
+    assert pipe.ended_with(raw) == got
+    assert bytes(pipe.passed) == raw
+    assert pipe.reader.had_bad_bytes == had_bad_bytes
+
+
+def test_a_warning_for_bad_bytes(shell: Shell, chat: Emulator) -> None:
+    """Bytes that are not text are warned of, as for `send`."""
+    done = shell("thread", "--follow", "Deploy", stdin=b"caf\xe9\n")
+    assert replies(chat) == ["caf\ufffd"]
+    assert "warning: stdin has bytes that are not UTF-8" in done.err
+
+
+def test_writers_are_slowed() -> None:
+    """The lines that wait are limited: nothing is read until some are taken, and every line comes, in order."""
+    pipe = Pipe()
+    count = 4 * BUFFER_LIMIT // 1000
+    written = [f"{number} {'x' * 990}" for number in range(count)]
+    threading.Thread(target=pipe._feed, args=("\n".join(written).encode(),)).start()  # noqa: SLF001
+    pipe.reader.start()
+    got: list[str] = []
+    while pipe.lines.wait(0):
+        assert pipe.lines.waiting.size <= BUFFER_LIMIT + 70_000
+        block = pipe.lines.take()
+        assert len("\n".join(block).encode()) <= REPLY_LIMIT
+        got += block
+    os.close(pipe.read)
+    assert got == written
+
+
+def test_lines_can_be_put_back() -> None:
+    """Lines that were put back are the next to be taken."""
+    lines = Lines(time.monotonic)
+    lines.put(["a", "b"])
+    taken = lines.take()
+    lines.put(["c"])
+    lines.put_back(taken)
+    assert lines.take() == ["a", "b", "c"]
 
 
 def test_a_line_longer_than_a_reply(shell: Shell, chat: Emulator) -> None:
@@ -205,21 +439,23 @@ def test_a_line_longer_than_a_reply(shell: Shell, chat: Emulator) -> None:
     assert "".join(replies(chat)).replace("\n", "") == "x" * 600_000 + "end"
 
 
-@pytest.mark.parametrize(
-    ("argv", "said"),
-    [
-        (["--follow"], "--follow needs a text that opens the thread"),
-        (["--follow", "-"], "--follow reads stdin"),
-        (["--follow", "--card", "-", "x"], "--follow reads stdin"),
-        (["--tee", "x"], "--tee and --last work only with --follow"),
-        (["--last", "y", "x"], "--tee and --last work only with --follow"),
-    ],
-)
-def test_bad_options(chatpost: InProcess, chat: Emulator, argv: list[str], said: str) -> None:
-    """Options that exclude each other are one line that says so."""
-    done = chatpost("thread", *argv)
+def test_lines_full_of_backticks(shell: Shell, chat: Emulator) -> None:
+    """Lines that swell when backticks are broken up still fit, with and without a language."""
+    for argv in ([], ["--language", "sh"]):
+        done = shell("thread", "--follow", *argv, "Deploy", stdin="`" * 100_000 + "\n")
+        assert (done.status, done.err) == (0, "")
+    assert all(len(message.text.encode()) <= 32_000 for message in chat.space().messages)
+
+
+@pytest.mark.parametrize("option", ["--tee", "--last=y", "--every=3"])
+def test_options_of_follow_alone(shell: Shell, chat: Emulator, option: str) -> None:
+    """--tee, --last and --every need --follow on the command line; in the environment they do not disturb a thread."""
+    done = shell("thread", option, "x")
     assert (done.status, chat.received) == (2, [])
-    assert said in done.err
+    assert "work only with --follow" in done.err
+    shell.env |= {"CHATPOST_TEE": "1", "CHATPOST_LAST": "Bye", "CHATPOST_EVERY": "3"}
+    assert shell("thread", "x").status == 0
+    assert shell("thread", "--follow", "x", stdin="one\n").out == "one\n"
 
 
 def test_one_thread_only(shell: Shell, chat: Emulator) -> None:
@@ -230,23 +466,71 @@ def test_one_thread_only(shell: Shell, chat: Emulator) -> None:
     assert "name one profile" in done.err
 
 
+class Terminal:
+    """A terminal at which the command runs."""
+
+    def __init__(self) -> None:
+        self.ours, self.theirs = pty.openpty()
+
+    def shown(self) -> str:
+        """Return what was shown, and close it."""
+        os.close(self.theirs)
+        drawn = b""
+        try:
+            while chunk := os.read(self.ours, 65536):
+                drawn += chunk
+        except OSError:
+            pass  # Linux's way of saying that the other end has closed
+        os.close(self.ours)
+        return drawn.decode()
+
+
 def test_a_live_line_at_a_terminal(shell: Shell, chat: Emulator) -> None:
     """At a terminal, a line shows how much is posted and how much waits, and is gone at the end."""
     del shell.env["CHATPOST_PACING"]
-    store = SqliteStore(shell.home / "state" / "chatpost" / "pacing.sqlite3", time.monotonic, time.time, pytest.fail)
-    store.turn(f"http://127.0.0.1:{chat.port}/spaces/AAAA", 1.1).sent()
-    ours, theirs = pty.openpty()
+    store = SqliteStore(shell.home / "state" / "chatpost" / "pacing.sqlite3", time.monotonic, boot_id(), pytest.fail)
+    store.turn(f"http://127.0.0.1:{chat.port}/spaces/AAAA", 1.1).push(1)
+    terminal = Terminal()
     done = subprocess.run(
         ["chatpost", "thread", "--follow", "Deploy"],
         env={**shell.env, "TERM": "xterm", "COLUMNS": "100"},
         input=b"one\n",
         stdout=subprocess.DEVNULL,
-        stderr=theirs,
+        stderr=terminal.theirs,
         check=False,
     )
-    os.close(theirs)
-    drawn = os.read(ours, 65536).decode()
-    os.close(ours)
+    drawn = terminal.shown()
     assert done.returncode == 0
     assert "1 posted, 1 line waiting" in drawn
     assert drawn.rindex("\x1b[?25h") > drawn.rindex("\x1b[?25l")
+
+
+def test_no_live_line_at_a_shared_terminal(shell: Shell, chat: Emulator) -> None:
+    """If --tee writes to the terminal too, no live line is drawn into it."""
+    terminal = Terminal()
+    env = {**shell.env, "TERM": "xterm", "COLUMNS": "100"}
+    command = ["chatpost", "thread", "--follow", "--tee", "Deploy"]
+    subprocess.run(command, env=env, input=b"one\n", stdout=terminal.theirs, stderr=terminal.theirs, check=True)
+    drawn = terminal.shown()
+    assert "one\r\n" in drawn
+    assert "waiting" not in drawn
+    assert replies(chat) == ["one"]
+
+
+def test_a_hint_at_a_keyboard(shell: Shell, chat: Emulator) -> None:
+    """At a keyboard a hint says how to go on, and Ctrl-D ends the stream."""
+    terminal = Terminal()
+    env = {**shell.env, "TERM": "xterm", "COLUMNS": "100"}
+    child = subprocess.Popen(
+        ["chatpost", "thread", "--follow", "Deploy"],
+        env=env,
+        stdin=terminal.theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert child.stderr is not None
+    assert b"end with Ctrl-D" in child.stderr.readline()
+    os.write(terminal.ours, b"typed\n\x04")
+    child.communicate(timeout=60)
+    terminal.shown()
+    assert (child.returncode, replies(chat)) == (0, ["typed"])

@@ -61,7 +61,7 @@ def test_every_part_is_told_as_it_was_sent(shell: Shell, chat: Emulator) -> None
 
 def test_split_code(shell: Shell, chat: Emulator) -> None:
     """Code has a fence of its own in each part."""
-    assert shell("send", "--code=python", stdin=LINES).status == 0
+    assert shell("send", "--language", "python", stdin=LINES).status == 0
     assert all(re.fullmatch(r"```python\n[^`]*\n```", text) for text in texts(chat))
     assert {message.body["markupSyntax"] for message in chat.space().messages} == {"MARKUP_SYNTAX_MARKDOWN"}
 

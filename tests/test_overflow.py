@@ -8,7 +8,7 @@ import pytest
 import regex
 from hypothesis import example, given, strategies as st
 
-from chatpost.content.split import head, split, tail
+from chatpost.content.split import Syntax, head, split, tail, take
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 LIMIT = 120
@@ -41,7 +41,7 @@ def test_where_parts_end(text: str, parts: list[str] | None) -> None:
 def test_a_fence_is_closed_and_opened_again() -> None:
     """Code that goes on in the next part has a fence of its own there, of the same language."""
     code = "\n".join(f"line {number}" for number in range(50))
-    first, *others, last = split(f"before\n```python\n{code}\n```\nafter", LIMIT)
+    first, *others, last = split(f"before\n```python\n{code}\n```\nafter", LIMIT, syntax="markdown")
     assert first.startswith("before\n```python\nline 0\n")
     assert first.endswith("\n```")
     assert all(part.startswith("```python\nline") and part.endswith("\n```") for part in others)
@@ -50,10 +50,53 @@ def test_a_fence_is_closed_and_opened_again() -> None:
     assert kept == f"before\n{code}\nafter"
 
 
-def test_the_first_part_may_have_less_room() -> None:
-    """Cards beside the first part leave it less room."""
-    first, second, *_ = split("a " * 200, LIMIT, 100)
-    assert len(first) <= 100 < len(second) <= LIMIT
+def test_lines_are_kept_whole() -> None:
+    """A part ends at a line end if one is in reach, even if the room ends at a space."""
+    text = "aaaa\n" + "word word\n" * 40
+    assert all(line in {"aaaa", "word word", ""} for part in split(text, LIMIT) for line in part.split("\n"))
+    assert head(text, LIMIT).endswith("\nword word")
+
+
+@pytest.mark.parametrize(
+    ("syntax", "text", "opened"),
+    [
+        ("markdown", "~~~\n{}\n~~~", "~~~\n"),
+        ("markdown", "~~~ python\n{}\n~~~", "~~~python\n"),
+        ("markdown", "````sh\n```\n{}\n````", "````sh\n"),
+        ("markdown", "x = '```'\n{}", ""),
+        ("markdown", "```sh\necho '```'\n{}\n```", "```sh\n"),
+        ("markdown", f"{'`' * 25}sh\n{{}}\n{'`' * 25}", f"{'`' * 25}sh\n"),
+        ("chat", "```sh\n{}\n```", "```\n"),
+        ("chat", "before ```{}``` after", "```\n"),
+        ("chat", "~~~\n{}\n~~~", ""),
+        ("plain", "```\n{}\n```", ""),
+    ],
+)
+def test_fences_of_each_syntax(syntax: Syntax, text: str, opened: str) -> None:
+    """A fence of the text's own syntax is closed at the end of a part, and opened again; anything else is text."""
+    code = "\n".join(f"line {number}" for number in range(50))
+    parts = list(split(text.format(code), LIMIT, syntax=syntax))
+    closing = re.sub("[a-z\n]", "", opened)
+    assert all(len(part.encode()) <= LIMIT for part in parts)
+    for part in parts[1:-1]:
+        assert re.fullmatch(rf"{opened}(line \d+\n?)+{closing}", part)
+    assert head(text.format(code), LIMIT, syntax=syntax).endswith(f"\n{closing}" if closing else "")
+    assert tail(text.format(code), LIMIT, syntax=syntax).startswith(f"{opened}line")
+
+
+def test_flags_are_not_torn() -> None:
+    """A long run of flags is cut between two flags, wherever the room ends."""
+    flag = "\U0001f1e9\U0001f1ea"
+    for limit in range(100, 120):
+        assert all(part == flag * (len(part) // 2) for part in split(flag * 1000, limit))
+        assert tail(flag * 1000, limit) == flag * (limit // 8)
+
+
+def test_taking_a_part() -> None:
+    """A part is taken from the beginning, and the rest can be taken with other room."""
+    part, rest, fence = take("```\none\ntwo\nthree\n```", 15)
+    assert (part, rest) == ("```\none\ntwo\n```", "three\n```")
+    assert take(rest, 100, fence).part == "```\nthree\n```"
 
 
 TEXTS = st.lists(
@@ -85,9 +128,11 @@ def test_parts_are_the_text(text: str) -> None:
 @given(TEXTS, st.integers(100, 300))
 def test_head_and_tail(text: str, limit: int) -> None:
     """Head is a beginning and tail an end of the text; both fit, and a short text stays as it is."""
-    first, last = head(text, limit), tail(text, limit)
+    first, last = head(text, limit, syntax="plain"), tail(text, limit, syntax="plain")
     assert text.startswith(first)
     assert text.endswith(last)
+    fenced = head(text, limit), tail(text, limit)
+    assert max(len(end.encode()) for end in fenced) <= limit
     assert max(len(first.encode()), len(last.encode())) <= limit
     if len(text.encode()) <= limit:
         assert first == last == text

@@ -1,109 +1,134 @@
-"""`chatpost thread --follow`: what comes on stdin becomes replies in the thread, as it comes."""
+"""`chatpost thread --follow`: lines of stdin become replies in the thread, as they come."""
 
 from __future__ import annotations
 
 import os
+import select
 import sys
-import threading
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
-from chatpost.chat.message import CreateMessageRequest, Message, MessageReplyOption, Thread
-from chatpost.cli.sections import ENVELOPE, STYLE
+from chatpost.cli.console import is_terminal, say
+from chatpost.cli.replies import Replies, count_of
+from chatpost.cli.sections import FOLLOWING, STYLE
 from chatpost.cli.signals import die_of
 from chatpost.cli.targets import TIMING
-from chatpost.content.markup import fenced
-from chatpost.content.stream import Lines, read_lines
-from chatpost.delivery.model import Deadline, Delivery, Progress
+from chatpost.content.stream import Lines, Reader
 from chatpost.errors import ExitStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from typing import Self
 
     from chatpost.cli.option import Settings
     from chatpost.cli.reporter import Reporter
+    from chatpost.delivery.model import Delivery
     from chatpost.delivery.sender import Sender
 
 
 class Stream:
-    """Stdin on its way into a thread. It is read from the start and to its end, whatever becomes of the replies.
+    """Stdin on its way into a thread. A context manager.
 
-    So its writer never dies of a pipe that nobody reads. ``opening`` is the delivery that opens the thread.
+    Stdin is read from the start and to its end even if replies fail, so that its writer never dies of a closed pipe.
+    ``opening`` is the delivery that opens the thread.
     """
 
-    def __init__(self, *, tee: bool, last: str | None) -> None:
-        self.tee = tee
+    def __init__(self, settings: Settings) -> None:
+        self._following = settings[FOLLOWING]
         self.opening: Delivery | None = None
-        self._lines = Lines()
-        self._last = last
         self._signal: int | None = None
+        self._lines = Lines(TIMING.clock)
+        self._tee = _Tee() if self._following.tee else None
+        self._reader: Reader | None = None
+        self._replies: Replies | None = None
         if sys.stdin is None:
-            self._lines.close()
+            self._lines.end()
             return
-        pass_on = _Tee() if tee else lambda _: None
-        reader = threading.Thread(target=read_lines, args=(sys.stdin.fileno(), self._lines, pass_on), daemon=True)
-        reader.start()
+        if sys.stdin.isatty():
+            say("type the lines to post; end with Ctrl-D")
+        pass_on = self._tee or (lambda _: None)
+        self._reader = Reader(sys.stdin.fileno(), self._lines, pass_on, is_markdown=settings[STYLE].is_markdown)
+        self._reader.start()
+
+    @property
+    def tee(self) -> bool:
+        """Whether stdout has a copy of stdin."""
+        return self._tee is not None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._reader is not None:
+            self._reader.discard()
 
     def post(self, sender: Sender, settings: Settings, reporter: Reporter) -> ExitStatus:
-        """Post the lines into the thread that was opened; return the status of the first reply that failed.
+        """Post the lines into the thread that was opened; return the exit status.
 
-        A reply that fails is tried until its deadline, then given up. If no reply can succeed, no more are tried. A
-        signal ends the reading: what waits is still posted, and the process then dies of the signal.
+        A signal ends the stream: the lines that wait are still posted, and the process then dies of the signal.
         """
-        opening = self.opening
-        if opening is None or opening.progress.created is None:
+        if self.opening is None or self.opening.progress.created is None:
             return ExitStatus.OK
-        thread = Thread(name=opening.progress.created.thread_name)
-        style, silent = settings[STYLE], settings[ENVELOPE].silent
-        status, is_refused = ExitStatus.OK, False
-
-        def reply(message: Callable[[], Message]) -> None:
-            nonlocal status, is_refused
-            request_id, fallback = str(uuid4()), MessageReplyOption.FALLBACK_TO_NEW_THREAD
-            delivery = opening._replace(
-                request_id=request_id,
-                drafts=[lambda _: CreateMessageRequest(message(), request_id, thread, fallback, silent=silent)],
-                deadline=Deadline(opening.to.policy.deadline, TIMING.clock),
-                progress=Progress(),
-            )
-            error = sender.deliver(delivery).progress.error
-            outcome = reporter.result(delivery)
-            status = status or outcome
-            is_refused = error is not None and not error.is_passing
-
-        with reporter.following(lambda: self._lines.waiting.lines):
-            while not is_refused and self._lines.wait():
-                reply(lambda: Message(fenced(self._lines.take(), style.code or None), bool(style.code)))
-            if self._last and not is_refused:
-                reply(lambda: Message(str(self._last), style.markdown))
-            self.drain()
+        replies = self._replies = Replies(self._lines, self.opening, sender, settings, reporter)
+        with reporter.live_line(lambda: self._lines.waiting.lines, is_shared=self._shares_terminal()):
+            is_complete = replies.post_all(self._following.every)
+            if self._reader is not None:
+                if not is_complete:
+                    if not self._lines.has_ended:
+                        say("the lines that come after this are read, but not posted")
+                    self._reader.discard()
+                    replies.lost += self._reader.discarded + self._lines.waiting.lines
+                if self._reader.had_bad_bytes:
+                    reporter.warn("stdin has bytes that are not UTF-8; each is posted as U+FFFD")
+            replies.close(self._following.last)
         if self._signal is not None:
             die_of(self._signal)
-        return status
+        return replies.status or (self._tee.status if self._tee is not None else ExitStatus.OK)
 
     def ends_by_itself(self, number: int) -> bool:
-        """Take a signal. Once the thread is open, it ends the reading, and what waits is still posted."""
-        if self.opening is None or self.opening.progress.created is None:
+        """Take a signal. Once the thread is open, the first one ends the stream, and its lines are still posted."""
+        if self._replies is None or self._signal is not None:
             return False
         self._signal = number
-        self._lines.close()
+        if self._reader is not None:
+            self._reader.stop()
         return True
 
-    def drain(self) -> None:
-        """Read on to the end, and keep nothing."""
-        while self._lines.wait():
-            self._lines.take()
+    def tell_what_is_left(self) -> None:
+        """Say how many lines are not posted, if the thread is open."""
+        if self._replies is not None:
+            say(f"{count_of(self._replies.unposted)} not posted")
+
+    def _shares_terminal(self) -> bool:
+        """Return whether somebody else writes to the terminal, too."""
+        return is_terminal(sys.stdin) or (self.tee and is_terminal(sys.stdout))
+
+
+def drain_stdin() -> None:
+    """Read stdin to its end, and keep nothing."""
+    if sys.stdin is not None:
+        lines = Lines(TIMING.clock)
+        reader = Reader(sys.stdin.fileno(), lines, lambda _: None, is_markdown=False)
+        reader.start()
+        reader.discard()
 
 
 class _Tee:
-    """Passes stdin on to stdout, until nobody wants it any more."""
+    """Copies stdin to stdout, until nobody wants it any more. ``status`` tells if a copy could not be written."""
 
     def __init__(self) -> None:
+        self.status = ExitStatus.OK
         self._is_wanted = sys.stdout is not None
 
     def __call__(self, chunk: bytes) -> None:
         while chunk and self._is_wanted:
             try:
                 chunk = chunk[os.write(sys.stdout.fileno(), chunk) :]
-            except OSError:
+            except BlockingIOError:
+                select.select([], [sys.stdout], [])
+            except BrokenPipeError:
                 self._is_wanted = False
+            except OSError as failure:
+                self._is_wanted = False
+                self.status = ExitStatus.IO
+                say(
+                    f"stdout could not be written, so nothing more is copied: {os.strerror(failure.errno or 0).lower()}"
+                )

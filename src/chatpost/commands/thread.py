@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import click
 
 from chatpost.chat.message import MessageReplyOption, Thread
+from chatpost.cli.app import usage_line
+from chatpost.cli.console import say
 from chatpost.cli.help import SectionedCommand
 from chatpost.cli.option import Settings
 from chatpost.cli.posting import post
 from chatpost.cli.sections import CARD, FOLLOWING, OPENING, POSTING, WHERE
 from chatpost.cli.values import Address
-from chatpost.errors import UsageError
+from chatpost.errors import ExitStatus, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from chatpost.cli.values import Card
 
 EXAMPLES = """\
 t=$(chatpost thread -o thread "Deploy"); chatpost reply --thread "$t" "done"
@@ -26,8 +31,27 @@ chatpost thread -o json "Deploy 1.2" | jq -r .thread.threadKey
 """
 
 
+class _Command(SectionedCommand):
+    """Reads stdin to its end before it fails: the job that writes it must not die of a closed pipe."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        follows = "--follow" in args or os.environ.get("CHATPOST_FOLLOW", "0") not in {"", "0"}
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as error:
+            if not follows:
+                raise
+            from chatpost.cli.following import drain_stdin
+
+            say(usage_line(error))
+            drain_stdin()
+            raise click.exceptions.Exit(ExitStatus.USAGE) from None
+
+
 @click.command(
-    cls=SectionedCommand,
+    cls=_Command,
     sections=(WHERE, OPENING, FOLLOWING, *POSTING),
     short=(
         *("profile", "thread_key", "follow", "tee", "last"),
@@ -45,7 +69,7 @@ def thread(ctx: click.Context, /, **_: object) -> int:
     made_up = str(uuid4())
 
     def address(settings: Settings) -> Address:
-        if settings.is_typed("fallback_new_thread") and not ctx.params["fallback_new_thread"]:
+        if settings.typed("fallback_new_thread") is False:
             msg = "thread opens a new thread, so --or-fail makes no sense here: use chatpost reply --or-fail"
             raise UsageError(msg)
         opened = settings[OPENING].thread or Thread(key=made_up)
@@ -53,26 +77,30 @@ def thread(ctx: click.Context, /, **_: object) -> int:
         return Address(opened, MessageReplyOption.FALLBACK_TO_NEW_THREAD)
 
     settings = Settings(ctx)
-    following = settings[FOLLOWING]
-    if following.follow:
+    if settings[FOLLOWING].follow:
         return _follow(ctx, settings, address)
-    if following.tee or following.last:
-        msg = "--tee and --last work only with --follow: add it, or leave them out"
+    if any(map(settings.typed, ("tee", "last", "every"))):
+        msg = "--tee, --last and --every work only with --follow: add it, or leave them out"
         raise UsageError(msg)
     return post(ctx, address)
 
 
 def _follow(ctx: click.Context, settings: Settings, address: Callable[[Settings], Address]) -> int:
-    text, card, following = ctx.params["text"], settings[CARD], settings[FOLLOWING]
-    if not text and not card.quick.is_asked_for:
+    from chatpost.cli.following import Stream  # few threads follow a stream
+
+    with Stream(settings) as stream:
+        try:
+            _check(ctx.params["text"], settings[CARD])
+            return post(ctx, address, stream)
+        except UsageError as error:
+            say(str(error))  # now, and not when the stream has ended
+            return error.exit_status
+
+
+def _check(text: Sequence[str], card: Card) -> None:
+    if not text and not card.file and not card.quick.is_asked_for:
         msg = '--follow needs a text that opens the thread: chatpost thread --follow "Deploy"'
         raise UsageError(msg)
     if tuple(text) == ("-",) or card.file == "-":
         msg = "--follow reads stdin, so neither the text nor the card can be -"
         raise UsageError(msg)
-    from chatpost.cli.following import Stream  # few threads follow a stream
-
-    stream = Stream(tee=following.tee, last=following.last)
-    status = post(ctx, address, stream)
-    stream.drain()
-    return status

@@ -9,10 +9,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from chatpost.chat.syntax import Part, parts
+from chatpost.content.terminal import screen_text
 from chatpost.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from chatpost.content.compose import Style
 
 STATUSES = {
     "ok": ("check_circle", "#188038", "OK"),
@@ -21,6 +25,8 @@ STATUSES = {
     "info": ("info", "#1967d2", "Info"),
 }
 """The statuses, each with its Material icon, colour and word."""
+
+_LONGEST_NOTIFICATION = 500
 
 _Shape = dict[str, Any]
 _ANY: Any = object()
@@ -71,12 +77,16 @@ _NAMES: dict[Any, str] = {str: "a string", int: "a whole number", bool: "true or
 
 
 class CardMessage(NamedTuple):
-    """The content of a card file: ``cardsV2`` for Chat, and the text that may go with it."""
+    """The content of a card file: ``cardsV2`` for Chat, and the text that may go with it.
+
+    ``is_piped``: it came from a pipe, so that mentions in its text may be anybody's.
+    """
 
     cards: tuple[Mapping[str, Any], ...]
     text: str | None = None
     fallback_text: str | None = None
     is_markdown: bool = False
+    is_piped: bool = False
 
 
 def read_cards(raw: bytes, source: str) -> CardMessage:
@@ -97,15 +107,19 @@ def read_cards(raw: bytes, source: str) -> CardMessage:
     except (ValueError, RecursionError):
         msg = f"{source} is not valid JSON: a number in it is too long, or it is nested too deep"
         raise DataError(msg) from None
-    message = _as_message(read)
-    complaint = next(_complaints(message, _MESSAGE), None) or next(_emptiness(message.get("cardsV2", ())), None)
+    message, complaint = _as_message(read), None
+    try:
+        message = _cleaned(message)
+    except ValueError as error:
+        complaint = str(error)
+    complaint = complaint or next(_complaints(message, _MESSAGE), None)
+    complaint = complaint or next(_emptiness(message.get("cardsV2", ())), None)
     if complaint is not None:
         msg = f"{source}: {complaint}, so nothing was posted"
         raise DataError(msg)
     syntax = message.get("markupSyntax")
-    return CardMessage(
-        tuple(message["cardsV2"]), message.get("text"), message.get("fallbackText"), syntax == "MARKUP_SYNTAX_MARKDOWN"
-    )
+    text, fallback_text = message.get("text"), message.get("fallbackText")
+    return CardMessage(tuple(message["cardsV2"]), text, fallback_text, syntax == "MARKUP_SYNTAX_MARKDOWN")
 
 
 def _as_message(read: Any) -> Any:
@@ -117,8 +131,24 @@ def _as_message(read: Any) -> Any:
     return read
 
 
+def _cleaned(value: Any, where: str = "") -> Any:
+    """Return a JSON value with its texts as a terminal would show them; raises `ValueError` for one that is no text."""
+    if isinstance(value, dict):
+        return {name: _cleaned(item, f"{where}.{name}" if where else name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(item, f"{where}[{number}]") for number, item in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        msg = f"{where or 'it'} has half of a character (\\ud800 to \\udfff without the other half)"
+        raise ValueError(msg) from None
+    return screen_text(value)
+
+
 def _complaints(value: Any, shape: Any, where: str = "") -> Iterator[str]:
-    """Yield what is wrong at each place where a value does not have its shape."""
+    """Yield a complaint for each value that does not have its shape."""
     place = where or "it"
     if shape is _ANY:
         return
@@ -177,17 +207,15 @@ class QuickCard(NamedTuple):
         """Whether it has any part."""
         return any(self)
 
-    def message(self, text: str) -> CardMessage:
-        """Return the card, with the text as its paragraph."""
-        from html import escape  # it has large tables, and few messages have a card
-
+    def message(self, words: str, style: Style) -> CardMessage:
+        """Return the card with the words as its paragraph, in their style."""
         widgets: list[dict[str, Any]] = []
         if self.status:
             widgets.append(_status_widget(self.status))
-        if text:
-            widgets.append({"textParagraph": {"text": escape(text, quote=False)}})
+        if words:
+            widgets.append({"textParagraph": _paragraph(words, style)})
         widgets += (
-            {"decoratedText": {"topLabel": label, "text": escape(value, quote=False), "wrapText": True}}
+            {"decoratedText": {"topLabel": label, "text": card_text(value), "wrapText": True}}
             for label, value in self.fields
         )
         if self.buttons:
@@ -202,13 +230,47 @@ class QuickCard(NamedTuple):
                 card["header"] |= {"imageUrl": self.icon, "imageType": "CIRCLE"}
         if widgets:
             card["sections"] = [{"widgets": widgets}]
-        return CardMessage(({"cardId": "chatpost", "card": card},), None, self._in_words(text))
+        return CardMessage(({"cardId": "chatpost", "card": card},), None, self._in_words(words))
 
-    def _in_words(self, text: str) -> str:
+    def _in_words(self, words: str) -> str:
         """Return the text for a notification, which cannot show a card."""
         status = STATUSES[self.status][2] if self.status else ""
-        first = ": ".join(filter(None, (status, self.title, self.subtitle, text)))
-        return first or ", ".join(f"{label}: {value}" for label, value in self.fields) or self.buttons[0][0]
+        first = ": ".join(filter(None, (status, self.title, self.subtitle, words)))
+        text = first or ", ".join(f"{label}: {value}" for label, value in self.fields) or self.buttons[0][0]
+        return text if len(text) <= _LONGEST_NOTIFICATION else f"{text[:_LONGEST_NOTIFICATION]}..."
+
+
+def _paragraph(words: str, style: Style) -> dict[str, str]:
+    if style.is_code or style.is_markdown:
+        shown = style._replace(markdown=True).shown(words)  # a card has code only in Markdown
+        return {"text": shown, "textSyntax": "MARKDOWN"}
+    return {"text": card_text(words)}
+
+
+def card_text(text: str) -> str:
+    """Return a text in Chat's own markup as the text of a card, which has a few tags of HTML instead."""
+    from html import escape  # it has large tables, and few messages have a card
+
+    def tagged(tag: str, inner: str) -> str:
+        return f"<{tag}>{inner}</{tag}>"
+
+    def shown(part: Part) -> str:
+        match part.kind:
+            case "link":
+                return f'<a href="{escape(part.url)}">{escape(part.text, quote=False)}</a>'
+            case "block":
+                return tagged("pre", escape(part.text, quote=False))
+            case "code":
+                return tagged("code", escape(part.text, quote=False))
+            case "bold" | "italic" | "strike":
+                return tagged({"bold": "b", "italic": "i", "strike": "s"}[part.kind], card_text(part.text))
+            case "user":
+                return escape(f"@{part.text}", quote=False)
+            case "item":
+                return "• "
+        return escape(part.text, quote=False)
+
+    return "".join(map(shown, parts(text)))
 
 
 def _status_widget(status: str) -> dict[str, Any]:

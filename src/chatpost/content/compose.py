@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.chat.message import SIZE_LIMIT, Message
 from chatpost.content.markup import fenced, mentioning, without_mentions
-from chatpost.content.split import head, split, tail
+from chatpost.content.split import Taken, head, tail, take
 from chatpost.errors import DataError
 
 if TYPE_CHECKING:
     from chatpost.content.cards import CardMessage, QuickCard
     from chatpost.content.source import Text
+    from chatpost.content.split import Syntax
 
-# A card must leave this many bytes for a long text's first part.
-_LEAST_ROOM = 1000
+# A card that leaves less room than this has no room for a text.
+_LEAST_ROOM = 100
 
 
 class Content(NamedTuple):
@@ -25,15 +26,37 @@ class Content(NamedTuple):
 
 
 class Style(NamedTuple):
-    """How a text is shown. ``code`` is its language, empty for none, None if the text is no code.
+    """How a text is shown: as code (``code``, or a ``language``), as Markdown, or in Chat's own markup.
 
     ``mention`` holds user ids, or ``all``. ``allow_mentions``: mentions in piped text mention people.
     """
 
-    code: str | None = None
+    code: bool = False
+    language: str | None = None
     markdown: bool = False
     mention: tuple[str, ...] = ()
     allow_mentions: bool = False
+
+    @property
+    def is_code(self) -> bool:
+        """Whether the text is code."""
+        return self.code or self.language is not None
+
+    @property
+    def is_markdown(self) -> bool:
+        """Whether the message is Markdown. Chat's own markup has no languages."""
+        return self.markdown or self.language is not None
+
+    @property
+    def syntax(self) -> Syntax:
+        """The markup in the text itself: code has none."""
+        if self.is_code:
+            return "plain"
+        return "markdown" if self.markdown else "chat"
+
+    def shown(self, words: str) -> str:
+        """Return words in their fence, if they are code."""
+        return fenced(words, self.language, is_markdown=self.is_markdown) if self.is_code and words else words
 
 
 class Overflow(NamedTuple):
@@ -48,56 +71,95 @@ def compose(content: Content, style: Style, overflow: Overflow, quick: QuickCard
 
     Raises `DataError` if it is too large, or makes too many messages.
     """
-    text = content.text
-    whole = _message(content, style, quick, text.text)
-    if whole.size <= SIZE_LIMIT and not text.left_out:
+    if content.card is not None and content.text.is_blank:  # the file says how its text is shown
+        style = style._replace(code=False, language=None, markdown=content.card.is_markdown)
+    composer = _Composer(content, style, quick)
+    how = overflow.overflow
+    words, left_out = composer.words(how)
+    whole = composer.first(words)
+    if whole.size <= SIZE_LIMIT and not left_out:
         return (whole,)
-    if overflow.overflow in {"head", "tail"}:
-        return (_shortened(content, style, quick, overflow.overflow),)
-    room = SIZE_LIMIT - whole.cards_size
-    if overflow.overflow == "fail" or quick.is_asked_for or room < _LEAST_ROOM:
+    if how == "fail" or not words or composer.first("").size > SIZE_LIMIT - _LEAST_ROOM:
         whole.check_size()
-    texts = list(split(whole.text, SIZE_LIMIT, room))
-    if len(texts) > overflow.max_parts:
+    if how in {"head", "tail"}:
+        return (composer.end(words, left_out, how),)
+    messages = composer.parts(words)
+    if len(messages) > overflow.max_parts:
         msg = (
-            f"the text makes {len(texts)} messages, and at most {overflow.max_parts} are allowed, so nothing was"
+            f"the text makes {len(messages)} messages, and at most {overflow.max_parts} are allowed, so nothing was"
             " posted: use --max-parts N to allow more, or --overflow tail to post the end"
         )
         raise DataError(msg)
-    first, *others = texts
-    return whole._replace(text=first), *(Message(other, whole.is_markdown) for other in others)
+    return messages
 
 
-def _message(content: Content, style: Style, quick: QuickCard, words: str) -> Message:
-    """Make the message of words that may be all of the text or one end of it."""
-    text, card, is_markdown = content.text, content.card, style.markdown
-    if text.is_blank:
-        words = card.text or "" if card is not None else ""
-    else:
-        if not text.typed and not style.allow_mentions:
-            words = without_mentions(words)
-        if style.code is not None:
-            words = fenced(words, style.code or ("" if is_markdown else None))
-            is_markdown = is_markdown or bool(style.code)
-    if quick.is_asked_for:
-        card, words = quick.message(words), ""
-    words = mentioning(style.mention, words)
-    if card is None:
-        return Message(words, is_markdown)
-    return Message(words, is_markdown or card.is_markdown, card.cards, card.fallback_text)
+class _Composer(NamedTuple):
+    """Makes messages of words that are all of a text, or a part of it."""
+
+    content: Content
+    style: Style
+    quick: QuickCard
+
+    def words(self, how: str) -> tuple[str, int]:
+        """Return the words to post, and how many bytes of stdin are missing from them."""
+        text, card = self.content.text, self.content.card
+        if text.is_blank:
+            words, left_out = (card.text or "", 0) if card is not None else ("", 0)
+            is_piped = card is not None and card.is_piped
+        else:
+            words, left_out = (text.end, text.before) if how == "tail" else (text.beginning, text.after)
+            is_piped = not text.typed
+        return without_mentions(words) if is_piped and not self.style.allow_mentions else words, left_out
+
+    def first(self, words: str) -> Message:
+        """Make the first message: with the mentions and the card."""
+        style, card = self.style, self.content.card
+        if self.quick.is_asked_for:
+            card = self.quick.message(words, self.style)
+            text, is_markdown = "", False
+        else:
+            text, is_markdown = style.shown(words), style.is_markdown
+        text = mentioning(style.mention, text, is_markdown=is_markdown)
+        if card is None:
+            return Message(text, is_markdown)
+        return Message(text, is_markdown, card.cards, card.fallback_text)
+
+    def other(self, words: str) -> Message:
+        """Make a message of a later part: text alone."""
+        return Message(self.style.shown(words), self.style.is_markdown)
+
+    def parts(self, words: str) -> tuple[Message, ...]:
+        """Make as many messages as all the words take. Blank ones are dropped."""
+        messages: list[Message] = []
+        left = Taken("", words)
+        while left.rest:
+            room = SIZE_LIMIT
+            while True:
+                taken = take(left.rest, room, left.fence, syntax=self.style.syntax)
+                message = self.other(taken.part) if messages else self.first(taken.part)
+                if message.size <= SIZE_LIMIT:
+                    break
+                room = _less_room(room, message)
+            if taken.part.strip() or (message.cards and not messages):
+                messages.append(message)
+            left = taken
+        return tuple(messages)
+
+    def end(self, words: str, left_out: int, how: str) -> Message:
+        """Make one message of the words' beginning or end, with a line that says how much is left out."""
+        room, size = SIZE_LIMIT, len(words.encode()) + left_out
+        while True:
+            if how == "tail":
+                kept = tail(words, room, syntax=self.style.syntax)
+                message = self.first(f"[{size - len(kept.encode()):,} bytes before this are left out]\n{kept}")
+            else:
+                kept = head(words, room, syntax=self.style.syntax)
+                message = self.first(f"{kept}\n[{size - len(kept.encode()):,} bytes more are left out]")
+            if message.size <= SIZE_LIMIT:
+                return message
+            room = _less_room(room, message)
 
 
-def _shortened(content: Content, style: Style, quick: QuickCard, end: str) -> Message:
-    """Make a message of the text's beginning or end, with a line that says how much is left out."""
-    words, size = content.text.text, len(content.text.text.encode())
-    room = SIZE_LIMIT
-    while room > 0:
-        kept = tail(words, room) if end == "tail" else head(words, room)
-        gone = f"{content.text.left_out + size - len(kept.encode()):,} bytes"
-        noted = f"[{gone} before this are left out]\n{kept}" if end == "tail" else f"{kept}\n[{gone} more are left out]"
-        message = _message(content, style, quick, noted)
-        if message.size <= SIZE_LIMIT:
-            return message
-        room -= message.size - SIZE_LIMIT  # a fence, a card and escapes take room too
-    message.check_size()
-    return message
+def _less_room(room: int, message: Message) -> int:
+    """Return the room for the words of a message that is too large: a fence, a card and escapes take room, too."""
+    return min(room * SIZE_LIMIT // message.size, room - 1)

@@ -11,25 +11,30 @@ if TYPE_CHECKING:
 _FENCE = "```"
 # Put between the characters of markup, it makes them plain text that looks the same.
 _NOTHING = "\u200b"
+# Markup that means something only at the beginning of a line: Markdown's, and of that Chat's own.
+_MARKDOWN_BLOCK = (
+    r" {0,3}(#{1,6}\s|>|[-*+]\s|\d{1,9}[.)]\s|\||`{3}|~{3}|<|([-*_] *){3,}$)| {4}|\t"
+    r"|.*\n {0,3}(=+|-+|\|?[ :|-]*-[ :|-]*) *(\n|$)"
+)
+_CHAT_BLOCK = r"[*-] |```|>"
 
 
-def fenced(text: str, language: str | None = None) -> str:
-    """Put the text into a code fence: Markdown's with a language, since Chat's own markup has no languages.
+def fenced(text: str, language: str | None = None, *, is_markdown: bool = False) -> str:
+    """Put the text into a code fence: Markdown's, with its language, or Chat's own, which has no languages.
 
-    Markdown's fence is longer than any run of backticks in the text. Chat's fence is always three backticks, so runs in
-    the text are broken up.
+    Markdown's fence is longer than any run of backticks in the text. Chat's fence is always three backticks, so such
+    runs in the text are broken up.
     """
-    if language is not None:
+    if is_markdown:
         longest = max((len(run) for run in re.findall("`+", text)), default=0)
         fence = "`" * max(len(_FENCE), longest + 1)
-        return f"{fence}{language}\n{text}\n{fence}"
-    return f"{_FENCE}\n{unfenceable(text, allow_mentions=True)}\n{_FENCE}"
+        return f"{fence}{language or ''}\n{text}\n{fence}"
+    return f"{_FENCE}\n{without_fences(text)}\n{_FENCE}"
 
 
-def unfenceable(text: str, *, allow_mentions: bool) -> str:
-    """Break up backticks that could end a fence, and mentions unless they are allowed. Can be applied twice."""
-    parted = re.sub("`{2,}", lambda run: _NOTHING.join(run[0]), text)
-    return parted if allow_mentions else without_mentions(parted)
+def without_fences(text: str, longest: int = 2) -> str:
+    """Break up runs of more than so many backticks: three of them would end a fence of Chat's."""
+    return re.sub(f"`{{{longest}}}(?=`)", lambda run: f"{run[0]}{_NOTHING}", text)
 
 
 def without_mentions(text: str) -> str:
@@ -37,9 +42,12 @@ def without_mentions(text: str) -> str:
     return re.sub("(?i)<(?=users/)", f"<{_NOTHING}", text)
 
 
-def mentioning(users: Iterable[str], text: str) -> str:
-    """Put mentions of users, by id or ``all``, before the text; before a fence, on a line of their own."""
+def mentioning(users: Iterable[str], text: str, *, is_markdown: bool) -> str:
+    """Put mentions of users, by id or ``all``, before the text; on a line of their own if the text begins a block."""
     mentions = " ".join(f"<users/{user}>" for user in users)
     if not mentions or not text:
         return mentions or text
-    return f"{mentions}{chr(10) if text.startswith(_FENCE) else ' '}{text}"
+    if is_markdown:
+        # Some blocks begin only after a blank line.
+        return f"{mentions}\n\n{text}" if re.match(_MARKDOWN_BLOCK, text, re.MULTILINE) else f"{mentions} {text}"
+    return f"{mentions}\n{text}" if re.match(_CHAT_BLOCK, text) else f"{mentions} {text}"

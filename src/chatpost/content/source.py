@@ -2,144 +2,152 @@
 
 from __future__ import annotations
 
-import codecs
 import os
 import select
 import sys
-from collections import deque
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from chatpost.content.decoding import decode, find_encoding
 from chatpost.content.terminal import screen_text
 from chatpost.errors import DataError, InputError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-STDIN_LIMIT = 4 * 1024 * 1024
-"""Bytes of stdin that are kept; a hundred messages take fewer."""
+INPUT_LIMIT = 4 * 1024 * 1024
+"""Bytes of stdin, or of a card file, that are kept whole; a hundred messages take fewer."""
 
-Keep = Literal["all", "head", "tail"]
-"""The part of a long stdin that is kept."""
+END_LIMIT = 256 * 1024
+"""Bytes that are kept of each end of a longer stdin. Escape sequences in them may take most."""
 
 _CHUNK = 64 * 1024  # the size of a pipe: a larger buffer would be allocated and freed for each read
 
 
-_BYTE_ORDER_MARKS = (
-    # A mark of UTF-32 begins with one of UTF-16.
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-    (codecs.BOM_UTF8, "utf-8-sig"),
-)
-
-
 class Text(NamedTuple):
-    """A message's text. ``typed``: it comes from the command line, not from stdin.
+    """A message's text, from its ``beginning`` and up to its ``end``: the same, unless stdin was too long to keep.
 
-    ``had_bad_bytes``: it held bytes that are not text, now U+FFFD. ``left_out`` is the number of bytes of stdin that
-    were not kept, before it or after it.
+    ``after`` bytes follow the beginning, and ``before`` bytes precede the end. ``typed``: it comes from the command
+    line, not from stdin. ``had_bad_bytes``: it held bytes that are not text, now U+FFFD.
     """
 
-    text: str
+    beginning: str
+    end: str
+    after: int = 0
+    before: int = 0
     typed: bool = False
     had_bad_bytes: bool = False
-    left_out: int = 0
+
+    @classmethod
+    def whole(cls, text: str, *, typed: bool = False, had_bad_bytes: bool = False) -> Text:
+        """Return a text that was kept whole."""
+        return cls(text, text, typed=typed, had_bad_bytes=had_bad_bytes)
 
     @property
     def is_blank(self) -> bool:
         """Whether there is nothing to see in it."""
-        return not self.text.strip()
+        return not self.beginning.strip() and not self.end.strip()
 
 
-def message_text(words: Sequence[str], keep: Keep = "all") -> Text:
+def message_text(words: Sequence[str], *, ends_only: bool = False) -> Text:
     """Join the words by spaces, as `echo` does. Without words, or with ``-`` alone, read stdin to its end.
 
     In every other case stdin is left alone: a CI runner's can be a pipe that never ends. The text is what a terminal
-    would have shown. Line ends at the end of stdin are dropped. ``keep`` says which end is kept of a stdin longer than
-    `STDIN_LIMIT`, which is read to its end anyway. Raises `UsageError` if stdin is a terminal and was not asked for,
-    `InputError` if it cannot be read, `DataError` if it is too long and all of it was to be kept.
+    would have shown. Line ends at the end of stdin are dropped. With ``ends_only``, the ends of a stdin longer than
+    `INPUT_LIMIT` are enough. Raises `UsageError` if stdin is a terminal and was not asked for, `InputError` if it
+    cannot be read, `DataError` if it is too long.
     """
     if words and tuple(words) != ("-",):
-        return _clean(" ".join(words).encode(errors="surrogateescape"), typed=True)
+        text, had_bad_bytes = decode(" ".join(words).encode(errors="surrogateescape"), "utf-8")
+        return Text.whole(screen_text(text), typed=True, had_bad_bytes=had_bad_bytes)
     if sys.stdin is None:  # the process was started without one
-        return Text("")
+        return Text.whole("")
     if not words and sys.stdin.isatty():
         msg = 'no text: write it after the command (chatpost send "Hello"), or pipe it in'
         raise UsageError(msg)
-    try:
-        read, left_out = _read(sys.stdin.fileno(), keep)
-    except OSError as failure:
-        msg = f"stdin could not be read: {os.strerror(failure.errno or 0).lower()}"
-        raise InputError(msg) from None
-    return _clean(read, typed=False)._replace(left_out=left_out)
+    return _read_stdin(ends_only=ends_only)
 
 
-def _read(stdin: int, keep: Keep) -> tuple[bytes, int]:
-    """Return what is kept of stdin, and how many bytes are not."""
-    kept: deque[bytes] = deque()
-    size = total = 0
-    for chunk in _chunks(stdin):
-        total += len(chunk)
-        if keep != "head" or size < STDIN_LIMIT:
-            kept.append(chunk)
-            size += len(chunk)
-        if keep == "all" and size > STDIN_LIMIT:
+def _read_stdin(*, ends_only: bool) -> Text:
+    """Read stdin to its end; never keep more of it than `INPUT_LIMIT` and an end."""
+    beginning, ending, size = bytearray(), bytearray(), 0
+    for chunk in read_chunks(sys.stdin.fileno(), "stdin"):
+        size += len(chunk)
+        if size <= INPUT_LIMIT:
+            beginning += chunk
+        elif not ends_only:
             msg = (
-                f"stdin holds more than {STDIN_LIMIT:,} bytes, far more than messages take, so nothing was posted:"
+                f"stdin holds more than {INPUT_LIMIT:,} bytes, far more than messages take, so nothing was posted:"
                 " use --overflow tail or head to post one end of it"
             )
             raise DataError(msg)
-        while keep == "tail" and size - len(kept[0]) >= STDIN_LIMIT:
-            size -= len(kept.popleft())
-    read, left_out = b"".join(kept), total - size
-    if left_out and keep == "tail":
-        # Drop the continuation bytes of a character that the cut split.
-        read = read.lstrip(bytes(range(0x80, 0xC0)))
-    elif left_out:
-        read = read[: read.rfind(b"\n") + 1] or read  # end where a line ends
-    return read, total - len(read)
+        ending += chunk
+        if len(ending) > 2 * END_LIMIT:
+            del ending[:-END_LIMIT]
+    encoding, mark = find_encoding(bytes(beginning[:4]))
+    if size <= INPUT_LIMIT:
+        text, had_bad_bytes = decode(beginning[mark:], encoding)
+        return Text.whole(screen_text(text).rstrip("\n"), had_bad_bytes=had_bad_bytes)
+    return _ends(bytes(beginning[mark:END_LIMIT]), bytes(ending), size, encoding)
 
 
-def _chunks(stdin: int) -> Iterator[bytes]:
+def _ends(beginning: bytes, ending: bytes, size: int, encoding: str) -> Text:
+    """Return a text of which only the ends are kept, each of whole characters and of whole lines if possible."""
+    width = {"utf-16-le": 2, "utf-16-be": 2, "utf-32-le": 4, "utf-32-be": 4}.get(encoding, 1)
+    skipped = -(size - len(ending)) % width
+    ending = ending[skipped:]
+    if encoding == "utf-8":
+        ending = ending.lstrip(bytes(range(0x80, 0xC0)))  # the rest of a character that the cut split
+    # At its other end, a cut can have split a character into one that looks bad.
+    first = beginning.decode(encoding, errors="replace").rstrip("\ufffd")
+    first = first[: first.rfind("\n") + 1] or first
+    last, had_bad_bytes = decode(ending, encoding)
+    after = size - len(first.encode(encoding, errors="replace"))
+    return Text(
+        screen_text(first), screen_text(last).rstrip("\n"), after, size - len(ending), had_bad_bytes=had_bad_bytes
+    )
+
+
+def read_chunks(source: int, name: str) -> Iterator[bytes]:
+    """Yield what a file descriptor holds, up to its end, blocking or not; raises `InputError` that names it."""
     while True:
         try:
-            chunk = os.read(stdin, _CHUNK)
-        except BlockingIOError:  # stdin may have been made non-blocking by another process
-            select.select([stdin], [], [])
+            chunk = os.read(source, _CHUNK)
+        except BlockingIOError:  # another process may have made it non-blocking
+            select.select([source], [], [])
             continue
+        except OSError as failure:
+            msg = f"{name} cannot be read: {os.strerror(failure.errno or 0).lower()}"
+            raise InputError(msg) from None
         if not chunk:
             return
         yield chunk
 
 
-def _clean(raw: bytes, *, typed: bool) -> Text:
-    encoding = next((encoding for mark, encoding in _BYTE_ORDER_MARKS if raw.startswith(mark)), "utf-8")
-    try:
-        text, had_bad_bytes = raw.decode(encoding), False
-    except UnicodeDecodeError:
-        text, had_bad_bytes = raw.decode(encoding, errors="replace"), True
-    clean = screen_text(text)
-    return Text(clean if typed else clean.rstrip("\n"), typed, had_bad_bytes)
-
-
 def card_file(path: str) -> bytes:
-    """Read a card file, or stdin for ``-``; raises `InputError`, or `DataError` if it is longer than `STDIN_LIMIT`."""
+    """Read a card file, or stdin for ``-``; raises `InputError`, or `DataError` if it is longer than `INPUT_LIMIT`."""
     name = card_file_name(path)
+    if path == "-":
+        chunks = read_chunks(sys.stdin.fileno(), name) if sys.stdin is not None else iter(())
+        return _limited(chunks, name)
     try:
-        if path != "-":
-            with Path(path).open("rb") as file:
-                read = file.read(STDIN_LIMIT + 1)
-        else:
-            read = sys.stdin.buffer.read(STDIN_LIMIT + 1) if sys.stdin is not None else b""
+        descriptor = os.open(path, os.O_RDONLY)
     except OSError as failure:
         msg = f"{name} cannot be read: {os.strerror(failure.errno or 0).lower()}"
         raise InputError(msg) from None
-    if len(read) > STDIN_LIMIT:
-        msg = f"{name} is larger than {STDIN_LIMIT:,} bytes, far more than a message takes"
-        raise DataError(msg)
-    return read
+    try:
+        return _limited(read_chunks(descriptor, name), name)
+    finally:
+        os.close(descriptor)
+
+
+def _limited(chunks: Iterator[bytes], name: str) -> bytes:
+    read = bytearray()
+    for chunk in chunks:
+        read += chunk
+        if len(read) > INPUT_LIMIT:
+            msg = f"{name} is larger than {INPUT_LIMIT:,} bytes, far more than a message takes"
+            raise DataError(msg)
+    return bytes(read)
 
 
 def card_file_name(path: str) -> str:

@@ -3,111 +3,157 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_FENCE = re.compile(r"`{3,20}")
-# One word after the backticks is a language; anything else is code.
-_LANGUAGE = re.compile(r"[\w+#.-]{1,30}(?=\n|\Z)")
+Syntax = Literal["chat", "markdown", "plain"]
+"""The markup in a text, which decides what is a code fence. Plain text has none."""
+
+# A fence of Markdown's is a line of its own: the first has a language, the last nothing.
+_MARKDOWN_FENCE = re.compile(r"^ {0,3}(`{3,}(?=[^`\n]*$)|~{3,})([^\n]*)$", re.MULTILINE)
 # Characters before and after a cut that are searched for grapheme boundaries. No script has longer graphemes.
 _WINDOW = 200
+# A flag is two of these, and nothing in a row of them says which two.
+_FLAG_LETTERS = range(0x1F1E6, 0x1F200)
 
 
-class _Fence(NamedTuple):
-    """An open code fence: its backticks, and the line that opens it again."""
+class Fence(NamedTuple):
+    """An open code fence: the line that closes it, and the line that opens it again."""
 
-    ticks: str
+    closing: str
     opening: str
 
+    @property
+    def size(self) -> int:
+        """The bytes that closing it takes, with its line end."""
+        return len(self.closing) + 1
 
-def split(text: str, limit: int, first_limit: int | None = None) -> Iterator[str]:
-    """Yield parts of at most `limit` bytes of UTF-8 each; the first has at most `first_limit`.
 
-    Parts end at line ends, else at spaces, else between graphemes; the line end or space itself is dropped. A code
-    fence that is open at the end of a part is closed there and opened again in the next part. Blank parts are dropped.
-    The limits must be a hundred bytes or more.
+class Taken(NamedTuple):
+    """A part of a text, the rest of it, and the fence that has to be opened again in the rest."""
+
+    part: str
+    rest: str
+    fence: Fence | None = None
+
+
+def take(text: str, room: int, fence: Fence | None = None, *, syntax: Syntax = "chat") -> Taken:
+    """Take a part of at most `room` bytes of UTF-8 from the beginning; `fence` is open there.
+
+    The part ends at a line end, else at a space, else between graphemes; the line end or space itself is dropped. A
+    code fence that is open at the end of the part is closed there.
     """
-    room, fence = first_limit or limit, None
-    rest = text
+    opening = fence.opening if fence else ""
+    if len(text) <= room and _size(opening) + _size(text) <= room:
+        return Taken(opening + text, "")
+    end, after = _cut(text, room - _size(opening), fence, syntax=syntax)
+    part, rest = opening + text[:end], text[end + 1 :] if text[end : end + 1] in {"\n", " "} else text[end:]
+    return Taken(f"{part}\n{after.closing}" if after else part, rest, after)
+
+
+def split(text: str, limit: int, *, syntax: Syntax = "chat") -> Iterator[str]:
+    """Yield parts of at most `limit` bytes of UTF-8 each, as `take` takes them. Blank parts are dropped.
+
+    The limit must be a hundred bytes or more.
+    """
+    rest, fence = text, None
     while rest:
-        opening = fence.opening if fence else ""
-        if _size(opening + rest) <= room:
-            yield opening + rest
-            return
-        # Leave room to close a fence: whether one is open at the end is known only after the cut.
-        end = _place_to_cut(rest, room - _size(opening) - _longest_closing(rest, fence))
-        head, rest = rest[:end], rest[end + 1 :] if rest[end : end + 1] in {"\n", " "} else rest[end:]
-        part, fence = opening + head, _open_fence(head, fence)
-        if head.strip():
-            yield f"{part}\n{fence.ticks}" if fence else part
-        room = limit
+        was_blank = not rest[:limit].strip()
+        part, rest, fence = take(rest, limit, fence, syntax=syntax)
+        if part.strip() and not was_blank:
+            yield part
 
 
-def head(text: str, limit: int) -> str:
-    """Return the beginning, of at most `limit` bytes, up to the end of a line if possible."""
-    return text[: _place_to_cut(text, limit)] if _size(text) > limit else text
-
-
-def tail(text: str, limit: int) -> str:
-    """Return the end, of at most `limit` bytes, from the beginning of a line if possible."""
+def head(text: str, limit: int, *, syntax: Syntax = "chat") -> str:
+    """Return the beginning, of at most `limit` bytes, up to the end of a line if possible; an open fence is closed."""
     if _size(text) <= limit:
         return text
-    kept = text.encode()[-limit:].decode(errors="ignore")
-    line_end = kept.find("\n", 0, -1)
-    if line_end >= 0:
-        return kept[line_end + 1 :]
-    start = len(text) - len(kept)
-    return text[_next_bound(text, start) :]
+    end, fence = _cut(text, limit, None, syntax=syntax)
+    return f"{text[:end]}\n{fence.closing}" if fence else text[:end]
+
+
+def tail(text: str, limit: int, *, syntax: Syntax = "chat") -> str:
+    """Return the end, of at most `limit` bytes, from the beginning of a line if possible.
+
+    A fence that is open there is opened again.
+    """
+    if _size(text) <= limit:
+        return text
+    start = _start_of_tail(text, limit)
+    fence = open_fence(text[:start], None, syntax=syntax)
+    if fence is None:
+        return text[start:]
+    return fence.opening + text[_start_of_tail(text, limit - _size(fence.opening)) :]
+
+
+def open_fence(text: str, fence: Fence | None, *, syntax: Syntax) -> Fence | None:
+    """Return the fence that is open at the end of the text, if any; `fence` is open at its beginning."""
+    if syntax == "plain":
+        return None
+    if syntax == "chat":
+        # Every three backticks open or close a fence of Chat's, wherever they stand.
+        is_open = (text.count("```") + (fence is not None)) % 2 == 1
+        return Fence("```", "```\n") if is_open else None
+    for line in _MARKDOWN_FENCE.finditer(text):
+        ticks, info = line[1], line[2].strip()
+        if fence is None:
+            fence = Fence(ticks, f"{ticks}{info}\n")
+        elif ticks.startswith(fence.closing) and not info:
+            fence = None
+    return fence
 
 
 def _size(text: str) -> int:
     return len(text.encode())
 
 
-def _longest_closing(text: str, fence: _Fence | None) -> int:
-    """Return the bytes that are needed to close any fence in the text."""
-    longest = max((len(run[0]) for run in _FENCE.finditer(text[: 64 * 1024])), default=0)
-    return max(longest, len(fence.ticks) if fence else 0) + 1
-
-
-def _open_fence(text: str, fence: _Fence | None) -> _Fence | None:
-    """Return the fence that is open at the end of the text, if any; `fence` is open at its beginning."""
-    for run in _FENCE.finditer(text):
-        if fence is None:
-            language = _LANGUAGE.match(text, run.end())
-            fence = _Fence(run[0], f"{run[0]}{language[0] if language else ''}\n")
-        elif len(run[0]) >= len(fence.ticks):
-            fence = None
-    return fence
+def _cut(text: str, room: int, fence: Fence | None, *, syntax: Syntax) -> tuple[int, Fence | None]:
+    """Return how many characters to take, and the fence that is then open, which has to be closed within the room."""
+    reserve = fence.size if fence else 0
+    while True:
+        end = _place_to_cut(text, room - reserve)
+        after = open_fence(text[:end], fence, syntax=syntax)
+        needed = after.size if after else 0
+        if needed <= reserve or reserve > room // 2:
+            return end, after
+        reserve = needed
 
 
 def _place_to_cut(text: str, size: int) -> int:
     """Return how many characters of the text, at least one, to take for at most `size` bytes."""
-    fits = len(text.encode()[:size].decode(errors="ignore"))
-    if text[fits : fits + 1] in {"\n", " "}:
-        return fits
+    size = max(size, 0)
+    fits = len(text[:size].encode()[:size].decode(errors="ignore"))
     for end in "\n", " ":
-        place = text.rfind(end, 1, fits)
+        place = text.rfind(end, 1, fits + 1)
         if place > 0 and text[:place].strip():
             return place
-    return _last_bound(text, fits)
+    return _last_bound(text, max(fits, 1))
 
 
-def _bounds(text: str, start: int, end: int) -> list[int]:
-    """Return where graphemes end in a part of the text."""
+def _start_of_tail(text: str, limit: int) -> int:
+    kept = text[-limit:].encode()[-limit:].decode(errors="ignore")
+    start = len(text) - len(kept)
+    line_end = kept.find("\n", 0, -1)
+    return start + line_end + 1 if line_end >= 0 else _next_bound(text, start)
+
+
+def _bounds(text: str, place: int) -> Iterator[int]:
+    """Yield the ends of the graphemes around a place in the text."""
     import regex  # needed only if there is no space in the whole message
 
-    return [start + match.end() for match in regex.finditer(r"\X", text[start:end])]
+    start = max(0, place - _WINDOW)
+    while start and ord(text[start - 1]) in _FLAG_LETTERS:
+        start -= 1
+    yield from (start + match.end() for match in regex.finditer(r"\X", text[start : place + _WINDOW]))
 
 
 def _last_bound(text: str, place: int) -> int:
-    start = max(0, place - _WINDOW)
-    # The last boundary is the end of the window, which may be in the middle of a grapheme.
-    return max((bound for bound in _bounds(text, start, place + _WINDOW)[:-1] if start < bound <= place), default=place)
+    # The last boundary can be the end of the window, in the middle of a grapheme.
+    bounds = [bound for bound in _bounds(text, place) if bound <= place and bound < len(text)]
+    return max(bounds, default=place)
 
 
 def _next_bound(text: str, place: int) -> int:
-    start = max(0, place - _WINDOW)
-    return min((bound for bound in _bounds(text, start, place + _WINDOW) if bound >= place), default=place)
+    return min((bound for bound in _bounds(text, place) if bound >= place), default=place)

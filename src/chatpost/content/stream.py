@@ -1,8 +1,7 @@
-"""Turns a stream into replies: lines are collected while the space is busy, and posted when it is free."""
+"""A stream's lines: collected while the space is busy, and taken for a reply when it is free."""
 
 from __future__ import annotations
 
-import codecs
 import os
 import select
 import threading
@@ -10,23 +9,26 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.chat.message import SIZE_LIMIT
-from chatpost.content.markup import unfenceable
+from chatpost.content.decoding import Decoder
+from chatpost.content.markup import without_fences, without_mentions
 from chatpost.content.split import split
 from chatpost.content.terminal import screen_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 REPLY_LIMIT = SIZE_LIMIT - 100
 """Bytes of lines in one reply, without its fence and language."""
 
 BUFFER_LIMIT = 1024 * 1024
-"""Bytes of lines that can wait. Beyond it, the writer is slowed down."""
+"""Bytes of lines that can wait. When there are more, nothing is read, and so the writer is slowed down."""
 
 LONGEST_LINE = 256 * 1024
 """Bytes after which a line that has not ended is cut."""
 
 _CHUNK = 64 * 1024
+# A run of more backticks would need a fence that has no room beside REPLY_LIMIT.
+_LONGEST_MARKDOWN_RUN = 20
 
 
 class Waiting(NamedTuple):
@@ -37,15 +39,18 @@ class Waiting(NamedTuple):
 
 
 class Lines:
-    """Lines on their way from the thread that reads them to the thread that posts them."""
+    """Lines on their way from the thread that reads them to the thread that posts them.
 
-    def __init__(self) -> None:
+    Every line that was added stays until it is taken. ``clock`` is monotonic, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._lines: deque[str] = deque()
         self._size = 0
-        self._is_closed = False
-        self.begun = ""
-        """The beginning of a line that has not ended."""
-        # Its lock is reentrant, so that a signal's handler can close it at any point.
+        self._visible = 0
+        self._has_ended = False
+        # Its lock is reentrant, so that a signal's handler can use it at any point.
         self._changed = threading.Condition()
 
     @property
@@ -53,37 +58,70 @@ class Lines:
         """The lines that are waiting now."""
         return Waiting(len(self._lines), self._size)
 
-    def put(self, raw: str) -> None:
-        """Add a line, as a terminal would show it. Blocks while too much is waiting; drops the line after the end."""
-        for line in _clean(raw):
-            with self._changed:
-                while self._size + _size(line) > BUFFER_LIMIT and self._lines and not self._is_closed:
-                    self._changed.wait()
-                if not self._is_closed:
-                    self._push(line)
+    @property
+    def has_ended(self) -> bool:
+        """Whether no more lines come."""
+        return self._has_ended
 
-    def close(self) -> None:
-        """Say that no more lines come. The line that was begun is the last."""
+    def put(self, lines: Sequence[str]) -> None:
+        """Add lines at the end."""
         with self._changed:
-            if not self._is_closed and self.begun:
-                for line in _clean(self.begun):
-                    self._push(line)
-            self._is_closed = True
+            for line in lines:
+                self._lines.append(line)
+                self._count(line, 1)
             self._changed.notify_all()
 
-    def _push(self, line: str) -> None:
-        self._lines.append(line)
-        self._size += _size(line)
-        self._changed.notify_all()
-
-    def wait(self) -> bool:
-        """Wait for a line; return False if there is none and no more will come."""
+    def put_back(self, lines: Sequence[str]) -> None:
+        """Put lines that were taken back at the beginning, in their order."""
         with self._changed:
-            while not self._lines and not self._is_closed:
-                self._changed.wait()
-            return bool(self._lines)
+            for line in reversed(lines):
+                self._lines.appendleft(line)
+                self._count(line, 1)
 
-    def take(self) -> str:
+    def end(self) -> None:
+        """Say that no more lines come."""
+        with self._changed:
+            self._has_ended = True
+            self._changed.notify_all()
+
+    def wait_for_room(self, is_wanted: Callable[[], bool]) -> None:
+        """Block the reader while too much is waiting, as long as it is wanted."""
+        with self._changed:
+            while self._size > BUFFER_LIMIT and is_wanted():
+                self._changed.wait()
+
+    def wake(self) -> None:
+        """Let everybody who waits look again."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def wait_for_end(self, seconds: float) -> None:
+        """Wait for the end of the stream, at most so many seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._has_ended, seconds)
+
+    def drop(self) -> None:
+        """Drop all lines that wait."""
+        with self._changed:
+            self._lines.clear()
+            self._size = self._visible = 0
+            self._changed.notify_all()
+
+    def wait(self, not_before: float) -> bool:
+        """Wait for a reply's worth of lines; return False if there is nothing to see and no more comes.
+
+        Before the time ``not_before`` of the clock, only a full reply or the end of the stream is worth one.
+        """
+        with self._changed:
+            while True:
+                now = self._clock()
+                if self._visible and (self._has_ended or now >= not_before or self._size >= REPLY_LIMIT):
+                    return True
+                if self._has_ended:
+                    return False
+                self._changed.wait(max(0.0, not_before - now) if self._visible else None)
+
+    def take(self) -> list[str]:
         """Take as many lines as fit into a reply, at least one."""
         with self._changed:
             taken = [self._pop()]
@@ -92,50 +130,115 @@ class Lines:
                 room -= _size(self._lines[0])
                 taken.append(self._pop())
             self._changed.notify_all()
-        return "\n".join(taken)
+        return taken
 
     def _pop(self) -> str:
         line = self._lines.popleft()
-        self._size -= _size(line)
+        self._count(line, -1)
         return line
+
+    def _count(self, line: str, sign: int) -> None:
+        self._size += sign * _size(line)
+        self._visible += sign * bool(line.strip())
 
 
 def _size(line: str) -> int:
     return len(line.encode()) + 1
 
 
-def read_lines(source: int, lines: Lines, tee: Callable[[bytes], None]) -> None:
-    """Read a file descriptor to its end into the lines, then close them; ``tee`` gets every byte that is read."""
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    try:
-        for chunk in _chunks(source):
-            *whole, begun = (lines.begun + decoder.decode(chunk)).split("\n")
-            if len(begun) > LONGEST_LINE:
-                whole, begun = [*whole, begun], ""
-            lines.begun = begun
-            for line in whole:
-                lines.put(line)
-            tee(chunk)
-        lines.begun += decoder.decode(b"", final=True)
-    finally:
-        lines.close()
+class Reader:
+    """Reads a file descriptor into lines, in a thread of its own, to its end. ``tee`` gets every byte that is read.
 
+    ``is_markdown``: the lines will stand in a fence of Markdown's, not of Chat's. ``discarded`` counts the lines that
+    were read and not kept.
+    """
 
-def _chunks(source: int) -> Iterator[bytes]:
-    while True:
+    def __init__(self, source: int, lines: Lines, tee: Callable[[bytes], None], *, is_markdown: bool) -> None:
+        self._longest_run = _LONGEST_MARKDOWN_RUN if is_markdown else 2
+        self._source = source
+        self._lines = lines
+        self._tee = tee
+        self._decoder = Decoder()
+        self._begun = ""
+        self._is_discarding = False
+        self._is_stopped = False
+        self._woken, self._wake = os.pipe()
+        os.set_blocking(self._wake, False)
+        self.discarded = 0
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    @property
+    def had_bad_bytes(self) -> bool:
+        """Whether bytes that are not text became U+FFFD."""
+        return self._decoder.had_bad_bytes
+
+    def stop(self) -> None:
+        """Read no more than the rest of the line that was begun, if it is there already. For a signal's handler."""
+        self._is_stopped = True
+        self._lines.wake()
+        os.write(self._wake, b"!")
+
+    def discard(self) -> None:
+        """From now on read without keeping anything, so that the writer is not disturbed; wait for the end."""
+        self._is_discarding = True
+        self._lines.wake()
+        self._thread.join()
+
+    def _run(self) -> None:
         try:
-            chunk = os.read(source, _CHUNK)
+            for chunk in self._chunks():
+                if self._is_discarding:
+                    self.discarded += chunk.count(b"\n")
+                else:
+                    self._add(self._decoder.decode(chunk))
+                self._tee(chunk)
+                self._lines.wait_for_room(lambda: not self._is_discarding and not self._is_stopped)
+            self._add(self._decoder.decode(b"", final=True))
+            self._finish_line()
+        finally:
+            self._lines.end()
+
+    def _chunks(self) -> Iterator[bytes]:
+        while not self._is_stopped:
+            readable, _, _ = select.select([self._source, self._woken], [], [])
+            if self._source in readable:
+                chunk = self._read(_CHUNK)
+                if chunk == b"":
+                    return
+                if chunk is not None:
+                    yield chunk
+        # The beginning of a number would be another number, so the line is read to its end if that is there.
+        while self._begun and select.select([self._source], [], [], 0)[0]:
+            byte = self._read(1)
+            if not byte:
+                return
+            yield byte
+
+    def _read(self, size: int) -> bytes | None:
+        """Read what is there; None if another process has read it first."""
+        try:
+            return os.read(self._source, size)
         except BlockingIOError:
-            select.select([source], [], [])
-            continue
+            return None
         except OSError:
-            return
-        if not chunk:
-            return
-        yield chunk
+            return b""
 
+    def _add(self, text: str) -> None:
+        *whole, self._begun = (self._begun + text).split("\n")
+        self._lines.put([piece for line in whole for piece in self._clean(line)])
+        if len(self._begun) > LONGEST_LINE:
+            self._finish_line()
 
-def _clean(raw: str) -> list[str]:
-    """Return a line as a terminal would show it, in pieces if it is longer than a reply."""
-    clean = unfenceable(screen_text(raw.removesuffix("\r")), allow_mentions=False)
-    return list(split(clean, REPLY_LIMIT - 1)) if clean.strip() else [""]
+    def _finish_line(self) -> None:
+        if self._begun and not self._is_discarding:
+            self._lines.put(self._clean(self._begun))
+        self._begun = ""
+
+    def _clean(self, raw: str) -> list[str]:
+        """Return a line as a terminal would show it, in pieces if it is longer than a reply."""
+        clean = without_fences(without_mentions(screen_text(raw.removesuffix("\r"))), self._longest_run)
+        return list(split(clean, REPLY_LIMIT - 1, syntax="plain")) if clean.strip() else [""]

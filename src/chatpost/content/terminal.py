@@ -35,7 +35,7 @@ _LONGEST_CELL = 32
 
 
 def screen_text(text: str) -> str:
-    """Return what would be on the screen after `text`. Its only control characters are line ends and tabs."""
+    """Return the screen's text after `text`. Its only control characters are line ends and tabs."""
     if not _CONTROL.search(text):
         return text
     screen = _Screen()
