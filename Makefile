@@ -6,7 +6,8 @@ demo: .venv/demo
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/chatpost emulator -- sh docs/examples/demo.sh
 
 test: .venv/dev
-	$(BIN)/pytest -n auto
+	$(BIN)/python -m tests.browser
+	$(BIN)/pytest -n auto -ra
 
 lint: .venv/dev
 	$(BIN)/ruff format --check

@@ -34,7 +34,11 @@ class Poster:
     def __call__(self, body: Any, space: str = "AAAA", token: str = "any", **query: str) -> tuple[int, dict[str, Any]]:  # noqa: S107
         parameters = {name.replace("_", "."): value for name, value in query.items()}
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        answer = self._session.post(self.chat.url(space, token=token), params=parameters, data=data, timeout=30)
+        return self.send(self.chat.url(space, token=token), parameters, data, {})
+
+    def send(self, url: str, parameters: dict[str, str], data: bytes, headers: dict[str, str]) -> tuple[int, Any]:
+        headers = {"Content-Type": "application/json", **headers}
+        answer = self._session.post(url, params=parameters, data=data, headers=headers, timeout=30)
         return answer.status_code, answer.json()
 
 

@@ -132,8 +132,7 @@ class SpaceBusy(Unavailable):
     retryable = False
 
     def __init__(self, free_in: float) -> None:
-        super().__init__(f"the space takes one message at a time, and is free in {free_in:.1f} s")
-        self.free_in = free_in
+        super().__init__(f"the space is busy for another {free_in:.1f} s")
 
 
 class ProtocolError(DeliveryError):

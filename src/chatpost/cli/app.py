@@ -50,20 +50,29 @@ class LazyGroup(click.Group):
 
 
 def run(command: click.Command) -> int:
-    """Run the command line; return its exit status, after a line on stderr for what went wrong."""
+    """Run the command line; return its exit status, after a line on stderr if it failed."""
+    try:
+        return _run(command)
+    except KeyboardInterrupt:
+        die_of(signal.SIGINT)
+
+
+def _run(command: click.Command) -> int:
     try:
         return int(command.main(prog_name="chatpost", standalone_mode=False) or ExitStatus.OK)
     except click.exceptions.NoArgsIsHelpError as help_page:
         help_page.show()
         return ExitStatus.USAGE
     except click.UsageError as error:
-        _say(_usage_line(error))
+        _say(usage_line(error))
         return ExitStatus.USAGE
     except ChatpostError as error:
         _say(str(error))
         return error.exit_status
-    except (click.Abort, KeyboardInterrupt):
+    except click.Abort:
         die_of(signal.SIGINT)
+    except SystemExit:  # Click's way to say that nobody reads its help page
+        return ExitStatus.OK
     except OSError as failure:
         # Click writes help pages and the version itself.
         full = failure.errno == errno.ENOSPC
@@ -80,7 +89,8 @@ def _say(line: str) -> None:
     say(line)
 
 
-def _usage_line(error: click.UsageError) -> str:
+def usage_line(error: click.UsageError) -> str:
+    """Return a usage error as one line for a person, with a hint where to read on."""
     message = " ".join(error.format_message().split())
     if isinstance(error, click.BadParameter) and error.param is not None and error.ctx is not None:
         source = error.ctx.get_parameter_source(error.param.name or "")

@@ -21,7 +21,10 @@ def write_data(line: str) -> None:
     A stdout that was closed is no error: nobody wants the data. Raises `OutputError` if it cannot be written.
     """
     try:
-        sys.stdout.write(f"{line}\n")
+        try:
+            sys.stdout.write(f"{line}\n")
+        except UnicodeEncodeError:  # a path, in a locale that is not UTF-8
+            sys.stdout.buffer.write(f"{line}\n".encode(errors="surrogateescape"))
         sys.stdout.flush()
     except (AttributeError, BrokenPipeError):  # AttributeError: the process was started without a stdout
         pass
@@ -53,9 +56,9 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
-def print_json(value: Any, *, one_line: bool, mask: Callable[[str], str] = mask_urls) -> None:
-    """Write a JSON value to stdout, on one line or, for a person, on several. ``mask`` takes secrets out of strings."""
-    write_data(json.dumps(_masked(value, mask), indent=None if one_line else 2))
+def as_json(value: Any, mask: Callable[[str], str] = mask_urls, *, indent: int | None = None) -> str:
+    """Return a JSON value on one line or, indented, on several. ``mask`` takes secrets out of its strings."""
+    return json.dumps(_masked(value, mask), indent=indent)
 
 
 def _masked(value: Any, mask: Callable[[str], str]) -> Any:

@@ -1,4 +1,4 @@
-"""Help in two pages: `-h` shows what most people need, `--help` every option, in its sections."""
+"""Help in two pages: `-h` shows the usual options, `--help` every option, in sections."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ class SectionedCommand(click.Command):
         self._short_help_option = _short_help_option()
         attributes["params"] = [*options, self._short_help_option, *(attributes.get("params") or [])]
         super().__init__(name, **attributes)
-        self._sections = sections
+        self.sections = sections
         self._short = short
         self._examples = examples
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write every option below its section's heading."""
-        for heading, sections in groupby(self._sections, lambda section: section.heading):
+        for heading, sections in groupby(self.sections, lambda section: section.heading):
             self._write_options(ctx, formatter, heading, [option for its in sections for option in its.options])
         self._write_options(ctx, formatter, "Help", [self._short_help_option, self.get_help_option(ctx)])
 
     def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples, and what holds for every option."""
+        """Write the examples and the note about variables."""
         self._write_examples(formatter)
         formatter.write_paragraph()
         formatter.write_text(_ENVIRONMENT)

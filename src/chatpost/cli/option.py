@@ -1,4 +1,4 @@
-"""Options, the sections that bind them to a value, and where their values come from."""
+"""Options, the sections that make a value of them, and the sources of their values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chatpost.cli.types import Seconds
 from chatpost.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 T = TypeVar("T")
 
@@ -36,7 +36,8 @@ class Option(click.Option):
     def read_toml(self, value: Any) -> Any:
         """Convert a value from a profile.
 
-        Raises `ValueError` if its TOML type does not fit, `click.BadParameter` if the value does not.
+        Raises `ValueError` with a predicate that names what is allowed, and does not quote the value: it may be a
+        secret.
         """
         expected = self._toml_type()
         is_list_of_strings = isinstance(value, list) and all(isinstance(item, str) for item in value)
@@ -47,9 +48,13 @@ class Option(click.Option):
         ):
             msg = f"is not {_TOML_NAMES[expected]}"
             raise ValueError(msg)
-        if self.multiple:
-            return tuple(self.type.convert(item, self, None) for item in value)
-        return self.type.convert(value, self, None)
+        try:
+            if self.multiple:
+                return tuple(self.type.convert(item, self, None) for item in value)
+            return self.type.convert(value, self, None)
+        except click.BadParameter:
+            msg = f"is not {_allowed(self.type)}"
+            raise ValueError(msg) from None
 
     def _toml_type(self) -> Any:
         if self.is_flag:
@@ -59,6 +64,15 @@ class Option(click.Option):
         if isinstance(self.type, click.IntRange):
             return int
         return _NUMBER if isinstance(self.type, Seconds) else str
+
+
+def _allowed(kind: click.ParamType[Any]) -> str:
+    """Return, for a person, the values that a type allows."""
+    if isinstance(kind, click.Choice):
+        return f"one of {', '.join(map(str, kind.choices))}"
+    if isinstance(kind, click.IntRange):
+        return f"a whole number from {kind.min} to {kind.max}"
+    return str(getattr(kind, "allowed", kind.name))
 
 
 _NUMBER = (int, float)
@@ -84,38 +98,41 @@ class Section(NamedTuple, Generic[T]):
     one_of: tuple[str, ...] = ()
 
 
-class Defaults(NamedTuple):
-    """The defaults that a profile sets: converted values by the options' names."""
+def read_defaults(where: str, table: Mapping[str, object], sections: Iterable[Section[Any]]) -> dict[str, Any]:
+    """Convert the options in a profile's table, and return their values by the options' names.
 
-    profile: str
-    values: Mapping[str, Any]
-
-
-NO_DEFAULTS = Defaults("", {})
-
-
-def read_defaults(profile: str, table: Mapping[str, object], options: Mapping[str, Option]) -> Defaults:
-    """Convert the options in a profile's table; raises `ConfigurationError` that names the key that is wrong."""
+    ``where`` is the table's place, for a person. Raises `ConfigurationError` that names the key that is wrong.
+    """
+    sections = tuple(sections)
+    options = {option.key: option for section in sections for option in section.options}
     values = {}
     for key, value in table.items():
-        where = f"profiles.{profile}.{key}"
         option = options.get(key)
         if option is None:
-            known = ", ".join(option.key for option in options.values() if option.in_profile)
-            msg = f"{where} is not an option (a profile can have url, {known})"
+            msg = f"{where}.{key} is not an option{_nearest_key(key, options)}"
             raise ConfigurationError(msg)
         if not option.in_profile:
-            msg = f"{where} cannot be set in a profile: it is for one command only"
+            msg = f"{where}.{key} cannot be set in a profile: it is for one message only"
             raise ConfigurationError(msg)
         try:
             values[key] = option.read_toml(value)
         except ValueError as error:
-            msg = f"{where} {error}"
+            msg = f"{where}.{key} {error}"
             raise ConfigurationError(msg) from None
-        except click.BadParameter as error:
-            msg = f"{where}: {error.message}"
-            raise ConfigurationError(msg) from None
-    return Defaults(profile, values)
+    for section in sections:
+        rivals = [key for key in section.one_of if key in values]
+        if len(rivals) > 1:
+            msg = f"{where} sets both {rivals[0]} and {rivals[1]}: remove one of them"
+            raise ConfigurationError(msg)
+    return values
+
+
+def _nearest_key(key: str, options: Mapping[str, Option]) -> str:
+    from difflib import get_close_matches  # only for a mistake
+
+    names = ["url", *(name for name, option in options.items() if option.in_profile)]
+    nearest = get_close_matches(key, names, 1)
+    return f": did you mean {nearest[0]}?" if nearest else " of a profile: see docs/profiles.md"
 
 
 class Settings:
@@ -124,14 +141,15 @@ class Settings:
     A value is the first of these that is set: command line, environment, profile, built-in default.
     """
 
-    def __init__(self, ctx: click.Context, defaults: Defaults = NO_DEFAULTS) -> None:
+    def __init__(self, ctx: click.Context, defaults: Mapping[str, Any] | None = None) -> None:
+        """``defaults`` are those of a profile, from `read_defaults`."""
         self._ctx = ctx
-        self._defaults = defaults
+        self._defaults = defaults or {}
 
     def __getitem__(self, section: Section[T]) -> T:
         """Return the section's value.
 
-        Raises `UsageError`, or `ConfigurationError` if the profile is at fault, for options that exclude each other.
+        Raises `UsageError` for two options that exclude each other. (A profile cannot set both: see `read_defaults`.)
         """
         values = {option.key: self._value(option.key) for option in section.options}
         rivals = [option for option in section.options if option.key in section.one_of and values[option.key]]
@@ -140,12 +158,22 @@ class Settings:
             values |= {option.key: None for option in rivals if option is not winner}
         return section.make(**values)
 
-    def is_typed(self, name: str) -> bool:
-        """Return whether the option stands on the command line."""
-        return self._source(name) == _COMMAND_LINE
+    def check(self, sections: Iterable[Section[Any]]) -> None:
+        """Raise `UsageError` for two options of these sections that exclude each other."""
+        for section in sections:
+            if section.one_of:
+                self[section]
+
+    def is_set(self, name: str) -> bool:
+        """Return whether the option has a value other than its built-in default."""
+        return self._source(name) != _BUILT_IN
+
+    def typed(self, name: str) -> Any:
+        """Return the option's value if it is on the command line, else None."""
+        return self._value(name) if self._source(name) == _COMMAND_LINE else None
 
     def _value(self, name: str) -> Any:
-        return self._defaults.values[name] if self._source(name) == _PROFILE else self._ctx.params[name]
+        return self._defaults[name] if self._source(name) == _PROFILE else self._ctx.params[name]
 
     def _source(self, name: str) -> int:
         match self._ctx.get_parameter_source(name):
@@ -153,7 +181,7 @@ class Settings:
                 return _COMMAND_LINE
             case ParameterSource.ENVIRONMENT:
                 return _ENVIRONMENT
-        return _PROFILE if name in self._defaults.values else _BUILT_IN
+        return _PROFILE if name in self._defaults else _BUILT_IN
 
     def _nearest(self, rivals: list[Option]) -> Option:
         nearest = max(self._source(option.key) for option in rivals)
@@ -161,9 +189,6 @@ class Settings:
         if not others:
             return first
         second = others[0]
-        if nearest == _PROFILE:
-            msg = f"profile {self._defaults.profile} sets both {first.key} and {second.key}: remove one of them"
-            raise ConfigurationError(msg)
         if nearest == _ENVIRONMENT:
             msg = f"{first.envvar} and {second.envvar} are both set: unset one of them"
         else:

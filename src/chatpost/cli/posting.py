@@ -8,13 +8,13 @@ from uuid import uuid4
 
 from chatpost.chat.message import CreateMessageRequest
 from chatpost.cli.console import write_aside, write_data
+from chatpost.cli.help import SectionedCommand
 from chatpost.cli.option import Settings
 from chatpost.cli.reading import read_content
 from chatpost.cli.rehearsal import rehearse
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.sections import (
     CARD,
-    DRY_RUN,
     ENVELOPE,
     LENIENCY,
     OVERFLOW,
@@ -31,7 +31,7 @@ from chatpost.content.compose import Content, compose
 from chatpost.delivery.model import Deadline, Delivery, Destination, Progress, drafts_of
 from chatpost.delivery.retry import SHORTEST_ATTEMPT
 from chatpost.delivery.sender import Sender, deliver_all
-from chatpost.errors import ChatpostError, ExitStatus, UsageError
+from chatpost.errors import ChatpostError, DataError, ExitStatus, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,23 +59,22 @@ def post(ctx: click.Context, address: Callable[[Settings], Address], stream: Str
     A `stream` is posted into the thread that the message to the only target opens.
     """
     settings = Settings(ctx)
+    if isinstance(ctx.command, SectionedCommand):
+        settings.check(ctx.command.sections)
     reporter = Reporter(settings[TELLING], write_data if stream is None or not stream.tee else write_aside)
     try:
-        with last_words(
-            lambda: reporter.broken_off("interrupted"),
-            lambda number: stream is not None and stream.ends_by_itself(number),
-        ):
-            targets = find_targets(settings[WHERE], reporter.warning)
-            each = [(target, _settings(ctx, target)) for target in targets]
+        with last_words(lambda: reporter.broken_off("interrupted")):
+            targets = find_targets(settings[WHERE], reporter.warn)
+            configured = [(target, _settings(ctx, target)) for target in targets]
             # Settings of the whole command come from the first profile.
-            settings = each[0][1]
+            settings = configured[0][1]
             reporter.telling = settings[TELLING]
-            _check_stream(stream, each)
-            status = _post(ctx.params["text"], _recipients(each, address), reporter, stream)
+            _check_stream(stream, configured)
+            status = _post(ctx.params["text"], _recipients(configured, address), reporter, stream)
     except UsageError:
         raise
     except ChatpostError as error:
-        reporter.failure(error)
+        reporter.report_error(error)
         status = error.exit_status
     except Exception:
         reporter.broken_off("broken off by a bug")
@@ -87,18 +86,20 @@ def _settings(ctx: click.Context, target: Target) -> Settings:
     return Settings(ctx) if target.profile is None else Settings(ctx, defaults_of(target.profile))
 
 
-def _check_stream(stream: Stream | None, each: Sequence[tuple[Target, Settings]]) -> None:
-    if stream is not None and len(each) > 1:
+def _check_stream(stream: Stream | None, configured: Sequence[tuple[Target, Settings]]) -> None:
+    if stream is not None and len(configured) > 1:
         msg = "--follow posts into one thread: name one profile"
         raise UsageError(msg)
 
 
-def _recipients(each: Sequence[tuple[Target, Settings]], address: Callable[[Settings], Address]) -> list[_Recipient]:
+def _recipients(
+    configured: Sequence[tuple[Target, Settings]], address: Callable[[Settings], Address]
+) -> list[_Recipient]:
     """Fetch the webhooks, once all the settings are known to make sense."""
-    addresses = [address(settings) for _, settings in each]
-    deadlines = [Deadline(settings[RETRYING].deadline, TIMING.clock) for _, settings in each]
+    addresses = [address(settings) for _, settings in configured]
+    deadlines = [Deadline(settings[RETRYING].deadline, TIMING.clock) for _, settings in configured]
     recipients = []
-    for (target, settings), thread, deadline in zip(each, addresses, deadlines, strict=True):
+    for (target, settings), thread, deadline in zip(configured, addresses, deadlines, strict=True):
         webhook = target.fetch_webhook(max(SHORTEST_ATTEMPT, deadline.left()))
         recipients.append(_Recipient(target, settings, thread, deadline, webhook))
     for recipient in recipients:
@@ -109,7 +110,7 @@ def _recipients(each: Sequence[tuple[Target, Settings]], address: Callable[[Sett
 def _check_space(recipient: _Recipient) -> None:
     thread, space = recipient.address.thread, recipient.webhook.space
     if thread is not None and thread.space not in {None, space}:
-        msg = f"--thread {thread.name} is not in {space}, where the webhook posts"
+        msg = f"--thread {thread.name} is in another space than the webhook ({space})"
         raise UsageError(msg)
 
 
@@ -120,33 +121,65 @@ def _post(
     with ExitStack() as reading:
         for recipient in recipients:
             reading.enter_context(recipient.deadline.paused())  # stdin may be a job that takes hours
-        content = read_content(words, settings, reporter.warning)
+        content = read_content(words, [each.settings for each in recipients], reporter.warn)
     if content is None:
         return ExitStatus.OK
     deliveries = [_delivery(recipient, content) for recipient in recipients]
-    if settings[DRY_RUN]:
+    if settings[TELLING].dry_run:
         for delivery in deliveries:
             rehearse(delivery, one_line=settings[TELLING].output == "json")
         return ExitStatus.OK
     reporter.expect(deliveries)
-    # The pacer comes last: between a slot and its request there should be nothing but the wait.
-    client = make_client()
-    sender = Sender(client, make_pacer(reporter.warning), TIMING, reporter.tell)
-    if stream is not None:
-        stream.opening = deliveries[0]
+    sender = Sender(make_client(), make_pacer(reporter.warn), TIMING, reporter.tell)
+
+    def cancel() -> None:
+        reporter.broken_off("interrupted")
+        if stream is not None:
+            stream.tell_what_is_left()
+        if sender.pacer is not None:
+            sender.pacer.leave()
+
+    if stream is None:
+        with last_words(cancel):
+            return _deliver(sender, deliveries, reporter)
+    stream.opening = deliveries[0]
+    with last_words(cancel, stream.ends_by_itself):
+        status = _deliver(sender, deliveries, reporter)
+        return status or stream.post(sender, settings, reporter)
+
+
+def _allow_for_parts(recipient: _Recipient, parts: int) -> None:
+    """Let the default deadline grow with the parts of a long text; raise `DataError` if one that was set is too short.
+
+    Some of the parts would be worse than none.
+    """
+    settings, deadline = recipient.settings, recipient.deadline
+    seconds = (parts - 1) * (settings[PACING] or 0)
+    if not settings.is_set("deadline"):
+        deadline.extend(seconds)
+    elif seconds > deadline.left():
+        msg = (
+            f"the text makes {parts} messages, which take {seconds:.0f} s, and the deadline of"
+            f" {settings[RETRYING].deadline:g} s is shorter, so nothing was posted: use a longer --deadline, or"
+            " --overflow tail to post the end"
+        )
+        raise DataError(msg)
+
+
+def _deliver(sender: Sender, deliveries: Sequence[Delivery], reporter: Reporter) -> ExitStatus:
+    """Post and report all deliveries; return the status of the first, in the order given, that failed."""
     status = ExitStatus.OK
     for delivery in deliver_all(sender, deliveries):
-        outcome = reporter.result(delivery)
+        outcome = reporter.report(delivery)
         status = status or outcome
-    if stream is None or status != ExitStatus.OK:
-        return status
-    return stream.post(sender, settings, reporter)
+    return status
 
 
 def _delivery(recipient: _Recipient, content: Content) -> Delivery:
     target, settings, address, deadline, webhook = recipient
     envelope = settings[ENVELOPE]
     messages = compose(content, settings[STYLE], settings[OVERFLOW], settings[CARD].quick)
+    _allow_for_parts(recipient, len(messages))
     request_id = envelope.request_id or str(uuid4())
     request = CreateMessageRequest(
         messages[0], request_id, address.thread, address.reply_option, envelope.message_id, envelope.silent

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chatpost.cli.sections import CARD, LENIENCY, OVERFLOW, STYLE
+from chatpost.cli.sections import CARD, LENIENCY, OVERFLOW
 from chatpost.content.cards import read_cards
 from chatpost.content.compose import Content
-from chatpost.content.source import Keep, Text, card_file, card_file_name, message_text
+from chatpost.content.source import Text, card_file, card_file_name, message_text
 from chatpost.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -16,24 +16,27 @@ if TYPE_CHECKING:
     from chatpost.cli.option import Settings
     from chatpost.cli.values import Card
 
-_KEEPS: dict[str, Keep] = {"head": "head", "tail": "tail"}
 
-
-def read_content(words: Sequence[str], settings: Settings, warn: Callable[[str], None]) -> Content | None:
-    """Return the content; None if there is none and that is no error.
+def read_content(words: Sequence[str], configured: Sequence[Settings], warn: Callable[[str], None]) -> Content | None:
+    """Return the content, for recipients with these settings; None if there is none and that is no error.
 
     Raises `UsageError` for options that do not go together, `DataError` for an empty text, and what `message_text`,
     `card_file` and `read_cards` raise.
     """
-    card = settings[CARD]
-    _check_combination(words, settings, card)
-    file = None if card.file is None else read_cards(card_file(card.file), card_file_name(card.file))
+    cards = [settings[CARD] for settings in configured]
+    for card in cards:
+        _check_card(words, card)
+    # The option --card is for one message, so it is the same for all.
+    path = cards[0].file
+    file = None if path is None else read_cards(card_file(path), card_file_name(path))._replace(is_piped=path == "-")
+    can_do_without_text = all(file is not None or card.quick.is_asked_for for card in cards)
     # A card needs no text, so with one, stdin is read only if it is asked for.
-    if not words and (file is not None or card.quick.is_asked_for):
-        return Content(Text(""), file)
-    text = message_text(words, _KEEPS.get(settings[OVERFLOW].overflow, "all"))
-    if text.is_blank and file is None and not card.quick.is_asked_for:
-        if settings[LENIENCY].skip_empty:
+    if not words and can_do_without_text:
+        return Content(Text.whole(""), file)
+    ends_only = all(settings[OVERFLOW].overflow in {"head", "tail"} for settings in configured)
+    text = message_text(words, ends_only=ends_only)
+    if text.is_blank and not can_do_without_text:
+        if configured[0][LENIENCY].skip_empty:
             return None
         msg = "the text is empty, so nothing was posted (with --skip-empty this is no error)"
         raise DataError(msg)
@@ -42,7 +45,7 @@ def read_content(words: Sequence[str], settings: Settings, warn: Callable[[str],
     return Content(text, file)
 
 
-def _check_combination(words: Sequence[str], settings: Settings, card: Card) -> None:
+def _check_card(words: Sequence[str], card: Card) -> None:
     msg = None
     if card.file is not None and card.quick.is_asked_for:
         msg = "--card cannot be combined with the options that make a card, such as --title: leave out one or the other"
@@ -50,7 +53,5 @@ def _check_combination(words: Sequence[str], settings: Settings, card: Card) -> 
         msg = "stdin can be the card (--card -) or the text (-), not both"
     elif (card.quick.subtitle or card.quick.icon) and not card.quick.title:
         msg = "--subtitle and --icon need a title: add --title"
-    elif settings[STYLE].code is not None and card.quick.is_asked_for:
-        msg = "--code does not work on a card: leave it out"
     if msg:
         raise UsageError(msg)

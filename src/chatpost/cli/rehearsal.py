@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.chat.message import CreatedMessage
-from chatpost.cli.console import print_json
+from chatpost.cli.console import as_json, write_data
 from chatpost.cli.targets import TIMING
 from chatpost.delivery.sender import Sender
 
@@ -30,7 +30,7 @@ class _Printer(NamedTuple):
             "url": webhook.masked_url(request.parameters()),
             "body": request.body(),
         }
-        print_json(shown, one_line=self.one_line, mask=webhook.mask)
+        write_data(as_json(shown, webhook.mask, indent=None if self.one_line else 2))
         return CreatedMessage("", f"{webhook.space}/threads/THREAD-OF-THE-FIRST")
 
 

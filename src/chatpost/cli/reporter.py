@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING
 
-from chatpost.cli.console import is_terminal, say, write_data
+from chatpost.chat.webhook import mask_urls
+from chatpost.cli.console import as_json, is_terminal, say, write_data
 from chatpost.cli.story import attempt_made, failure_record, label, record, what_is_known, what_went_wrong
 from chatpost.delivery.sender import Attempt, Fact, PartPosted, Pause
 from chatpost.errors import ChatpostError, ExitStatus, OutputError
@@ -26,7 +26,7 @@ _LONG_PAUSE = 2.0
 
 
 class Reporter:
-    """Tells the user about deliveries, as much as ``telling`` asks for; ``write`` takes each line of data."""
+    """Tells the user about deliveries, as much as ``telling`` says; ``write`` takes each line of data."""
 
     def __init__(self, telling: Telling, write: Callable[[str], None] = write_data) -> None:
         self.telling = telling
@@ -43,15 +43,20 @@ class Reporter:
         return self._is_watched and not self.telling.quiet
 
     def expect(self, deliveries: Sequence[Delivery]) -> None:
-        """Take note of deliveries that begin, to tell of them should the command be broken off."""
+        """Remember deliveries, to report them if the command is interrupted; show bars for those of several parts."""
         self._under_way = deliveries
+        if self._has_reader and any(len(delivery.drafts) > 1 for delivery in deliveries):
+            from chatpost.cli.drawing import PartsBars  # only a person who waits for parts waits for rich
+
+            self._bars = PartsBars()
 
     def tell(self, delivery: Delivery, fact: Fact) -> None:
         """Tell of a failed attempt that is tried again; with ``verbose`` of every attempt and pause."""
         if isinstance(fact, Attempt):
             self._tell_of_attempt(delivery, fact)
         elif isinstance(fact, PartPosted):
-            self._show_part(delivery, fact)
+            if self._bars is not None:
+                self._bars.show(delivery.to.label or "posting", fact.number, fact.of)
         elif isinstance(fact, Pause):
             self._next_turn = time.monotonic() + fact.seconds
             if self.telling.verbose or (self._has_reader and fact.seconds > _LONG_PAUSE):
@@ -64,37 +69,31 @@ class Reporter:
             again = f"trying again in {attempt.wait:.1f} s"
             say(f"{label(delivery)}{again}" if self.telling.verbose else f"{label(delivery)}{attempt.error}; {again}")
 
-    def _show_part(self, delivery: Delivery, part: PartPosted) -> None:
-        if not self._has_reader:
-            return
-        if self._bars is None:
-            from chatpost.cli.drawing import PartsBars  # only a person who waits for parts waits for rich
-
-            self._bars = PartsBars()
-        self._bars.show(delivery.to.label or "posting", part.number, part.of)
-
     def _close_bars(self) -> None:
         if self._bars is not None:
             self._bars.close()
         self._bars = None
 
-    def warning(self, sentence: str) -> None:
-        """Warn of something that is done anyway, though the user may not have meant it."""
+    def warn(self, sentence: str) -> None:
+        """Warn the user, and go on."""
         if not self.telling.quiet:
             say(f"warning: {sentence}")
 
-    def result(self, delivery: Delivery) -> ExitStatus:
-        """Print the delivery's line, or say what went wrong; return its exit status."""
+    def report(self, delivery: Delivery, known: str | None = None) -> ExitStatus:
+        """Print the delivery's line or its error; return its exit status.
+
+        ``known`` is, for a person, what is known of the message after an error, if the delivery cannot tell.
+        """
         self._close_bars()
         progress, telling = delivery.progress, self.telling
         line = None
         if progress.error is not None:
-            say(f"{label(delivery)}{what_went_wrong(delivery)}")
+            say(f"{label(delivery)}{what_went_wrong(delivery, known)}")
         elif progress.created is not None:
             self._posted += 1
             line = progress.created.name if telling.output == "name" else progress.created.thread_name
         if telling.output == "json":
-            line = json.dumps(record(delivery))
+            line = as_json(record(delivery, known), delivery.to.webhook.mask)
         status = ExitStatus.OK if progress.error is None else progress.error.exit_status
         try:
             if line is not None:
@@ -107,15 +106,15 @@ class Reporter:
         progress.reported = True
         return status
 
-    def failure(self, error: ChatpostError) -> None:
+    def report_error(self, error: ChatpostError) -> None:
         """Tell of an error that came before anything was posted."""
         say(str(error))
         if self.telling.output == "json" and not isinstance(error, OutputError):
             with suppress(OutputError):  # the first error is the one that counts
-                self._write(json.dumps(failure_record(error)))
+                self._write(as_json(failure_record(error), mask_urls))
 
     def broken_off(self, what: str) -> None:
-        """Tell that the command was broken off, and what is known of each message that was not reported yet."""
+        """Tell that the command was broken off, and the state of each message that was not reported yet."""
         self._close_bars()
         for delivery in self._under_way:
             if not delivery.progress.reported:
@@ -123,9 +122,12 @@ class Reporter:
         if not self._under_way:
             say(f"{what}. Nothing was posted.")
 
-    def following(self, waiting: Callable[[], int]) -> AbstractContextManager[None]:
-        """Draw a line at a terminal that counts the messages posted and the lines waiting, in this context."""
-        if not self._has_reader:
+    def live_line(self, waiting: Callable[[], int], *, is_shared: bool) -> AbstractContextManager[None]:
+        """Draw a line at a terminal that counts the messages posted and the lines waiting, in this context.
+
+        None is drawn if the terminal is shared with another writer.
+        """
+        if is_shared or not self._has_reader:
             return nullcontext()
         from chatpost.cli.drawing import live_line  # only a person who watches a stream waits for rich
 

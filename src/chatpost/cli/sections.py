@@ -9,7 +9,7 @@ import click
 
 from chatpost.chat.message import MessageReplyOption, Thread
 from chatpost.cli.completion import complete_profile
-from chatpost.cli.option import Defaults, Option, Section, read_defaults
+from chatpost.cli.option import Option, Section, read_defaults
 from chatpost.cli.types import (
     Language,
     Link,
@@ -61,11 +61,6 @@ WHERE = Section(
 )
 
 _THREAD_KEY = Option("-k", "--thread-key", type=ThreadKey(), help="Your own name for the thread.")
-_FALLBACK = Option(
-    "--fallback-new-thread/--or-fail",
-    default=True,
-    help="If the thread does not exist, start one or fail.  [default: fallback-new-thread]",
-)
 
 
 def _address(*, fallback_new_thread: bool, thread_key: str | None, thread: Thread | None = None) -> Address:
@@ -80,20 +75,34 @@ THREAD = Section(
     (
         _THREAD_KEY,
         Option("--thread", type=ThreadName(), help="Chat's name for the thread, or for a message in it."),
-        _FALLBACK,
+        Option(
+            "--fallback-new-thread/--or-fail",
+            default=True,
+            help="If the thread does not exist, start one or fail.  [default: fallback-new-thread]",
+        ),
     ),
     one_of=("thread", "thread_key"),
 )
 
-OPENING = Section("Thread", _address, (_THREAD_KEY, _FALLBACK))
+# The command `thread` always falls back to a new thread, and says so to --or-fail.
+OPENING = Section(
+    "Thread", _address, (_THREAD_KEY, Option("--fallback-new-thread/--or-fail", default=True, hidden=True))
+)
 
 FOLLOWING = Section(
     "Following stdin",
     Following,
     (
-        Option("--follow", is_flag=True, in_profile=False, help="Post what comes on stdin as replies, as it comes."),
+        Option("--follow", is_flag=True, in_profile=False, help="Post each line of stdin as a reply, as it comes."),
         Option("--tee", is_flag=True, in_profile=False, help="Copy stdin to stdout; message names go to stderr."),
-        Option("--last", type=Words(), in_profile=False, help="Message that closes the thread."),
+        Option(
+            "--every",
+            type=Seconds(),
+            default=5.0,
+            show_default=True,
+            help="Seconds between two replies, if the lines fit into one message.",
+        ),
+        Option("--last", type=Words(), in_profile=False, help="With --follow, last message of the thread."),
     ),
 )
 
@@ -101,21 +110,15 @@ STYLE = Section(
     "Text",
     Style,
     (
-        Option(
-            "--code",
-            type=Language(),
-            is_flag=False,
-            flag_value="",
-            metavar="[LANG]",
-            help="Show the text as code, highlighted as LANG; put TEXT after --.",
-        ),
+        Option("--code", is_flag=True, help="Show the text as code."),
+        Option("--language", type=Language(), help="Show the text as code in this language."),
         Option("--markdown", is_flag=True, help="Read the text as Markdown (CommonMark), not as Chat's own markup."),
         Option(
             "--mention",
             type=UserId(),
             multiple=True,
             metavar="USER_ID|all",
-            help="User to mention, or all; repeatable.",
+            help="User id to mention, or all for everyone; repeatable.",
         ),
         Option("--allow-mentions", is_flag=True, help="Let <users/...> in piped text mention people."),
     ),
@@ -138,7 +141,7 @@ OVERFLOW = Section(
             metavar="N",
             default=10,
             show_default=True,
-            help="Most messages that one text may make.",
+            help="Messages that one text may make, at most.",
         ),
     ),
 )
@@ -156,7 +159,12 @@ CARD = Section(
         Option("--subtitle", type=Words(), help="Line below the title."),
         Option("--icon", type=Link(), metavar="URL", help="Image beside the title."),
         Option("--status", type=click.Choice(list(STATUSES)), help="Coloured status on the card."),
-        Option("--field", type=Pair("LABEL=VALUE"), multiple=True, help="Labelled value; repeatable."),
+        Option(
+            "--field",
+            type=Pair("LABEL=VALUE", Words(keeps_lines=True)),
+            multiple=True,
+            help="Labelled value; repeatable.",
+        ),
         Option("--button", type=Pair("TEXT=URL", Link()), multiple=True, help="Button that opens a link; repeatable."),
         Option(
             "--card",
@@ -172,14 +180,20 @@ ENVELOPE = Section(
     "Delivery",
     Envelope,
     (
-        Option("--silent", is_flag=True, help="Notify nobody."),
+        Option("--silent", is_flag=True, help="Ask Chat to notify nobody; Chat may refuse."),
         Option(
             "--request-id",
             type=RequestId(),
             in_profile=False,
             help="Post only once, however often this id is used.  [default: random]",
         ),
-        Option("--message-id", type=MessageId(), in_profile=False, help="Your own id for the message."),
+        Option(
+            "--message-id",
+            type=MessageId(),
+            in_profile=False,
+            metavar="client-ID",
+            help="Your own id for the message; it begins with client-.",
+        ),
     ),
 )
 
@@ -188,16 +202,22 @@ RETRYING = Section(
     RetryPolicy,
     (
         Option(
-            "--timeout", type=Seconds(), default=_POLICY.timeout, show_default=True, help="Seconds for one attempt."
+            "--timeout", type=Seconds(), default=_POLICY.timeout, show_default=True, help="Seconds for each attempt."
         ),
-        Option("--deadline", type=Seconds(), default=_POLICY.deadline, show_default=True, help="Seconds in all."),
+        Option(
+            "--deadline",
+            type=Seconds(),
+            default=_POLICY.deadline,
+            show_default=True,
+            help="Seconds for the whole command, except reading stdin.",
+        ),
         Option(
             "--retries",
             type=click.IntRange(0, 100),
             metavar="N",
             default=_POLICY.retries,
             show_default=True,
-            help="Most attempts after the first.",
+            help="Attempts after the first, at most.",
         ),
     ),
 )
@@ -214,7 +234,7 @@ PACING = Section(
         Option(
             "--pacing/--no-pacing",
             default=True,
-            help="Wait for the space's turn, in one queue with all processes here.  [default: pacing]",
+            help="Wait for the space's turn, in one queue with your other processes here.  [default: pacing]",
         ),
         Option(
             "--interval",
@@ -240,18 +260,8 @@ TELLING = Section(
         ),
         Option("-q", "--quiet", is_flag=True, help="Hide retry messages and warnings."),
         Option("-v", "--verbose", is_flag=True, help="Show every attempt."),
+        Option("--dry-run", is_flag=True, in_profile=False, help="Print the request, secrets masked; send nothing."),
     ),
-)
-
-
-def _is_dry_run(*, dry_run: bool) -> bool:
-    return dry_run
-
-
-DRY_RUN = Section(
-    "Output",
-    _is_dry_run,
-    (Option("--dry-run", is_flag=True, in_profile=False, help="Print the request, secrets masked; send nothing."),),
 )
 
 LENIENCY = Section(
@@ -263,12 +273,11 @@ LENIENCY = Section(
     ),
 )
 
-POSTING = (STYLE, OVERFLOW, CARD, ENVELOPE, RETRYING, PACING, TELLING, DRY_RUN, LENIENCY)
-"""The sections of a command that posts a text, besides where and into which thread."""
-
-_OPTIONS = {option.key: option for section in (WHERE, THREAD, FOLLOWING, *POSTING) for option in section.options}
+POSTING = (STYLE, OVERFLOW, CARD, ENVELOPE, RETRYING, PACING, TELLING, LENIENCY)
+"""The sections of every posting command, except `WHERE` and `THREAD`."""
 
 
-def defaults_of(profile: Profile) -> Defaults:
+def defaults_of(profile: Profile) -> dict[str, Any]:
     """Check a profile's defaults as the options are checked; raises `ConfigurationError` that names the wrong key."""
-    return read_defaults(profile.name, profile.defaults, _OPTIONS)
+    where = f"{profile.path}: profiles.{profile.name}"
+    return read_defaults(where, profile.defaults, (WHERE, THREAD, FOLLOWING, *POSTING))

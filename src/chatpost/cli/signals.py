@@ -1,4 +1,4 @@
-"""SIGINT, SIGTERM and SIGHUP: the command says what it knows, then dies of the signal, as its sender expects."""
+"""SIGINT, SIGTERM and SIGHUP: the command reports its state, then dies of the signal, as the sender expects."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def last_words(speak: Callable[[], None], is_ending: Callable[[int], bool] = lambda _: False) -> Iterator[None]:
     """In this context, a signal lets the command speak before it dies. Signals that were ignored stay ignored.
 
-    If ``is_ending`` returns True, the command ends by itself on account of the signal. A second signal ends it at
-    once. At the end of the context the handlers that were found are put back.
+    If ``is_ending`` returns True, the command ends by itself on account of the signal. A signal that comes while the
+    command speaks ends it at once. At the end of the context the handlers that were found are put back.
 
     The handler does it all itself: an exception raised from it could come in the middle of anything, for example of a
     finalizer, which would swallow it.
     """
+    is_dying = False
 
     def end(number: int, _frame: object) -> None:
-        for each in found:
-            signal.signal(each, signal.SIG_DFL)
+        nonlocal is_dying
+        if is_dying:  # it could not speak, perhaps since nobody reads stderr
+            die_of(number)
         if is_ending(number):
             return
+        is_dying = True
         try:
             speak()
         finally:
@@ -43,6 +46,18 @@ def last_words(speak: Callable[[], None], is_ending: Callable[[int], bool] = lam
     finally:
         for number, handler in found.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def raising_interrupt() -> Iterator[None]:
+    """In this context Ctrl-C raises `KeyboardInterrupt`, as by Python's own handler; if it was ignored, it stays so."""
+    found = signal.getsignal(signal.SIGINT)
+    if found is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, found)
 
 
 def die_of(number: int) -> NoReturn:

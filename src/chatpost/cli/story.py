@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from chatpost.chat.webhook import mask_urls
 from chatpost.errors import BrokenAnswer, ChatpostError, DeliveryError
 
 if TYPE_CHECKING:
@@ -23,14 +22,15 @@ def attempt_made(delivery: Delivery, attempt: Attempt) -> str:
     part = f"part {attempt.part} of {count}, " if count > 1 else ""
     url = delivery.to.webhook.masked_url(request.parameters() if request else {})
     outcome = "posted" if attempt.error is None else str(attempt.error)
-    return f"{part}attempt {attempt.number}: POST {url}: {outcome} ({attempt.seconds:.2f} s)"
+    told = f"{part}attempt {attempt.number}: POST {url}: {outcome} ({attempt.seconds:.2f} s)"
+    return delivery.to.webhook.mask(told)
 
 
-def what_went_wrong(delivery: Delivery) -> str:
-    """Say why a delivery failed, whether its message may be in the space, and how to try again."""
+def what_went_wrong(delivery: Delivery, known: str | None = None) -> str:
+    """Say why a delivery failed, and what is ``known`` of it: by default `what_is_known`."""
     progress = delivery.progress
     what = f"{progress.error}; {progress.gave_up}" if progress.gave_up else f"{progress.error}"
-    return f"{what}. {what_is_known(delivery)}"
+    return f"{what}. {known or what_is_known(delivery)}"
 
 
 def what_is_known(delivery: Delivery) -> str:
@@ -40,7 +40,7 @@ def what_is_known(delivery: Delivery) -> str:
         known = f"{progress.posted} of {count} parts are posted"
         if progress.maybe_posted:
             known += ", and the next may be"
-        return f"{known}; to post only the rest, post the same text with --request-id {request_id}"
+        return f"{known}; to post only the rest, send the same text again with --request-id {request_id}"
     if progress.created is not None:
         return f"The message was posted: {progress.created.name}"
     if not progress.maybe_posted:
@@ -49,8 +49,8 @@ def what_is_known(delivery: Delivery) -> str:
     return f"The message {likely} posted; to try again without posting it twice, add --request-id {request_id}"
 
 
-def record(delivery: Delivery) -> dict[str, Any]:
-    """Return the delivery as `-o json` shows it."""
+def record(delivery: Delivery, known: str | None = None) -> dict[str, Any]:
+    """Return the delivery as `-o json` shows it; ``known`` is as for `what_went_wrong`."""
     progress, asked = delivery.progress, delivery.to.thread
     return {
         "profile": delivery.to.label,
@@ -62,7 +62,7 @@ def record(delivery: Delivery) -> dict[str, Any]:
         "requestId": delivery.request_id,
         "parts": {"posted": progress.posted, "of": len(delivery.drafts)},
         "attempts": progress.attempts,
-        "error": None if progress.error is None else _error(progress.error, what_went_wrong(delivery)),
+        "error": None if progress.error is None else _error(progress.error, what_went_wrong(delivery, known)),
     }
 
 
@@ -85,5 +85,5 @@ def _error(error: ChatpostError, message: str) -> dict[str, Any]:
         "exit": int(error.exit_status),
         "code": answered.code if answered else None,
         "status": answered.status if answered else None,
-        "message": mask_urls(message),
+        "message": message,
     }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from chatpost.chat.message import MESSAGE_ID, THREAD_KEY_LIMIT, Thread
+from chatpost.content.terminal import screen_text
 
 if TYPE_CHECKING:
     from click import Context, Parameter
@@ -21,6 +22,7 @@ class Seconds(click.ParamType[float]):
     """A number of seconds above 0, up to a day."""
 
     name = "S"
+    allowed = f"a number of seconds above 0, up to {LONGEST:g}"
 
     def convert(self, value: object, param: Parameter | None, ctx: Context | None) -> float:
         """Read the number."""
@@ -37,6 +39,7 @@ class ThreadKey(click.ParamType[str]):
     """The sender's own name for a thread."""
 
     name = "KEY"
+    allowed = f"a thread key of 1 to {THREAD_KEY_LIMIT} characters"
 
     def convert(self, value: str, param: Parameter | None, ctx: Context | None) -> str:
         """Check the length."""
@@ -51,6 +54,7 @@ class ThreadName(click.ParamType[Thread]):
     """The name of a thread, or of a message in it."""
 
     name = "NAME"
+    allowed = "the name of a thread (spaces/SPACE/threads/THREAD)"
 
     def convert(self, value: str | Thread, param: Parameter | None, ctx: Context | None) -> Thread:
         """Read the name."""
@@ -82,9 +86,8 @@ class MessageId(click.ParamType[str]):
     def convert(self, value: str, param: Parameter | None, ctx: Context | None) -> str:
         """Check its form."""
         if not MESSAGE_ID.fullmatch(value):
-            self.fail(
-                f"{value!r} is not client- and lowercase letters, digits and hyphens, 63 characters in all", param, ctx
-            )
+            msg = "a message id is client- and then lowercase letters, digits or hyphens, 63 characters at most"
+            self.fail(msg, param, ctx)
         return value
 
 
@@ -95,14 +98,15 @@ def _utf8(kind: click.ParamType[str], value: str, param: Parameter | None, ctx: 
 
 
 class Language(click.ParamType[str]):
-    """The name of a programming language; empty for none."""
+    """The name of a programming language."""
 
     name = "LANG"
+    allowed = "the name of a language"
 
     def convert(self, value: str, param: Parameter | None, ctx: Context | None) -> str:
         """Check that it is one name."""
-        if not re.fullmatch(r"[A-Za-z0-9+#._-]{0,30}", value):
-            self.fail(f"{value!r:.40} is not the name of a language; if it is the text, put it after --", param, ctx)
+        if not re.fullmatch(r"[A-Za-z0-9+#._-]{1,30}", value):
+            self.fail(f"{value!r:.40} is not the name of a language", param, ctx)
         return value
 
 
@@ -110,32 +114,38 @@ class UserId(click.ParamType[str]):
     """A user to mention."""
 
     name = "USER_ID|all"
+    allowed = "a list of user ids, or all"
 
     def convert(self, value: str, param: Parameter | None, ctx: Context | None) -> str:
         """Check the form; ``users/ID`` is taken too."""
         user = value.removeprefix("users/")
         if not re.fullmatch(r"[A-Za-z0-9._@+-]{1,100}", user):
-            self.fail(f"{value!r:.60} is not a user id or all", param, ctx)
+            self.fail(f"{value!r:.60} is not a user id, and not all", param, ctx)
         return user
 
 
 class Words(click.ParamType[str]):
-    """Text on one line."""
+    """A text, cleaned like the text of a message; on one line, unless ``keeps_lines``."""
 
     name = "TEXT"
+    allowed = "a text"
+
+    def __init__(self, *, keeps_lines: bool = False) -> None:
+        self._keeps_lines = keeps_lines
 
     def convert(self, value: str, param: Parameter | None, ctx: Context | None) -> str:
-        """Refuse an empty one."""
-        line = " ".join(value.split())
-        if not line:
+        """Clean the text; refuse an empty one."""
+        text = screen_text(value.encode(errors="surrogateescape").decode(errors="replace")).strip()
+        if not text:
             self.fail("the text is empty", param, ctx)
-        return _utf8(self, line, param, ctx)
+        return text if self._keeps_lines else " ".join(text.split())
 
 
 class Link(click.ParamType[str]):
     """A URL of the web."""
 
     name = "URL"
+    allowed = "a URL that begins with https:// or http://"
 
     def convert(self, value: str, param: Parameter | None, ctx: Context | None) -> str:
         """Check the form."""
@@ -145,11 +155,12 @@ class Link(click.ParamType[str]):
 
 
 class Pair(click.ParamType[tuple[str, str]]):
-    """Two values with an equals sign between them."""
+    """Two texts with an equals sign between them. In the environment, each line is a pair."""
 
-    def __init__(self, name: str, second: click.ParamType[str] | None = None) -> None:
+    def __init__(self, name: str, second: click.ParamType[str]) -> None:
         self.name = name
-        self._second = second or Words()
+        self.allowed = f"a list of {name}"
+        self._second = second
 
     def convert(self, value: object, param: Parameter | None, ctx: Context | None) -> tuple[str, str]:
         """Split them at the first equals sign."""
@@ -157,3 +168,7 @@ class Pair(click.ParamType[tuple[str, str]]):
         if not sign:
             self.fail(f"{value!r:.60} is not {self.name}", param, ctx)
         return Words().convert(first, param, ctx), self._second.convert(second, param, ctx)
+
+    def split_envvar_value(self, rv: str) -> list[str]:
+        """Split a variable's value into its lines."""
+        return rv.splitlines()

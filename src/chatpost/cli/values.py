@@ -44,15 +44,19 @@ class Envelope(NamedTuple):
 
 
 class Telling(NamedTuple):
-    """The user's choice of output: ``output`` (one of `FORMATS`) on stdout, and how much on stderr."""
+    """The user's choice of output: ``output`` (one of `FORMATS`) on stdout, and how much on stderr.
+
+    ``dry_run``: print the request and send nothing.
+    """
 
     output: str
     quiet: bool
     verbose: bool
+    dry_run: bool
 
 
 class Leniency(NamedTuple):
-    """Failures that do not count."""
+    """Whether an empty text, and a failure, exit with 0."""
 
     skip_empty: bool
     soft_fail: bool
@@ -64,3 +68,4 @@ class Following(NamedTuple):
     follow: bool
     tee: bool
     last: str | None
+    every: float

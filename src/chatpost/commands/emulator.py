@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 import warnings
 import webbrowser
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chatpost.cli.console import say, write_data
+from chatpost.cli.console import is_terminal, say, write_data
 from chatpost.cli.drawing import draw_trees
+from chatpost.cli.signals import raising_interrupt
 from chatpost.errors import ConfigurationError, ExitStatus, InputError
 
 if TYPE_CHECKING:
@@ -70,8 +72,8 @@ def emulator(
     """Serve a local Google Chat for tests and trials.
 
     It does what Chat does for a webhook, on loopback, and forgets all messages when it stops. With a COMMAND, it runs
-    the command with CHATPOST_URL set to a webhook, then shows on stderr what the space holds. A command that names a
-    profile still posts where that profile says.
+    the command with CHATPOST_URL set to a webhook, then shows the space's messages on stderr. With -p, the command
+    still posts to its profile's webhook.
     """
     _check_extra()
     from chatpost.emulator import Emulator  # needs the extra
@@ -104,10 +106,15 @@ def _check_extra() -> None:
 
 
 def _serve(chat: Emulator) -> int:
-    write_data(chat.url())
-    say("serving until Ctrl-C; in another shell, set CHATPOST_URL to this URL")
+    if is_terminal(sys.stdout):
+        # Quoted: pasted without quotes, it would be cut at the &.
+        write_data(f"export CHATPOST_URL='{chat.url()}'")
+        say("serving until Ctrl-C; paste the line above into another shell to post here")
+    else:
+        write_data(chat.url())
+        say("serving until Ctrl-C; set CHATPOST_URL to this URL to post here")
     say(f"the page that shows the messages: {chat.page}")
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt), raising_interrupt():
         threading.Event().wait()
     return ExitStatus.OK
 
@@ -119,14 +126,27 @@ def _tell(received: Received) -> None:
 def _run(command: Sequence[str], chat: Emulator) -> int:
     """Run the command against the emulator; return its status as a shell would."""
     environment = {**os.environ, "CHATPOST_URL": chat.url()}
+    process: subprocess.Popen[bytes] | None = None
+    is_ended = False
+
+    def end(*_: object) -> None:
+        nonlocal is_ended
+        is_ended = True
+        if process is not None:
+            process.terminate()
+
+    # The handlers come before the command: a signal in between would leave it behind. Ctrl-C reaches the command too,
+    # and the command decides; SIGTERM is passed on to it.
+    signal.signal(signal.SIGTERM, end)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda *_: None)  # SIG_IGN would be inherited
     try:
         process = subprocess.Popen(command, env=environment)  # noqa: S603 - the user's own command
     except OSError as failure:
         msg = f"{command[0]} cannot be run: {os.strerror(failure.errno or 0).lower()}"
         raise InputError(msg) from None
-    # Ctrl-C reaches the command too, and the command decides. SIGTERM is passed on to it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    if is_ended:
+        process.terminate()
     status = process.wait()
     return status if status >= 0 else 128 - status
 

@@ -10,8 +10,9 @@ import click
 
 from chatpost.chat.webhook import Webhook
 from chatpost.cli.completion import complete_profile
-from chatpost.cli.console import print_json, print_table, say
+from chatpost.cli.console import as_json, print_table, say, write_data
 from chatpost.cli.sections import CONFIG, defaults_of
+from chatpost.cli.signals import raising_interrupt
 from chatpost.errors import ConfigurationError, ExitStatus
 from chatpost.profiles.file import NO_WEBHOOK, PROFILE_NAME, find_profile_file, load_profiles, user_profile_file
 from chatpost.profiles.url_source import SIZE_LIMIT, first_line
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   chatpost profiles                     list them, and show the default
-  chatpost profiles add ops             add one; its webhook's URL is asked for
+  chatpost profiles add ops             add one, and ask for its URL
   pass show ops | chatpost profiles add ops
   chatpost profiles check               check that all of them work
 """
@@ -56,7 +57,7 @@ def profiles(ctx: click.Context, config: Path | None, output: str) -> None:
     if output == "json":
         for name, space, source in rows:
             entry = {"profile": name, "space": space, "source": source, "default": name == file.default}
-            print_json(entry, one_line=True)
+            write_data(as_json(entry))
     else:
         print_table(
             ("PROFILE", "SPACE", "URL FROM", ""),
@@ -71,10 +72,10 @@ def profiles(ctx: click.Context, config: Path | None, output: str) -> None:
 @click.option("--replace", is_flag=True, help="Replace the URL of a profile that exists.")
 @click.pass_context
 def add(ctx: click.Context, name: str, config: Path | None, *, replace: bool) -> None:
-    """Add a profile; its webhook URL is asked for, or read from a pipe.
+    """Add a profile. Asks for its webhook URL, or reads it from a pipe.
 
-    The URL is checked, but nothing is posted. Only you can read the file, and all else in it stays as it is. The
-    first profile becomes the default.
+    The URL is checked, but nothing is posted. The file becomes readable by you only. The rest of it stays as it is.
+    The first profile becomes the default.
     """
     from chatpost.profiles.writer import add_profile  # tomlkit, for this command only
 
@@ -122,7 +123,8 @@ def _config(ctx: click.Context, config: Path | None) -> Path | None:
 
 def _read_url() -> str:
     if sys.stdin is not None and sys.stdin.isatty():
-        return str(click.prompt("The webhook's URL (it is not shown)", hide_input=True, err=True)).strip()
+        with raising_interrupt():  # the prompt has to show again what is typed
+            return str(click.prompt("The webhook's URL (it is not shown)", hide_input=True, err=True)).strip()
     url = first_line(sys.stdin.buffer.read(SIZE_LIMIT)) if sys.stdin is not None else ""
     if not url:
         msg = "no URL on stdin: pipe the webhook's URL in, or run this at a terminal to be asked for it"

@@ -44,6 +44,6 @@ def reply(ctx: click.Context, /, **_: object) -> int:
 def _address(settings: Settings) -> Address:
     address = settings[THREAD]
     if address.thread is None:
-        msg = "which thread? Name it with --thread-key KEY (your own) or --thread NAME (spaces/SPACE/threads/THREAD)"
+        msg = "name the thread: --thread-key KEY (your own name) or --thread NAME (spaces/SPACE/threads/THREAD)"
         raise UsageError(msg)
     return address

@@ -46,7 +46,7 @@ def send(ctx: click.Context, /, **_: object) -> int:
 
 def _address(settings: Settings) -> Address:
     address = settings[THREAD]
-    if address.thread is None and settings.is_typed("fallback_new_thread"):
-        msg = "--or-fail needs a thread: name it with --thread-key KEY or --thread NAME"
+    if address.thread is None and settings.typed("fallback_new_thread") is False:
+        msg = "--or-fail needs a thread: add --thread-key KEY or --thread NAME"
         raise UsageError(msg)
     return address

@@ -72,7 +72,7 @@ def check_webhook(query: dict[str, str]) -> None:
 
 def read_query(query: dict[str, str]) -> dict[str, str]:
     """Return the request's own parameters; raises `ApiError` for an unknown one or an invalid value."""
-    parameters = {name: value for name, value in query.items() if name not in _SYSTEM_PARAMETERS}
+    parameters = {_camel(name): value for name, value in query.items() if name not in _SYSTEM_PARAMETERS}
     for name, value in parameters.items():
         request = {name: value}
         if name == _NOTIFICATION_TYPE:
@@ -101,18 +101,26 @@ def read_query(query: dict[str, str]) -> dict[str, str]:
 def read_body(raw: bytes, space: str) -> dict[str, Any]:
     """Return the message; raises `ApiError` if it is no valid `Message`, empty, or too long."""
     try:
-        body = json.loads(raw)
+        body = _camel_keys(json.loads(raw))
         json_format.ParseDict(body, Message.pb()(), max_recursion_depth=50)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         message = "Invalid JSON payload received. Unexpected token."
         raise invalid_argument(message) from None
     except (json_format.ParseError, TypeError, AttributeError, ValueError) as error:
         raise _not_a_message(str(error)) from None
+    if not isinstance(body, dict):
+        message = "Invalid JSON payload received. Root element must be a message."
+        raise invalid_argument(message)
+    for number, entry in enumerate(body.get("cardsV2") or []):
+        if not (entry or {}).get("card"):
+            message = "Card cannot be empty."
+            raise invalid_argument(message, f"message.cards_v2[{number}].card")
     if not str(body.get("text") or "").strip() and not body.get("cardsV2") and not body.get("cards"):
         message = "Message cannot be empty. Discarding message."
         raise invalid_argument(message)
     cards = json.dumps(body["cardsV2"], ensure_ascii=False, separators=(",", ":")) if body.get("cardsV2") else ""
-    if len(str(body.get("text") or "").encode()) + len(cards.encode()) > SIZE_LIMIT:
+    texts = f"{body.get('text') or ''}{body.get('fallbackText') or ''}{cards}"
+    if len(texts.encode(errors="replace")) > SIZE_LIMIT:
         message = f"Message is too long: it may have {SIZE_LIMIT} bytes."
         raise invalid_argument(message)
     _check_thread(body.get("thread") or {}, space)
@@ -141,6 +149,17 @@ def _not_a_message(complaint: str) -> ApiError:
     where = ".".join(["message", *map(_snake, fields)])
     reason = _FIELD_ON_THE_WAY.sub("", complaint).partition("\n")[0].rstrip(".")
     return invalid_argument(f"Invalid value at '{where}': {reason}", where)
+
+
+def _camel(name: str) -> str:
+    return re.sub(r"_([a-z0-9])", lambda letter: letter[1].upper(), name)
+
+
+def _camel_keys(value: Any) -> Any:
+    """Return a JSON value with the names of its fields in camel case: Google takes them in snake case, too."""
+    if isinstance(value, dict):
+        return {_camel(name): _camel_keys(item) for name, item in value.items()}
+    return [_camel_keys(item) for item in value] if isinstance(value, list) else value
 
 
 def _snake(name: str) -> str:

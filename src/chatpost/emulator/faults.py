@@ -16,7 +16,7 @@ _SPEC = re.compile(
 
 
 MOST_TIMES = 100_000
-"""How often one ``--fault`` can strike: more often than any test posts."""
+"""Most requests that one ``--fault`` can hit."""
 
 
 class Kind(Enum):
@@ -77,6 +77,6 @@ def parse_faults(spec: str) -> list[Fault]:
 
 
 _TEACH = (
-    "a fault is one of: 503 (any status from 300), 429,retry-after=2, delay=1.5, drop-before, drop-after, truncate, "
-    "drip, ok; add *N for N requests"
+    "a fault is one of: 503 (any status from 300 to 599), 429,retry-after=2, delay=1.5, drop-before, drop-after, "
+    "truncate, drip, ok; add *N for N requests"
 )

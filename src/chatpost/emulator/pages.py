@@ -25,7 +25,7 @@ _POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 
 def add_pages(
     app: Flask, spaces: Callable[[], Mapping[str, Space]], changes: Callable[[], Iterator[int | None]]
 ) -> None:
-    """Add the page at ``/``. `spaces` returns what to show; `changes` yields a number whenever that has changed."""
+    """Add the page at ``/``. `spaces` returns the spaces to show; `changes` yields a number whenever they change."""
     app.jinja_env.globals.update(card_html=card_html, safe_link=safe_link)
 
     def page() -> str:

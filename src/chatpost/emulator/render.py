@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
-from typing import TYPE_CHECKING
+from html import unescape
 
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from chatpost.chat.syntax import Part, parts
 
-_WORD = r"\S(?:[^{0}\n]*\S)?"
-_CHAT = re.compile(
-    r"```\n?(?P<block>.*?)\n?```"
-    r"|`(?P<code>[^`\n]+)`"
-    r"|<(?P<url>https?://[^|>\s]+)\|(?P<label>[^>\n]+)>"
-    r"|<users/(?P<user>[^>\s]+)>"
-    r"|(?P<link>https?://[^\s<>]+)"
-    rf"|(?<!\w)\*(?P<strong>{_WORD.format('*')})\*(?!\w)"
-    rf"|(?<!\w)_(?P<em>{_WORD.format('_')})_(?!\w)"
-    rf"|(?<!\w)~(?P<s>{_WORD.format('~')})~(?!\w)"
-    r"|^(?P<item>[*-] )",
-    re.DOTALL | re.MULTILINE,
-)
 _LINK = Markup('<a href="{}" rel="noreferrer noopener" target="_blank">{}</a>')
 _MENTION = Markup('<span class="mention">@{}</span>')
 _IS_LINK = re.compile(r"https?://[^\s\"<>]+")
@@ -44,80 +29,77 @@ def text_html(text: str, *, is_markdown: bool) -> Markup:
 
 
 def _chat_html(text: str) -> Markup:
-    html, at = [], 0
-    for match in _CHAT.finditer(text):
-        html.append(escape(text[at : match.start()]))
-        html.append(_chat_part(match))
-        at = match.end()
-    return Markup().join([*html, escape(text[at:])])
+    return Markup().join(map(_part_html, parts(text)))
 
 
-def _chat_part(match: re.Match[str]) -> Markup:
-    kind, part = match.lastgroup, match[match.lastgroup or 0]
-    match kind:
+def _part_html(part: Part) -> Markup:
+    match part.kind:
         case "block":
-            return Markup("<pre><code>{}</code></pre>").format(part)
+            return Markup("<pre><code>{}</code></pre>").format(part.text)
         case "code":
-            return Markup("<code>{}</code>").format(part)
-        case "label":
-            return _LINK.format(match["url"], part)
+            return Markup("<code>{}</code>").format(part.text)
         case "link":
-            return _LINK.format(part, part)
+            return _LINK.format(part.url, part.text)
         case "user":
-            return _MENTION.format(part)
+            return _MENTION.format(part.text)
         case "item":
             return Markup("• ")
-    return Markup("<{0}>{1}</{0}>").format(kind, _chat_html(part))
+        case "bold" | "italic" | "strike":
+            tag = {"bold": "strong", "italic": "em", "strike": "s"}[part.kind]
+            return Markup("<{0}>{1}</{0}>").format(tag, _chat_html(part.text))
+    return escape(part.text)
 
 
-class _CardText(HTMLParser):
-    """Keeps the tags in a card's text that Chat knows, and drops all others."""
+# The tags that Chat knows in the text of a card. Others are dropped.
+_CARD_TAG = re.compile(
+    r"<(?P<end>/)?(?P<plain>b|i|u|s|strike|strong|em|code|pre|ul|ol|li)\s*>"
+    r"|<(?P<break>br)\s*/?>"
+    r'|<a\s+href="(?P<href>https?://[^\s"<>]+)"\s*>'
+    r'|<font\s+color="(?P<color>#[0-9a-fA-F]{6})"\s*>'
+    r"|</(?P<close>a|font)\s*>"
+    r"|</?[a-zA-Z][^<>]*>",
+    re.IGNORECASE,
+)
 
-    _PLAIN = ("b", "i", "u", "s", "strong", "em", "code")
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.html: list[Markup] = []
-        self._open: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        if tag == "br":
-            self.html.append(Markup("<br>"))
-        elif tag in self._PLAIN:
-            self._begin(tag, Markup("<{}>").format(tag))
-        elif tag == "a" and _IS_LINK.fullmatch(values.get("href") or ""):
-            self._begin(tag, Markup('<a href="{}" rel="noreferrer noopener" target="_blank">').format(values["href"]))
-        elif tag == "font" and re.fullmatch(r"#[0-9a-fA-F]{6}", values.get("color") or ""):
-            self._begin(tag, Markup('<font color="{}">').format(values["color"]))
-
-    def _begin(self, tag: str, html: Markup) -> None:
-        self._open.append(tag)
-        self.html.append(html)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in self._open:
-            while self._open:
-                closing = self._open.pop()
-                self.html.append(Markup("</{}>").format(closing))
-                if closing == tag:
-                    break
-
-    def handle_data(self, data: str) -> None:
-        self.html.append(escape(data))
-
-    def whole(self) -> Markup:
-        self.close()
-        while self._open:
-            self.html.append(Markup("</{}>").format(self._open.pop()))
-        return Markup().join(self.html)
+_DEEPEST = 50
 
 
 def card_html(text: object) -> Markup:
     """Render the text of a card, which can have some HTML tags; other tags are dropped."""
-    parser = _CardText()
-    parser.feed(str(text or ""))
-    return parser.whole()
+    html: list[Markup] = []
+    opened: list[str] = []
+    at, source = 0, str(text or "")
+    for tag in _CARD_TAG.finditer(source):
+        html.append(escape(unescape(source[at : tag.start()])))
+        at = tag.end()
+        if tag["break"]:
+            html.append(Markup("<br>"))
+        elif tag["close"] or tag["end"]:
+            _close(html, opened, (tag["close"] or tag["plain"]).lower())
+        elif len(opened) >= _DEEPEST:
+            continue
+        elif tag["plain"]:
+            opened.append(tag["plain"].lower())
+            html.append(Markup("<{}>").format(opened[-1]))
+        elif tag["href"]:
+            opened.append("a")
+            html.append(Markup('<a href="{}" rel="noreferrer noopener" target="_blank">').format(unescape(tag["href"])))
+        elif tag["color"]:
+            opened.append("font")
+            html.append(Markup('<font color="{}">').format(tag["color"]))
+    html.append(escape(unescape(source[at:])))
+    html.extend(Markup("</{}>").format(tag) for tag in reversed(opened))
+    return Markup().join(html)
+
+
+def _close(html: list[Markup], opened: list[str], tag: str) -> None:
+    """Close a tag that is open, and those that were opened in it."""
+    if tag not in opened:
+        return
+    while (closing := opened.pop()) != tag:
+        html.append(Markup("</{}>").format(closing))
+    html.append(Markup("</{}>").format(tag))
 
 
 def safe_link(url: object) -> str | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Response, jsonify, request
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from chatpost.emulator.contract import ApiError, check_webhook, read_body, read_query
+from chatpost.emulator.contract import ApiError, check_webhook, invalid_argument, read_body, read_query
 from chatpost.emulator.faults import Fault, Kind
 from chatpost.emulator.pages import add_pages
 from chatpost.emulator.space import Space
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 HOST = "127.0.0.1"
+_LOOPBACK_NAMES = {"127.0.0.1", "localhost", "::1"}
 _DRIP_SECONDS = 0.05
 _HEARTBEAT = 15.0
 _STATUS_NAMES = {
@@ -129,6 +130,7 @@ class Emulator:
         app.config["PROPAGATE_EXCEPTIONS"] = True  # a dropped connection must reach the server
         app.post("/v1/spaces/<space>/messages")(self._create)
         add_pages(app, lambda: dict(self.spaces), self._changes)
+        app.before_request(_refuse_strangers)
         app.register_error_handler(HTTPStatus.NOT_FOUND, _not_found)
         app.register_error_handler(HTTPStatus.METHOD_NOT_ALLOWED, _not_found)
         return app
@@ -161,6 +163,9 @@ class Emulator:
         if fault.kind is Kind.DROP_BEFORE:
             return Response()
         check_webhook(query)
+        if not request.is_json:
+            message = "Invalid JSON payload received: its Content-Type is not application/json."
+            raise invalid_argument(message)
         parameters = read_query(query)
         self._space(space).take_quota()
         body = read_body(raw, space)
@@ -199,6 +204,16 @@ class _Handler(WSGIRequestHandler):
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - Werkzeug's
         pass
+
+
+def _refuse_strangers() -> tuple[Response, int] | None:
+    """Refuse a page of the web that reaches loopback through the user's browser: by another name, or from elsewhere."""
+    host = request.host.rpartition(":")[0] or request.host
+    origin = request.headers.get("Origin")
+    if host.strip("[]") in _LOOPBACK_NAMES and origin in {None, f"http://{request.host}"}:
+        return None
+    refusal = ApiError(HTTPStatus.FORBIDDEN, "PERMISSION_DENIED", "The emulator serves loopback only.")
+    return jsonify(refusal.body()), refusal.code
 
 
 def _drop() -> None:
