@@ -6,7 +6,7 @@ demo: .venv/demo
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/chatpost emulator -- sh docs/examples/demo.sh
 
 test: .venv/dev
-	$(BIN)/python -m tests.browser
+	$(BIN)/python -m tests.tools
 	$(BIN)/pytest -n auto -ra
 
 lint: .venv/dev

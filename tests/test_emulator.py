@@ -329,6 +329,70 @@ def test_passes_termination_on(shell: Shell, tmp_path: Path) -> None:
     assert process.wait(30) == 9
 
 
+def test_an_early_signal(shell: Shell) -> None:
+    """A signal that comes as soon as the command has started ends both: the command is not left behind."""
+    script = "trap 'exit 9' TERM; kill -TERM $PPID; while :; do sleep 0.1; done"
+    for _ in range(5):
+        assert shell("emulator", "--", "sh", "-c", script).status == 9
+    interrupted = shell("emulator", "--", "sh", "-c", "kill -INT $PPID; exit 7")
+    assert interrupted.status == 7
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "127.0.0.1.evil.example:80"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Content-Type": "text/plain"}, 400),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 400),
+        ({"Host": "localhost:1"}, 200),
+        ({"Content-Type": "application/json; charset=UTF-8"}, 200),
+    ],
+)
+def test_strangers_are_refused(post: Poster, headers: dict[str, str], status: int) -> None:
+    """A page of the web cannot post through a user's browser: by another host's name, from elsewhere, or as a form."""
+    got, answer = post.send(post.chat.url(), {}, b'{"text": "x"}', headers)
+    assert (got, "error" in answer) == (status, status != 200)
+    assert len(post.chat.space().messages) == (status == 200)
+
+
+@pytest.mark.parametrize("body", [[], {"cardsV2": [{"card": None}]}, {"cardsV2": [None]}, "x", 1, None])
+def test_what_is_no_message(post: Poster, body: Any) -> None:
+    """Any JSON that is no message is INVALID_ARGUMENT."""
+    status, answer = post(body)
+    assert (status, answer["error"]["status"]) == (400, "INVALID_ARGUMENT")
+
+
+def test_names_in_snake_case(post: Poster) -> None:
+    """Names in snake case mean the same, in the body and in the query, as for Google."""
+    body = {"text": "a", "thread": {"thread_key": "k"}, "fallback_text": "f"}
+    parameters = {"message_reply_option": FALLBACK["messageReplyOption"], "request_id": "mine"}
+    for _ in range(2):
+        assert post.send(post.chat.url(token="any"), parameters, json.dumps(body).encode(), {})[0] == 200
+    (message,) = post.chat.space().messages
+    assert message.body == {"text": "a", "thread": {"threadKey": "k"}, "fallbackText": "f"}
+    assert post(keyed("k", "b"), **OR_FAIL)[0] == 200
+
+
+def test_an_export_line_at_a_terminal(shell: Shell) -> None:
+    """At a terminal the URL comes as a quoted line to paste; in a pipe it comes alone."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [BIN / "chatpost", "emulator"], env=shell.env, stdout=theirs, stderr=subprocess.PIPE, start_new_session=True
+    )
+    os.close(theirs)
+    assert process.stderr is not None
+    process.stderr.readline()
+    line = os.read(ours, 1024).decode().strip()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    os.close(ours)
+    assert line.startswith("export CHATPOST_URL='http://127.0.0.1:")
+    assert line.endswith("'")
+
+
 def test_without_the_extra(shell: Shell, tmp_path: Path) -> None:
     """Without the extra it is one line that says how to install it, and 78."""
     for missing in ("flask", "google"):

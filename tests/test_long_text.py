@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -139,6 +140,82 @@ def test_tail_and_head(shell: Shell, chat: Emulator) -> None:
     assert LINES.startswith(f"{kept}\n")
     assert note == f"[{len(LINES) - 1 - len(kept):,} bytes more are left out]"
     assert max(len(tail), len(head)) <= 32_000
+
+
+def test_each_profile_cuts_by_its_own_rule(shell: Shell, chat: Emulator) -> None:
+    """Of a stdin beyond 4 MiB, each profile gets the end that it asks for; if one needs all, nothing is posted."""
+    rules = {"first": "head", "last": "tail"}
+    profiles = "".join(f'[profiles.{n}]\nurl = "{chat.url(n)}"\noverflow = "{rule}"\n' for n, rule in rules.items())
+    shell.write_profiles(profiles)
+    script = "seq 1000000 | chatpost send -p first -p last"
+    assert shell.run("bash", "-c", script).status == 0
+    assert chat.space("first").messages[0].text.startswith("1\n2\n3\n")
+    assert chat.space("last").messages[0].text.endswith("\n999999\n1000000")
+    shell.write_profiles(f'{profiles}[profiles.all]\nurl = "{chat.url("all")}"\n')
+    done = shell.run("bash", "-c", f"{script} -p all")
+    assert (done.status, len(chat.received)) == (65, 2)
+
+
+def test_each_profile_makes_its_own_card(shell: Shell, chat: Emulator) -> None:
+    """Options that exclude each other are found in each profile, before anything is posted anywhere."""
+    (shell.home / "card.json").write_text('{"header": {"title": "T"}}')
+    shell.write_profiles(
+        f'[profiles.plain]\nurl = "{chat.url("plain")}"\n[profiles.card]\nurl = "{chat.url("card")}"\ntitle = "T"\n'
+        f'[profiles.odd]\nurl = "{chat.url("odd")}"\nsubtitle = "S"\n'
+    )
+    done = shell("send", "-p", "plain", "-p", "card", "--card", "card.json", "x")
+    assert (done.status, "--card cannot be combined" in done.err) == (2, True)
+    done = shell("send", "-p", "plain", "-p", "odd", "x")
+    assert (done.status, "need a title" in done.err) == (2, True)
+    assert shell("send", "-p", "card", "-p", "plain").status == 65
+    assert chat.received == []
+    assert shell("send", "-p", "card", "-p", "plain", "--code", "x").status == 0
+    assert chat.space("plain").messages[0].text == "```\nx\n```"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8"])
+@pytest.mark.parametrize("end", ["tail", "head"])
+def test_ends_of_a_long_stdin(shell: Shell, chat: Emulator, encoding: str, end: str) -> None:
+    """The ends of a stdin beyond 4 MiB are read in its encoding, in whole lines."""
+    lines = [f"Zeile {number} é \N{PARTY POPPER}" for number in range(300_000)]
+    assert shell("send", "--overflow", end, stdin="\n".join(lines).encode(encoding)).status == 0
+    kept = [line for line in texts(chat)[0].split("\n") if not line.startswith("[")]
+    assert len(kept) > 1000
+    assert kept == (lines[-len(kept) :] if end == "tail" else lines[: len(kept)])
+
+
+def test_a_deadline_for_many_parts(shell: Shell, chat: Emulator) -> None:
+    """The default deadline grows with the parts; one of the user's that is too short is 65, and nothing is posted."""
+    long = "".join(f"line {number}\n" for number in range(40_000))
+    argv = ("send", "--pacing", "--interval", "100", "--max-parts", "100")
+    done = shell(*argv, "--deadline", "200", stdin=long)
+    assert (done.status, chat.received) == (65, [])
+    assert "the text makes 14 messages, which take 1300 s, and the deadline of 200 s is shorter" in done.err
+    chat.faults.extend([Fault(Kind.NONE), answering(403)])
+    assert (
+        "past the deadline" not in shell("send", "--pacing", "--interval", "0.1", "--max-parts", "100", stdin=long).err
+    )
+
+
+@pytest.mark.parametrize("text", ["x", "é", "\N{PARTY POPPER}", "\x1b[31mé\x1b[0m\r", "\r", "\b\t"])
+@pytest.mark.parametrize("end", ["tail", "head", "split"])
+def test_the_memory_for_any_stdin(shell: Shell, chat: Emulator, text: str, end: str) -> None:
+    """Whatever stdin holds, and however long it is, at most 64 MiB are used for it."""
+    del chat
+    (shell.home / "piece").write_text(text * 100_000)
+    (shell.home / "measure.py").write_text(MEASURE)
+    feed = "for i in $(seq 150); do cat piece; done"
+    done = shell.run("bash", "-c", f"{feed} | {sys.executable} measure.py chatpost send --overflow {end}")
+    used = int(done.out.split()[-1])
+    assert used < 64 * 1024 * 1024, f"{used:,}"
+
+
+MEASURE = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+"""
 
 
 @pytest.mark.parametrize("end", ["tail", "head"])

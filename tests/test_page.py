@@ -14,7 +14,7 @@ from hypothesis import given, strategies as st
 from playwright.sync_api import Page, expect, sync_playwright
 
 from chatpost.emulator.render import card_html, safe_link, text_html
-from tests.browser import find_browser
+from tests.tools import need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,10 +31,7 @@ CLICK = "<a href='javascript:window.evil=1' onclick='window.evil=1'>click</a>"
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Give a headless Chromium."""
-    executable = find_browser()
-    if executable is None:
-        reason = "the page is tested in a Chrome or Chromium, and none could be installed: apt install chromium"
-        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    executable = need("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         yield browser
@@ -117,6 +114,72 @@ def test_a_card(page: Page, shell: Shell) -> None:
     expect(card.nth(1).locator(".image")).to_have_text("image: a graph")
     expect(card.nth(1).locator("hr")).to_have_count(1)
     expect(page.locator("img")).to_have_count(0)
+
+
+def test_every_kind_of_widget(page: Page, shell: Shell) -> None:
+    """Icons are pictures; columns, grids, chips, selections and inputs are drawn; an unknown icon shows its name."""
+    items = [{"text": "yes", "value": "y", "selected": True}, {"text": "no", "value": "n"}]
+    inner = [{"widgets": [{"textParagraph": {"text": side}}]} for side in ("left", "right")]
+    widgets = [
+        {"decoratedText": {"startIcon": {"materialIcon": {"name": "warning"}}, "text": "sign"}},
+        {"decoratedText": {"startIcon": {"knownIcon": "EMAIL"}, "text": "emoji"}},
+        {"decoratedText": {"startIcon": {"materialIcon": {"name": "raven"}}, "text": "name"}},
+        {"columns": {"columnItems": inner}},
+        {"grid": {"title": "Grid", "columnCount": 3, "items": [{"title": "one", "subtitle": "1"}, {"title": "two"}]}},
+        {"chipList": {"chips": [{"label": "chip"}]}},
+        {"selectionInput": {"name": "s", "label": "Choose", "type": "CHECK_BOX", "items": items}},
+        {"textInput": {"name": "t", "label": "Type", "value": "typed"}},
+        {"textParagraph": {"text": "**bold**", "textSyntax": "MARKDOWN"}},
+    ]
+    assert shell("send", "--card", "-", stdin=json.dumps({"sections": [{"widgets": widgets}]})).status == 0
+    card = page.locator(".card")
+    expect(card.locator(".icon svg.warning")).to_be_visible()
+    expect(card.locator(".icon-emoji")).to_have_text("✉️")
+    expect(card.locator(".icon-name")).to_have_text("raven")
+    left, right = (card.locator(".columns > div").nth(number).bounding_box() for number in range(2))
+    assert left is not None
+    assert right is not None
+    assert left["x"] < right["x"]
+    expect(card.locator(".grid .tile")).to_have_count(2)
+    expect(card.locator(".chips .button")).to_have_text("chip")
+    expect(card.locator(".selection")).to_contain_text("☑")
+    expect(card.locator(".input")).to_contain_text("typed")
+    expect(card.locator(".markdown strong")).to_have_text("bold")
+
+
+def test_an_index_of_spaces(page: Page, shell: Shell, chat: Emulator) -> None:
+    """With several spaces an index leads to each; the newest message is in view, wherever its space is."""
+    page.set_viewport_size({"width": 600, "height": 400})
+    for number in range(8):
+        shell.env["CHATPOST_URL"] = chat.url("ONE" if number else "TWO")
+        assert shell("send", f"message {number}").status == 0
+    expect(page.locator(".index a")).to_have_text(["spaces/TWO", "spaces/ONE"])
+    newest = page.locator("[data-newest]")
+    expect(newest).to_contain_text("message 7")
+    expect(newest).to_be_in_viewport()
+    page.locator(".index a").first.click()
+    expect(page.locator(".space h2").first).to_be_in_viewport()
+
+
+def test_a_narrow_page(page: Page, shell: Shell, chat: Emulator) -> None:
+    """At 400 pixels nothing is wider than the page, and a message's long name is behind a click."""
+    page.set_viewport_size({"width": 400, "height": 700})
+    table = "| a | b |\n|---|---|\n| 1 | 2 |\n\n> quoted\n\n" + "w" * 100
+    assert shell("send", "--markdown", table).status == 0
+    expect(page.locator(".message")).to_have_count(1)
+    expect(page.locator(".meta .name")).to_be_hidden()
+    page.locator("summary").click()
+    expect(page.locator("details pre")).to_contain_text(chat.space().messages[0].name)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    assert page.evaluate("getComputedStyle(document.querySelector('blockquote')).borderLeftStyle") == "solid"
+    assert page.evaluate("getComputedStyle(document.querySelector('td')).borderTopStyle") == "solid"
+
+
+def test_a_card_full_of_tags_is_quick() -> None:
+    """Ten thousand tags that are never closed cost no more than ten times a thousand."""
+    for piece in ("<a ", "<b>", "</i>", '<a href="https://x.y">', "<font "):
+        assert len(card_html(piece * 10_000)) < 2_000_000
+        assert str(card_html("<b>" + piece * 10_000)).count("<b>") <= 50
 
 
 def test_nothing_that_is_shown_runs(page: Page, shell: Shell) -> None:

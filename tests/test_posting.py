@@ -15,7 +15,7 @@ import pytest
 from chatpost import __version__
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
-from tests.conftest import BIN, KEY, TOKEN
+from tests.conftest import BIN, KEY, TOKEN, Finished
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -307,6 +307,62 @@ def test_environment_of_every_option(chatpost: InProcess, chat: Emulator, monkey
     assert second.query["messageReplyOption"] == "REPLY_MESSAGE_OR_FAIL"
     chatpost("reply", "--thread", first.thread_name, "--message-id", "client-c", "--request-id", "c", "c")
     assert chat.space().messages[2].body["thread"] == {"name": first.thread_name}
+
+
+@pytest.mark.parametrize(
+    ("argv", "hint"),
+    [
+        (["emulator", "chatpost", "send", "--retries", "1"], "Put -- before the command to run: chatpost emulator --"),
+        (["send", "--bogus"], "No such option '--bogus' (see chatpost send --help)"),
+        (["send", "--thred-key", "x"], "Did you mean --thread-key?"),
+        (["send", "-5 degrees"], "Text that begins with a dash goes after --"),
+        (["send", "-k"], "(see chatpost send --help)"),
+        (["-p", "ops", "send"], "Options go after the command"),
+    ],
+)
+def test_hints(chatpost: InProcess, argv: list[str], hint: str) -> None:
+    """The hint of a usage error fits the mistake, and names the help page of the command."""
+    done = chatpost(*argv)
+    assert done.status == 2
+    assert hint in done.err
+
+
+def test_no_output(chatpost: InProcess, chat: Emulator) -> None:
+    """-o none prints nothing on success; a failure is told on stderr."""
+    assert chatpost("send", "-o", "none", "a") == Finished(0, "", "")
+    chat.faults.append(answering(403))
+    done = chatpost("send", "-o", "none", "a")
+    assert (done.status, done.out, "403" in done.err) == (77, "", True)
+
+
+def test_ids_are_masked(chatpost: InProcess, chat: Emulator) -> None:
+    """A webhook's URL that got into an id is masked in JSON and with --verbose."""
+    url = chat.url(key=KEY, token=TOKEN)
+    assert chatpost("send", "-v", "-o", "json", "--request-id", url, "-k", url, "a").status == 0
+
+
+def test_help_in_a_closed_pipe(shell: Shell) -> None:
+    """A help page that nobody reads is no error."""
+    assert shell.run("bash", "-c", "chatpost send -h | true; exit ${PIPESTATUS[0]}").status == 0
+
+
+def test_repeated_values_in_the_environment(
+    chatpost: InProcess, chat: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable holds several values of a repeatable option: user ids by spaces, fields and buttons by lines."""
+    monkeypatch.setenv("CHATPOST_FIELD", "Size=12 GB\nHost=db 1")
+    monkeypatch.setenv("CHATPOST_MENTION", "1 2")
+    assert chatpost("send", "a").status == 0
+    body = chat.space().messages[0].body
+    texts = [widget["decoratedText"]["text"] for widget in body["cardsV2"][0]["card"]["sections"][0]["widgets"][1:]]
+    assert (texts, body["text"]) == (["12 GB", "db 1"], "<users/1> <users/2>")
+
+
+@pytest.mark.parametrize("argv", [["--thread", THREAD, "-k", "key"], ["--soft-fail", "--thread", THREAD, "-k", "key"]])
+def test_a_wrong_command_line_comes_first(shell: Shell, argv: list[str]) -> None:
+    """A wrong command line is 2, whatever is wrong with the configuration, and also with --soft-fail."""
+    del shell.env["CHATPOST_URL"]
+    assert shell("send", *argv, "a").status == 2
 
 
 def test_no_configuration(chatpost: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:

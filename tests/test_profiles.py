@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -277,3 +279,145 @@ def test_a_named_pipe_for_a_url(shell: Shell) -> None:
     done = shell("send", "hello")
     assert done.status == 78
     assert "is not a regular file" in done.err
+
+
+def test_an_empty_url_in_the_environment(profiles: Shell, chat: Emulator) -> None:
+    """A CHATPOST_URL that is empty, as a CI secret is for a fork, is 78, and no default profile; so is a source."""
+    profiles.env["CHATPOST_URL"] = ""
+    done = profiles("send", "a")
+    assert (done.status, chat.received) == (78, [])
+    assert "CHATPOST_URL is set but empty" in done.err
+    del profiles.env["CHATPOST_URL"]
+    profiles.env["CHAT_WEBHOOK"] = ""
+    profiles.write_profiles('[profiles.ci]\nurl = { env = "CHAT_WEBHOOK" }\n')
+    assert "CHAT_WEBHOOK is set but empty" in profiles("send", "a").err
+
+
+def test_did_you_mean(profiles: Shell) -> None:
+    """A misspelt profile or key is answered with the nearest one; the file is named."""
+    done = profiles("send", "-p", "opps", "a")
+    assert f"there is no profile opps in {profiles.config} (it has: ops, ci); did you mean ops?" in done.err
+    profiles.config.unlink()
+    assert f"no profile file {profiles.config}" in profiles("send", "-p", "ops", "a").err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [f'output = "{KEY}"', f'mention = ["{KEY} x"]', f'status = "{KEY}"', f'title = ["{KEY}"]', f'icon = "{KEY}"'],
+)
+def test_no_value_is_shown(profiles: Shell, chat: Emulator, line: str) -> None:
+    """A wrong value in a profile is not quoted: the key is named, and what is allowed."""
+    profiles.write_profiles(profile("ops", chat.url("ops", KEY, TOKEN), line))
+    done = profiles("send", "a")
+    assert (done.status, chat.received) == (78, [])
+    assert f"profiles.ops.{line.split(maxsplit=1)[0]} is not" in done.err
+    assert KEY not in done.err
+
+
+def test_an_escape_character_in_a_key(profiles: Shell, chat: Emulator) -> None:
+    """An escape character in a key does not reach the terminal."""
+    profiles.write_profiles(profile("ops", chat.url("ops", KEY, TOKEN), '"a\\u001b[31m" = 1'))
+    done = profiles("send", "a")
+    assert done.status == 78
+    assert "\x1b" not in done.err
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
+@pytest.mark.parametrize("place", ["file", "directory", "link", "url file"])
+def test_a_file_of_another_user(profiles: Shell, chat: Emulator, place: str) -> None:
+    """A profile file, a directory above it, a link to it, or a URL's file of another user is not trusted: 78."""
+    config = profiles.config
+    match place:
+        case "file":
+            os.chown(config, 12345, 12345)
+        case "directory":
+            os.chown(config.parent, 12345, 12345)
+        case "link":
+            config.rename(config.with_name("real.toml"))
+            config.symlink_to("real.toml")
+            os.lchown(config, 12345, 12345)
+        case "url file":
+            profiles.write_profiles('[profiles.ops]\nurl = { file = "secret" }\n')
+            (config.parent / "secret").write_text(chat.url("ops", KEY, TOKEN))
+            os.chown(config.parent / "secret", 12345, 12345)
+    done = profiles("send", "-p", "ops", "a")
+    assert (done.status, chat.received) == (78, [])
+    assert "belongs to another user" in done.err
+    checked = profiles("profiles", "check")
+    assert checked.status == 78
+    assert "belongs to another user" in checked.out + checked.err
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o703])
+def test_a_directory_that_others_can_write(profiles: Shell, chat: Emulator, mode: int) -> None:
+    """A directory above the profile file that others can write is not trusted, unless it is sticky."""
+    profiles.config.parent.chmod(mode)
+    done = profiles("send", "-p", "ops", "a")
+    assert (done.status, chat.received) == (78, [])
+    assert f"others can write to {profiles.config.parent} and could redirect" in done.err
+    profiles.config.parent.chmod(mode | 0o1000)
+    assert profiles("send", "-p", "ops", "a").status == 0
+
+
+def test_a_link_to_a_file_of_ones_own(profiles: Shell) -> None:
+    """A link to a trusted file is trusted, also by way of relative and absolute links to directories."""
+    real = profiles.home / "dotfiles"
+    profiles.config.parent.rename(real)
+    profiles.config.parent.symlink_to("../dotfiles")
+    assert profiles("send", "-p", "ops", "a").status == 0
+    (profiles.home / "other").symlink_to(real)
+    assert profiles("send", "--config", "other/../other/profiles.toml", "-p", "ops", "a").status == 0
+
+
+def test_a_profile_file_from_a_pipe_of_the_shell(profiles: Shell) -> None:
+    """--config can name a pipe of the shell's own."""
+    script = 'chatpost send --config <(cat "$0") -p ops a'
+    assert profiles.run("bash", "-c", script, str(profiles.config)).status == 0
+
+
+def test_a_command_leaves_nothing_behind(profiles: Shell, chat: Emulator) -> None:
+    """A command that takes too long, or whose chatpost is ended, ends with all the processes that it has started."""
+    del chat
+    pids = profiles.home / "pids"
+    script = profiles.home / "slow.sh"
+    script.write_text(f"sleep 300 & echo $$ $! > {pids}.new; mv {pids}.new {pids}; wait\n")
+    command = f'url = {{ command = ["sh", "{script}"], timeout = 1 }}'
+    profiles.write_profiles(f"[profiles.ops]\n{command}\n")
+
+    def start() -> subprocess.Popen[bytes]:
+        argv = ["chatpost", "send", "a"]
+        return subprocess.Popen(argv, env=profiles.env, start_new_session=True, stderr=subprocess.PIPE)
+
+    child = start()
+    child.communicate(timeout=60)
+    assert child.returncode == 78
+    assert not alive(pids)
+    pids.unlink()
+    profiles.write_profiles(f"[profiles.ops]\n{command.replace('1 }', '300 }')}\n")
+    child = start()
+    while not pids.exists():
+        assert child.poll() is None
+    child.terminate()
+    _, err = child.communicate(timeout=60)
+    assert (child.returncode, err) == (-signal.SIGTERM, b"chatpost: interrupted. Nothing was posted.\n")
+    assert not alive(pids)
+
+
+def alive(pids: Path) -> list[str]:
+    """Return those of the processes in a file that run, once those that were killed had time to be gone."""
+    done = subprocess.run(
+        ["ps", "-o", "stat=,pid=", "-p", ",".join(pids.read_text().split())], capture_output=True, check=False
+    )
+    return [line for line in done.stdout.decode().splitlines() if not line.strip().startswith("Z")]
+
+
+def test_a_path_in_another_locale(profiles: Shell, chat: Emulator) -> None:
+    """A path with other letters works in a locale that has only ASCII."""
+    profiles.env |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    (profiles.config.parent / "geheim-é").write_text(chat.url("ci", KEY, TOKEN))
+    profiles.write_profiles('[profiles.ci]\nurl = { file = "geheim-é" }\n')
+    assert profiles("send", "a").status == 0
+    (profiles.config.parent / "geheim-é").unlink()
+    done = profiles("send", "a")
+    assert (done.status, "geheim-" in done.err) == (78, True)
+    assert profiles("profiles").status == 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import BIN, KEY, TOKEN
+from tests.tools import need
 
 if TYPE_CHECKING:
     from chatpost.emulator import Emulator
@@ -240,3 +241,103 @@ def test_add_keeps_a_file_of_any_form(user: Shell, before: str) -> None:
     assert now["profiles"].pop("b") == now["profiles"].pop("d") == {"url": URL}
     assert now["profiles"] == was["profiles"]
     assert user("profiles", "check").status == 0
+
+
+def test_several_add_at_once(user: Shell) -> None:
+    """Profiles that are added by several processes at once are all there."""
+    processes = []
+    for number in range(8):
+        process = subprocess.Popen(["chatpost", "profiles", "add", f"p{number}"], env=user.env, stdin=subprocess.PIPE)
+        processes.append(process)
+    for process in processes:
+        process.communicate(URL.encode(), timeout=60)
+    assert {process.returncode for process in processes} == {0}
+    content = tomllib.loads(user.config.read_text())
+    assert sorted(content["profiles"]) == [f"p{number}" for number in range(8)]
+    assert content["default"] in content["profiles"]
+
+
+def test_add_says_at_once_that_a_name_is_taken(user: Shell) -> None:
+    """A name that is taken is told before the URL is asked for, or read."""
+    user.write_profiles(COMMENTED)
+    done = user("profiles", "add", "ops", stdin="")
+    assert (done.status, "already has a profile ops" in done.err) == (78, True)
+
+
+def test_default(user: Shell) -> None:
+    """The default profile is printed, and can be changed; comments stay."""
+    user.write_profiles(f'{COMMENTED}[profiles.ci]\nurl = "{URL}"\n')
+    done = user("profiles", "default")
+    assert (done.status, done.out, "sets no default" in done.err) == (78, "", True)
+    assert user("profiles", "default", "ci").status == 0
+    assert user("profiles", "default").out == "ci\n"
+    assert user("profiles", "default", "nope").status == 78
+    text = user.config.read_text()
+    assert set(COMMENTED.splitlines()) < set(text.splitlines())
+    assert tomllib.loads(text)["default"] == "ci"
+
+
+def test_remove(user: Shell) -> None:
+    """A profile is removed, and is no longer the default; everything else stays."""
+    user.write_profiles(f'default = "ci"\n{COMMENTED}[profiles.ci]\nurl = "{URL}"\n')
+    done = user("profiles", "remove", "ci")
+    assert (done.status, done.out) == (0, "")
+    assert "the default is now ops" in done.err
+    assert set(COMMENTED.splitlines()) <= set(user.config.read_text().splitlines())
+    assert tomllib.loads(user.config.read_text()) == {
+        "profiles": {"ops": {"url": {"env": "OPS"}, "thread_key": "night"}}
+    }
+    assert user("profiles", "remove", "ci").status == 78
+
+
+def test_path(user: Shell) -> None:
+    """The path of the file is printed, whether it exists or not, and is named in what is said about profiles."""
+    assert user("profiles", "path").out == f"{user.config}\n"
+    assert str(user.config) in user("profiles", "list").err
+    assert user("profiles", "path", "--config", "x.toml").out == "x.toml\n"
+    user.write_profiles("")
+    assert f"there are no profiles yet in {user.config}" in user("profiles", "list").err
+    assert user("profiles", "check").status == 78
+
+
+def test_list_by_its_name(user: Shell) -> None:
+    """`profiles list` is `profiles`."""
+    user.write_profiles(COMMENTED)
+    assert user("profiles", "list") == user("profiles")
+    assert user("profiles", "list", "-o", "json").out == user("profiles", "-o", "json").out
+
+
+COMPLETIONS = {
+    "bash": """
+        source <(chatpost completion bash)
+        COMP_WORDS=(chatpost send -p o) COMP_CWORD=3
+        _chatpost_completion chatpost
+        echo "${COMPREPLY[@]}"
+        """,
+    "zsh": """
+        eval "$(chatpost completion zsh)"
+        (( $+_comps[chatpost] )) || exit 9
+        compadd() { print -l -- ${(P)@[-1]} }; words=(chatpost send -p o); CURRENT=4
+        _describe() { : }; _chatpost_completion
+        """,
+    "fish": "chatpost completion fish | source; complete -C 'chatpost send -p o'",
+}
+
+
+@pytest.mark.parametrize("kind", list(COMPLETIONS))
+def test_the_completion_script(user: Shell, kind: str) -> None:
+    """The script works when it is sourced, in each shell as it is without any set-up: it offers names of profiles."""
+    program = "bash" if kind == "bash" else need(kind)
+    user.write_profiles(f'{COMMENTED}[profiles.other]\nurl = "{URL}"\n')
+    user.env["ZDOTDIR"] = str(user.home)
+    arguments = {"bash": ["--norc"], "zsh": ["-f"], "fish": ["--no-config"]}[kind]
+    done = user.run(program, *arguments, "-c", COMPLETIONS[kind])
+    assert (done.status, done.err) == (0, ""), done
+    assert {"ops", "other"} <= set(done.out.split()), done
+
+
+def test_completion_of_an_unknown_shell(user: Shell) -> None:
+    """Another shell is a usage error that names those there are."""
+    done = user("completion", "tcsh")
+    assert done.status == 2
+    assert "'bash', 'zsh', 'fish'" in done.err

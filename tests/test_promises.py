@@ -256,6 +256,14 @@ def test_a_dead_proxy(shell: Shell) -> None:
     assert "pr0xyPass" not in done.err
 
 
+@pytest.mark.parametrize("value", ["9999999999", "9" * 400])
+def test_a_very_long_retry_after(shell: Shell, chat: Emulator, value: str) -> None:
+    """A Retry-After of any number of digits counts: beyond the deadline it is 75 at once."""
+    chat.faults.append(answering(503, Retry_After=value))
+    done = shell("send", "hello")
+    assert (done.status, len(chat.received)) == (75, 1)
+
+
 def test_a_proxy_that_asks_for_a_password(shell: Shell) -> None:
     """A proxy that asks for a password is 75; it gets no key, token or text."""
     refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -264,6 +272,7 @@ def test_a_proxy_that_asks_for_a_password(shell: Shell) -> None:
         shell.env |= {"CHATPOST_URL": url, "HTTPS_PROXY": f"http://127.0.0.1:{port}"}
         done = shell("send", "--retries", "0", "hello")
     assert done.status == 75
+    assert "the proxy answered 407: it asks for a user name and password" in done.err
     assert heard[0].startswith(b"CONNECT chat.googleapis.com:443")
     assert KEY.encode() not in heard[0]
 

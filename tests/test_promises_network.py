@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import datetime as dt
 import ssl
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 import trustme
 
 from chatpost.emulator.faults import Fault, Kind
-from tests.servers import deaf_server, raw_server, tls_server, url_on
+from tests.servers import WHOLE_ANSWER, deaf_server, raw_server, tls_server, url_on
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
     from pathlib import Path
 
     from chatpost.emulator import Emulator
@@ -143,3 +145,77 @@ def test_an_untrusted_certificate(shell: Shell, authority: trustme.CA, wrong: st
     assert (done.status, heard) == (76, [b""])
     assert "cannot be trusted" in done.err
     assert "Nothing was posted" in done.err
+
+
+TWO_ADDRESSES = """
+import os, socket
+real = socket.getaddrinfo
+def both(host, port, *rest, **named):
+    deaf = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", int(os.environ["DEAF_PORT"])))
+    return [deaf, *real(host, port, *rest, **named)]
+socket.getaddrinfo = both
+"""
+
+
+def test_a_second_address(shell: Shell, chat: Emulator) -> None:
+    """If a host's first address swallows packets, the second one is tried within the same attempt."""
+    (shell.home / "sitecustomize.py").write_text(TWO_ADDRESSES)
+    with deaf_server() as port:
+        shell.env |= {"PYTHONPATH": str(shell.home), "DEAF_PORT": str(port)}
+        done = shell("send", "-v", "--timeout", "6", "--retries", "0", "hello")
+    assert (done.status, len(chat.space().messages)) == (0, 1), done.err
+    assert "attempt 1" in done.err
+
+
+def _no_answer(_: socket.socket) -> None:
+    """End the connection at once."""
+
+
+def _part_of_an_answer(connection: socket.socket) -> None:
+    connection.sendall(b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03")
+
+
+def _internal_error(connection: socket.socket) -> None:
+    connection.sendall(b"\x15\x03\x03\x00\x02\x02\x50")
+
+
+@pytest.mark.parametrize("answer", [_no_answer, _part_of_an_answer, _internal_error])
+def test_a_handshake_that_breaks_off(shell: Shell, answer: Callable[[socket.socket], None]) -> None:
+    """A connection that ends during the TLS handshake is tried again, and is 75 in the end: nothing was posted."""
+    with raw_server(answer) as (port, heard):
+        shell.env["CHATPOST_URL"] = url_on(port, "https")
+        done = shell("send", "--retries", "1", "hello")
+    assert (done.status, len(heard)) == (75, 2)
+    assert "Nothing was posted" in done.err
+
+
+@pytest.mark.parametrize("before", [b"HTTP/1.1 102 Processing\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"])
+def test_an_interim_answer(shell: Shell, before: bytes) -> None:
+    """An answer of 102 or 103 is passed over, however many come before the final one."""
+    with raw_server(
+        lambda connection: connection.sendall(before * 3 + b"HTTP/1.1 100 Continue\r\n\r\n" + WHOLE_ANSWER)
+    ) as (port, heard):
+        shell.env["CHATPOST_URL"] = url_on(port)
+        done = shell("send", "hello")
+    assert (done.status, done.out, len(heard)) == (0, "spaces/AAAA/messages/T.M\n", 1), done.err
+
+
+def test_the_machines_own_authorities(shell: Shell, authority: trustme.CA) -> None:
+    """Authorities in a hashed directory or in SSL_CERT_FILE are trusted; requests' own variables win over them."""
+    directory = shell.home / "authorities"
+    directory.mkdir()
+    authority.cert_pem.write_to_path(str(directory / "ours.pem"))
+    subprocess.run(["openssl", "rehash", directory], check=True, capture_output=True)
+    with tls_server(served_by(authority.issue_cert("127.0.0.1"))) as (port, _):
+        shell.env["CHATPOST_URL"] = url_on(port, "https")
+        shell.env["SSL_CERT_DIR"] = f"/nowhere:{directory}"
+        assert shell("send", "hello").status == 0
+        del shell.env["SSL_CERT_DIR"]
+        shell.env["SSL_CERT_FILE"] = str(directory / "ours.pem")
+        assert shell("send", "hello").status == 0
+        shell.env["SSL_CERT_FILE"] = "/nowhere/ca.pem"
+        assert "SSL_CERT_FILE names /nowhere/ca.pem" in shell("send", "hello").err
+        shell.env["SSL_CERT_FILE"] = str(directory / "ours.pem")
+        trustme.CA().cert_pem.write_to_path(str(shell.home / "other.pem"))
+        shell.env["REQUESTS_CA_BUNDLE"] = str(shell.home / "other.pem")
+        assert shell("send", "hello").status == 76

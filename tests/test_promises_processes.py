@@ -93,6 +93,89 @@ def test_a_waiting_process_is_killed(paced: Shell, chat: Emulator) -> None:
     assert [message.text for message in chat.space().messages] == ["of another"]
 
 
+def test_cancelled_processes_give_way(paced: Shell, chat: Emulator) -> None:
+    """Jobs that are cancelled while they wait leave the queue: a new job does not wait for them."""
+    turn_of(paced, chat).push(3)
+    queued = [Process(paced, "send", "-v", f"cancelled {number}") for number in range(12)]
+    for process in queued:
+        process.wait_to_say("for the space's turn")
+    for process in queued:
+        process.child.terminate()
+    assert {process.end().status for process in queued} == {-signal.SIGTERM}
+    done = paced("send", "--deadline", "8", "another")  # behind twelve others it would be past this
+    assert (done.status, [message.text for message in chat.space().messages]) == (0, ["another"])
+
+
+def test_a_crowd_of_which_some_are_gone(tmp_path: Path) -> None:
+    """Of 24 processes at once some are killed and some are ended: the others post, in order, and without a 429."""
+    with Emulator() as chat:
+        shell = Shell(tmp_path)
+        del shell.env["CHATPOST_PACING"]
+        shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
+        turn_of(shell, chat).push(4)
+        processes = []
+        for number in range(24):
+            processes.append(Process(shell, "send", "-v", str(number)))
+            processes[-1].wait_to_say("for the space's turn")
+        for number, process in enumerate(processes):
+            if number % 3:
+                process.child.send_signal(signal.SIGKILL if number % 3 == 1 else signal.SIGTERM)
+        ended = [process.end() for process in processes]
+    assert [done.status for done in ended] == [0, -signal.SIGKILL, -signal.SIGTERM] * 8
+    assert {received.status for received in chat.received} == {200}
+    assert [message.text for message in chat.space().messages] == [str(number) for number in range(0, 24, 3)]
+
+
+# What a dead network home looks like to a program.
+DEAD_DISK = """
+import sqlite3, threading
+sqlite3.connect = lambda *_, **__: threading.Event().wait()
+"""
+
+
+def test_a_disk_that_hangs(paced: Shell, chat: Emulator) -> None:
+    """A state directory that hangs does not hold a message up: pacing steps aside, with a warning."""
+    (paced.home / "sitecustomize.py").write_text(DEAD_DISK)
+    paced.env["PYTHONPATH"] = str(paced.home)
+    done = paced("send", "--deadline", "10", "hello")
+    assert (done.status, len(chat.space().messages)) == (0, 1)
+    assert done.err == (
+        f"chatpost: warning: messages are not paced: {paced.home}/state/chatpost/pacing.sqlite3 cannot be used:"
+        " it does not answer within 2 s\n"
+    )
+
+
+# What the list of users looks like to a user who is not in it, as in a container.
+NOT_IN_PASSWD = """
+import pwd
+def getpwuid(_): raise KeyError
+pwd.getpwuid = getpwuid
+"""
+
+
+@pytest.mark.parametrize("home", [None, "", "relative"])
+def test_no_home(paced: Shell, chat: Emulator, home: str | None) -> None:
+    """A user without a home posts, unpaced with a warning; nothing below the working directory is read."""
+    for variable in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        del paced.env[variable]
+    if home is not None:
+        paced.env["HOME"] = home
+    evil = f'[profiles.evil]\nurl = {{ command = ["touch", "{paced.home}/evil"] }}\n'
+    for place in ("~", "relative", ".config", "."):
+        directory = paced.home / place / ".config" / "chatpost"
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "profiles.toml").write_text(evil)
+    (paced.home / "sitecustomize.py").write_text(NOT_IN_PASSWD)
+    paced.env["PYTHONPATH"] = str(paced.home)
+    done = paced("send", "hello")
+    assert (done.status, len(chat.space().messages)) == (0, 1)
+    warning = "messages are not paced: there is no home directory; set HOME or XDG_STATE_HOME"
+    assert done.err == f"chatpost: warning: {warning}\n"
+    del paced.env["CHATPOST_URL"]
+    assert paced("send", "hello").status == 78
+    assert not (paced.home / "evil").exists()
+
+
 @pytest.mark.parametrize("state", ["a file for the directory", "a full disk"])
 def test_pacing_steps_aside(paced: Shell, chat: Emulator, state: str) -> None:
     """If the pacing file cannot be used, the message is posted anyway, with a warning that --quiet hides."""

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import platformdirs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def user_config() -> Path | None:
     """Return the user's directory for configuration; None for a user without a home."""
-    return _in_home(platformdirs.user_config_dir("chatpost", appauthor=False), "XDG_CONFIG_HOME")
+    return _in_home(platformdirs.user_config_dir, "XDG_CONFIG_HOME")
 
 
 def user_state() -> Path | None:
     """Return the user's directory for what programs keep; None for a user without a home."""
-    return _in_home(platformdirs.user_state_dir("chatpost", appauthor=False), "XDG_STATE_HOME")
+    return _in_home(platformdirs.user_state_dir, "XDG_STATE_HOME")
 
 
 def site_config() -> Path | None:
@@ -23,10 +27,13 @@ def site_config() -> Path | None:
     return _absolute(platformdirs.site_config_dir("chatpost", appauthor=False))
 
 
-def _in_home(directory: str, variable: str) -> Path | None:
+def _in_home(find: Callable[..., str], variable: str) -> Path | None:
     # A relative HOME would lead below the working directory, which can be anybody's, and an empty one to the root.
     has_home = Path(os.environ.get("HOME", "/")).is_absolute() or Path(os.environ.get(variable, "")).is_absolute()
-    return _absolute(directory) if has_home else None
+    try:
+        return _absolute(find("chatpost", appauthor=False)) if has_home else None
+    except RuntimeError:  # platformdirs, for a user whom the system does not know
+        return None
 
 
 def _absolute(directory: str) -> Path | None:

@@ -43,6 +43,17 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(f"{self._package}.{name}"), name)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error that its parser raises is about that command."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError as error:
+            name = ctx.invoked_subcommand
+            command = self.get_command(ctx, name) if name is not None else None
+            if error.ctx is None and command is not None:
+                error.ctx = click.Context(command, info_name=name, parent=ctx)
+            raise
+
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands, without importing any."""
         with formatter.section("Commands"):
@@ -97,12 +108,28 @@ def usage_line(error: click.UsageError) -> str:
         if source is click.core.ParameterSource.ENVIRONMENT:
             message = f"{error.param.envvar}: {error.message}"
     if isinstance(error, click.NoSuchOption):
-        hint = "Text that begins with a dash goes after --"
-        if error.ctx is not None and error.ctx.parent is None:
-            hint = "Options go after the command, as in chatpost send -p ops"
-        message = f"{message} {hint}"
+        message = f"No such option {error.option_name!r}. {_option_hint(error)}"
     command = error.ctx.command_path if error.ctx is not None else "chatpost"
-    return f"{message.rstrip('.')} (see {command} --help)"
+    return f"{message.strip().rstrip('.')} (see {command} --help)"
+
+
+def _option_hint(error: click.NoSuchOption) -> str:
+    from difflib import get_close_matches  # only for a mistake
+
+    name, ctx = error.option_name, error.ctx
+    if ctx is not None and ctx.parent is None:
+        return "Options go after the command, as in chatpost send -p ops"
+    known = [option for parameter in ctx.command.params for option in parameter.opts] if ctx is not None else []
+    nearest = get_close_matches(name, known, 1, cutoff=0.75)
+    if nearest:
+        return f"Did you mean {nearest[0]}?"
+    if ctx is not None and ctx.command.name in _RUN_COMMANDS:
+        return f"Put -- before the command to run: {ctx.command_path} -- COMMAND"
+    return "Text that begins with a dash goes after --" if not name.startswith("--") else ""
+
+
+_RUN_COMMANDS = {"emulator"}
+"""The commands that run another, whose options they do not know."""
 
 
 def _bug_line(bug: Exception) -> str:

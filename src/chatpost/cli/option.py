@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import click
@@ -109,7 +110,8 @@ def read_defaults(where: str, table: Mapping[str, object], sections: Iterable[Se
     for key, value in table.items():
         option = options.get(key)
         if option is None:
-            msg = f"{where}.{key} is not an option{_nearest_key(key, options)}"
+            shown = f".{key}" if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", key) else ": a key"
+            msg = f"{where}{shown} is not an option{_nearest_key(key, options)}"
             raise ConfigurationError(msg)
         if not option.in_profile:
             msg = f"{where}.{key} cannot be set in a profile: it is for one message only"

@@ -91,7 +91,7 @@ class Reporter:
             say(f"{label(delivery)}{what_went_wrong(delivery, known)}")
         elif progress.created is not None:
             self._posted += 1
-            line = progress.created.name if telling.output == "name" else progress.created.thread_name
+            line = {"name": progress.created.name, "thread": progress.created.thread_name}.get(telling.output)
         if telling.output == "json":
             line = as_json(record(delivery, known), delivery.to.webhook.mask)
         status = ExitStatus.OK if progress.error is None else progress.error.exit_status

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chatpost.chat.message import MessageReplyOption, Thread
-from chatpost.cli.completion import complete_profile
+from chatpost.cli.complete import complete_profile
 from chatpost.cli.option import Option, Section, read_defaults
 from chatpost.cli.types import (
     Language,

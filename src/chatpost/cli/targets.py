@@ -39,7 +39,7 @@ def find_targets(where: Where, warn: Callable[[str], None]) -> list[Target]:
     Raises `ConfigurationError` if none of them is set, or the profile file is at fault.
     """
     url = os.environ.get("CHATPOST_URL")
-    if url and not where.profile:
+    if url is not None and not where.profile:
         return [Target(None, lambda _: _webhook_from_environment(url))]
     names = where.profile or os.environ.get("CHATPOST_PROFILE", "").split()
     if len(set(names)) < len(names):
@@ -49,6 +49,10 @@ def find_targets(where: Where, warn: Callable[[str], None]) -> list[Target]:
 
 
 def _webhook_from_environment(url: str) -> Webhook:
+    if not url.strip():
+        # A CI secret that a fork does not get is empty: its messages must not go to a default profile.
+        msg = "CHATPOST_URL is set but empty: set it to a webhook's URL, or unset it to use a profile"
+        raise ConfigurationError(msg)
     try:
         return Webhook.parse(url)
     except ConfigurationError as error:
@@ -58,7 +62,13 @@ def _webhook_from_environment(url: str) -> Webhook:
 
 def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], None]) -> list[Profile]:
     # Not at the top: a run with CHATPOST_URL reads no TOML.
-    from chatpost.profiles.file import NO_WEBHOOK, PROFILE_NAME, find_profile_file, load_profiles
+    from chatpost.profiles.file import (
+        NO_WEBHOOK,
+        PROFILE_NAME,
+        find_profile_file,
+        load_profiles,
+        user_profile_file,
+    )
 
     if not all(PROFILE_NAME.fullmatch(name) for name in names):
         msg = "invalid profile name: -p takes a name from profiles.toml, never a URL"
@@ -66,7 +76,8 @@ def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], N
     path = find_profile_file(config)
     if path is None:
         if names:
-            msg = f"there is no profile {names[0]}, and no profile file: `chatpost profiles add NAME` makes one"
+            missing = f"there is no profile {names[0]}, and no profile file {user_profile_file()}"
+            msg = f"{missing}: `chatpost profiles add {names[0]}` makes one"
             raise ConfigurationError(msg)
         raise ConfigurationError(NO_WEBHOOK)
     file = load_profiles(path)
@@ -74,7 +85,7 @@ def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], N
         raise ConfigurationError(error)
     if warning := file.permission_warning():
         warn(warning)
-    if not file.profiles:
+    if not file.profiles and not names:
         raise ConfigurationError(NO_WEBHOOK)
     if not names and file.default is None:
         msg = f"name a profile with -p: {path} has {', '.join(file.profiles)}; or set default in the file"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from chatpost.chat.message import MessageReplyOption, Thread
     from chatpost.content.cards import QuickCard
 
-FORMATS = ("name", "thread", "json")
+FORMATS = ("name", "thread", "json", "none")
 """The formats of a message's line on stdout."""
 
 

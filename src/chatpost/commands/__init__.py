@@ -11,7 +11,8 @@ COMMANDS = {
     "send": "Post a message, and print its name.",
     "reply": "Post into a thread, and print the message's name.",
     "thread": "Open a thread, and print the name of its first message.",
-    "profiles": "List, add and check profiles.",
+    "profiles": "List, add, check and remove profiles.",
+    "completion": "Print the script that completes words in a shell.",
     "emulator": "Serve a local Google Chat for tests and trials.",
 }
 """The commands with the first line of each one's help."""

@@ -1,4 +1,4 @@
-"""`chatpost profiles`: list, add and check them."""
+"""`chatpost profiles`: list, add, check, remove them, and set the default."""
 
 from __future__ import annotations
 
@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING
 import click
 
 from chatpost.chat.webhook import Webhook
-from chatpost.cli.completion import complete_profile
+from chatpost.cli.complete import complete_profile
 from chatpost.cli.console import as_json, print_table, say, write_data
 from chatpost.cli.sections import CONFIG, defaults_of
 from chatpost.cli.signals import raising_interrupt
+from chatpost.content.source import read_chunks
 from chatpost.errors import ConfigurationError, ExitStatus
-from chatpost.profiles.file import NO_WEBHOOK, PROFILE_NAME, find_profile_file, load_profiles, user_profile_file
+from chatpost.profiles.file import (
+    NO_WEBHOOK,
+    PROFILE_NAME,
+    ProfileFile,
+    find_profile_file,
+    load_profiles,
+    user_profile_file,
+)
 from chatpost.profiles.url_source import SIZE_LIMIT, first_line
 
 if TYPE_CHECKING:
@@ -27,32 +35,45 @@ Examples:
   chatpost profiles                     list them, and show the default
   chatpost profiles add ops             add one, and ask for its URL
   pass show ops | chatpost profiles add ops
+  chatpost profiles default ops         use it if no other is named
   chatpost profiles check               check that all of them work
 """
 
-
-@click.group(invoke_without_command=True, params=[CONFIG], epilog=EPILOG)
-@click.option(
-    "-o",
-    "--output",
+_OUTPUT = click.Option(
+    ["-o", "--output"],
     type=click.Choice(["table", "json"]),
     default="table",
     show_default=True,
     help="Format of the list.",
 )
+
+
+@click.group(invoke_without_command=True, params=[CONFIG, _OUTPUT], epilog=EPILOG)
 @click.pass_context
 def profiles(ctx: click.Context, config: Path | None, output: str) -> None:
-    """List, add and check profiles.
+    """List, add, check and remove profiles.
 
     Keys and tokens are never shown.
     """
-    if ctx.invoked_subcommand is not None:
-        return
+    if ctx.invoked_subcommand is None:
+        _list(config, output)
+
+
+@profiles.command("list", params=[CONFIG, _OUTPUT])
+@click.pass_context
+def list_(ctx: click.Context, config: Path | None, output: str) -> None:
+    """List the profiles, and show the default."""
+    _list(_config(ctx, config), output)
+
+
+def _list(config: Path | None, output: str) -> None:
     path = find_profile_file(config)
     if path is None:
-        say("there are no profiles yet: `chatpost profiles add NAME` makes one")
+        say(f"there are no profiles yet in {user_profile_file()}: `chatpost profiles add NAME` makes one")
         return
     file = load_profiles(path)
+    if not file.profiles:
+        say(f"there are no profiles yet in {path}: `chatpost profiles add NAME` makes one")
     rows = [(profile.name, profile.known_space(), str(profile.source)) for profile in file.profiles.values()]
     if output == "json":
         for name, space, source in rows:
@@ -77,34 +98,79 @@ def add(ctx: click.Context, name: str, config: Path | None, *, replace: bool) ->
     The URL is checked, but nothing is posted. The file becomes readable by you only. The rest of it stays as it is.
     The first profile becomes the default.
     """
-    from chatpost.profiles.writer import add_profile  # tomlkit, for this command only
+    from chatpost.profiles.writer import add_profile, check_name_is_free  # tomlkit, for these commands only
 
     if not PROFILE_NAME.fullmatch(name):
         msg = "a profile's name has letters, digits, and . _ - between them"
         raise click.BadParameter(msg, ctx, param_hint="NAME")
+    path = _config(ctx, config) or user_profile_file()
+    if os.path.exists(path):  # noqa: PTH110 - pathlib's can raise
+        check_name_is_free(load_profiles(path), name, replace=replace)
     url = _read_url()
     webhook = Webhook.parse(url)
-    file = add_profile(_config(ctx, config) or user_profile_file(), name, url, replace=replace)
+    file = add_profile(path, name, url, replace=replace)
     default = ", the default" if file.default == name else ""
     say(f"profile {name}{default}, posts to {webhook.space} ({file.path}); try: chatpost send -p {name} Hello")
+
+
+@profiles.command(params=[CONFIG])
+@click.argument("name", shell_complete=complete_profile)
+@click.pass_context
+def remove(ctx: click.Context, name: str, config: Path | None) -> None:
+    """Remove a profile. The webhook itself stays in Chat."""
+    from chatpost.profiles.writer import remove_profile
+
+    path = _existing_file(ctx, config).path
+    was_default = load_profiles(path).default == name
+    file = remove_profile(path, name)
+    say(f"profile {name} is removed from {path}")
+    if was_default and file.profiles:
+        say(f"the default is now {file.default or 'not set'} (`chatpost profiles default NAME` changes it)")
+
+
+@profiles.command(params=[CONFIG])
+@click.argument("name", required=False, shell_complete=complete_profile)
+@click.pass_context
+def default(ctx: click.Context, name: str | None, config: Path | None) -> int:
+    """Print the default profile's name, or make NAME the default."""
+    file = _existing_file(ctx, config)
+    if name is not None:
+        from chatpost.profiles.writer import set_default
+
+        set_default(file.path, name)
+        say(f"profile {name} is now the default ({file.path})")
+        return ExitStatus.OK
+    if file.default is None:
+        say(f"{file.path} sets no default: `chatpost profiles default NAME` does")
+        return ExitStatus.CONFIGURATION
+    write_data(file.default)
+    return ExitStatus.OK
+
+
+@profiles.command(params=[CONFIG])
+@click.pass_context
+def path(ctx: click.Context, config: Path | None) -> None:
+    """Print the path of the profile file, even if it does not exist yet."""
+    config = _config(ctx, config)
+    write_data(str(find_profile_file(config) or user_profile_file()))
 
 
 @profiles.command(params=[CONFIG], short_help="Check each profile's URL and options, and the file.")
 @click.argument("name", required=False, shell_complete=complete_profile)
 @click.pass_context
 def check(ctx: click.Context, name: str | None, config: Path | None) -> int:
-    """Check each profile's URL and options, and the file's permissions. Nothing is posted."""
-    path = find_profile_file(_config(ctx, config))
-    if path is None:
-        raise ConfigurationError(NO_WEBHOOK)
-    file = load_profiles(path)
+    """Check each profile's URL and options, and the file's owner and permissions. Nothing is posted."""
+    file = _existing_file(ctx, config)
+    if not file.profiles:
+        msg = f"{file.path} has no profiles: `chatpost profiles add NAME` makes one"
+        raise ConfigurationError(msg)
     named = [file.profile(name)] if name else list(file.profiles.values())
-    problems = [problem for problem in (file.permission_error(), file.permission_warning()) if problem]
-    for problem in problems:
+    error = file.permission_error()
+    for problem in filter(None, (error, file.permission_warning())):
         say(problem)
     rows = [_checked(profile) for profile in named]
     print_table(("PROFILE", "SPACE", ""), rows)
-    fit = all(verdict == "ok" for *_, verdict in rows) and file.permission_error() is None
+    fit = all(verdict == "ok" for *_, verdict in rows) and error is None
     return ExitStatus.OK if fit else ExitStatus.CONFIGURATION
 
 
@@ -116,6 +182,13 @@ def _checked(profile: Profile) -> tuple[str, str, str]:
         return profile.name, "-", str(error)
 
 
+def _existing_file(ctx: click.Context, config: Path | None) -> ProfileFile:
+    path = find_profile_file(_config(ctx, config))
+    if path is None:
+        raise ConfigurationError(NO_WEBHOOK)
+    return load_profiles(path)
+
+
 def _config(ctx: click.Context, config: Path | None) -> Path | None:
     """Return ``--config``, whether it stands before the subcommand or after it."""
     return config or (ctx.parent.params["config"] if ctx.parent else None)
@@ -125,7 +198,12 @@ def _read_url() -> str:
     if sys.stdin is not None and sys.stdin.isatty():
         with raising_interrupt():  # the prompt has to show again what is typed
             return str(click.prompt("The webhook's URL (it is not shown)", hide_input=True, err=True)).strip()
-    url = first_line(sys.stdin.buffer.read(SIZE_LIMIT)) if sys.stdin is not None else ""
+    read = b""
+    for chunk in read_chunks(sys.stdin.fileno(), "stdin") if sys.stdin is not None else ():
+        read += chunk
+        if b"\n" in read or len(read) > SIZE_LIMIT:
+            break
+    url = first_line(read)
     if not url:
         msg = "no URL on stdin: pipe the webhook's URL in, or run this at a terminal to be asked for it"
         raise ConfigurationError(msg)

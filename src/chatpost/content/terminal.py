@@ -14,7 +14,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # from a wrong decoding.
 _PART = r"""(?sx)
       (?P<text>[^\x00-\x08\x0a-\x1f\x7f-\x9f]+)
-    | (?P<line>\r*\n|[\x0b\x0c\x85])                                        # an end of line
+    | (?P<line>[\n\x0b\x0c\x85])                                           # an end of line
+    | (?P<returns>\r+)
     | \x1b\[(?P<parameters>[0-?]*)[ -/]*(?P<final>[@-~])?                   # CSI: movements, erasures, colours
     | \x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?                          # OSC and the like: links, titles
     | \x1b(?P<cursor>[78])                                                 # save the cursor's place, or go back to it
@@ -48,7 +49,7 @@ def screen_text(text: str) -> str:
             screen.do(part["final"], part["parameters"])
         elif part["cursor"] is not None:
             screen.do("s" if part["cursor"] == "7" else "u", "")
-        elif part["control"] == "\r":
+        elif part["returns"] is not None:
             screen.column = 0
         elif part["control"] == "\b":
             screen.move_to(screen.column - 1)

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from flask import Flask, Response, render_template, send_from_directory
 
-from chatpost.emulator.render import card_html, safe_link, text_html
+from chatpost.emulator.render import card_html, icon_kind, icon_text, safe_link, text_html
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +26,8 @@ def add_pages(
     app: Flask, spaces: Callable[[], Mapping[str, Space]], changes: Callable[[], Iterator[int | None]]
 ) -> None:
     """Add the page at ``/``. `spaces` returns the spaces to show; `changes` yields a number whenever they change."""
-    app.jinja_env.globals.update(card_html=card_html, safe_link=safe_link)
+    shown = {"card_html": card_html, "text_html": text_html, "safe_link": safe_link}
+    app.jinja_env.globals.update(shown, icon_kind=icon_kind, icon_text=icon_text)
 
     def page() -> str:
         return render_template("page.html", spaces=_shown(spaces()))
@@ -55,11 +56,16 @@ def add_pages(
 
 
 def _shown(spaces: Mapping[str, Space]) -> list[dict[str, Any]]:
+    newest = max((space.messages[-1] for space in spaces.values() if space.messages), key=lambda m: m.at, default=None)
     return [
         {
             "name": space.name,
+            "count": len(space.messages),
             "threads": [
-                {"name": name, "messages": [_message(space, message) for message in messages]}
+                {
+                    "name": name,
+                    "messages": [_message(space, message) | {"is_newest": message is newest} for message in messages],
+                }
                 for name, messages in space.threads().items()
             ],
         }

@@ -105,3 +105,80 @@ def _close(html: list[Markup], opened: list[str], tag: str) -> None:
 def safe_link(url: object) -> str | None:
     """Return the URL if it is safe to link to: http or https."""
     return url if isinstance(url, str) and _IS_LINK.fullmatch(url) else None
+
+
+# The icons that quick cards use are drawn; the common ones are emoji.
+_SIGNS = {"check_circle", "warning", "error", "info"}
+_EMOJI = {
+    "AIRPLANE": "✈️",
+    "BOOKMARK": "🔖",
+    "BUS": "🚌",
+    "CAR": "🚗",
+    "CLOCK": "🕒",
+    "DESCRIPTION": "📄",
+    "DOLLAR": "💲",
+    "EMAIL": "✉️",
+    "FLIGHT_ARRIVAL": "🛬",
+    "FLIGHT_DEPARTURE": "🛫",
+    "HOTEL": "🏨",
+    "INVITE": "✉️",
+    "MAP_PIN": "📍",
+    "MULTIPLE_PEOPLE": "👥",
+    "OFFER": "🏷️",
+    "PERSON": "👤",
+    "PHONE": "📞",
+    "RESTAURANT_ICON": "🍽️",
+    "STAR": "⭐",
+    "SHOPPING_CART": "🛒",
+    "STORE": "🏬",
+    "TICKET": "🎫",
+    "TRAIN": "🚆",
+    "VIDEO_CAMERA": "🎥",
+    "VIDEO_PLAY": "▶️",
+    "account_circle": "👤",
+    "alarm": "⏰",
+    "bug_report": "🐞",
+    "build": "🔧",
+    "call": "📞",
+    "cancel": "❌",
+    "close": "✖",
+    "cloud": "☁️",
+    "code": "💻",
+    "database": "🗄️",
+    "delete": "🗑️",
+    "dns": "🖥️",
+    "done": "✔",
+    "edit": "✏️",
+    "event": "📅",
+    "favorite": "❤️",
+    "group": "👥",
+    "help": "❓",
+    "home": "🏠",
+    "key": "🔑",
+    "link": "🔗",
+    "lock": "🔒",
+    "mail": "✉️",
+    "notifications": "🔔",
+    "person": "👤",
+    "rocket_launch": "🚀",
+    "schedule": "🕒",
+    "search": "🔍",
+    "settings": "⚙️",
+    "speed": "⏱️",
+    "star": "⭐",
+    "storage": "🗄️",
+    "thumb_up": "👍",
+    "timer": "⏱️",
+    "today": "📅",
+    "update": "🔄",
+}
+
+
+def icon_kind(name: object) -> str:
+    """Return how an icon is shown: as a ``sign``, which the page draws, as an ``emoji``, or by its ``name``."""
+    return "sign" if name in _SIGNS else "emoji" if name in _EMOJI else "name"
+
+
+def icon_text(name: object) -> str:
+    """Return an icon as text: its emoji, else its name."""
+    return _EMOJI.get(str(name)) or str(name or "icon")

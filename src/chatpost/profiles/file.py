@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chatpost.chat.webhook import Webhook
 from chatpost.errors import ConfigurationError
+from chatpost.profiles.ownership import reason_for_distrust
 from chatpost.profiles.url_source import FromCommand, Literal, UrlSource, read_source
 
 if TYPE_CHECKING:
@@ -70,15 +71,16 @@ class ProfileFile(NamedTuple):
         """Return the profile of that name; raises `ConfigurationError` that lists the profiles."""
         if name in self.profiles:
             return self.profiles[name]
-        known = ", ".join(self.profiles) or "none"
-        msg = f"there is no profile {name} in {self.path} (it has: {known}); add it with `chatpost profiles add {name}`"
+        from difflib import get_close_matches  # only for a mistake
+
+        nearest = get_close_matches(name, self.profiles, 1)
+        known = f"did you mean {nearest[0]}?" if nearest else f"add it with `chatpost profiles add {name}`"
+        msg = f"there is no profile {name} in {self.path} (it has: {', '.join(self.profiles) or 'none'}); {known}"
         raise ConfigurationError(msg)
 
     def permission_error(self) -> str | None:
         """Return why the file cannot be trusted, if there is a reason."""
-        if self.mode & (stat.S_IWGRP | stat.S_IWOTH):
-            return f"others can write to {self.path} and could redirect your messages: run chmod go-w on it"
-        return None
+        return reason_for_distrust(self.path)
 
     def permission_warning(self) -> str | None:
         """Return a warning if others can read webhook URLs in the file."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.errors import ConfigurationError
+from chatpost.profiles.ownership import reason_for_distrust
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +46,7 @@ class FromEnvironment(NamedTuple):
         """Return the variable's value; raises `ConfigurationError` if it is not set."""
         url = os.environ.get(self.variable)
         if not url:
-            msg = f"the webhook URL's variable {self.variable} is not set"
+            msg = f"the webhook URL's variable {self.variable} is {'not set' if url is None else 'set but empty'}"
             raise ConfigurationError(msg)
         return url
 
@@ -59,7 +60,10 @@ class FromFile(NamedTuple):
     path: Path
 
     def fetch(self, _within: float) -> str:
-        """Return the file's first line; raises `ConfigurationError` if it cannot be read."""
+        """Return the file's first line; raises `ConfigurationError` if it cannot be read, or trusted."""
+        if reason := reason_for_distrust(self.path):
+            msg = f"the webhook URL's file cannot be trusted: {reason}"
+            raise ConfigurationError(msg)
         try:
             # Anything but a regular file, for example a named pipe, could block for ever.
             with open(self.path, "rb", opener=_open_without_waiting) as file:

@@ -1,12 +1,18 @@
-"""Adds a profile to profiles.toml and keeps everything else in the file. The only importer of tomlkit."""
+"""Changes profiles.toml and keeps everything else in the file. The only importer of tomlkit.
+
+A change reads the file under a lock and replaces it whole, so nothing is half written, and nothing is lost if several
+processes change it at once.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 import tomllib
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tomlkit
 from tomlkit.container import OutOfOrderTableProxy
@@ -16,32 +22,78 @@ from chatpost.errors import ConfigurationError
 from chatpost.profiles.file import load_profiles
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from chatpost.profiles.file import ProfileFile
 
 
 def add_profile(path: Path, name: str, url: str, *, replace: bool) -> ProfileFile:
-    """Write the profile into the file, make the file readable by its owner only, and return its new content.
+    """Write a profile into the file, make the file readable by its owner only, and return its new content.
 
-    The file is replaced whole, so it is never half written. The first profile stays the default when a second one
-    comes. Raises `ConfigurationError` if the name is taken (unless `replace`) or the file is at fault.
+    The first profile stays the default when a second one comes. Raises `ConfigurationError` if the name is taken
+    (unless `replace`) or the file is at fault.
     """
-    before = load_profiles(path) if os.path.exists(path) else None  # noqa: PTH110 - pathlib's can raise
-    document = tomlkit.document()
-    if before is not None:
-        if error := before.permission_error():
-            raise ConfigurationError(error)
-        if name in before.profiles and not replace:
-            msg = f"{path} already has a profile {name}: use --replace to change its URL"
-            raise ConfigurationError(msg)
-        document = tomlkit.parse(path.read_text("utf-8-sig"))
-    default = (before.default if before is not None else None) or name
-    text = _with_profile(document, name, url, default)
-    _check(text, before, name, url, path)
-    _write(path, text)
-    return load_profiles(path)
+    with _locked(path):
+        before = _load(path)
+        if before is not None:
+            check_name_is_free(before, name, replace=replace)
+        default = (before.default if before is not None else None) or name
+
+        def expect(content: dict[str, Any]) -> None:
+            content.setdefault("default", default)
+            content.setdefault("profiles", {}).setdefault(name, {})["url"] = url
+
+        return _change(path, lambda document: _add(document, name, url, default), expect)
 
 
-def _with_profile(document: tomlkit.TOMLDocument, name: str, url: str, default: str) -> str:
+def check_name_is_free(file: ProfileFile, name: str, *, replace: bool) -> None:
+    """Raise `ConfigurationError` if the file has a profile of that name, unless it is to be replaced."""
+    if name in file.profiles and not replace:
+        msg = f"{file.path} already has a profile {name}: use --replace to change its URL"
+        raise ConfigurationError(msg)
+
+
+def remove_profile(path: Path, name: str) -> ProfileFile:
+    """Remove a profile from the file, and its name as the default; return the new content.
+
+    Raises `ConfigurationError` if there is no such profile, or the file is at fault.
+    """
+    with _locked(path):
+        before = load_profiles(path)
+        before.profile(name)
+
+        def remove(content: Any) -> None:
+            del content["profiles"][name]
+            if content.get("default") == name:
+                del content["default"]
+
+        return _change(path, lambda document: _dumped(document, remove), remove)
+
+
+def set_default(path: Path, name: str) -> ProfileFile:
+    """Make a profile the default; return the new content.
+
+    Raises `ConfigurationError` if there is no such profile, or the file is at fault.
+    """
+    with _locked(path):
+        load_profiles(path).profile(name)
+
+        def expect(content: dict[str, Any]) -> None:
+            content["default"] = name
+
+        return _change(path, lambda document: _with_default(document, name), expect)
+
+
+def _load(path: Path) -> ProfileFile | None:
+    if not os.path.exists(path):  # noqa: PTH110 - pathlib's can raise
+        return None
+    before = load_profiles(path)
+    if error := before.permission_error():
+        raise ConfigurationError(error)
+    return before
+
+
+def _add(document: tomlkit.TOMLDocument, name: str, url: str, default: str) -> str:
     profiles = document.setdefault("profiles", tomlkit.table(is_super_table=True))
     if name in profiles:
         profiles[name]["url"] = url
@@ -50,26 +102,61 @@ def _with_profile(document: tomlkit.TOMLDocument, name: str, url: str, default: 
         profile = tomlkit.inline_table() if inline else tomlkit.table()
         profile["url"] = url
         profiles[name] = profile
-    text = tomlkit.dumps(document)
+    return tomlkit.dumps(document) if "default" in document else _with_default(document, default)
+
+
+def _with_default(document: tomlkit.TOMLDocument, name: str) -> str:
+    if "default" in document:
+        document["default"] = name
+        return tomlkit.dumps(document)
     # At the top: a key after a table's heading would belong to the table.
-    return text if "default" in document else f"default = {tomlkit.string(default).as_string()}\n\n{text}"
+    return f"default = {tomlkit.string(name).as_string()}\n\n{tomlkit.dumps(document)}"
 
 
-def _check(text: str, before: ProfileFile | None, name: str, url: str, path: Path) -> None:
-    """Raise `ConfigurationError` unless the text has the new profile and everything that the file had before."""
-    tables = tomllib.loads(text)
-    expected = {} if before is None else tomllib.loads(path.read_text("utf-8-sig"))
-    expected.setdefault("default", (before.default if before else None) or name)
-    expected.setdefault("profiles", {}).setdefault(name, {})["url"] = url
-    if tables != expected:
-        msg = f"{path} is written in a way that cannot be extended: write [profiles.NAME] with its keys below it"
+def _dumped(document: tomlkit.TOMLDocument, edit: Callable[[Any], None]) -> str:
+    edit(document)
+    return tomlkit.dumps(document)
+
+
+def _change(
+    path: Path, edit: Callable[[tomlkit.TOMLDocument], str], expect: Callable[[dict[str, Any]], None]
+) -> ProfileFile:
+    """Replace the file by its edited text, once that is known to say what is expected, and nothing else."""
+    before = path.read_text("utf-8-sig") if os.path.exists(path) else ""  # noqa: PTH110 - pathlib's can raise
+    expected = tomllib.loads(before)
+    expect(expected)
+    try:
+        text = edit(tomlkit.parse(before))
+        is_as_expected = tomllib.loads(text) == expected
+    except (KeyError, ValueError):  # tomlkit cannot edit every form of TOML
+        is_as_expected = False
+    if not is_as_expected:
+        msg = f"{path} is written in a way that cannot be changed here: write [profiles.NAME] with its keys below it"
         raise ConfigurationError(msg)
+    _write(path, text)
+    return load_profiles(path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock of the file's directory: the file itself is replaced, and so cannot bear one."""
+    directory = path.resolve().parent
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(directory, os.O_RDONLY)
+    except OSError as failure:
+        raise _unwritable(path, failure) from None
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _write(path: Path, text: str) -> None:
     path = path.resolve()  # a link stays a link
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -81,5 +168,8 @@ def _write(path: Path, text: str) -> None:
             Path(temporary).unlink()
             raise
     except OSError as failure:
-        msg = f"{path} cannot be written: {os.strerror(failure.errno or 0).lower()}"
-        raise ConfigurationError(msg) from None
+        raise _unwritable(path, failure) from None
+
+
+def _unwritable(path: Path, failure: OSError) -> ConfigurationError:
+    return ConfigurationError(f"{path} cannot be written: {os.strerror(failure.errno or 0).lower()}")

@@ -1,0 +1,34 @@
+"""`chatpost completion`."""
+
+from __future__ import annotations
+
+import click
+
+from chatpost.cli.console import write_data
+
+_SHELLS = ("bash", "zsh", "fish")
+
+# zsh has `compdef` only once its completion is set up.
+_ZSH_SETUP = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i; }\n"
+
+EPILOG = """\b
+To use it in every new shell:
+  echo 'eval "$(chatpost completion bash)"' >> ~/.bashrc
+  echo 'eval "$(chatpost completion zsh)"' >> ~/.zshrc
+  chatpost completion fish > ~/.config/fish/completions/chatpost.fish
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("shell", type=click.Choice(_SHELLS))
+def completion(shell: str) -> None:
+    """Print the script that completes words in a shell.
+
+    It completes commands, options, their values, and the names of profiles.
+    """
+    from click.shell_completion import ShellComplete, get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None  # noqa: S101 - Click knows these shells
+    script = ShellComplete.source(kind(click.Group(), {}, "chatpost", "_CHATPOST_COMPLETE"))
+    write_data(f"{_ZSH_SETUP if shell == 'zsh' else ''}{script.strip()}")

@@ -1,0 +1,71 @@
+"""The programs that some tests need. Run as a program, it installs those that are missing (`make test`)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_BROWSERS = (
+    *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
+    "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+    "/Applications/Chromium.app/Contents/MacOS/Chromium",
+)
+
+
+def find_browser() -> str | None:
+    """Return the program of a Chrome or Chromium: the machine's own, else Playwright's."""
+    own = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if own is not None:
+        return own
+    with sync_playwright() as playwright:
+        installed = playwright.chromium.executable_path
+    return installed if Path(installed).exists() else None
+
+
+_FINDERS: dict[str, Callable[[], str | None]] = {
+    "chromium": find_browser,
+    "zsh": lambda: shutil.which("zsh"),
+    "fish": lambda: shutil.which("fish"),
+}
+"""The programs, by the names of their packages."""
+
+
+def need(package: str) -> str:
+    """Return the path of a program; without it the test is skipped, or with CI=true fails."""
+    program = _FINDERS[package]()
+    if program is None:
+        reason = f"there is no {package}, and it could not be installed: apt install {package}"
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
+    return program
+
+
+def main() -> None:
+    """Install the missing programs by apt, if that is possible, else a browser by Playwright."""
+    missing = [package for package, find in _FINDERS.items() if find() is None]
+    if not missing:
+        return
+    as_root = [] if os.getuid() == 0 else ["sudo", "-n"]
+    if shutil.which("apt-get") and (not as_root or shutil.which("sudo")):
+        _run(*as_root, "apt-get", "update", "-q")
+        _run(*as_root, "apt-get", "install", "-y", "-q", "--no-install-recommends", *missing)
+    if find_browser() is None:
+        _run(sys.executable, "-m", "playwright", "install", "chromium")
+
+
+def _run(*command: str) -> None:
+    print(" ".join(command), file=sys.stderr)  # noqa: T201 - it is a program
+    subprocess.run(command, check=False, stdout=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
