@@ -90,6 +90,11 @@ class Shell:
         return check_for_people(Finished(done.returncode, (done.stdout or b"").decode(), done.stderr.decode()))
 
 
+# A shell's background job ignores SIGINT, and so would all that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture
 def chat() -> Iterator[Emulator]:
     """Serve a Google Chat without its quota."""

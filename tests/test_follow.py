@@ -9,6 +9,7 @@ import pty
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from itertools import pairwise
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from chatpost.cli import posting, targets
 from chatpost.content.stream import BUFFER_LIMIT, REPLY_LIMIT, Lines, Reader
 from chatpost.delivery.sqlite_store import SqliteStore, boot_id
 from chatpost.emulator import Emulator
@@ -24,6 +26,8 @@ from tests.conftest import KEY, TOKEN, Shell
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.conftest import InProcess
 
 OK = Fault(Kind.NONE)
 
@@ -67,9 +71,14 @@ class Following:
 @pytest.fixture
 def told(chat: Emulator) -> list[threading.Event]:
     """Give events of which each next one is set when another request has come."""
-    events = [threading.Event() for _ in range(50)]
+    events = [threading.Event() for _ in range(10)]
     waiting = iter(events)
-    chat.on_received = lambda _: next(waiting).set()
+
+    def tell(_: object) -> None:
+        if (event := next(waiting, None)) is not None:
+            event.set()
+
+    chat.on_received = tell
     return events
 
 
@@ -101,8 +110,9 @@ def test_nothing_on_stdin(shell: Shell, chat: Emulator, stdin: str) -> None:
 
 
 def test_the_last_message(shell: Shell, chat: Emulator) -> None:
-    """--last closes the thread after all lines, and is not shown as code."""
-    assert shell("thread", "--follow", "--last", "All *done*", "Deploy", stdin="no end of line").status == 0
+    """--last closes the thread after all lines, cleaned like any text, and is not shown as code."""
+    last = "All \x1b[32m*done*\x1b[0m"
+    assert shell("thread", "--follow", "--last", last, "Deploy", stdin="no end of line").status == 0
     assert [message.text for message in chat.space().messages] == ["Deploy", "```\nno end of line\n```", "All *done*"]
 
 
@@ -254,18 +264,31 @@ def test_a_reply_that_chat_finds_invalid(shell: Shell, chat: Emulator) -> None:
     assert LINES.endswith("\n".join(kept) + "\n")
 
 
-def test_a_busy_space_is_waited_for(shell: Shell, chat: Emulator) -> None:
+def test_a_busy_space_is_waited_for(shell: Shell, chat: Emulator, told: list[threading.Event]) -> None:
     """A space whose turn is past the deadline is waited for while the stream goes on, and told of once."""
     del shell.env["CHATPOST_PACING"]
     chat.faults.extend([OK, answering(429, Retry_After="4")])
-    script = "(echo one; sleep 5.5; echo two) | chatpost thread --follow --deadline 2 --last Bye Deploy"
-    done = shell.run("sh", "-c", script)
-    assert done.status == 0
-    assert done.err.count("\n") == 1
-    assert "Its lines wait for the next reply." in done.err
-    assert "\n".join(message.text for message in chat.space().messages).replace("\n```\n```", "") == (
-        "Deploy\n```\none\ntwo\n```\nBye"
-    )
+    following = Following(shell, "--deadline", "2", "--every", "0.1", "--last", "Bye")
+    following.write(b"one\n")
+    assert told[2].wait(60)
+    following.write(b"two\n")
+    status, err = following.end()
+    assert (status, err.count("\n")) == (0, 1)
+    assert "Its lines wait for the next reply." in err
+    assert [message.text for message in chat.space().messages] == ["Deploy", "```\none\n```", "```\ntwo\n```", "Bye"]
+
+
+def test_a_reply_is_tried_until_its_deadline(
+    chatpost: InProcess, chat: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reply has as many tries as its deadline allows, where another message has six."""
+    (tmp_path / "stdin").write_text("one\n")
+    monkeypatch.setattr(posting, "TIMING", targets.TIMING._replace(sleep=lambda _: None))
+    chat.faults.extend([OK, *[answering(503)] * 8])
+    with (tmp_path / "stdin").open() as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert chatpost("thread", "--follow", "Deploy").status == 0
+    assert replies(chat) == ["one"]
 
 
 @pytest.mark.parametrize("posted", [0, 1])

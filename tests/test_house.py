@@ -25,12 +25,14 @@ SOURCE = Path(chatpost.__file__).parent
 BELOW = {
     "errors": set[str](),
     "directories": set[str](),
-    "chat": {"errors"},
+    "processes": set[str](),
+    "waiting": set[str](),
+    "chat": {"errors", "waiting"},
     "content": {"errors", "chat"},
-    "delivery": {"errors", "chat"},
-    "profiles": {"errors", "directories", "chat"},
+    "delivery": {"errors", "waiting", "chat"},
+    "profiles": {"errors", "directories", "processes", "chat"},
     "emulator": {"errors", "chat"},
-    "cli": {"errors", "directories", "chat", "content", "delivery", "profiles"},
+    "cli": {"errors", "directories", "processes", "chat", "content", "delivery", "profiles"},
     "commands": {"errors", "chat", "content", "delivery", "profiles", "cli", "emulator"},
     "__main__": {"errors", "cli", "commands"},
 }

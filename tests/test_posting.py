@@ -233,7 +233,7 @@ def test_several_profiles_where_one_fails(shell: Shell, chat: Emulator) -> None:
         (["send", "--timeout", "0", "a"], 2, "above 0"),
         (["send", "--deadline", "nan", "a"], 2, "above 0"),
         (["send", "--deadline", "inf", "a"], 2, "up to 86400"),
-        (["send", "--retries", "-1", "a"], 2, "'--retries': -1"),
+        (["send", "--retries", "-1", "a"], 2, "'--retries': '-1' is not a whole number"),
         (["send", "--retries", "x", "a"], 2, "'--retries': 'x'"),
         (["send", "-o", "xml", "a"], 2, "'xml' is not one of"),
         (["send", "--message-id", "Client-A", "a"], 2, "a message id is client- and then"),
@@ -274,7 +274,7 @@ def test_bad_input(chatpost: InProcess, chat: Emulator, argv: list[str], status:
     ("variable", "value", "said"),
     [
         ("CHATPOST_DEADLINE", "soon", "CHATPOST_DEADLINE: 'soon' is not a number"),
-        ("CHATPOST_RETRIES", "-1", "CHATPOST_RETRIES: -1 is not in the range"),
+        ("CHATPOST_RETRIES", "-1", "CHATPOST_RETRIES: '-1' is not a whole number"),
         ("CHATPOST_OUTPUT", "xml", "CHATPOST_OUTPUT: 'xml' is not one of"),
         ("CHATPOST_SILENT", "perhaps", "CHATPOST_SILENT: 'perhaps' is not a valid boolean"),
     ],

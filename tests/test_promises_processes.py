@@ -95,14 +95,14 @@ def test_a_waiting_process_is_killed(paced: Shell, chat: Emulator) -> None:
 
 def test_cancelled_processes_give_way(paced: Shell, chat: Emulator) -> None:
     """Jobs that are cancelled while they wait leave the queue: a new job does not wait for them."""
-    turn_of(paced, chat).push(3)
+    turn_of(paced, chat).push(10)
     queued = [Process(paced, "send", "-v", f"cancelled {number}") for number in range(12)]
     for process in queued:
         process.wait_to_say("for the space's turn")
     for process in queued:
         process.child.terminate()
     assert {process.end().status for process in queued} == {-signal.SIGTERM}
-    done = paced("send", "--deadline", "8", "another")  # behind twelve others it would be past this
+    done = paced("send", "--deadline", "12", "another")  # behind twelve others it would be past this
     assert (done.status, [message.text for message in chat.space().messages]) == (0, ["another"])
 
 
@@ -112,9 +112,9 @@ def test_a_crowd_of_which_some_are_gone(tmp_path: Path) -> None:
         shell = Shell(tmp_path)
         del shell.env["CHATPOST_PACING"]
         shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
-        turn_of(shell, chat).push(4)
         processes = []
         for number in range(24):
+            turn_of(shell, chat).push(8)  # until the next one is in the queue, nobody's turn comes
             processes.append(Process(shell, "send", "-v", str(number)))
             processes[-1].wait_to_say("for the space's turn")
         for number, process in enumerate(processes):
@@ -141,8 +141,11 @@ def test_a_disk_that_hangs(paced: Shell, chat: Emulator) -> None:
     assert (done.status, len(chat.space().messages)) == (0, 1)
     assert done.err == (
         f"chatpost: warning: messages are not paced: {paced.home}/state/chatpost/pacing.sqlite3 cannot be used:"
-        " it does not answer within 2 s\n"
+        " it does not answer within 2.0 s\n"
     )
+    done = paced("send", "--deadline", "1", "hello")  # half of it is left for the message
+    assert (done.status, len(chat.space().messages)) == (0, 2)
+    assert "does not answer within 0." in done.err
 
 
 # What the list of users looks like to a user who is not in it, as in a container.

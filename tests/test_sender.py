@@ -202,7 +202,7 @@ def test_does_not_wait_for_a_turn_past_the_deadline() -> None:
     progress = world.run(RetryPolicy())
     assert (progress.attempts, world.waits, world.attempts) == (0, [], [])
     assert f"{progress.error}; {progress.gave_up}" == (
-        "the space is busy for another 60.0 s; that is past the deadline of 60 s"
+        "the space is busy for another 60.0 s; that is past the deadline of 60 s: use a longer --deadline"
     )
     world = World([Unavailable("a", maybe_posted=True)])
     world.places = [Place(0, 0), Place(2.0, 60.0)]

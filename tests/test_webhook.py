@@ -41,6 +41,8 @@ def test_reads_a_webhook(url: str, origin: str, loopback: bool) -> None:  # noqa
         (GOOD.replace("chat.googleapis.com", "googleapis.com.evil.com"), "host"),
         (GOOD.replace("chat.googleapis.com", "evil.com\\.googleapis.com"), "host"),
         (GOOD.replace("chat.googleapis.com", "10.0.0.1"), "host"),
+        (GOOD.replace("https://chat.googleapis.com", "http://127.999.999.999"), "host"),
+        (GOOD.replace("https://chat.googleapis.com", "http://127.\u0660.\u0660.\u0661"), "host"),
         (GOOD.replace("chat.googleapis.com", f"{'a' * 64}.googleapis.com"), "host"),
         (GOOD.replace("chat.googleapis.com", "chat.googleapis.com:99999"), "port"),
         (GOOD.replace("chat.googleapis.com", "[::1"), "invalid host or port"),

@@ -50,14 +50,18 @@ def need(package: str) -> str:
 
 
 def main() -> None:
-    """Install the missing programs by apt, if that is possible, else a browser by Playwright."""
+    """Install the missing programs by apt or Homebrew, if that is possible, else a browser by Playwright."""
     missing = [package for package, find in _FINDERS.items() if find() is None]
     if not missing:
         return
     as_root = [] if os.getuid() == 0 else ["sudo", "-n"]
     if shutil.which("apt-get") and (not as_root or shutil.which("sudo")):
         _run(*as_root, "apt-get", "update", "-q")
-        _run(*as_root, "apt-get", "install", "-y", "-q", "--no-install-recommends", *missing)
+        for package in missing:  # one by one: apt installs nothing at all if it does not know one of them
+            _run(*as_root, "apt-get", "install", "-y", "-q", "--no-install-recommends", package)
+    elif shutil.which("brew"):
+        for package in missing:
+            _run("brew", "install", "--quiet", package)
     if find_browser() is None:
         _run(sys.executable, "-m", "playwright", "install", "chromium")
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _LONGEST_QUOTE = 300
 _LONGEST_EXCERPT = 80
 _SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
-_LONGEST_WAIT = 1e9
+_LONGEST_WAIT = 1e6  # what threads and sleep can still wait for
 _UNSEEN_HTML = r"(?is)<(script|style)\b.*?(</\1\s*>|\Z)|<[^>]*(>|\Z)"
 
 
@@ -172,6 +172,6 @@ def _retry_after(value: str | None, now: float) -> float | None:
         return min(float(value), _LONGEST_WAIT)
     try:
         date = parsedate_tz(value)
-        return None if date is None else max(0.0, mktime_tz(date) - now) or None
+        return None if date is None else min(max(0.0, mktime_tz(date) - now), _LONGEST_WAIT) or None
     except (ValueError, OverflowError, TypeError, IndexError):
         return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import threading
 from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies
 
@@ -15,6 +14,7 @@ from chatpost.chat.answer import Answer, created_message
 from chatpost.chat.failure import NO_SUCH_PROXY, failure_of
 from chatpost.chat.session import new_session
 from chatpost.errors import Unavailable, UnusableRoute
+from chatpost.waiting import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 ANSWER_LIMIT = 1024 * 1024
 """Bytes of an answer that are read. Chat's echo can be several times the size of the message."""
-
-CONNECT_TIMEOUT = 5.0
-"""Seconds to connect to one address, at most a third of an attempt, so that the host's next address gets its try."""
 
 _CHUNK = 64 * 1024
 # None removes a scheme from the environment's proxies; the type stubs allow only strings.
@@ -78,9 +75,11 @@ class ChatClient:
         Raises a `DeliveryError` that says whether the message may be in the space anyway.
         """
         body = _Body(json.dumps(request.body(), ensure_ascii=False).encode(), on_sending)
-        attempt = _Attempt(lambda: self._exchange(webhook, request, body, timeout))
         try:
-            answer = attempt.result(timeout)
+            # requests limits each wait for the network, not their sum: a name server that hangs, or an answer that
+            # drips in, would hold it for ever. If a message that is left behind is still posted, the next attempt finds
+            # it by the request id.
+            answer = within(timeout, lambda: self._exchange(webhook, request, body, timeout))
         except TimeoutError:
             body.abandoned = True
             msg = f"{webhook.host} gave no answer within {timeout:.3g} s"
@@ -98,7 +97,7 @@ class ChatClient:
         response = self._session.post(
             webhook.request_url(request.parameters()),
             data=body,
-            timeout=(min(CONNECT_TIMEOUT, timeout / 3), timeout),
+            timeout=timeout,
             allow_redirects=False,
             stream=True,
             # Loopback never uses a proxy, even if the environment names one.
@@ -109,35 +108,6 @@ class ChatClient:
                 return Answer(response.status_code, response.headers, _limited(response.iter_content(_CHUNK)))
             except (ChunkedEncodingError, RequestsConnectionError):
                 return Answer(response.status_code, response.headers, None)
-
-
-class _Attempt:
-    """An exchange in a thread of its own, which can be left behind.
-
-    requests limits each wait for the network, not their sum: a name server that hangs, or an answer that drips in,
-    would hold it for ever. A thread left behind goes on until the process ends. If its message is still posted, the
-    next attempt finds it by the request id.
-    """
-
-    def __init__(self, exchange: Callable[[], Answer]) -> None:
-        self._exchange = exchange
-        self._answer: Answer | None = None
-        self._failure: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            self._answer = self._exchange()
-        except BaseException as failure:  # noqa: BLE001 - raised again, in the thread that asked
-            self._failure = failure
-
-    def result(self, timeout: float) -> Answer:
-        """Wait for the answer; raises `TimeoutError`, or the exchange's exception."""
-        self._thread.join(timeout)
-        if self._answer is not None:
-            return self._answer
-        raise self._failure or TimeoutError
 
 
 def _limited(chunks: Iterator[bytes]) -> bytes | None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import http.client
+import socket
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from chatpost import __version__
-from chatpost.chat.trust import authorities
+from chatpost.chat.trust import Authorities, authorities
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds to connect to one address, or a smaller share of an attempt's, so that all addresses get their try."""
 
 
 def new_session() -> requests.Session:
@@ -20,9 +26,9 @@ def new_session() -> requests.Session:
     Raises `ConfigurationError` if the environment names authorities that do not exist.
     """
     session = _Session()
-    session.verify = authorities() or True
+    adapter = _Adapter(authorities() or Authorities(DEFAULT_CA_BUNDLE_PATH))
     for scheme in ("https://", "http://"):
-        session.mount(scheme, _Adapter())
+        session.mount(scheme, adapter)
     session.headers.update(
         {
             "User-Agent": f"chatpost/{__version__}",
@@ -48,11 +54,36 @@ class _Response(http.client.HTTPResponse):
             http.client.parse_headers(self.fp)
 
 
-class _Connection(HTTPConnection):
+class _EachAddress(HTTPConnection):
+    """Connects to the first of the host's addresses that accepts; each gets its share of the time."""
+
+    def _new_conn(self) -> socket.socket:
+        host, seconds = self._dns_host, self.timeout
+        try:
+            found = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from None
+        addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
+        if isinstance(seconds, int | float):
+            self.timeout = min(CONNECT_TIMEOUT, seconds / (len(addresses) + 1))
+        try:
+            for address in addresses:
+                self._dns_host = address
+                try:
+                    return super()._new_conn()
+                except (ConnectTimeoutError, NewConnectionError):
+                    if address == addresses[-1]:
+                        raise
+            raise AssertionError  # a name that is found has an address
+        finally:
+            self._dns_host, self.timeout = host, seconds
+
+
+class _Connection(_EachAddress):
     response_class = _Response
 
 
-class _SecureConnection(HTTPSConnection):
+class _SecureConnection(_EachAddress, HTTPSConnection):
     response_class = _Response
 
 
@@ -65,7 +96,15 @@ class _SecurePool(HTTPSConnectionPool):
 
 
 class _Adapter(HTTPAdapter):
-    """Connects by pools whose responses pass over interim answers."""
+    """Connects by pools whose responses pass over interim answers, and trusts these authorities."""
+
+    def __init__(self, trusted: Authorities) -> None:
+        super().__init__()
+        self._trusted = trusted
+
+    def cert_verify(self, conn: Any, *_: Any) -> None:
+        conn.cert_reqs = "CERT_REQUIRED"
+        conn.ca_certs, conn.ca_cert_dir = self._trusted
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)

@@ -12,32 +12,50 @@ import os
 import re
 import ssl
 from pathlib import Path
+from typing import NamedTuple
 
 from chatpost.errors import ConfigurationError
 
 _REQUESTS_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-_FILE_VARIABLES = (*_REQUESTS_VARIABLES, "SSL_CERT_FILE")
+_OPENSSL_VARIABLE = "SSL_CERT_FILE"
 _HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d")
 
 
-def authorities() -> str | None:
-    """Return the file or directory of the trusted authorities; None for certifi's.
+class Authorities(NamedTuple):
+    """A file of certificates, and directories that OpenSSL looks them up in, with colons between. Both are trusted."""
+
+    file: str | None = None
+    directories: str | None = None
+
+
+def authorities() -> Authorities | None:
+    """Return the trusted authorities; None for certifi's.
 
     Raises `ConfigurationError` if requests' variables name one that does not exist.
     """
-    for variable in _REQUESTS_VARIABLES:
-        if bundle := os.environ.get(variable):
-            if not os.path.exists(bundle):  # noqa: PTH110 - pathlib's raises if it may not look there
-                msg = f"{variable} names {bundle}, which does not exist"
-                raise ConfigurationError(msg)
-            return bundle
-    # OpenSSL ignores a file that does not exist, and so does Python.
-    if os.path.isfile(file := os.environ.get("SSL_CERT_FILE", "")):  # noqa: PTH113 - see above
-        return file
+    variable = _variable()
+    bundle = os.environ[variable] if variable else None
+    if variable in _REQUESTS_VARIABLES and bundle is not None:
+        if not os.path.exists(bundle):  # noqa: PTH110 - pathlib's raises if it may not look there
+            msg = f"{variable} names {bundle}, which does not exist"
+            raise ConfigurationError(msg)
+        return Authorities(None, bundle) if os.path.isdir(bundle) else Authorities(bundle)  # noqa: PTH112 - see above
     paths = ssl.get_default_verify_paths()
-    # SSL_CERT_DIR can name several directories; capath is None if the one of the system does not exist.
-    directories = [*os.environ.get(paths.openssl_capath_env, "").split(os.pathsep), paths.capath or ""]
-    return next(filter(_is_hashed, directories), None)
+    # capath is None if the system's directory does not exist.
+    directories = os.environ.get(paths.openssl_capath_env) or paths.capath or ""
+    if not any(map(_is_hashed, directories.split(os.pathsep))):
+        return Authorities(bundle) if bundle else None
+    return Authorities(bundle, directories)
+
+
+def _variable() -> str | None:
+    """Return the variable that names a file of authorities, or in requests' case a directory, if one does."""
+    for variable in _REQUESTS_VARIABLES:
+        if os.environ.get(variable):
+            return variable
+    # OpenSSL ignores a file that does not exist, and so does Python.
+    is_there = os.path.isfile(os.environ.get(_OPENSSL_VARIABLE, ""))  # noqa: PTH113 - pathlib's raises
+    return _OPENSSL_VARIABLE if is_there else None
 
 
 def _is_hashed(directory: str) -> bool:
@@ -50,12 +68,11 @@ def _is_hashed(directory: str) -> bool:
 
 
 def unusable_bundle() -> str | None:
-    """Return, for a person, which variable names a file without certificates, if one does."""
-    for variable in _FILE_VARIABLES:
-        bundle = os.environ.get(variable)
-        if bundle and not _holds_certificates(Path(bundle)):
-            return f"{variable} names {bundle}, which holds no certificates"
-    return None
+    """Return, for a person, that the variable that counts names a file without certificates, if it does."""
+    variable = _variable()
+    if variable is None or _holds_certificates(Path(bundle := os.environ[variable])):
+        return None
+    return f"{variable} names {bundle}, which holds no certificates"
 
 
 def _holds_certificates(bundle: Path) -> bool:

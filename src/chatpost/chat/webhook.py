@@ -128,7 +128,10 @@ def _split(url: str) -> tuple[str, bool, str, str]:
     is_loopback = _is_loopback(host)
     if not is_loopback:
         if not _HOST.fullmatch(host) or not host.endswith(".googleapis.com"):
-            msg = "the webhook URL's host is not chat.googleapis.com or another host under googleapis.com"
+            msg = (
+                "the webhook URL's host is not chat.googleapis.com or another host under googleapis.com:"
+                " copy the webhook's link from Chat again"
+            )
             raise ConfigurationError(msg)
         if parts.scheme != "https":
             msg = "the webhook URL begins with http://, which would expose its token to the network: use https://"

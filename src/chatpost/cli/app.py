@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chatpost import __version__
-from chatpost.cli.signals import die_of
 from chatpost.errors import ChatpostError, ExitStatus
+from chatpost.processes import die_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import select
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from chatpost.cli.console import is_terminal, say
-from chatpost.cli.replies import Replies, count_of
+from chatpost.cli.replies import Replies, lines_are
 from chatpost.cli.sections import FOLLOWING, STYLE
-from chatpost.cli.signals import die_of
 from chatpost.cli.targets import TIMING
+from chatpost.content.source import read_chunks
 from chatpost.content.stream import Lines, Reader
-from chatpost.errors import ExitStatus
+from chatpost.errors import ExitStatus, InputError
+from chatpost.processes import die_of
 
 if TYPE_CHECKING:
     from typing import Self
@@ -35,6 +37,7 @@ class Stream:
         self._following = settings[FOLLOWING]
         self.opening: Delivery | None = None
         self._signal: int | None = None
+        self._is_typed = False
         self._lines = Lines(TIMING.clock)
         self._tee = _Tee() if self._following.tee else None
         self._reader: Reader | None = None
@@ -42,8 +45,7 @@ class Stream:
         if sys.stdin is None:
             self._lines.end()
             return
-        if sys.stdin.isatty():
-            say("type the lines to post; end with Ctrl-D")
+        self._is_typed = sys.stdin.isatty()
         pass_on = self._tee or (lambda _: None)
         self._reader = Reader(sys.stdin.fileno(), self._lines, pass_on, is_markdown=settings[STYLE].is_markdown)
         self._reader.start()
@@ -57,7 +59,8 @@ class Stream:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._reader is not None:
+        # A person who types is not a job that would die of a closed pipe.
+        if self._reader is not None and not self._is_typed:
             self._reader.discard()
 
     def post(self, sender: Sender, settings: Settings, reporter: Reporter) -> ExitStatus:
@@ -68,13 +71,17 @@ class Stream:
         if self.opening is None or self.opening.progress.created is None:
             return ExitStatus.OK
         replies = self._replies = Replies(self._lines, self.opening, sender, settings, reporter)
-        with reporter.live_line(lambda: self._lines.waiting.lines, is_shared=self._shares_terminal()):
+        if self._is_typed:
+            say("type the lines to post; end with Ctrl-D")
+        with reporter.live_line(
+            lambda: (self._lines.waiting.lines, replies.not_before), is_shared=self._shares_terminal()
+        ):
             is_complete = replies.post_all(self._following.every)
             if self._reader is not None:
-                if not is_complete:
-                    if not self._lines.has_ended:
-                        say("the lines that come after this are read, but not posted")
+                if not is_complete and not self._lines.has_ended and not self._is_typed:
+                    say("lines that come from now on are not posted")
                     self._reader.discard()
+                if not is_complete:
                     replies.lost += self._reader.discarded + self._lines.waiting.lines
                 if self._reader.had_bad_bytes:
                     reporter.warn("stdin has bytes that are not UTF-8; each is posted as U+FFFD")
@@ -83,8 +90,8 @@ class Stream:
             die_of(self._signal)
         return replies.status or (self._tee.status if self._tee is not None else ExitStatus.OK)
 
-    def ends_by_itself(self, number: int) -> bool:
-        """Take a signal. Once the thread is open, the first one ends the stream, and its lines are still posted."""
+    def take_signal(self, number: int) -> bool:
+        """End the stream on the first signal after the thread is open, and still post its lines; return whether so."""
         if self._replies is None or self._signal is not None:
             return False
         self._signal = number
@@ -95,7 +102,7 @@ class Stream:
     def tell_what_is_left(self) -> None:
         """Say how many lines are not posted, if the thread is open."""
         if self._replies is not None:
-            say(f"{count_of(self._replies.unposted)} not posted")
+            say(f"{lines_are(self._replies.unposted)} not posted")
 
     def _shares_terminal(self) -> bool:
         """Return whether somebody else writes to the terminal, too."""
@@ -103,16 +110,15 @@ class Stream:
 
 
 def drain_stdin() -> None:
-    """Read stdin to its end, and keep nothing."""
-    if sys.stdin is not None:
-        lines = Lines(TIMING.clock)
-        reader = Reader(sys.stdin.fileno(), lines, lambda _: None, is_markdown=False)
-        reader.start()
-        reader.discard()
+    """Read stdin to its end, and keep nothing, unless a person types it."""
+    if sys.stdin is not None and not sys.stdin.isatty():
+        with suppress(InputError):
+            for _ in read_chunks(sys.stdin.fileno(), "stdin"):
+                pass
 
 
 class _Tee:
-    """Copies stdin to stdout, until nobody wants it any more. ``status`` tells if a copy could not be written."""
+    """Copies stdin to stdout, until its reader closes it. ``status`` tells if a copy could not be written."""
 
     def __init__(self) -> None:
         self.status = ExitStatus.OK

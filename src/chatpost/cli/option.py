@@ -71,8 +71,6 @@ def _allowed(kind: click.ParamType[Any]) -> str:
     """Return, for a person, the values that a type allows."""
     if isinstance(kind, click.Choice):
         return f"one of {', '.join(map(str, kind.choices))}"
-    if isinstance(kind, click.IntRange):
-        return f"a whole number from {kind.min} to {kind.max}"
     return str(getattr(kind, "allowed", kind.name))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
@@ -11,7 +11,6 @@ from chatpost.cli.console import write_aside, write_data
 from chatpost.cli.help import SectionedCommand
 from chatpost.cli.option import Settings
 from chatpost.cli.reading import read_content
-from chatpost.cli.rehearsal import rehearse
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.sections import (
     CARD,
@@ -34,7 +33,7 @@ from chatpost.delivery.sender import Sender, deliver_all
 from chatpost.errors import ChatpostError, DataError, ExitStatus, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import click
 
@@ -97,14 +96,23 @@ def _recipients(
 ) -> list[_Recipient]:
     """Fetch the webhooks, once all the settings are known to make sense."""
     addresses = [address(settings) for _, settings in configured]
-    deadlines = [Deadline(settings[RETRYING].deadline, TIMING.clock) for _, settings in configured]
-    recipients = []
-    for (target, settings), thread, deadline in zip(configured, addresses, deadlines, strict=True):
-        webhook = target.fetch_webhook(max(SHORTEST_ATTEMPT, deadline.left()))
+    recipients: list[_Recipient] = []
+    for (target, settings), thread in zip(configured, addresses, strict=True):
+        deadline = Deadline(settings[RETRYING].deadline, TIMING.clock)
+        with _paused(recipients):  # the command that prints a URL may take its time
+            webhook = target.fetch_webhook(max(SHORTEST_ATTEMPT, deadline.left()))
         recipients.append(_Recipient(target, settings, thread, deadline, webhook))
     for recipient in recipients:
         _check_space(recipient)
     return recipients
+
+
+@contextmanager
+def _paused(recipients: Sequence[_Recipient]) -> Iterator[None]:
+    with ExitStack() as pauses:
+        for recipient in recipients:
+            pauses.enter_context(recipient.deadline.paused())
+        yield
 
 
 def _check_space(recipient: _Recipient) -> None:
@@ -118,14 +126,14 @@ def _post(
     words: Sequence[str], recipients: Sequence[_Recipient], reporter: Reporter, stream: Stream | None
 ) -> ExitStatus:
     settings = recipients[0].settings
-    with ExitStack() as reading:
-        for recipient in recipients:
-            reading.enter_context(recipient.deadline.paused())  # stdin may be a job that takes hours
+    with _paused(recipients):  # stdin may be a job that takes hours
         content = read_content(words, [each.settings for each in recipients], reporter.warn)
     if content is None:
         return ExitStatus.OK
     deliveries = [_delivery(recipient, content) for recipient in recipients]
     if settings[TELLING].dry_run:
+        from chatpost.cli.rehearsal import rehearse  # few messages are rehearsed
+
         for delivery in deliveries:
             rehearse(delivery, one_line=settings[TELLING].output == "json")
         return ExitStatus.OK
@@ -143,7 +151,7 @@ def _post(
         with last_words(cancel):
             return _deliver(sender, deliveries, reporter)
     stream.opening = deliveries[0]
-    with last_words(cancel, stream.ends_by_itself):
+    with last_words(cancel, stream.take_signal):
         status = _deliver(sender, deliveries, reporter)
         return status or stream.post(sender, settings, reporter)
 

@@ -30,7 +30,8 @@ class Replies:
 
     The lines of a reply that fails for now go with the next reply. If it may have been posted, it is sent again as it
     was, under its request id. After the end of the stream a reply gets one more try until its deadline; then the rest
-    is lost. ``lost`` counts the lines that were lost, and ``status`` is that of the failure that lost them.
+    is lost. ``lost`` counts the lines that were lost, and ``status`` is that of the failure that lost them. Before the
+    time ``not_before``, a reply waits for more lines.
     """
 
     def __init__(self, lines: Lines, opening: Delivery, sender: Sender, settings: Settings, reporter: Reporter) -> None:
@@ -48,6 +49,7 @@ class Replies:
         self._uncertain: CreateMessageRequest | None = None
         self._hold_until = -inf
         self._is_refused = False
+        self.not_before = -inf
         self.lost = 0
         self.status = ExitStatus.OK
 
@@ -61,13 +63,12 @@ class Replies:
 
         The first lines go at once, later ones every so many seconds, unless a reply is full or the stream has ended.
         """
-        not_before = -inf
         while self._hold():
-            if not self._taken and not self._lines.wait(not_before):
+            if not self._taken and not self._lines.wait(self.not_before):
                 return True
             if not self._post_lines():
                 break
-            not_before = TIMING.clock() + every
+            self.not_before = TIMING.clock() + every
         self.lost = self.unposted
         self._lines.drop()
         self._taken = []
@@ -77,8 +78,8 @@ class Replies:
         """Post the last message of the thread. If lines were lost, say how many, there and on stderr."""
         note = None
         if self.lost:
-            note = f"[{count_of(self.lost)} lost]"
-            say(f"{count_of(self.lost)} lost: not all of stdin was posted")
+            note = f"[{lines_are(self.lost)} lost]"
+            say(f"{lines_are(self.lost)} lost: not all of stdin was posted")
         text = "\n".join(filter(None, (note, last)))
         if text and not self._is_refused:
             request = self._request(Message(text, self._style.markdown))
@@ -111,11 +112,13 @@ class Replies:
             self._taken, self._uncertain = [], None
             self._reporter.report(delivery)
             return True
-        goes_on = error.is_passing and (not is_last_try or isinstance(error, InvalidMessage))
-        known = "Its lines wait for the next reply." if goes_on else "Its lines are lost."
-        if isinstance(error, InvalidMessage):
+        is_invalid = isinstance(error, InvalidMessage)  # only these lines are at fault
+        goes_on = error.is_passing and (is_invalid or not is_last_try)
+        keeps = goes_on and not is_invalid
+        known = "Its lines wait for the next reply." if keeps else "Its lines are lost."
+        if is_invalid:
             self.lost += len(self._taken)
-            self._taken, self._uncertain, known = [], None, "Its lines are lost."
+            self._taken, self._uncertain = [], None
         elif progress.maybe_posted:
             self._uncertain = progress.request
         else:
@@ -124,7 +127,7 @@ class Replies:
         self._hold_until = TIMING.clock() + max(FIRST_WAIT, error.retry_after or 0)
         self._is_refused = not error.is_passing
         self._reporter.report(delivery, known)
-        if not goes_on or isinstance(error, InvalidMessage):
+        if not keeps:
             self.status = self.status or error.exit_status
         return goes_on
 
@@ -162,6 +165,6 @@ class _Patience:
         return max(0.0, self._end - TIMING.clock())
 
 
-def count_of(lines: int) -> str:
+def lines_are(lines: int) -> str:
     """Return so many lines in words, with their verb."""
     return "1 line is" if lines == 1 else f"{lines} lines are"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import nullcontext, suppress
+from math import ceil
 from typing import TYPE_CHECKING
 
 from chatpost.chat.webhook import mask_urls
@@ -51,7 +52,7 @@ class Reporter:
             self._bars = PartsBars()
 
     def tell(self, delivery: Delivery, fact: Fact) -> None:
-        """Tell of a failed attempt that is tried again; with ``verbose`` of every attempt and pause."""
+        """Show a failed attempt that will be retried; with ``verbose``, show every attempt and pause."""
         if isinstance(fact, Attempt):
             self._tell_of_attempt(delivery, fact)
         elif isinstance(fact, PartPosted):
@@ -122,19 +123,20 @@ class Reporter:
         if not self._under_way:
             say(f"{what}. Nothing was posted.")
 
-    def live_line(self, waiting: Callable[[], int], *, is_shared: bool) -> AbstractContextManager[None]:
+    def live_line(self, waiting: Callable[[], tuple[int, float]], *, is_shared: bool) -> AbstractContextManager[None]:
         """Draw a line at a terminal that counts the messages posted and the lines waiting, in this context.
 
-        None is drawn if the terminal is shared with another writer.
+        ``waiting`` returns the number of lines, and the time before which they wait for others. None is drawn if the
+        terminal is shared with another writer.
         """
         if is_shared or not self._has_reader:
             return nullcontext()
         from chatpost.cli.drawing import live_line  # only a person who watches a stream waits for rich
 
         def line() -> str:
-            turn = max(0.0, self._next_turn - time.monotonic())
-            free = f"the space is free in {turn:.0f} s" if turn else "the space is free"
-            count = waiting()
-            return f"{self._posted} posted, {count} line{'' if count == 1 else 's'} waiting, {free}"
+            count, not_before = waiting()
+            seconds = ceil(max(self._next_turn, not_before) - time.monotonic()) if count else 0
+            when = f", next reply in {seconds} s" if seconds > 0 else ""
+            return f"{self._posted} posted, {count} line{'' if count == 1 else 's'} waiting{when}"
 
         return live_line(line)

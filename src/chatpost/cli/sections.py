@@ -20,6 +20,7 @@ from chatpost.cli.types import (
     ThreadKey,
     ThreadName,
     UserId,
+    Whole,
     Words,
 )
 from chatpost.cli.values import FORMATS, Address, Card, Envelope, Following, Leniency, Telling, Where
@@ -98,7 +99,7 @@ FOLLOWING = Section(
         Option(
             "--every",
             type=Seconds(),
-            default=5.0,
+            default=5,
             show_default=True,
             help="Seconds between two replies, if the lines fit into one message.",
         ),
@@ -137,8 +138,7 @@ OVERFLOW = Section(
         ),
         Option(
             "--max-parts",
-            type=click.IntRange(1, 100),
-            metavar="N",
+            type=Whole(1, 100),
             default=10,
             show_default=True,
             help="Messages that one text may make, at most.",
@@ -213,8 +213,7 @@ RETRYING = Section(
         ),
         Option(
             "--retries",
-            type=click.IntRange(0, 100),
-            metavar="N",
+            type=Whole(0, 100),
             default=_POLICY.retries,
             show_default=True,
             help="Attempts after the first, at most.",
@@ -234,7 +233,7 @@ PACING = Section(
         Option(
             "--pacing/--no-pacing",
             default=True,
-            help="Wait for the space's turn, in one queue with your other processes here.  [default: pacing]",
+            help="Queue with your other processes on this machine.  [default: pacing]",
         ),
         Option(
             "--interval",

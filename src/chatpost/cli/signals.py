@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
+
+from chatpost.processes import die_of, handling_ends
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
 
 @contextmanager
-def last_words(speak: Callable[[], None], is_ending: Callable[[int], bool] = lambda _: False) -> Iterator[None]:
-    """In this context, a signal lets the command speak before it dies. Signals that were ignored stay ignored.
+def last_words(speak: Callable[[], None], take: Callable[[int], bool] = lambda _: False) -> Iterator[None]:
+    """In this context, a signal lets the command speak before it dies.
 
-    If ``is_ending`` returns True, the command ends by itself on account of the signal. A signal that comes while the
-    command speaks ends it at once. At the end of the context the handlers that were found are put back.
+    First ``take`` is given the signal; if it returns True, the command will end by itself. A signal that comes while
+    the command speaks ends it at once.
 
     The handler does it all itself: an exception raised from it could come in the middle of anything, for example of a
     finalizer, which would swallow it.
     """
     is_dying = False
 
-    def end(number: int, _frame: object) -> None:
+    def end(number: int, _before: object) -> None:
         nonlocal is_dying
         if is_dying:  # it could not speak, perhaps since nobody reads stderr
             die_of(number)
-        if is_ending(number):
+        if take(number):
             return
         is_dying = True
         try:
@@ -37,15 +36,8 @@ def last_words(speak: Callable[[], None], is_ending: Callable[[int], bool] = lam
         finally:
             die_of(number)
 
-    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
-    found = {number: handler for number, handler in handlers.items() if handler not in {signal.SIG_IGN, None}}
-    for number in found:
-        signal.signal(number, end)
-    try:
+    with handling_ends(end):
         yield
-    finally:
-        for number, handler in found.items():
-            signal.signal(number, handler)
 
 
 @contextmanager
@@ -58,10 +50,3 @@ def raising_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, found)
-
-
-def die_of(number: int) -> NoReturn:
-    """End the process by the signal."""
-    signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), number)
-    raise SystemExit(128 + number)

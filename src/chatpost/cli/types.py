@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -33,6 +33,24 @@ class Seconds(click.ParamType[float]):
         if not 0 < seconds <= LONGEST:  # false for NaN too
             self.fail(f"{value!r} is not a number of seconds above 0 and up to {LONGEST:g}", param, ctx)
         return seconds
+
+
+class Whole(click.IntRange):
+    """A whole number in a range."""
+
+    name = "N"
+
+    @property
+    def allowed(self) -> str:
+        """The numbers that are allowed, for a person."""
+        return f"a whole number from {self.min} to {self.max}"
+
+    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> int:
+        """Read the number."""
+        try:
+            return int(super().convert(value, param, ctx))
+        except click.BadParameter:
+            self.fail(f"{value!r} is not {self.allowed}", param, ctx)
 
 
 class ThreadKey(click.ParamType[str]):

@@ -8,10 +8,10 @@ from chatpost import __version__
 from chatpost.cli.app import LazyGroup
 
 COMMANDS = {
-    "send": "Post a message, and print its name.",
-    "reply": "Post into a thread, and print the message's name.",
-    "thread": "Open a thread, and print the name of its first message.",
-    "profiles": "List, add, check and remove profiles.",
+    "send": "Post a message and print its name.",
+    "reply": "Post into a thread and print the message's name.",
+    "thread": "Open a thread and print the name of its first message.",
+    "profiles": "Manage profiles.",
     "completion": "Print the script that completes words in a shell.",
     "emulator": "Serve a local Google Chat for tests and trials.",
 }

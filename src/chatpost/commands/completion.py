@@ -20,7 +20,7 @@ To use it in every new shell:
 
 
 @click.command(epilog=EPILOG)
-@click.argument("shell", type=click.Choice(_SHELLS))
+@click.argument("shell", type=click.Choice(_SHELLS), metavar="SHELL")
 def completion(shell: str) -> None:
     """Print the script that completes words in a shell.
 

@@ -17,6 +17,7 @@ import click
 from chatpost.cli.console import is_terminal, say, write_data
 from chatpost.cli.drawing import draw_trees
 from chatpost.cli.signals import raising_interrupt
+from chatpost.cli.types import Whole
 from chatpost.errors import ConfigurationError, ExitStatus, InputError
 
 if TYPE_CHECKING:
@@ -57,9 +58,7 @@ class _Faults(click.ParamType["list[Fault]"]):
 
 
 @click.command(epilog=EPILOG)
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, metavar="PORT", help="Port to serve on.  [default: any]"
-)
+@click.option("--port", type=Whole(0, 65535), default=0, metavar="PORT", help="Port to serve on.  [default: any]")
 @click.option("--open", "open_page", is_flag=True, help="Open the page that shows the spaces in a browser.")
 @click.option("--no-quota", is_flag=True, help="Do not limit a space to one request a second.")
 @click.option(
@@ -84,7 +83,8 @@ def emulator(
             port=port, quota=not no_quota, faults=all_faults, on_received=(lambda _: None) if command else _tell
         )
     except OSError as failure:
-        msg = f"cannot serve on port {port}: {os.strerror(failure.errno or 0).lower()}"
+        reason = os.strerror(failure.errno or 0).lower()
+        msg = f"cannot serve on port {port}: {reason}; choose another --port, or leave it out"
         raise ConfigurationError(msg) from None
     with chat:
         if open_page:
@@ -100,7 +100,9 @@ def _check_extra() -> None:
     try:
         import flask  # noqa: F401
         import google.apps.chat_v1  # noqa: F401
-    except ImportError:
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").split(".")[0] not in {"flask", "google"}:
+            raise
         msg = "the emulator needs Flask and Google's types: pipx install 'chatpost-cli[emulator]'"
         raise ConfigurationError(msg) from None
 

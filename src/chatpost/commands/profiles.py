@@ -16,7 +16,6 @@ from chatpost.cli.signals import raising_interrupt
 from chatpost.content.source import read_chunks
 from chatpost.errors import ConfigurationError, ExitStatus
 from chatpost.profiles.file import (
-    NO_WEBHOOK,
     PROFILE_NAME,
     ProfileFile,
     find_profile_file,
@@ -36,8 +35,10 @@ Examples:
   chatpost profiles add ops             add one, and ask for its URL
   pass show ops | chatpost profiles add ops
   chatpost profiles default ops         use it if no other is named
-  chatpost profiles check               check that all of them work
+  chatpost profiles check               check URLs and options; post nothing
 """
+
+_NO_PROFILES = "there are no profiles yet in {}: `chatpost profiles add NAME` makes one"
 
 _OUTPUT = click.Option(
     ["-o", "--output"],
@@ -51,9 +52,9 @@ _OUTPUT = click.Option(
 @click.group(invoke_without_command=True, params=[CONFIG, _OUTPUT], epilog=EPILOG)
 @click.pass_context
 def profiles(ctx: click.Context, config: Path | None, output: str) -> None:
-    """List, add, check and remove profiles.
+    """Manage profiles.
 
-    Keys and tokens are never shown.
+    List them, add, check and remove them, and set the default. Keys and tokens are never shown.
     """
     if ctx.invoked_subcommand is None:
         _list(config, output)
@@ -69,11 +70,11 @@ def list_(ctx: click.Context, config: Path | None, output: str) -> None:
 def _list(config: Path | None, output: str) -> None:
     path = find_profile_file(config)
     if path is None:
-        say(f"there are no profiles yet in {user_profile_file()}: `chatpost profiles add NAME` makes one")
+        say(_NO_PROFILES.format(user_profile_file()))
         return
     file = load_profiles(path)
     if not file.profiles:
-        say(f"there are no profiles yet in {path}: `chatpost profiles add NAME` makes one")
+        say(_NO_PROFILES.format(path))
     rows = [(profile.name, profile.known_space(), str(profile.source)) for profile in file.profiles.values()]
     if output == "json":
         for name, space, source in rows:
@@ -98,14 +99,13 @@ def add(ctx: click.Context, name: str, config: Path | None, *, replace: bool) ->
     The URL is checked, but nothing is posted. The file becomes readable by you only. The rest of it stays as it is.
     The first profile becomes the default.
     """
-    from chatpost.profiles.writer import add_profile, check_name_is_free  # tomlkit, for these commands only
+    from chatpost.profiles.writer import add_profile, check_before_adding  # tomlkit, for these commands only
 
     if not PROFILE_NAME.fullmatch(name):
         msg = "a profile's name has letters, digits, and . _ - between them"
         raise click.BadParameter(msg, ctx, param_hint="NAME")
     path = _config(ctx, config) or user_profile_file()
-    if os.path.exists(path):  # noqa: PTH110 - pathlib's can raise
-        check_name_is_free(load_profiles(path), name, replace=replace)
+    check_before_adding(path, name, replace=replace)
     url = _read_url()
     webhook = Webhook.parse(url)
     file = add_profile(path, name, url, replace=replace)
@@ -162,16 +162,15 @@ def check(ctx: click.Context, name: str | None, config: Path | None) -> int:
     """Check each profile's URL and options, and the file's owner and permissions. Nothing is posted."""
     file = _existing_file(ctx, config)
     if not file.profiles:
-        msg = f"{file.path} has no profiles: `chatpost profiles add NAME` makes one"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(_NO_PROFILES.format(file.path))
     named = [file.profile(name)] if name else list(file.profiles.values())
-    error = file.permission_error()
-    for problem in filter(None, (error, file.permission_warning())):
-        say(problem)
+    if error := file.permission_error():  # then its commands are not run, either
+        raise ConfigurationError(error)
+    if warning := file.permission_warning():
+        say(warning)
     rows = [_checked(profile) for profile in named]
     print_table(("PROFILE", "SPACE", ""), rows)
-    fit = all(verdict == "ok" for *_, verdict in rows) and error is None
-    return ExitStatus.OK if fit else ExitStatus.CONFIGURATION
+    return ExitStatus.OK if all(verdict == "ok" for *_, verdict in rows) else ExitStatus.CONFIGURATION
 
 
 def _checked(profile: Profile) -> tuple[str, str, str]:
@@ -185,7 +184,7 @@ def _checked(profile: Profile) -> tuple[str, str, str]:
 def _existing_file(ctx: click.Context, config: Path | None) -> ProfileFile:
     path = find_profile_file(_config(ctx, config))
     if path is None:
-        raise ConfigurationError(NO_WEBHOOK)
+        raise ConfigurationError(_NO_PROFILES.format(user_profile_file()))
     return load_profiles(path)
 
 

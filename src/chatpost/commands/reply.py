@@ -34,7 +34,7 @@ make check 2>&1 | tail -n 20 | chatpost reply -k "$CI_PIPELINE_ID" --or-fail\
 @click.argument("text", nargs=-1)
 @click.pass_context
 def reply(ctx: click.Context, /, **_: object) -> int:
-    """Post into a thread, and print the message's name.
+    """Post into a thread and print the message's name.
 
     Name the thread by your own key for it (--thread-key) or by Chat's name (--thread).
     """

@@ -37,7 +37,7 @@ name=$(chatpost send "Deploying"); chatpost reply --thread "$name" "done"\
 @click.argument("text", nargs=-1)
 @click.pass_context
 def send(ctx: click.Context, /, **_: object) -> int:
-    """Post a message, and print its name.
+    """Post a message and print its name.
 
     Without TEXT, or if it is -, the text is read from stdin.
     """

@@ -37,7 +37,8 @@ class _Command(SectionedCommand):
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
     ) -> click.Context:
-        follows = "--follow" in args or os.environ.get("CHATPOST_FOLLOW", "0") not in {"", "0"}
+        options = args[: args.index("--")] if "--" in args else args
+        follows = "--follow" in options or _is_true(os.environ.get("CHATPOST_FOLLOW", ""))
         try:
             return super().make_context(info_name, args, parent, **extra)
         except click.UsageError as error:
@@ -48,6 +49,13 @@ class _Command(SectionedCommand):
             say(usage_line(error))
             drain_stdin()
             raise click.exceptions.Exit(ExitStatus.USAGE) from None
+
+
+def _is_true(value: str) -> bool:
+    try:
+        return bool(value) and bool(click.BOOL.convert(value, None, None))
+    except click.BadParameter:
+        return True  # that is the mistake, and stdin was to be followed
 
 
 @click.command(
@@ -62,7 +70,7 @@ class _Command(SectionedCommand):
 @click.argument("text", nargs=-1)
 @click.pass_context
 def thread(ctx: click.Context, /, **_: object) -> int:
-    """Open a thread, and print the name of its first message.
+    """Open a thread and print the name of its first message.
 
     If the thread of --thread-key exists, the message is a reply in it. Without that option, the key is random.
     """

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from chatpost.chat.syntax import Part, parts
 from chatpost.content.terminal import screen_text
 from chatpost.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from chatpost.chat.syntax import Part
     from chatpost.content.compose import Style
 
 STATUSES = {
@@ -134,17 +134,21 @@ def _as_message(read: Any) -> Any:
 def _cleaned(value: Any, where: str = "") -> Any:
     """Return a JSON value with its texts as a terminal would show them; raises `ValueError` for one that is no text."""
     if isinstance(value, dict):
-        return {name: _cleaned(item, f"{where}.{name}" if where else name) for name, item in value.items()}
+        return {
+            _clean(name, where): _cleaned(item, f"{where}.{name}" if where else name) for name, item in value.items()
+        }
     if isinstance(value, list):
         return [_cleaned(item, f"{where}[{number}]") for number, item in enumerate(value)]
-    if not isinstance(value, str):
-        return value
+    return _clean(value, where) if isinstance(value, str) else value
+
+
+def _clean(text: str, where: str) -> str:
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:
         msg = f"{where or 'it'} has half of a character (\\ud800 to \\udfff without the other half)"
         raise ValueError(msg) from None
-    return screen_text(value)
+    return screen_text(text)
 
 
 def _complaints(value: Any, shape: Any, where: str = "") -> Iterator[str]:
@@ -250,6 +254,8 @@ def _paragraph(words: str, style: Style) -> dict[str, str]:
 def card_text(text: str) -> str:
     """Return a text in Chat's own markup as the text of a card, which has a few tags of HTML instead."""
     from html import escape  # it has large tables, and few messages have a card
+
+    from chatpost.chat.syntax import parts
 
     def tagged(tag: str, inner: str) -> str:
         return f"<{tag}>{inner}</{tag}>"

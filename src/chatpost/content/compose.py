@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from chatpost.content.source import Text
     from chatpost.content.split import Syntax
 
-# A card that leaves less room than this has no room for a text.
+# Mentions or a card that leave less room than this have no room for a text.
 _LEAST_ROOM = 100
 
 
@@ -76,11 +76,12 @@ def compose(content: Content, style: Style, overflow: Overflow, quick: QuickCard
     composer = _Composer(content, style, quick)
     how = overflow.overflow
     words, left_out = composer.words(how)
-    whole = composer.first(words)
-    if whole.size <= SIZE_LIMIT and not left_out:
-        return (whole,)
-    if how == "fail" or not words or composer.first("").size > SIZE_LIMIT - _LEAST_ROOM:
-        whole.check_size()
+    if how == "fail" or len(words) <= SIZE_LIMIT:  # a longer text is never made into one message, which may cost much
+        whole = composer.first(words)
+        if how == "fail" or not words:
+            whole.check_size()
+        if whole.size <= SIZE_LIMIT and not left_out:
+            return (whole,)
     if how in {"head", "tail"}:
         return (composer.end(words, left_out, how),)
     messages = composer.parts(words)
@@ -104,16 +105,21 @@ class _Composer(NamedTuple):
         """Return the words to post, and how many bytes of stdin are missing from them."""
         text, card = self.content.text, self.content.card
         if text.is_blank:
-            words, left_out = (card.text or "", 0) if card is not None else ("", 0)
-            is_piped = card is not None and card.is_piped
-        else:
-            words, left_out = (text.end, text.before) if how == "tail" else (text.beginning, text.after)
-            is_piped = not text.typed
-        return without_mentions(words) if is_piped and not self.style.allow_mentions else words, left_out
+            return (card.text or "", 0) if card is not None else ("", 0)
+        return (text.end, text.before) if how == "tail" else (text.beginning, text.after)
+
+    @property
+    def _is_piped(self) -> bool:
+        text, card = self.content.text, self.content.card
+        return (card is not None and card.is_piped) if text.is_blank else not text.typed
+
+    def _harmless(self, words: str, *, is_piped: bool) -> str:
+        """Return the words so that what came from a pipe mentions nobody."""
+        return without_mentions(words) if is_piped and not self.style.allow_mentions else words
 
     def first(self, words: str) -> Message:
         """Make the first message: with the mentions and the card."""
-        style, card = self.style, self.content.card
+        style, card, words = self.style, self.content.card, self._harmless(words, is_piped=self._is_piped)
         if self.quick.is_asked_for:
             card = self.quick.message(words, self.style)
             text, is_markdown = "", False
@@ -122,11 +128,12 @@ class _Composer(NamedTuple):
         text = mentioning(style.mention, text, is_markdown=is_markdown)
         if card is None:
             return Message(text, is_markdown)
-        return Message(text, is_markdown, card.cards, card.fallback_text)
+        fallback = self._harmless(card.fallback_text or "", is_piped=card.is_piped)
+        return Message(text, is_markdown, card.cards, fallback or None)
 
     def other(self, words: str) -> Message:
         """Make a message of a later part: text alone."""
-        return Message(self.style.shown(words), self.style.is_markdown)
+        return Message(self.style.shown(self._harmless(words, is_piped=self._is_piped)), self.style.is_markdown)
 
     def parts(self, words: str) -> tuple[Message, ...]:
         """Make as many messages as all the words take. Blank ones are dropped."""
@@ -161,5 +168,11 @@ class _Composer(NamedTuple):
 
 
 def _less_room(room: int, message: Message) -> int:
-    """Return the room for the words of a message that is too large: a fence, a card and escapes take room, too."""
-    return min(room * SIZE_LIMIT // message.size, room - 1)
+    """Return the room for the words of a message that is too large: a fence, a card and escapes take room, too.
+
+    Raises `DataError` if there is none left.
+    """
+    room = min(room * SIZE_LIMIT // message.size, room - 1)
+    if room < _LEAST_ROOM:
+        message.check_size()
+    return room

@@ -12,10 +12,8 @@ _FENCE = "```"
 # Put between the characters of markup, it makes them plain text that looks the same.
 _NOTHING = "\u200b"
 # Markup that means something only at the beginning of a line: Markdown's, and of that Chat's own.
-_MARKDOWN_BLOCK = (
-    r" {0,3}(#{1,6}\s|>|[-*+]\s|\d{1,9}[.)]\s|\||`{3}|~{3}|<|([-*_] *){3,}$)| {4}|\t"
-    r"|.*\n {0,3}(=+|-+|\|?[ :|-]*-[ :|-]*) *(\n|$)"
-)
+_MARKDOWN_BLOCK = r" {0,3}(#{1,6}\s|>|[-*+]\s|\d{1,9}[.)]\s|\||`{3}|~{3}|<)| {4}|\t"
+_SHORTEST_RULE = 3
 _CHAT_BLOCK = r"[*-] |```|>"
 
 
@@ -49,5 +47,15 @@ def mentioning(users: Iterable[str], text: str, *, is_markdown: bool) -> str:
         return mentions or text
     if is_markdown:
         # Some blocks begin only after a blank line.
-        return f"{mentions}\n\n{text}" if re.match(_MARKDOWN_BLOCK, text, re.MULTILINE) else f"{mentions} {text}"
+        return f"{mentions}\n\n{text}" if _begins_markdown_block(text) else f"{mentions} {text}"
     return f"{mentions}\n{text}" if re.match(_CHAT_BLOCK, text) else f"{mentions} {text}"
+
+
+def _begins_markdown_block(text: str) -> bool:
+    first, _, rest = text.partition("\n")
+    second = rest.partition("\n")[0].replace(" ", "")
+    marks = first.replace(" ", "")
+    is_rule = len(marks) >= _SHORTEST_RULE and marks[0] in "-*_" and marks.strip(marks[0]) == ""
+    # The second line makes the first a heading, or a table's head.
+    is_underlined = second != "" and (second.strip("=") == "" or ("-" in second and second.strip(":|-") == ""))
+    return is_rule or is_underlined or re.match(_MARKDOWN_BLOCK, text) is not None

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 INPUT_LIMIT = 4 * 1024 * 1024
 """Bytes of stdin, or of a card file, that are kept whole; a hundred messages take fewer."""
 
+SHORT_LIMIT = 1024 * 1024
+"""Bytes of stdin that are kept whole if its ends are enough."""
+
 END_LIMIT = 256 * 1024
 """Bytes that are kept of each end of a longer stdin. Escape sequences in them may take most."""
 
@@ -53,7 +56,7 @@ def message_text(words: Sequence[str], *, ends_only: bool = False) -> Text:
 
     In every other case stdin is left alone: a CI runner's can be a pipe that never ends. The text is what a terminal
     would have shown. Line ends at the end of stdin are dropped. With ``ends_only``, the ends of a stdin longer than
-    `INPUT_LIMIT` are enough. Raises `UsageError` if stdin is a terminal and was not asked for, `InputError` if it
+    `SHORT_LIMIT` are enough. Raises `UsageError` if stdin is a terminal and was not asked for, `InputError` if it
     cannot be read, `DataError` if it is too long.
     """
     if words and tuple(words) != ("-",):
@@ -68,11 +71,12 @@ def message_text(words: Sequence[str], *, ends_only: bool = False) -> Text:
 
 
 def _read_stdin(*, ends_only: bool) -> Text:
-    """Read stdin to its end; never keep more of it than `INPUT_LIMIT` and an end."""
+    """Read stdin to its end; never keep more of it than the limit and an end."""
+    limit = SHORT_LIMIT if ends_only else INPUT_LIMIT
     beginning, ending, size = bytearray(), bytearray(), 0
     for chunk in read_chunks(sys.stdin.fileno(), "stdin"):
         size += len(chunk)
-        if size <= INPUT_LIMIT:
+        if size <= limit:
             beginning += chunk
         elif not ends_only:
             msg = (
@@ -84,7 +88,7 @@ def _read_stdin(*, ends_only: bool) -> Text:
         if len(ending) > 2 * END_LIMIT:
             del ending[:-END_LIMIT]
     encoding, mark = find_encoding(bytes(beginning[:4]))
-    if size <= INPUT_LIMIT:
+    if size <= limit:
         text, had_bad_bytes = decode(beginning[mark:], encoding)
         return Text.whole(screen_text(text).rstrip("\n"), had_bad_bytes=had_bad_bytes)
     return _ends(bytes(beginning[mark:END_LIMIT]), bytes(ending), size, encoding)

@@ -12,7 +12,9 @@ Syntax = Literal["chat", "markdown", "plain"]
 """The markup in a text, which decides what is a code fence. Plain text has none."""
 
 # A fence of Markdown's is a line of its own: the first has a language, the last nothing.
-_MARKDOWN_FENCE = re.compile(r"^ {0,3}(`{3,}(?=[^`\n]*$)|~{3,})([^\n]*)$", re.MULTILINE)
+_MARKDOWN_FENCE = r"(?m)^( {0,3})(`{3,99}(?=[^`\n]*$)|~{3,99}(?!~))([^\n]*)$"
+# A fence that is opened again leaves a longer one out.
+_LONGEST_INFO = 50
 # Characters before and after a cut that are searched for grapheme boundaries. No script has longer graphemes.
 _WINDOW = 200
 # A flag is two of these, and nothing in a row of them says which two.
@@ -53,16 +55,15 @@ def take(text: str, room: int, fence: Fence | None = None, *, syntax: Syntax = "
     return Taken(f"{part}\n{after.closing}" if after else part, rest, after)
 
 
-def split(text: str, limit: int, *, syntax: Syntax = "chat") -> Iterator[str]:
-    """Yield parts of at most `limit` bytes of UTF-8 each, as `take` takes them. Blank parts are dropped.
+def split(text: str, limit: int) -> Iterator[str]:
+    """Yield parts of at most `limit` bytes of UTF-8 each, as `take` takes them of plain text. Blank parts are dropped.
 
     The limit must be a hundred bytes or more.
     """
-    rest, fence = text, None
+    rest = text
     while rest:
-        was_blank = not rest[:limit].strip()
-        part, rest, fence = take(rest, limit, fence, syntax=syntax)
-        if part.strip() and not was_blank:
+        part, rest, _ = take(rest, limit, syntax="plain")
+        if part.strip():
             yield part
 
 
@@ -96,11 +97,12 @@ def open_fence(text: str, fence: Fence | None, *, syntax: Syntax) -> Fence | Non
         # Every three backticks open or close a fence of Chat's, wherever they stand.
         is_open = (text.count("```") + (fence is not None)) % 2 == 1
         return Fence("```", "```\n") if is_open else None
-    for line in _MARKDOWN_FENCE.finditer(text):
-        ticks, info = line[1], line[2].strip()
+    for line in re.finditer(_MARKDOWN_FENCE, text):
+        indent, ticks, info = line[1], line[2], line[3].strip()
         if fence is None:
-            fence = Fence(ticks, f"{ticks}{info}\n")
-        elif ticks.startswith(fence.closing) and not info:
+            kept = info if len(info.encode()) <= _LONGEST_INFO else ""
+            fence = Fence(indent + ticks, f"{indent}{ticks}{kept}\n")
+        elif ticks.startswith(fence.closing.strip()) and not info:
             fence = None
     return fence
 

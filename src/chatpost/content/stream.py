@@ -91,7 +91,7 @@ class Lines:
                 self._changed.wait()
 
     def wake(self) -> None:
-        """Let everybody who waits look again."""
+        """Wake all waiting threads."""
         with self._changed:
             self._changed.notify_all()
 
@@ -241,4 +241,4 @@ class Reader:
     def _clean(self, raw: str) -> list[str]:
         """Return a line as a terminal would show it, in pieces if it is longer than a reply."""
         clean = without_fences(without_mentions(screen_text(raw.removesuffix("\r"))), self._longest_run)
-        return list(split(clean, REPLY_LIMIT - 1, syntax="plain")) if clean.strip() else [""]
+        return list(split(clean, REPLY_LIMIT - 1)) if clean.strip() else [""]

@@ -59,8 +59,8 @@ def screen_text(text: str) -> str:
 class _Line:
     """A line of cells: each a character and the marks that combine with it, or empty after a wide character."""
 
-    def __init__(self) -> None:
-        self.cells: list[str] = []
+    def __init__(self, cells: list[str]) -> None:
+        self.cells = cells
         # So many cells at the beginning are known to be blank, and need not be blanked again.
         self.blank = 0
 
@@ -80,19 +80,34 @@ class _Line:
 
 
 class _Screen:
+    """The lines that were written, as text; the one with the cursor is taken apart in ``line``."""
+
     def __init__(self) -> None:
-        self.lines = [_Line()]
+        self.lines = [""]
+        self.line = _Line([])
         self.row = 0
         self.column = 0
         self.kept_place = (0, 0)
         self.padding = 0
 
     def text(self) -> str:
-        return "\n".join("".join(line.cells) for line in self.lines)
+        self._finish_line()
+        return "\n".join(self.lines)
+
+    def go_to(self, row: int) -> None:
+        """Put the cursor into a row, at most one below all others."""
+        self._finish_line()
+        if row == len(self.lines):
+            self.lines.append("")
+        self.row = row
+        self.line = _Line(_cells(self.lines[row]))
+
+    def _finish_line(self) -> None:
+        self.lines[self.row] = "".join(self.line.cells)
 
     def write(self, text: str) -> None:
-        cells = list(text) if text.isascii() else _cells(text)
-        line = self.lines[self.row]
+        cells = _cells(text)
+        line = self.line
         padding = min(self.column - len(line.cells), _PADDING - self.padding)
         if padding > 0:
             line.cells.extend(" " * padding)
@@ -107,12 +122,10 @@ class _Screen:
 
     def move_down(self, rows: int) -> None:
         """Move down or up, at most to one new line below all others: a message has no use for empty lines."""
-        self.row = max(0, min(self.row + rows, len(self.lines)))
-        if self.row == len(self.lines):
-            self.lines.append(_Line())
+        self.go_to(max(0, min(self.row + rows, len(self.lines))))
 
     def move_to(self, column: int) -> None:
-        self.column = max(0, min(column, max(_WIDTH, len(self.lines[self.row].cells))))
+        self.column = max(0, min(column, max(_WIDTH, len(self.line.cells))))
 
     def do(self, final: str, parameters: str) -> None:
         """Carry out a control sequence that moves or erases."""
@@ -123,7 +136,8 @@ class _Screen:
             case "s":
                 self.kept_place = (self.row, self.column)
             case "u":
-                self.row, self.column = min(self.kept_place[0], len(self.lines) - 1), self.kept_place[1]
+                self.go_to(min(self.kept_place[0], len(self.lines) - 1))
+                self.column = self.kept_place[1]
             case _:
                 self._move(final, numbers[0] or 1, numbers[1] if len(numbers) > 1 else 1)
 
@@ -149,7 +163,7 @@ class _Screen:
 
     def _erase(self, what: int, *, whole_screen: bool) -> None:
         """Erase from the cursor to the end (0), from the beginning to the cursor (1), or everything (2 and more)."""
-        line = self.lines[self.row]
+        line = self.line
         if what == 0:
             line.cut_at(self.column)
             if whole_screen:
@@ -157,17 +171,20 @@ class _Screen:
         elif what == 1:
             line.blank_to(self.column + 1)
         elif whole_screen:
-            self.lines = [_Line()]
-            self.row = 0
+            self.lines, self.line, self.row = [""], _Line([]), 0
         else:
             line.cut_at(0)
 
 
 def _cells(text: str) -> list[str]:
     """Split text into cells; marks stay with the character that they combine with."""
+    if text.isascii():
+        return list(text)
     cells: list[str] = []
     last = -1  # the place of the last character
-    for character in text:
+    known: dict[str, str] = {}
+    for found in text:
+        character = known.setdefault(found, found)  # one object for all of a kind, since text can have millions
         combines = unicodedata.category(character) in {"Mn", "Me"} or character == _JOINER
         if cells and (combines or cells[last][-1] == _JOINER):
             if len(cells[last]) < _LONGEST_CELL:

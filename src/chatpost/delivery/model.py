@@ -109,7 +109,9 @@ class Progress:
 
     def give_up(self, busy: SpaceBusy, why: str) -> None:
         """Note that the space's turn comes too late. An attempt's error is kept, since it says more."""
-        self.gave_up = f"that is {why}" if self.error is None else f"the next attempt would be {why}"
+        self.gave_up = (
+            f"that is {why}: use a longer --deadline" if self.error is None else f"the next attempt would be {why}"
+        )
         self.error = self.error or busy
 
 

@@ -12,22 +12,22 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-import threading
 from contextlib import closing, suppress
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chatpost.delivery.pacing import LONGEST_PUSH, Place, Queue, Waiter
 from chatpost.errors import SpaceBusy
+from chatpost.waiting import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 LONGEST_STEP = 2.0
-"""Seconds that the store waits for its file, or for the disk, before it steps aside."""
+"""Seconds that the store waits for its file, or for the disk, before it steps aside; at most half of what is left."""
 
-_LOCK_TIMEOUT = 1.8  # below LONGEST_STEP, so that the reason is told
+_SHORTEST_STEP = 0.1
 _SCHEMA = "CREATE TABLE IF NOT EXISTS space (hash TEXT PRIMARY KEY, boot TEXT, queue TEXT) WITHOUT ROWID"
 
 
@@ -36,7 +36,7 @@ class SqliteStore:
 
     ``clock`` is in seconds, never jumps, and is the same for all processes until the machine reboots, as
     `time.monotonic` is on Linux and macOS. ``boot`` is an id of this boot of the machine. ``warn`` is called, at most
-    once, with the reason why the store has stepped aside.
+    once, with the reason why the store has stepped aside. ``holders`` are the turns that have a place.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float], boot: str, warn: Callable[[str], None]) -> None:
@@ -45,39 +45,41 @@ class SqliteStore:
         self._boot = boot
         self._warn = warn
         self._usable = True
-        self._turns: list[SqliteTurn] = []
+        self.holders: set[SqliteTurn] = set()
 
     def turn(self, space: str, interval: float) -> SqliteTurn:
         """Return a place, not taken yet, in the space's queue."""
-        turn = SqliteTurn(self, hashlib.sha256(space.encode()).hexdigest()[:32], interval)
-        self._turns.append(turn)
-        return turn
+        return SqliteTurn(self, hashlib.sha256(space.encode()).hexdigest()[:32], interval)
 
     def leave(self) -> None:
         """Leave all queues: the command is cancelled."""
-        for turn in self._turns:
+        for turn in list(self.holders):
             turn.leave()
 
-    def change(self, name: str, change: Callable[[Queue, float], Queue], within: float = LONGEST_STEP) -> None:
-        """Change a queue, given as it is and the time, or step aside."""
+    def change(self, name: str, change: Callable[[Queue, float], Queue], left: float = inf) -> None:
+        """Change a queue, given as it is and the time, or step aside; ``left`` seconds are left for the message."""
         if not self._usable:
             return
-        reason = _bounded(lambda: self._try_to_change(name, change, within), LONGEST_STEP)
+        limit = max(_SHORTEST_STEP, min(left / 2, LONGEST_STEP))
+        try:
+            reason = within(limit, lambda: self._try_to_change(name, change, limit))
+        except TimeoutError:
+            reason = f"it does not answer within {limit:.1f} s"
         if reason is not None:
             self._usable = False
             self._warn(f"messages are not paced: {self._path} cannot be used: {reason}")
 
-    def _try_to_change(self, name: str, change: Callable[[Queue, float], Queue], within: float) -> str | None:
+    def _try_to_change(self, name: str, change: Callable[[Queue, float], Queue], limit: float) -> str | None:
         """Return None, or the reason why the file cannot be used."""
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
-                self._change_in_file(name, change, within)
+                self._change_in_file(name, change, limit)
             except sqlite3.Error as failure:
                 if "locked" in str(failure) or "busy" in str(failure):
                     return str(failure)
                 self._remove_file()
-                self._change_in_file(name, change, within)
+                self._change_in_file(name, change, limit)
         except sqlite3.Error as failure:
             return str(failure)
         except OSError as failure:
@@ -92,8 +94,9 @@ class SqliteStore:
             with suppress(OSError):
                 path.rmdir()
 
-    def _change_in_file(self, name: str, change: Callable[[Queue, float], Queue], within: float) -> None:
-        with closing(sqlite3.connect(self._path, timeout=min(within, _LOCK_TIMEOUT), isolation_level=None)) as file:
+    def _change_in_file(self, name: str, change: Callable[[Queue, float], Queue], limit: float) -> None:
+        timeout = 0.9 * limit  # so that its reason is told
+        with closing(sqlite3.connect(self._path, timeout=timeout, isolation_level=None)) as file:
             # A power cut can cost a warning, never a message: no reason to wait for the disk.
             file.execute("PRAGMA synchronous = OFF")
             file.execute("BEGIN IMMEDIATE")
@@ -128,7 +131,7 @@ def _boot_session_of_macos() -> str:
 
 
 def _read(written: str, now: float) -> Queue:
-    """Read a queue; garbage, or times that we cannot have written, are an empty queue."""
+    """Read a queue. Invalid data, or times that we cannot have written, give an empty queue."""
     try:
         sent_at, closed_until, sender, sender_until, tickets, waiting = json.loads(written)
         waiters = tuple(Waiter(int(ticket), float(interval), float(until)) for ticket, interval, until in waiting)
@@ -141,25 +144,6 @@ def _read(written: str, now: float) -> Queue:
     return queue if are_possible and all(isfinite(waiter.interval) for waiter in waiters) else Queue()
 
 
-def _bounded(step: Callable[[], str | None], seconds: float) -> str | None:
-    """Run a step for at most so many seconds, in a thread that is left behind if the disk hangs."""
-    outcome: list[str | None] = []
-    bugs: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            outcome.append(step())
-        except BaseException as bug:  # noqa: BLE001 - raised again below, in the thread that asked
-            bugs.append(bug)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if bugs:
-        raise bugs[0]
-    return outcome[0] if outcome else f"it does not answer within {seconds:g} s"
-
-
 class SqliteTurn:
     """A `chatpost.delivery.pacing.Turn` in the store; ``name`` is the space's hash."""
 
@@ -168,7 +152,6 @@ class SqliteTurn:
         self._name = name
         self._interval = interval
         self._ticket = 0
-        self._has_place = False
 
     def ask(self, within: float) -> Place:
         """Ask whether the turn has come."""
@@ -179,15 +162,16 @@ class SqliteTurn:
             queue, self._ticket, place = queue.ask(now, self._ticket, self._interval)
             return queue.leave(self._ticket) if place.wait > within else queue
 
+        self._store.holders.add(self)  # from now on: a signal can come in between
         self._store.change(self._name, ask, within)
-        self._has_place = place.wait <= within
-        if not self._has_place:
+        if place.wait > within:
+            self._store.holders.discard(self)
             raise SpaceBusy(place.wait)
         return place
 
     def sent(self) -> None:
         """Count the interval from now."""
-        self._has_place = False
+        self._store.holders.discard(self)
         self._store.change(self._name, lambda queue, now: queue.sent(now, self._ticket))
 
     def push(self, seconds: float | None) -> None:
@@ -196,6 +180,6 @@ class SqliteTurn:
 
     def leave(self) -> None:
         """Give up the place."""
-        if self._has_place:
-            self._has_place = False
+        if self in self._store.holders:
+            self._store.holders.discard(self)
             self._store.change(self._name, lambda queue, _: queue.leave(self._ticket))

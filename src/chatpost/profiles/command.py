@@ -6,17 +6,15 @@ import os
 import selectors
 import signal
 import subprocess
-import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from chatpost.errors import ConfigurationError
+from chatpost.processes import die_of, handling_ends, has_terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    from collections.abc import Sequence
 
 
 def run_for_first_line(command: Sequence[str], timeout: float, limit: int) -> bytes:
@@ -27,31 +25,32 @@ def run_for_first_line(command: Sequence[str], timeout: float, limit: int) -> by
     ends this process. (At a terminal it may have to ask for a password, so it stays in our group.) Raises
     `ConfigurationError`, whose text is a predicate, if it cannot be run, fails, or takes too long.
     """
-    group = None if _has_terminal() else 0
-    try:
-        process = subprocess.Popen(  # noqa: S603 - the user's own command, from a file that only the user can write
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            process_group=group,
-        )
-    except OSError as failure:
-        msg = f"cannot be run: {os.strerror(failure.errno or 0).lower()}"
-        raise ConfigurationError(msg) from None
-    except ValueError:
-        msg = "cannot be run: it has a NUL character"
-        raise ConfigurationError(msg) from None
+    group = None if has_terminal() else 0
+    process: subprocess.Popen[bytes] | None = None
+    received: tuple[int, Any] | None = None
 
     def kill() -> None:
         with suppress(OSError):
-            if group is None:
+            if process is not None and group is None:
                 process.kill()
-            else:
+            elif process is not None:
                 os.killpg(process.pid, signal.SIGKILL)
 
+    def end(number: int, before: Any) -> None:
+        nonlocal received
+        received = number, before
+        if process is None:  # it is just being started, and would be left behind
+            return
+        kill()
+        if callable(before):
+            before(number, None)
+        die_of(number)
+
     until = time.monotonic() + timeout
-    with _ending_with_us(kill):
+    with handling_ends(end):
+        process = _start(command, group)
+        if received is not None:
+            end(*received)
         try:
             read = _read_line(process, until, limit)
             status = process.wait(max(0.0, until - time.monotonic()))
@@ -68,40 +67,21 @@ def run_for_first_line(command: Sequence[str], timeout: float, limit: int) -> by
     return read
 
 
-def _has_terminal() -> bool:
+def _start(command: Sequence[str], group: int | None) -> subprocess.Popen[bytes]:
     try:
-        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True
-
-
-@contextmanager
-def _ending_with_us(kill: Callable[[], None]) -> Iterator[None]:
-    """In this context, a signal that ends this process kills the command first."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread can have handlers
-        return
-    found: dict[int, Any] = {number: signal.getsignal(number) for number in _SIGNALS}
-
-    def end(number: int, frame: object) -> None:
-        kill()
-        handler = found[number]
-        if callable(handler):
-            handler(number, frame)
-        else:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-
-    for number, handler in found.items():
-        if handler not in {signal.SIG_IGN, None}:
-            signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number, handler in found.items():
-            if handler not in {signal.SIG_IGN, None}:
-                signal.signal(number, handler)
+        return subprocess.Popen(  # noqa: S603 - the user's own command, from a file that only the user can write
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            process_group=group,
+        )
+    except OSError as failure:
+        msg = f"cannot be run: {os.strerror(failure.errno or 0).lower()}"
+        raise ConfigurationError(msg) from None
+    except ValueError:
+        msg = "cannot be run: it has a NUL character"
+        raise ConfigurationError(msg) from None
 
 
 def _read_line(process: subprocess.Popen[bytes], until: float, limit: int) -> bytes:

@@ -137,7 +137,8 @@ def _read(path: Path) -> tuple[str, int]:
             raw = file.read(SIZE_LIMIT + 1)
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode) if os.name == "posix" else 0
     except OSError as failure:
-        msg = f"{path} cannot be read: {os.strerror(failure.errno or 0).lower()}"
+        hint = ": check --config or CHATPOST_CONFIG" if isinstance(failure, FileNotFoundError) else ""
+        msg = f"{path} cannot be read: {os.strerror(failure.errno or 0).lower()}{hint}"
         raise ConfigurationError(msg) from None
     if len(raw) > SIZE_LIMIT:
         msg = f"{path} is larger than {SIZE_LIMIT:,} bytes: is it a profile file?"

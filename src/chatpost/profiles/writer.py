@@ -9,8 +9,9 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+import time
 import tomllib
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,15 @@ from tomlkit.items import Table
 
 from chatpost.errors import ConfigurationError
 from chatpost.profiles.file import load_profiles
+from chatpost.profiles.ownership import reason_for_distrust
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from chatpost.profiles.file import ProfileFile
+
+_LOCK_TIMEOUT = 10.0
+_LOCK_POLL = 0.05
 
 
 def add_profile(path: Path, name: str, url: str, *, replace: bool) -> ProfileFile:
@@ -34,9 +39,7 @@ def add_profile(path: Path, name: str, url: str, *, replace: bool) -> ProfileFil
     (unless `replace`) or the file is at fault.
     """
     with _locked(path):
-        before = _load(path)
-        if before is not None:
-            check_name_is_free(before, name, replace=replace)
+        before = check_before_adding(path, name, replace=replace)
         default = (before.default if before is not None else None) or name
 
         def expect(content: dict[str, Any]) -> None:
@@ -46,11 +49,18 @@ def add_profile(path: Path, name: str, url: str, *, replace: bool) -> ProfileFil
         return _change(path, lambda document: _add(document, name, url, default), expect)
 
 
-def check_name_is_free(file: ProfileFile, name: str, *, replace: bool) -> None:
-    """Raise `ConfigurationError` if the file has a profile of that name, unless it is to be replaced."""
-    if name in file.profiles and not replace:
-        msg = f"{file.path} already has a profile {name}: use --replace to change its URL"
+def check_before_adding(path: Path, name: str, *, replace: bool) -> ProfileFile | None:
+    """Return the file as it is, None if there is none yet.
+
+    Raises `ConfigurationError` if it has a profile of that name, unless that is to be replaced, or if the file, or one
+    that would be made, is at fault.
+    """
+    _check_trust(path)
+    before = load_profiles(path) if os.path.exists(path) else None  # noqa: PTH110 - pathlib's can raise
+    if before is not None and name in before.profiles and not replace:
+        msg = f"{path} already has a profile {name}: use --replace to change its URL"
         raise ConfigurationError(msg)
+    return before
 
 
 def remove_profile(path: Path, name: str) -> ProfileFile:
@@ -59,11 +69,13 @@ def remove_profile(path: Path, name: str) -> ProfileFile:
     Raises `ConfigurationError` if there is no such profile, or the file is at fault.
     """
     with _locked(path):
-        before = load_profiles(path)
-        before.profile(name)
+        _check_trust(path)
+        load_profiles(path).profile(name)
 
         def remove(content: Any) -> None:
             del content["profiles"][name]
+            if not content["profiles"]:
+                del content["profiles"]
             if content.get("default") == name:
                 del content["default"]
 
@@ -76,6 +88,7 @@ def set_default(path: Path, name: str) -> ProfileFile:
     Raises `ConfigurationError` if there is no such profile, or the file is at fault.
     """
     with _locked(path):
+        _check_trust(path)
         load_profiles(path).profile(name)
 
         def expect(content: dict[str, Any]) -> None:
@@ -84,13 +97,9 @@ def set_default(path: Path, name: str) -> ProfileFile:
         return _change(path, lambda document: _with_default(document, name), expect)
 
 
-def _load(path: Path) -> ProfileFile | None:
-    if not os.path.exists(path):  # noqa: PTH110 - pathlib's can raise
-        return None
-    before = load_profiles(path)
-    if error := before.permission_error():
+def _check_trust(path: Path) -> None:
+    if error := reason_for_distrust(path):
         raise ConfigurationError(error)
-    return before
 
 
 def _add(document: tomlkit.TOMLDocument, name: str, url: str, default: str) -> str:
@@ -142,16 +151,32 @@ def _locked(path: Path) -> Iterator[None]:
     """Hold the lock of the file's directory: the file itself is replaced, and so cannot bear one."""
     directory = path.resolve().parent
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for missing in reversed([place for place in (directory, *directory.parents) if not place.exists()]):
+            missing.mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(directory, os.O_RDONLY)
     except OSError as failure:
         raise _unwritable(path, failure) from None
     try:
-        with suppress(OSError):  # a file system without locks
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _lock(descriptor, path)
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    until = time.monotonic() + _LOCK_TIMEOUT
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                msg = f"{path} is being changed by another process: try again when that has ended"
+                raise ConfigurationError(msg) from None
+            time.sleep(_LOCK_POLL)
+        except OSError:  # a file system without locks
+            return
+        else:
+            return
 
 
 def _write(path: Path, text: str) -> None:

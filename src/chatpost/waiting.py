@@ -1,0 +1,33 @@
+"""Waits for what may hang, for so long and no longer."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+def within(seconds: float, step: Callable[[], T]) -> T:
+    """Return the step's value; raises what it raises, or `TimeoutError` after so many seconds.
+
+    The step has a thread of its own, which is then left behind, and goes on until the process ends.
+    """
+    values: list[T] = []
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            values.append(step())
+        except BaseException as failure:  # noqa: BLE001 - raised again, in the thread that asked
+            failures.append(failure)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if values:
+        return values[0]
+    raise failures[0] if failures else TimeoutError
