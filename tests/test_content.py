@@ -238,7 +238,7 @@ def test_any_json_is_a_card_or_is_refused(value: Any) -> None:
         (["--status", "great", "x"], 2, "'ok', 'warn', 'fail', 'info'"),
         (["--title", " ", "x"], 2, "--title"),
         (["--subtitle", "S", "x"], 2, "need a title: add --title"),
-        (["--card", "c.json", "--title", "T"], 2, "--card cannot be combined"),
+        (["--card", "c.json", "--title", "T"], 2, "--card and --title cannot be used together"),
         (["--card", "-", "-"], 2, "stdin can be the card"),
         (["--card", "/nowhere.json"], 66, "/nowhere.json cannot be read: no such file or directory"),
     ],

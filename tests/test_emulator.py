@@ -118,7 +118,8 @@ def test_message_id(post: Poster) -> None:
     ("body", "says"),
     [
         (b"", "Invalid JSON payload received"),
-        (b"[1]", "Invalid value"),
+        (b"[1]", "Root element must be a message"),
+        (b"null", "Root element must be a message"),
         (b"[" * 100_000, "Invalid JSON payload received"),
         ({}, "empty"),
         ({"text": "  "}, "empty"),
@@ -321,14 +322,15 @@ def test_serves_until_interrupted(shell: Shell) -> None:
     assert "hello" in err
 
 
-def test_passes_termination_on(shell: Shell, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_passes_termination_on(shell: Shell, tmp_path: Path, number: signal.Signals) -> None:
     """Ending the emulator ends its command, and returns the command's status."""
     ready = tmp_path / "ready"
     os.mkfifo(ready)
     script = f"trap 'exit 9' TERM; echo > {ready}; while :; do sleep 0.1; done"
     process = subprocess.Popen([BIN / "chatpost", "emulator", "--", "sh", "-c", script], env=shell.env)
     ready.read_text()
-    process.terminate()
+    process.send_signal(number)
     assert process.wait(30) == 9
 
 
@@ -349,6 +351,7 @@ def test_an_early_signal(shell: Shell) -> None:
         ({"Origin": "https://evil.example"}, 403),
         ({"Origin": "null"}, 403),
         ({"Content-Type": "text/plain"}, 400),
+        ({"Content-Type": "application/x+json"}, 400),
         ({"Content-Type": "application/x-www-form-urlencoded"}, 400),
         ({"Host": "localhost:1"}, 200),
         ({"Content-Type": "application/json; charset=UTF-8"}, 200),

@@ -22,6 +22,7 @@ from chatpost.content.stream import BUFFER_LIMIT, REPLY_LIMIT, Lines, Reader
 from chatpost.delivery.sqlite_store import SqliteStore, boot_id
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
+from chatpost.waiting import SelectableEvent
 from tests.conftest import KEY, TOKEN, Shell
 
 if TYPE_CHECKING:
@@ -309,6 +310,8 @@ def test_the_writer_lives_on(shell: Shell, chat: Emulator, posted: int) -> None:
         (["--deadline", "abc", "x"], "'abc' is not a number"),
         (["--bogus", "x"], "No such option"),
         ([], "needs a text that opens the thread"),
+        (["--last", "$(seq 9000)", "x"], "--last is longer than a message"),
+        (["--last=x", "--tee=3", "x"], "does not take a value (see chatpost thread --help)"),
         (["-p", "nope", "x"], "there is no profile nope"),
         (["-"], "--follow reads stdin"),
         (["--or-fail", "x"], "--or-fail makes no sense"),
@@ -316,7 +319,7 @@ def test_the_writer_lives_on(shell: Shell, chat: Emulator, posted: int) -> None:
 )
 def test_a_mistake_does_not_kill_the_writer(shell: Shell, chat: Emulator, argv: list[str], said: str) -> None:
     """Whatever is wrong, it is told at once, and stdin is read to its end: the job that writes it goes on."""
-    words = " ".join(argv)
+    words = " ".join(f'"{word}"' for word in argv)
     writer = "(seq 200000 && echo the writer has ended well >&2)"
     done = shell.run("bash", "-c", f"set -o pipefail; {writer} | chatpost thread --follow {words}")
     assert done.status in {2, 78}
@@ -360,6 +363,18 @@ def test_a_signal_with_a_full_buffer(shell: Shell, chat: Emulator, told: list[th
     assert b"lost" not in err
 
 
+def test_a_signal_with_a_stuck_reader(shell: Shell, chat: Emulator, told: list[threading.Event]) -> None:
+    """At a signal, a reader of `--tee` that reads nothing is no longer waited for: what was read is posted."""
+    following = Following(shell, "--tee")
+    following.write(LINES.encode()[: 60 * 1024])
+    following.write(LINES.encode()[60 * 1024 : 120 * 1024])  # the pipe to the reader is full by now
+    assert told[1].wait(60)
+    following.child.send_signal(signal.SIGTERM)
+    assert following.child.wait(60) == -signal.SIGTERM
+    following.end()
+    assert "\n".join(replies(chat)).startswith(LINES[: 60 * 1024].rsplit("\n", 1)[0])
+
+
 def test_a_second_signal_ends_it(shell: Shell, chat: Emulator, told: list[threading.Event]) -> None:
     """A second signal ends the command at once, after it has said how many lines are not posted."""
     chat.faults.extend([OK, Fault(Kind.DELAY, seconds=300)])
@@ -381,7 +396,8 @@ class Pipe:
         self.read, self.write = os.pipe()
         self.lines = Lines(time.monotonic)
         self.passed = bytearray()
-        self.reader = Reader(self.read, self.lines, self.passed.extend, is_markdown=False)
+        self.stopped = SelectableEvent()
+        self.reader = Reader(self.read, self.lines, self.passed.extend, self.stopped, is_markdown=False)
 
     def ended_with(self, raw: bytes) -> list[str]:
         """Return the lines of this."""
@@ -420,6 +436,36 @@ def test_reading(raw: bytes, got: list[str], had_bad_bytes: bool) -> None:  # no
     assert pipe.ended_with(raw) == got
     assert bytes(pipe.passed) == raw
     assert pipe.reader.had_bad_bytes == had_bad_bytes
+
+
+@pytest.mark.parametrize(("begun", "rest", "lost"), [("", "a\nb", 2), ("a", "", 1), ("a", "b\n", 1), ("a", "b", 1)])
+def test_lines_that_are_thrown_away_are_counted(begun: str, rest: str, lost: int) -> None:
+    """Every line that is read and not kept counts, one without an end too."""
+    pipe = Pipe()
+    pipe.reader.start()
+    os.write(pipe.write, f"first\n{begun}".encode())
+    assert pipe.lines.wait(0)
+    discarding = threading.Thread(target=pipe.reader.discard)
+    discarding.start()
+    while not pipe.reader._is_discarding:  # noqa: SLF001 - nothing else shows it
+        discarding.join(0.01)
+    os.write(pipe.write, rest.encode())
+    os.close(pipe.write)
+    discarding.join()
+    assert pipe.reader.discarded == lost
+
+
+def test_the_rest_of_a_line_at_a_signal() -> None:
+    """Once it is stopped, it reads the rest of the line that was begun, and nothing after it."""
+    pipe = Pipe()
+    os.write(pipe.write, b"one\nbeg")
+    pipe.reader.start()
+    assert pipe.lines.wait(0)
+    os.write(pipe.write, b"un\nthree\n")
+    pipe.stopped.set()
+    pipe.lines.wake()
+    pipe.lines.wait_for_end(60)
+    assert pipe.lines.take()[:2] == ["one", "begun"]
 
 
 def test_a_warning_for_bad_bytes(shell: Shell, chat: Emulator) -> None:

@@ -32,7 +32,7 @@ BELOW = {
     "delivery": {"errors", "waiting", "chat"},
     "profiles": {"errors", "directories", "processes", "chat"},
     "emulator": {"errors", "chat"},
-    "cli": {"errors", "directories", "processes", "chat", "content", "delivery", "profiles"},
+    "cli": {"errors", "directories", "processes", "waiting", "chat", "content", "delivery", "profiles"},
     "commands": {"errors", "chat", "content", "delivery", "profiles", "cli", "emulator"},
     "__main__": {"errors", "cli", "commands"},
 }

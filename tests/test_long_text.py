@@ -156,6 +156,25 @@ def test_each_profile_cuts_by_its_own_rule(shell: Shell, chat: Emulator) -> None
     assert (done.status, len(chat.received)) == (65, 2)
 
 
+def test_a_card_file_wins_over_the_card_of_a_profile(shell: Shell, chat: Emulator) -> None:
+    """`--card` on the command line is nearer than a profile's `title` and `fields`, so the file's card is posted."""
+    (shell.home / "card.json").write_text('{"header": {"title": "from the file"}}')
+    shell.write_profiles(f'[profiles.card]\nurl = "{chat.url()}"\ntitle = "T"\nfield = ["a=b"]\n')
+    assert shell("send", "-p", "card", "--card", "card.json").status == 0
+    (message,) = chat.space().messages
+    assert message.body["cardsV2"][0]["card"]["header"]["title"] == "from the file"
+
+
+def test_profiles_of_the_same_space_share_its_time(shell: Shell, chat: Emulator) -> None:
+    """Texts for the same space are counted together: a deadline that is too short for all of them posts none."""
+    shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{chat.url(token=name)}"\n' for name in "ab"))
+    del shell.env["CHATPOST_PACING"]
+    text = "word " * 20_000
+    done = shell("send", "-p", "a", "-p", "b", "--deadline", "5", stdin=text)
+    assert (done.status, chat.received) == (65, [])
+    assert "makes 8 messages for this space, which take 8 s" in done.err
+
+
 def test_each_profile_makes_its_own_card(shell: Shell, chat: Emulator) -> None:
     """Options that exclude each other are found in each profile, before anything is posted anywhere."""
     (shell.home / "card.json").write_text('{"header": {"title": "T"}}')
@@ -163,8 +182,6 @@ def test_each_profile_makes_its_own_card(shell: Shell, chat: Emulator) -> None:
         f'[profiles.plain]\nurl = "{chat.url("plain")}"\n[profiles.card]\nurl = "{chat.url("card")}"\ntitle = "T"\n'
         f'[profiles.odd]\nurl = "{chat.url("odd")}"\nsubtitle = "S"\n'
     )
-    done = shell("send", "-p", "plain", "-p", "card", "--card", "card.json", "x")
-    assert (done.status, "--card cannot be combined" in done.err) == (2, True)
     done = shell("send", "-p", "plain", "-p", "odd", "x")
     assert (done.status, "need a title" in done.err) == (2, True)
     assert shell("send", "-p", "card", "-p", "plain").status == 65
@@ -190,7 +207,9 @@ def test_a_deadline_for_many_parts(shell: Shell, chat: Emulator) -> None:
     argv = ("send", "--pacing", "--interval", "100", "--max-parts", "100")
     done = shell(*argv, "--deadline", "200", stdin=long)
     assert (done.status, chat.received) == (65, [])
-    assert "the text makes 14 messages, which take 1300 s, and the deadline of 200 s is shorter" in done.err
+    assert (
+        "the text makes 14 messages for this space, which take 1300 s, and the deadline of 200 s is shorter" in done.err
+    )
     with subprocess.Popen(
         ["chatpost", *argv, "-v"], env=shell.env, stdin=subprocess.PIPE, stderr=subprocess.PIPE
     ) as child:

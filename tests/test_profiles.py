@@ -314,6 +314,14 @@ def test_no_value_is_shown(profiles: Shell, chat: Emulator, line: str) -> None:
     assert KEY not in done.err
 
 
+def test_an_escape_character_in_a_path(profiles: Shell) -> None:
+    """An escape character in a path does not reach the terminal, in a sentence or in a table."""
+    done = profiles("send", "--config", "no\x1b[31mfile", "a")
+    assert (done.status, "\x1b" in done.err) == (78, False)
+    profiles.write_profiles("[profiles.ops]\nurl = { file = '/no\u009bfile' }\n")
+    assert "\u009b" not in profiles("profiles").out
+
+
 def test_an_escape_character_in_a_key(profiles: Shell, chat: Emulator) -> None:
     """An escape character in a key does not reach the terminal."""
     profiles.write_profiles(profile("ops", chat.url("ops", KEY, TOKEN), '"a\\u001b[31m" = 1'))

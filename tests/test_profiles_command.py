@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import stat
 import subprocess
+import termios
 import tomllib
 from typing import TYPE_CHECKING
 
@@ -133,6 +135,24 @@ def test_add_asks_at_a_terminal(user: Shell) -> None:
     os.close(ours)
     assert b"googleapis" not in shown
     assert tomllib.loads(user.config.read_text())["profiles"]["ops"]["url"] == URL
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_signal_at_the_prompt(user: Shell, number: signal.Signals) -> None:
+    """A signal while the URL is asked for leaves the terminal as it was: what is typed then shows again."""
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [BIN / "chatpost", "profiles", "add", "ops"], env=user.env, stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    shown = b""
+    while b"shown): " not in shown:
+        shown += os.read(ours, 1024)
+    assert not termios.tcgetattr(theirs)[3] & termios.ECHO
+    process.send_signal(number)
+    assert process.wait(30) == -number
+    assert termios.tcgetattr(theirs)[3] & termios.ECHO
+    os.close(theirs)
+    os.close(ours)
 
 
 def test_list(user: Shell) -> None:

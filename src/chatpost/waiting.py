@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+
+
+class SelectableEvent:
+    """An event that `select` can wait for, too. A signal's handler can set it."""
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._write, False)
+        self.is_set = False
+
+    def set(self) -> None:
+        """Make it happen, once and for all."""
+        self.is_set = True
+        with suppress(BlockingIOError):
+            os.write(self._write, b"!")
+
+    def fileno(self) -> int:
+        """Return the file descriptor that is readable once the event has happened."""
+        return self._read
 
 
 def within(seconds: float, step: Callable[[], T]) -> T:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ from chatpost.errors import ChatpostError, ExitStatus
 from chatpost.processes import die_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 class LazyGroup(click.Group):
@@ -75,7 +77,11 @@ def _run(command: click.Command) -> int:
         help_page.show()
         return ExitStatus.USAGE
     except click.UsageError as error:
-        _say(usage_line(error))
+        _say(_usage_line(error))
+        if _was_to_follow(sys.argv[1:]):
+            from chatpost.cli.following import drain_stdin
+
+            drain_stdin()
         return ExitStatus.USAGE
     except ChatpostError as error:
         _say(str(error))
@@ -100,7 +106,14 @@ def _say(line: str) -> None:
     say(line)
 
 
-def usage_line(error: click.UsageError) -> str:
+def _was_to_follow(words: Sequence[str]) -> bool:
+    """Return whether a command line that is wrong meant to read a job's output: the job must not die of it."""
+    options = words[: words.index("--")] if "--" in words else words
+    in_environment = os.environ.get("CHATPOST_FOLLOW", "").lower() not in {"", "0", "false", "no", "off", "f", "n"}
+    return "thread" in options and (in_environment or any(word.startswith("--follow") for word in options))
+
+
+def _usage_line(error: click.UsageError) -> str:
     """Return a usage error as one line for a person, with a hint where to read on."""
     message = " ".join(error.format_message().split())
     if isinstance(error, click.BadParameter) and error.param is not None and error.ctx is not None:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 
+# What a terminal obeys; a sentence may have lines.
+_CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n")}, "\ufffd")
+
+
 def write_data(line: str) -> None:
     """Write a line to stdout at once.
 
@@ -42,13 +46,18 @@ def write_aside(line: str) -> None:
 
 def say(sentence: str) -> None:
     """Write a sentence for a person to stderr, without secrets. A stderr that cannot be written is no error."""
-    line = f"chatpost: {mask_urls(sentence)}\n"
+    line = f"chatpost: {_plain(sentence)}\n"
     with suppress(AttributeError, OSError):
         try:
             sys.stderr.write(line)
             sys.stderr.flush()
         except RuntimeError:  # a signal's handler speaks while another sentence is being written
             os.write(sys.stderr.fileno(), line.encode(errors="replace"))
+
+
+def _plain(text: str) -> str:
+    """Return a text for a terminal, without secrets and control characters, which a path or an answer can have."""
+    return mask_urls(text).translate(_CONTROLS)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
@@ -71,7 +80,7 @@ def _masked(value: Any, mask: Callable[[str], str]) -> Any:
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write a table to stdout: drawn at a terminal; in a pipe, a line a row, with tabs and without a head."""
-    rows = [[mask_urls(cell) for cell in row] for row in rows]
+    rows = [[_plain(cell).replace("\n", " ") for cell in row] for row in rows]
     if is_terminal(sys.stdout):
         from chatpost.cli.drawing import draw_table  # only a person at a terminal waits for rich
 

@@ -16,6 +16,7 @@ from chatpost.content.source import read_chunks
 from chatpost.content.stream import Lines, Reader
 from chatpost.errors import ExitStatus, InputError
 from chatpost.processes import die_of
+from chatpost.waiting import SelectableEvent
 
 if TYPE_CHECKING:
     from typing import Self
@@ -39,7 +40,8 @@ class Stream:
         self._signal: int | None = None
         self._is_typed = False
         self._lines = Lines(TIMING.clock)
-        self._tee = _Tee() if self._following.tee else None
+        self._stopped = SelectableEvent()
+        self._tee = _Tee(self._stopped) if self._following.tee else None
         self._reader: Reader | None = None
         self._replies: Replies | None = None
         if sys.stdin is None:
@@ -47,7 +49,8 @@ class Stream:
             return
         self._is_typed = sys.stdin.isatty()
         pass_on = self._tee or (lambda _: None)
-        self._reader = Reader(sys.stdin.fileno(), self._lines, pass_on, is_markdown=settings[STYLE].is_markdown)
+        is_markdown = settings[STYLE].is_markdown
+        self._reader = Reader(sys.stdin.fileno(), self._lines, pass_on, self._stopped, is_markdown=is_markdown)
         self._reader.start()
 
     @property
@@ -68,7 +71,7 @@ class Stream:
 
         A signal ends the stream: the lines that wait are still posted, and the process then dies of the signal.
         """
-        if self.opening is None or self.opening.progress.created is None:
+        if self.opening is None or not self._is_open:
             return ExitStatus.OK
         replies = self._replies = Replies(self._lines, self.opening, sender, settings, reporter)
         if self._is_typed:
@@ -90,13 +93,18 @@ class Stream:
             die_of(self._signal)
         return replies.status or (self._tee.status if self._tee is not None else ExitStatus.OK)
 
+    @property
+    def _is_open(self) -> bool:
+        """Whether the thread is there."""
+        return self.opening is not None and self.opening.progress.created is not None
+
     def take_signal(self, number: int) -> bool:
         """End the stream on the first signal after the thread is open, and still post its lines; return whether so."""
-        if self._replies is None or self._signal is not None:
+        if not self._is_open or self._signal is not None:
             return False
         self._signal = number
-        if self._reader is not None:
-            self._reader.stop()
+        self._stopped.set()
+        self._lines.wake()
         return True
 
     def tell_what_is_left(self) -> None:
@@ -118,18 +126,27 @@ def drain_stdin() -> None:
 
 
 class _Tee:
-    """Copies stdin to stdout, until its reader closes it. ``status`` tells if a copy could not be written."""
+    """Copies stdin to stdout, until its reader closes it. ``status`` tells if a copy could not be written.
 
-    def __init__(self) -> None:
+    Once ``stopped`` is set, a reader is no longer waited for.
+    """
+
+    def __init__(self, stopped: SelectableEvent) -> None:
         self.status = ExitStatus.OK
+        self._stopped = stopped
         self._is_wanted = sys.stdout is not None
 
     def __call__(self, chunk: bytes) -> None:
         while chunk and self._is_wanted:
             try:
-                chunk = chunk[os.write(sys.stdout.fileno(), chunk) :]
+                _, writable, _ = select.select([self._stopped], [sys.stdout], [])
+                if not writable:
+                    self._is_wanted = False
+                    return
+                # A pipe that is writable takes as much without blocking.
+                chunk = chunk[os.write(sys.stdout.fileno(), chunk[: select.PIPE_BUF]) :]
             except BlockingIOError:
-                select.select([], [sys.stdout], [])
+                continue
             except BrokenPipeError:
                 self._is_wanted = False
             except OSError as failure:

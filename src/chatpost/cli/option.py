@@ -87,14 +87,14 @@ _TOML_NAMES: dict[Any, str] = {
 class Section(NamedTuple, Generic[T]):
     """A heading of the help page with its options, and the value that they make.
 
-    ``make`` is called with the options' values by name. ``one_of`` names options that exclude each other: the one from
-    the nearest source wins, and two from the same source are an error.
+    ``make`` is called with the options' values by name. ``one_of`` groups options that exclude those of the other
+    groups: the group with the nearest source wins, and two groups from the same source are an error.
     """
 
     heading: str
     make: Callable[..., T]
     options: tuple[Option, ...]
-    one_of: tuple[str, ...] = ()
+    one_of: tuple[tuple[str, ...], ...] = ()
 
 
 def read_defaults(where: str, table: Mapping[str, object], sections: Iterable[Section[Any]]) -> dict[str, Any]:
@@ -120,9 +120,10 @@ def read_defaults(where: str, table: Mapping[str, object], sections: Iterable[Se
             msg = f"{where}.{key} {error}"
             raise ConfigurationError(msg) from None
     for section in sections:
-        rivals = [key for key in section.one_of if key in values]
-        if len(rivals) > 1:
-            msg = f"{where} sets both {rivals[0]} and {rivals[1]}: remove one of them"
+        rivals = [[key for key in group if key in values] for group in section.one_of]
+        firsts = [keys[0] for keys in rivals if keys]
+        if len(firsts) > 1:
+            msg = f"{where} sets both {firsts[0]} and {firsts[1]}: remove one of them"
             raise ConfigurationError(msg)
     return values
 
@@ -152,10 +153,17 @@ class Settings:
         Raises `UsageError` for two options that exclude each other. (A profile cannot set both: see `read_defaults`.)
         """
         values = {option.key: self._value(option.key) for option in section.options}
-        rivals = [option for option in section.options if option.key in section.one_of and values[option.key]]
+        options = [option for option in section.options if values[option.key]]
+        groups = [[option for option in options if option.key in group] for group in section.one_of]
+        rivals = [group for group in groups if group]
         if len(rivals) > 1:
             winner = self._nearest(rivals)
-            values |= {option.key: None for option in rivals if option is not winner}
+            values |= {
+                option.key: () if option.multiple else None
+                for group in rivals
+                if group is not winner
+                for option in group
+            }
         return section.make(**values)
 
     def check(self, sections: Iterable[Section[Any]]) -> None:
@@ -183,12 +191,13 @@ class Settings:
                 return _ENVIRONMENT
         return _PROFILE if name in self._defaults else _BUILT_IN
 
-    def _nearest(self, rivals: list[Option]) -> Option:
-        nearest = max(self._source(option.key) for option in rivals)
-        first, *others = [option for option in rivals if self._source(option.key) == nearest]
-        if not others:
-            return first
-        second = others[0]
+    def _nearest(self, rivals: list[list[Option]]) -> list[Option]:
+        nearest = max(self._source(option.key) for group in rivals for option in group)
+        near = [(group, option) for group in rivals for option in group if self._source(option.key) == nearest]
+        winner, first = near[0]
+        second = next((option for group, option in near if group is not winner), None)
+        if second is None:
+            return winner
         if nearest == _ENVIRONMENT:
             msg = f"{first.envvar} and {second.envvar} are both set: unset one of them"
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
@@ -131,6 +132,11 @@ def _post(
     if content is None:
         return ExitStatus.OK
     deliveries = [_delivery(recipient, content) for recipient in recipients]
+    messages = Counter[str]()
+    for delivery in deliveries:
+        messages[delivery.to.webhook.space] += len(delivery.drafts)
+    for recipient in recipients:
+        _allow_for(recipient, messages[recipient.webhook.space])
     if settings[TELLING].dry_run:
         from chatpost.cli.rehearsal import rehearse  # few messages are rehearsed
 
@@ -156,18 +162,18 @@ def _post(
         return status or stream.post(sender, settings, reporter)
 
 
-def _allow_for_parts(recipient: _Recipient, parts: int) -> None:
-    """Let the default deadline grow with the parts of a long text; raise `DataError` if one that was set is too short.
+def _allow_for(recipient: _Recipient, messages: int) -> None:
+    """Let the default deadline grow with the messages to the same space; one that was set can be too short for them.
 
-    Some of the parts would be worse than none.
+    Raises `DataError` then: some of a text's parts would be worse than none.
     """
     settings, deadline = recipient.settings, recipient.deadline
-    seconds = (parts - 1) * (settings[PACING] or 0)
+    seconds = (messages - 1) * (settings[PACING] or 0)
     if not settings.is_set("deadline"):
         deadline.extend(seconds)
     elif seconds > deadline.left():
         msg = (
-            f"the text makes {parts} messages, which take {seconds:.0f} s, and the deadline of"
+            f"the text makes {messages} messages for this space, which take {seconds:.0f} s, and the deadline of"
             f" {settings[RETRYING].deadline:g} s is shorter, so nothing was posted: use a longer --deadline, or"
             " --overflow tail to post the end"
         )
@@ -187,7 +193,6 @@ def _delivery(recipient: _Recipient, content: Content) -> Delivery:
     target, settings, address, deadline, webhook = recipient
     envelope = settings[ENVELOPE]
     messages = compose(content, settings[STYLE], settings[OVERFLOW], settings[CARD].quick)
-    _allow_for_parts(recipient, len(messages))
     request_id = envelope.request_id or str(uuid4())
     request = CreateMessageRequest(
         messages[0], request_id, address.thread, address.reply_option, envelope.message_id, envelope.silent

@@ -47,9 +47,7 @@ def read_content(words: Sequence[str], configured: Sequence[Settings], warn: Cal
 
 def _check_card(words: Sequence[str], card: Card) -> None:
     msg = None
-    if card.file is not None and card.quick.is_asked_for:
-        msg = "--card cannot be combined with the options that make a card, such as --title: leave out one or the other"
-    elif card.file == "-" and tuple(words) == ("-",):
+    if card.file == "-" and tuple(words) == ("-",):
         msg = "stdin can be the card (--card -) or the text (-), not both"
     elif (card.quick.subtitle or card.quick.icon) and not card.quick.title:
         msg = "--subtitle and --icon need a title: add --title"

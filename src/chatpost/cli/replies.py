@@ -6,7 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from chatpost.chat.message import CreateMessageRequest, Message, MessageReplyOption, Thread
+from chatpost.chat.message import SIZE_LIMIT, CreateMessageRequest, Message, MessageReplyOption, Thread
 from chatpost.cli.console import say
 from chatpost.cli.sections import ENVELOPE, STYLE
 from chatpost.cli.targets import TIMING
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from chatpost.content.stream import Lines
     from chatpost.delivery.model import Draft
     from chatpost.delivery.sender import Sender
+
+LAST_LIMIT = SIZE_LIMIT - 100
+"""Bytes that the last message of a thread can have, below a line that says how many lines were lost."""
 
 _NO_LIMIT = 1_000_000
 
@@ -69,8 +72,7 @@ class Replies:
             if not self._post_lines():
                 break
             self.not_before = TIMING.clock() + every
-        self.lost = self.unposted
-        self._lines.drop()
+        self.lost += len(self._taken) + self._lines.drop()
         self._taken = []
         return False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import nullcontext, suppress
+from contextlib import ExitStack, suppress
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,6 @@ from chatpost.errors import ChatpostError, ExitStatus, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
 
     from chatpost.cli.drawing import PartsBars
     from chatpost.cli.values import Telling
@@ -36,6 +35,7 @@ class Reporter:
         self._posted = 0
         self._next_turn = 0.0
         self._bars: PartsBars | None = None
+        self._live = ExitStack()
         # Asked before rich puts something of its own in stderr's place.
         self._is_watched = is_terminal(sys.stderr)
 
@@ -117,20 +117,21 @@ class Reporter:
     def broken_off(self, what: str) -> None:
         """Tell that the command was broken off, and the state of each message that was not reported yet."""
         self._close_bars()
+        self._live.close()
         for delivery in self._under_way:
             if not delivery.progress.reported:
                 say(f"{label(delivery)}{what}. {what_is_known(delivery)}")
         if not self._under_way:
             say(f"{what}. Nothing was posted.")
 
-    def live_line(self, waiting: Callable[[], tuple[int, float]], *, is_shared: bool) -> AbstractContextManager[None]:
+    def live_line(self, waiting: Callable[[], tuple[int, float]], *, is_shared: bool) -> ExitStack:
         """Draw a line at a terminal that counts the messages posted and the lines waiting, in this context.
 
         ``waiting`` returns the number of lines, and the time before which they wait for others. None is drawn if the
         terminal is shared with another writer.
         """
         if is_shared or not self._has_reader:
-            return nullcontext()
+            return self._live
         from chatpost.cli.drawing import live_line  # only a person who watches a stream waits for rich
 
         def line() -> str:
@@ -139,4 +140,5 @@ class Reporter:
             when = f", next reply in {seconds} s" if seconds > 0 else ""
             return f"{self._posted} posted, {count} line{'' if count == 1 else 's'} waiting{when}"
 
-        return live_line(line)
+        self._live.enter_context(live_line(line))
+        return self._live

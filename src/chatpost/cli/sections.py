@@ -82,7 +82,7 @@ THREAD = Section(
             help="If the thread does not exist, start one or fail.  [default: fallback-new-thread]",
         ),
     ),
-    one_of=("thread", "thread_key"),
+    one_of=(("thread",), ("thread_key",)),
 )
 
 # The command `thread` always falls back to a new thread, and says so to --or-fail.
@@ -174,6 +174,7 @@ CARD = Section(
             help="Read the card from a JSON file; - is stdin.",
         ),
     ),
+    one_of=(("card",), ("title", "subtitle", "icon", "status", "field", "button")),
 )
 
 ENVELOPE = Section(

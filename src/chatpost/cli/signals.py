@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,26 @@ def last_words(speak: Callable[[], None], take: Callable[[int], bool] = lambda _
             speak()
         finally:
             die_of(number)
+
+    with handling_ends(end):
+        yield
+
+
+@contextmanager
+def restoring_terminal() -> Iterator[None]:
+    """In this context a signal that ends the process leaves the terminal of stdin as it was found, with its echo.
+
+    Ctrl-C raises `KeyboardInterrupt`.
+    """
+    import termios  # for the prompt only
+
+    found = termios.tcgetattr(sys.stdin)
+
+    def end(number: int, _before: object) -> None:
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, found)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        die_of(number)
 
     with handling_ends(end):
         yield

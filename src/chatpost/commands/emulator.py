@@ -138,8 +138,10 @@ def _run(command: Sequence[str], chat: Emulator) -> int:
             process.terminate()
 
     # The handlers come before the command: a signal in between would leave it behind. Ctrl-C reaches the command too,
-    # and the command decides; SIGTERM is passed on to it.
-    signal.signal(signal.SIGTERM, end)
+    # and the command decides; SIGTERM and SIGHUP end it too.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, end)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, lambda *_: None)  # SIG_IGN would be inherited
     try:

@@ -12,7 +12,7 @@ from chatpost.chat.webhook import Webhook
 from chatpost.cli.complete import complete_profile
 from chatpost.cli.console import as_json, print_table, say, write_data
 from chatpost.cli.sections import CONFIG, defaults_of
-from chatpost.cli.signals import raising_interrupt
+from chatpost.cli.signals import restoring_terminal
 from chatpost.content.source import read_chunks
 from chatpost.errors import ConfigurationError, ExitStatus
 from chatpost.profiles.file import (
@@ -195,7 +195,7 @@ def _config(ctx: click.Context, config: Path | None) -> Path | None:
 
 def _read_url() -> str:
     if sys.stdin is not None and sys.stdin.isatty():
-        with raising_interrupt():  # the prompt has to show again what is typed
+        with restoring_terminal():  # the prompt hides what is typed
             return str(click.prompt("The webhook's URL (it is not shown)", hide_input=True, err=True)).strip()
     read = b""
     for chunk in read_chunks(sys.stdin.fileno(), "stdin") if sys.stdin is not None else ():

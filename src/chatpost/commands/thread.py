@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import click
 
 from chatpost.chat.message import MessageReplyOption, Thread
-from chatpost.cli.app import usage_line
 from chatpost.cli.console import say
 from chatpost.cli.help import SectionedCommand
 from chatpost.cli.option import Settings
 from chatpost.cli.posting import post
 from chatpost.cli.sections import CARD, FOLLOWING, OPENING, POSTING, WHERE
 from chatpost.cli.values import Address
-from chatpost.errors import ExitStatus, UsageError
+from chatpost.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,35 +29,8 @@ chatpost thread -o json "Deploy 1.2" | jq -r .thread.threadKey
 """
 
 
-class _Command(SectionedCommand):
-    """Reads stdin to its end before it fails: the job that writes it must not die of a closed pipe."""
-
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
-    ) -> click.Context:
-        options = args[: args.index("--")] if "--" in args else args
-        follows = "--follow" in options or _is_true(os.environ.get("CHATPOST_FOLLOW", ""))
-        try:
-            return super().make_context(info_name, args, parent, **extra)
-        except click.UsageError as error:
-            if not follows:
-                raise
-            from chatpost.cli.following import drain_stdin
-
-            say(usage_line(error))
-            drain_stdin()
-            raise click.exceptions.Exit(ExitStatus.USAGE) from None
-
-
-def _is_true(value: str) -> bool:
-    try:
-        return bool(value) and bool(click.BOOL.convert(value, None, None))
-    except click.BadParameter:
-        return True  # that is the mistake, and stdin was to be followed
-
-
 @click.command(
-    cls=_Command,
+    cls=SectionedCommand,
     sections=(WHERE, OPENING, FOLLOWING, *POSTING),
     short=(
         *("profile", "thread_key", "follow", "tee", "last"),
@@ -98,16 +69,21 @@ def _follow(ctx: click.Context, settings: Settings, address: Callable[[Settings]
 
     with Stream(settings) as stream:
         try:
-            _check(ctx.params["text"], settings[CARD])
+            _check(ctx.params["text"], settings[CARD], settings[FOLLOWING].last)
             return post(ctx, address, stream)
         except UsageError as error:
             say(str(error))  # now, and not when the stream has ended
             return error.exit_status
 
 
-def _check(text: Sequence[str], card: Card) -> None:
+def _check(text: Sequence[str], card: Card, last: str | None) -> None:
+    from chatpost.cli.replies import LAST_LIMIT
+
     if not text and not card.file and not card.quick.is_asked_for:
         msg = '--follow needs a text that opens the thread: chatpost thread --follow "Deploy"'
+        raise UsageError(msg)
+    if len((last or "").encode()) > LAST_LIMIT:
+        msg = f"the text of --last is longer than a message can be ({LAST_LIMIT:,} bytes)"
         raise UsageError(msg)
     if tuple(text) == ("-",) or card.file == "-":
         msg = "--follow reads stdin, so neither the text nor the card can be -"

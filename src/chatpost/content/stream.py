@@ -17,6 +17,8 @@ from chatpost.content.terminal import screen_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from chatpost.waiting import SelectableEvent
+
 REPLY_LIMIT = SIZE_LIMIT - 100
 """Bytes of lines in one reply, without its fence and language."""
 
@@ -100,12 +102,14 @@ class Lines:
         with self._changed:
             self._changed.wait_for(lambda: self._has_ended, seconds)
 
-    def drop(self) -> None:
-        """Drop all lines that wait."""
+    def drop(self) -> int:
+        """Drop all lines that wait; return how many."""
         with self._changed:
+            dropped = len(self._lines)
             self._lines.clear()
             self._size = self._visible = 0
             self._changed.notify_all()
+        return dropped
 
     def wait(self, not_before: float) -> bool:
         """Wait for a reply's worth of lines; return False if there is nothing to see and no more comes.
@@ -149,11 +153,20 @@ def _size(line: str) -> int:
 class Reader:
     """Reads a file descriptor into lines, in a thread of its own, to its end. ``tee`` gets every byte that is read.
 
-    ``is_markdown``: the lines will stand in a fence of Markdown's, not of Chat's. ``discarded`` counts the lines that
-    were read and not kept.
+    Once ``stopped`` is set and the lines are woken, it reads no more than the rest of the line that was begun, if it
+    is there already. ``is_markdown``: the lines will stand in a fence of Markdown's, not of Chat's. ``discarded``
+    counts the lines that were read and not kept.
     """
 
-    def __init__(self, source: int, lines: Lines, tee: Callable[[bytes], None], *, is_markdown: bool) -> None:
+    def __init__(
+        self,
+        source: int,
+        lines: Lines,
+        tee: Callable[[bytes], None],
+        stopped: SelectableEvent,
+        *,
+        is_markdown: bool,
+    ) -> None:
         self._longest_run = _LONGEST_MARKDOWN_RUN if is_markdown else 2
         self._source = source
         self._lines = lines
@@ -161,9 +174,7 @@ class Reader:
         self._decoder = Decoder()
         self._begun = ""
         self._is_discarding = False
-        self._is_stopped = False
-        self._woken, self._wake = os.pipe()
-        os.set_blocking(self._wake, False)
+        self._stopped = stopped
         self.discarded = 0
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -176,12 +187,6 @@ class Reader:
         """Whether bytes that are not text became U+FFFD."""
         return self._decoder.had_bad_bytes
 
-    def stop(self) -> None:
-        """Read no more than the rest of the line that was begun, if it is there already. For a signal's handler."""
-        self._is_stopped = True
-        self._lines.wake()
-        os.write(self._wake, b"!")
-
     def discard(self) -> None:
         """From now on read without keeping anything, so that the writer is not disturbed; wait for the end."""
         self._is_discarding = True
@@ -193,18 +198,19 @@ class Reader:
             for chunk in self._chunks():
                 if self._is_discarding:
                     self.discarded += chunk.count(b"\n")
+                    self._begun = "" if chunk.endswith(b"\n") else "what it holds does not matter"
                 else:
                     self._add(self._decoder.decode(chunk))
                 self._tee(chunk)
-                self._lines.wait_for_room(lambda: not self._is_discarding and not self._is_stopped)
+                self._lines.wait_for_room(lambda: not self._is_discarding and not self._stopped.is_set)
             self._add(self._decoder.decode(b"", final=True))
             self._finish_line()
         finally:
             self._lines.end()
 
     def _chunks(self) -> Iterator[bytes]:
-        while not self._is_stopped:
-            readable, _, _ = select.select([self._source, self._woken], [], [])
+        while not self._stopped.is_set:
+            readable, _, _ = select.select([self._source, self._stopped.fileno()], [], [])
             if self._source in readable:
                 chunk = self._read(_CHUNK)
                 if chunk == b"":
@@ -212,11 +218,14 @@ class Reader:
                 if chunk is not None:
                     yield chunk
         # The beginning of a number would be another number, so the line is read to its end if that is there.
-        while self._begun and select.select([self._source], [], [], 0)[0]:
+        rest = bytearray()
+        while self._begun and not rest.endswith(b"\n") and len(rest) < LONGEST_LINE and _is_readable(self._source):
             byte = self._read(1)
             if not byte:
-                return
-            yield byte
+                break
+            rest += byte
+        if rest:
+            yield bytes(rest)
 
     def _read(self, size: int) -> bytes | None:
         """Read what is there; None if another process has read it first."""
@@ -234,7 +243,9 @@ class Reader:
             self._finish_line()
 
     def _finish_line(self) -> None:
-        if self._begun and not self._is_discarding:
+        if self._begun and self._is_discarding:
+            self.discarded += 1
+        elif self._begun:
             self._lines.put(self._clean(self._begun))
         self._begun = ""
 
@@ -242,3 +253,7 @@ class Reader:
         """Return a line as a terminal would show it, in pieces if it is longer than a reply."""
         clean = without_fences(without_mentions(screen_text(raw.removesuffix("\r"))), self._longest_run)
         return list(split(clean, REPLY_LIMIT - 1)) if clean.strip() else [""]
+
+
+def _is_readable(source: int) -> bool:
+    return bool(select.select([source], [], [], 0)[0])

@@ -102,15 +102,15 @@ def read_body(raw: bytes, space: str) -> dict[str, Any]:
     """Return the message; raises `ApiError` if it is no valid `Message`, empty, or too long."""
     try:
         body = _camel_keys(json.loads(raw))
+        if not isinstance(body, dict):
+            message = "Invalid JSON payload received. Root element must be a message."
+            raise invalid_argument(message)
         json_format.ParseDict(body, Message.pb()(), max_recursion_depth=50)
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         message = "Invalid JSON payload received. Unexpected token."
         raise invalid_argument(message) from None
     except (json_format.ParseError, TypeError, AttributeError, ValueError) as error:
         raise _not_a_message(str(error)) from None
-    if not isinstance(body, dict):
-        message = "Invalid JSON payload received. Root element must be a message."
-        raise invalid_argument(message)
     for number, entry in enumerate(body.get("cardsV2") or []):
         if not (entry or {}).get("card"):
             message = "Card cannot be empty."

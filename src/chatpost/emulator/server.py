@@ -163,7 +163,7 @@ class Emulator:
         if fault.kind is Kind.DROP_BEFORE:
             return Response()
         check_webhook(query)
-        if not request.is_json:
+        if request.mimetype != "application/json":
             message = "Invalid JSON payload received: its Content-Type is not application/json."
             raise invalid_argument(message)
         parameters = read_query(query)
