@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 import pytest
+from hypothesis import settings
 
 from chatpost.cli.app import run
 from chatpost.commands import chatpost as group
@@ -89,6 +90,10 @@ class Shell:
         )
         return check_for_people(Finished(done.returncode, (done.stdout or b"").decode(), done.stderr.decode()))
 
+
+# A busy machine must fail no test.
+settings.register_profile("chatpost", deadline=None)
+settings.load_profile("chatpost")
 
 # A shell's background job ignores SIGINT, and so would all that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
