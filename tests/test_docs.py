@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from chatpost.cli.job_options import CHANGE, FOLLOWING_JOB, JOB, REPORT
 from chatpost.cli.sections import FOLLOWING, POSTING, THREAD, WHERE, defaults_of
 from chatpost.errors import ExitStatus
 from chatpost.profiles.file import load_profiles
@@ -152,7 +153,7 @@ def test_help_pages() -> None:
     assert shown.split() == pages().split()
 
 
-@pytest.mark.parametrize("command", ["send", "reply", "thread"])
+@pytest.mark.parametrize("command", ["send", "reply", "thread", "run"])
 def test_short_help(shell: Shell, command: str) -> None:
     """`-h` fits into 80 columns and 40 lines, shows examples and ten options, and says how to see all of them."""
     lines = shell(command, "-h").out.splitlines()
@@ -175,9 +176,10 @@ def test_help_in_sections(shell: Shell, command: str) -> None:
 
 
 def test_options_are_documented() -> None:
-    """Every option is named in the prose of docs/usage.md."""
-    prose = USAGE.read_text().partition(MARK)[0] + (TOP / "docs" / "profiles.md").read_text()
-    for option in (option for section in (WHERE, THREAD, FOLLOWING, *POSTING) for option in section.options):
+    """Every option is named in the prose of the docs."""
+    prose = USAGE.read_text().partition(MARK)[0] + "".join(page.read_text() for page in PAGES if page != USAGE)
+    sections = (WHERE, THREAD, FOLLOWING, JOB, REPORT, CHANGE, FOLLOWING_JOB, *POSTING)
+    for option in (option for section in sections for option in section.options):
         for name in (*option.opts, *option.secondary_opts):
             assert name in prose or not name.startswith("--"), name
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chatpost.cli import posting, targets
-from chatpost.content.stream import BUFFER_LIMIT, REPLY_LIMIT, Lines, Reader
+from chatpost.content.stream import BUFFER_LIMIT, REPLY_LIMIT, LineMaker, Lines, Reader
 from chatpost.delivery.sqlite_store import SqliteStore, boot_id
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
@@ -397,7 +397,7 @@ class Pipe:
         self.lines = Lines(time.monotonic)
         self.passed = bytearray()
         self.stopped = SelectableEvent()
-        self.reader = Reader(self.read, self.lines, self.passed.extend, self.stopped, is_markdown=False)
+        self.reader = Reader(self.read, LineMaker(self.lines, is_markdown=False), self.passed.extend, self.stopped)
 
     def ended_with(self, raw: bytes) -> list[str]:
         """Return the lines of this."""

@@ -27,13 +27,15 @@ BELOW = {
     "directories": set[str](),
     "processes": set[str](),
     "waiting": set[str](),
+    "database": {"errors"},
     "chat": {"errors", "waiting"},
+    "jobs": {"errors", "processes", "database"},
     "content": {"errors", "chat"},
-    "delivery": {"errors", "waiting", "chat"},
+    "delivery": {"errors", "waiting", "database", "chat"},
     "profiles": {"errors", "directories", "processes", "chat"},
     "emulator": {"errors", "chat"},
-    "cli": {"errors", "directories", "processes", "waiting", "chat", "content", "delivery", "profiles"},
-    "commands": {"errors", "chat", "content", "delivery", "profiles", "cli", "emulator"},
+    "cli": {"errors", "directories", "processes", "waiting", "chat", "jobs", "content", "delivery", "profiles"},
+    "commands": {"errors", "processes", "chat", "jobs", "content", "delivery", "profiles", "cli", "emulator"},
     "__main__": {"errors", "cli", "commands"},
 }
 ONLY_IMPORTER = {
@@ -47,7 +49,7 @@ ONLY_IMPORTER = {
     "google": {"emulator", "commands/emulator.py"},
     "markdown_it": {"emulator"},
     "platformdirs": {"directories.py"},
-    "sqlite3": {"delivery/sqlite_store.py"},
+    "sqlite3": {"database.py"},
     "regex": {"content/split.py"},
 }
 

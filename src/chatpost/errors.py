@@ -6,6 +6,7 @@
     ├── InputError            66   a file, or stdin, cannot be read
     ├── ConfigurationError    78   profile file, webhook URL, environment
     ├── OutputError           74   stdout could not be written
+    ├── StorageError          75   a file in which we keep something cannot be used
     └── DeliveryError              an attempt to post failed
         ├── InvalidMessage    65   Chat said INVALID_ARGUMENT
         ├── Refused           69   NOT_FOUND and the other final answers
@@ -75,6 +76,20 @@ class OutputError(ChatpostError):
     """Stdout could not be written. A message that was posted stays posted."""
 
     exit_status = ExitStatus.IO
+
+
+class StorageError(ChatpostError):
+    """The file at ``path`` in which we keep something cannot be used, for this ``reason``.
+
+    ``is_damaged``: it is not a file of ours, or not whole; later tries would not help.
+    """
+
+    exit_status = ExitStatus.TRY_LATER
+
+    def __init__(self, path: object, reason: str, *, is_damaged: bool = False) -> None:
+        super().__init__(f"{path} cannot be used: {reason}")
+        self.reason = reason
+        self.is_damaged = is_damaged
 
 
 class DeliveryError(ChatpostError):

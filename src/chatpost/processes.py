@@ -5,12 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NoReturn
+from itertools import chain
+from math import inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Set as AbstractSet
 
+_SI_KERNEL = 0x80
+_POLL = 0.05
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -21,6 +27,49 @@ def has_terminal() -> bool:
     except OSError:
         return False
     return True
+
+
+def is_open(descriptor: int) -> bool:
+    """Return whether this process has such a file descriptor."""
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def descent(process: int) -> Iterator[int]:
+    """Yield a process and those that it has started, so far as they are in our process group and the system tells."""
+    try:
+        if os.getpgid(process) != os.getpgrp():
+            return
+        children = [path.read_text().split() for path in Path(f"/proc/{process}/task").glob("*/children")]
+    except OSError:  # it has ended
+        return
+    yield process
+    for child in chain.from_iterable(children):
+        yield from descent(int(child))
+
+
+class Received(NamedTuple):
+    """A signal, and whether it may be one that the terminal has sent to all of its process group."""
+
+    number: int
+    may_be_of_terminal: bool
+
+
+def next_signal(signals: AbstractSet[int], seconds: float | None = None) -> Received | None:
+    """Wait for one of the signals, which must be blocked, at most so many seconds; return None if none came."""
+    if hasattr(signal, "sigtimedwait"):
+        info = signal.sigwaitinfo(signals) if seconds is None else signal.sigtimedwait(signals, max(0.0, seconds))
+        return None if info is None else Received(info.si_signo, may_be_of_terminal=info.si_code == _SI_KERNEL)
+    # macOS has no wait with an end, and does not tell where a signal comes from.
+    until = inf if seconds is None else time.monotonic() + seconds
+    while not (pending := signal.sigpending() & signals):
+        if time.monotonic() >= until:
+            return None
+        time.sleep(_POLL)
+    return Received(signal.sigwait(pending), may_be_of_terminal=True)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import re
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from chatpost.chat.webhook import mask_webhooks
 from chatpost.errors import DataError
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class Message(NamedTuple):
             raise DataError(msg)
 
     def body(self) -> dict[str, Any]:
-        """Return the message as Chat's JSON."""
+        """Return the message as Chat's JSON, without any webhook's secrets."""
         body: dict[str, Any] = {}
         if self.text:
             body["text"] = self.text
@@ -103,7 +104,8 @@ class Message(NamedTuple):
             body["cardsV2"] = list(self.cards)
         if self.fallback_text:
             body["fallbackText"] = self.fallback_text
-        return body
+        masked: dict[str, Any] = mask_webhooks(body)
+        return masked
 
 
 class CreateMessageRequest(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from functools import cached_property
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
 
 from chatpost.errors import ConfigurationError
@@ -22,7 +22,9 @@ MASK = "***"
 _PATH = re.compile(r"/v1/spaces/([A-Za-z0-9_-]+)/messages")
 _HOST = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
 _SECRET = re.compile(r"(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2}|[!$'()*+,:;=@/])+")
-_SECRET_IN_URL = re.compile(r"([?&](?:key|token)(?:=|%3[Dd]))[^&\s'\"<>]+")
+# An ampersand can be one of HTML's or JSON's.
+_SECRET_IN_URL = re.compile(r"((?:[?&]|&amp;|\\u0026)(?:key|token)(?:=|%3[Dd]|\\u003[Dd]))[^&\\\s'\"<>]+")
+_WEBHOOK_URL = re.compile(r"/v1/spaces/[A-Za-z0-9_-]+/messages\?[^\s'\"<>]+")
 # A piece of a secret of this length counts as a leak.
 _PIECE = 8
 _PARAMETERS_WITH_AN_OPTION = {
@@ -36,6 +38,17 @@ _PARAMETERS_WITH_AN_OPTION = {
 def mask_urls(text: str) -> str:
     """Return `text` with the key and token of any webhook URL in it masked."""
     return _SECRET_IN_URL.sub(rf"\1{MASK}", text)
+
+
+def mask_webhooks(value: Any) -> Any:
+    """Return a JSON value whose texts have no webhook's key and token: anybody in the space could post with them."""
+    if isinstance(value, dict):
+        return {name: mask_webhooks(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [mask_webhooks(item) for item in value]
+    if isinstance(value, str) and "/v1/spaces/" in value:
+        return _WEBHOOK_URL.sub(lambda url: _SECRET_IN_URL.sub(rf"\1{MASK}", url[0]), value)
+    return value
 
 
 class Webhook:

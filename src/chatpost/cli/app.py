@@ -93,10 +93,10 @@ def _run(command: click.Command) -> int:
     except OSError as failure:
         # Click writes help pages and the version itself.
         full = failure.errno == errno.ENOSPC
-        _say("stdout could not be written: no space left on device" if full else _bug_line(failure))
+        _say("stdout could not be written: no space left on device" if full else bug_line(failure))
         return ExitStatus.IO if full else ExitStatus.BUG
     except Exception as bug:  # noqa: BLE001 - a traceback could hold a secret
-        _say(_bug_line(bug))
+        _say(bug_line(bug))
         return ExitStatus.BUG
 
 
@@ -141,11 +141,11 @@ def _option_hint(error: click.NoSuchOption) -> str:
     return "Text that begins with a dash goes after --" if not name.startswith("--") else ""
 
 
-_RUN_COMMANDS = {"emulator"}
+_RUN_COMMANDS = {"emulator", "run"}
 """The commands that run another, whose options they do not know."""
 
 
-def _bug_line(bug: Exception) -> str:
+def bug_line(bug: Exception) -> str:
     """Name a bug's kind and place, but not its message, which could quote a secret."""
     frame = bug.__traceback__
     while frame is not None and frame.tb_next is not None:

@@ -1,4 +1,4 @@
-"""`chatpost thread --follow`: lines of stdin become replies in the thread, as they come."""
+"""Lines of stdin, or of a job's output, become replies in a thread, as they come."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from chatpost.cli.replies import Replies, lines_are
 from chatpost.cli.sections import FOLLOWING, STYLE
 from chatpost.cli.targets import TIMING
 from chatpost.content.source import read_chunks
-from chatpost.content.stream import Lines, Reader
+from chatpost.content.stream import LineMaker, Lines, Reader
 from chatpost.errors import ExitStatus, InputError
 from chatpost.processes import die_of
 from chatpost.waiting import SelectableEvent
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Self
 
     from chatpost.cli.option import Settings
@@ -28,35 +29,43 @@ if TYPE_CHECKING:
 
 
 class Stream:
-    """Stdin on its way into a thread. A context manager.
+    """Lines on their way into a thread: those of stdin, or of a job's output. A context manager.
 
-    Stdin is read from the start and to its end even if replies fail, so that its writer never dies of a closed pipe.
-    ``opening`` is the delivery that opens the thread.
+    ``opening`` is the delivery that opens the thread. ``last`` returns the last message of the thread, once the stream
+    has ended. ``is_shared``: somebody else writes to the terminal, too.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self._following = settings[FOLLOWING]
+    def __init__(self, lines: Lines, last: Callable[[], str | None], *, is_shared: bool) -> None:
         self.opening: Delivery | None = None
+        self.tee: Tee | None = None
+        self._lines = lines
+        self._last = last
+        self._is_shared = is_shared
+        self._stopped = SelectableEvent()
         self._signal: int | None = None
         self._is_typed = False
-        self._lines = Lines(TIMING.clock)
-        self._stopped = SelectableEvent()
-        self._tee = _Tee(self._stopped) if self._following.tee else None
         self._reader: Reader | None = None
         self._replies: Replies | None = None
-        if sys.stdin is None:
-            self._lines.end()
-            return
-        self._is_typed = sys.stdin.isatty()
-        pass_on = self._tee or (lambda _: None)
-        is_markdown = settings[STYLE].is_markdown
-        self._reader = Reader(sys.stdin.fileno(), self._lines, pass_on, self._stopped, is_markdown=is_markdown)
-        self._reader.start()
 
-    @property
-    def tee(self) -> bool:
-        """Whether stdout has a copy of stdin."""
-        return self._tee is not None
+    @classmethod
+    def of_stdin(cls, settings: Settings) -> Self:
+        """Return a stream that reads stdin from now on, and to its end.
+
+        It does so even if replies fail, so that stdin's writer never dies of a closed pipe.
+        """
+        following, lines = settings[FOLLOWING], Lines(TIMING.clock)
+        is_shared = is_terminal(sys.stdin) or (following.tee and is_terminal(sys.stdout))
+        stream = cls(lines, lambda: following.last, is_shared=is_shared)
+        if following.tee:
+            stream.tee = Tee(stream._stopped)
+        if sys.stdin is None:
+            lines.end()
+            return stream
+        stream._is_typed = sys.stdin.isatty()
+        maker = LineMaker(lines, is_markdown=settings[STYLE].is_markdown)
+        stream._reader = Reader(sys.stdin.fileno(), maker, stream.tee or (lambda _: None), stream._stopped)
+        stream._reader.start()
+        return stream
 
     def __enter__(self) -> Self:
         return self
@@ -76,10 +85,8 @@ class Stream:
         replies = self._replies = Replies(self._lines, self.opening, sender, settings, reporter)
         if self._is_typed:
             say("type the lines to post; end with Ctrl-D")
-        with reporter.live_line(
-            lambda: (self._lines.waiting.lines, replies.not_before), is_shared=self._shares_terminal()
-        ):
-            is_complete = replies.post_all(self._following.every)
+        with reporter.live_line(lambda: (self._lines.waiting.lines, replies.not_before), is_shared=self._is_shared):
+            is_complete = replies.post_all(settings[FOLLOWING].every)
             if self._reader is not None:
                 if not is_complete and not self._lines.has_ended and not self._is_typed:
                     say("lines that come from now on are not posted")
@@ -88,10 +95,10 @@ class Stream:
                     replies.lost += self._reader.discarded + self._lines.waiting.lines
                 if self._reader.had_bad_bytes:
                     reporter.warn("stdin has bytes that are not UTF-8; each is posted as U+FFFD")
-            replies.close(self._following.last)
+            replies.close(self._last())
         if self._signal is not None:
             die_of(self._signal)
-        return replies.status or (self._tee.status if self._tee is not None else ExitStatus.OK)
+        return replies.status or (self.tee.status if self.tee is not None else ExitStatus.OK)
 
     @property
     def _is_open(self) -> bool:
@@ -112,10 +119,6 @@ class Stream:
         if self._replies is not None:
             say(f"{lines_are(self._replies.unposted)} not posted")
 
-    def _shares_terminal(self) -> bool:
-        """Return whether somebody else writes to the terminal, too."""
-        return is_terminal(sys.stdin) or (self.tee and is_terminal(sys.stdout))
-
 
 def drain_stdin() -> None:
     """Read stdin to its end, and keep nothing, unless a person types it."""
@@ -125,7 +128,7 @@ def drain_stdin() -> None:
                 pass
 
 
-class _Tee:
+class Tee:
     """Copies stdin to stdout, until its reader closes it. ``status`` tells if a copy could not be written.
 
     Once ``stopped`` is set, a reader is no longer waited for.
@@ -137,6 +140,7 @@ class _Tee:
         self._is_wanted = sys.stdout is not None
 
     def __call__(self, chunk: bytes) -> None:
+        """Copy these bytes."""
         while chunk and self._is_wanted:
             try:
                 _, writable, _ = select.select([self._stopped], [sys.stdout], [])

@@ -145,14 +145,16 @@ class Settings:
     def __init__(self, ctx: click.Context, defaults: Mapping[str, Any] | None = None) -> None:
         """``defaults`` are those of a profile, from `read_defaults`."""
         self._ctx = ctx
-        self._defaults = defaults or {}
+        # A command can have an option of its own that takes no default from a profile.
+        own = {option.name for option in ctx.command.params if isinstance(option, Option) and not option.in_profile}
+        self._defaults = {name: value for name, value in (defaults or {}).items() if name not in own}
 
     def __getitem__(self, section: Section[T]) -> T:
         """Return the section's value.
 
         Raises `UsageError` for two options that exclude each other. (A profile cannot set both: see `read_defaults`.)
         """
-        values = {option.key: self._value(option.key) for option in section.options}
+        values = {option.key: self._value_of(option) for option in section.options}
         options = [option for option in section.options if values[option.key]]
         groups = [[option for option in options if option.key in group] for group in section.one_of]
         rivals = [group for group in groups if group]
@@ -179,6 +181,12 @@ class Settings:
     def typed(self, name: str) -> Any:
         """Return the option's value if it is on the command line, else None."""
         return self._value(name) if self._source(name) == _COMMAND_LINE else None
+
+    def _value_of(self, option: Option) -> Any:
+        """Return the value; of an option that the command does not have, the built-in default."""
+        if option.key in self._ctx.params:
+            return self._value(option.key)
+        return () if option.multiple else option.get_default(self._ctx)
 
     def _value(self, name: str) -> Any:
         return self._defaults[name] if self._source(name) == _PROFILE else self._ctx.params[name]

@@ -1,45 +1,35 @@
-"""The shared part of `send`, `reply` and `thread`: from the options to the exit status."""
+"""The shared part of all commands that post: from the options to the exit status."""
 
 from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from uuid import uuid4
 
 from chatpost.chat.message import CreateMessageRequest
 from chatpost.cli.console import write_aside, write_data
 from chatpost.cli.help import SectionedCommand
 from chatpost.cli.option import Settings
-from chatpost.cli.reading import read_content
 from chatpost.cli.reporter import Reporter
-from chatpost.cli.sections import (
-    CARD,
-    ENVELOPE,
-    LENIENCY,
-    OVERFLOW,
-    PACING,
-    RETRYING,
-    STYLE,
-    TELLING,
-    WHERE,
-    defaults_of,
-)
+from chatpost.cli.sections import ENVELOPE, LENIENCY, PACING, RETRYING, TELLING, THREAD, WHERE, defaults_of
 from chatpost.cli.signals import last_words
 from chatpost.cli.targets import TIMING, Target, find_targets, make_client, make_pacer
-from chatpost.content.compose import Content, compose
 from chatpost.delivery.model import Deadline, Delivery, Destination, Progress, drafts_of
 from chatpost.delivery.retry import SHORTEST_ATTEMPT
 from chatpost.delivery.sender import Sender, deliver_all
 from chatpost.errors import ChatpostError, DataError, ExitStatus, UsageError
+from chatpost.processes import die_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     import click
 
+    from chatpost.chat.message import Message
     from chatpost.chat.webhook import Webhook
     from chatpost.cli.following import Stream
+    from chatpost.cli.reading import Read
     from chatpost.cli.values import Address
 
 
@@ -53,24 +43,38 @@ class _Recipient(NamedTuple):
     webhook: Webhook
 
 
-def post(ctx: click.Context, address: Callable[[Settings], Address], stream: Stream | None = None) -> ExitStatus:
-    """Post the text to every target; `address` returns the thread there under each target's settings.
+class Plan(NamedTuple):
+    """What a command posts.
 
-    A `stream` is posted into the thread that the message to the only target opens.
+    ``address`` returns the thread under a target's settings, and ``read`` reads the content. ``is_wanted`` is asked
+    first, under the settings of the first target. A ``stream`` is posted into the thread that the message to the only
+    target opens. ``die`` ends the process after a signal.
     """
-    settings = Settings(ctx)
+
+    address: Callable[[Settings], Address]
+    read: Read
+    is_wanted: Callable[[Settings], bool] = lambda _: True
+    stream: Stream | None = None
+    die: Callable[[int], NoReturn] = die_of
+
+
+def post(ctx: click.Context, plan: Plan) -> ExitStatus:
+    """Post to every target; return the exit status."""
+    settings, stream = Settings(ctx), plan.stream
     if isinstance(ctx.command, SectionedCommand):
         settings.check(ctx.command.sections)
-    reporter = Reporter(settings[TELLING], write_data if stream is None or not stream.tee else write_aside)
+    reporter = Reporter(settings[TELLING], write_data if stream is None or stream.tee is None else write_aside)
     try:
-        with last_words(lambda: reporter.broken_off("interrupted")):
+        with last_words(lambda: reporter.broken_off("interrupted"), die=plan.die):
             targets = find_targets(settings[WHERE], reporter.warn)
             configured = [(target, _settings(ctx, target)) for target in targets]
             # Settings of the whole command come from the first profile.
             settings = configured[0][1]
             reporter.telling = settings[TELLING]
             _check_stream(stream, configured)
-            status = _post(ctx.params["text"], _recipients(configured, address), reporter, stream)
+            if not plan.is_wanted(settings):
+                return ExitStatus.OK
+            status = _post(plan, _recipients(configured, plan.address), reporter)
     except UsageError:
         raise
     except ChatpostError as error:
@@ -80,6 +84,15 @@ def post(ctx: click.Context, address: Callable[[Settings], Address], stream: Str
         reporter.broken_off("broken off by a bug")
         raise
     return ExitStatus.OK if settings[LENIENCY].soft_fail else status
+
+
+def thread_of(settings: Settings) -> Address:
+    """Return the thread of a command for which it is optional; raises `UsageError` for ``--or-fail`` without one."""
+    address = settings[THREAD]
+    if address.thread is None and settings.typed("fallback_new_thread") is False:
+        msg = "--or-fail needs a thread: add --thread-key KEY or --thread NAME"
+        raise UsageError(msg)
+    return address
 
 
 def _settings(ctx: click.Context, target: Target) -> Settings:
@@ -123,15 +136,13 @@ def _check_space(recipient: _Recipient) -> None:
         raise UsageError(msg)
 
 
-def _post(
-    words: Sequence[str], recipients: Sequence[_Recipient], reporter: Reporter, stream: Stream | None
-) -> ExitStatus:
-    settings = recipients[0].settings
+def _post(plan: Plan, recipients: Sequence[_Recipient], reporter: Reporter) -> ExitStatus:
+    settings, stream = recipients[0].settings, plan.stream
     with _paused(recipients):  # stdin may be a job that takes hours
-        content = read_content(words, [each.settings for each in recipients], reporter.warn)
-    if content is None:
+        compose = plan.read([each.settings for each in recipients], reporter.warn)
+    if compose is None:
         return ExitStatus.OK
-    deliveries = [_delivery(recipient, content) for recipient in recipients]
+    deliveries = [_delivery(recipient, compose(recipient.settings)) for recipient in recipients]
     messages = Counter[str]()
     for delivery in deliveries:
         messages[delivery.to.webhook.space] += len(delivery.drafts)
@@ -154,10 +165,10 @@ def _post(
             sender.pacer.leave()
 
     if stream is None:
-        with last_words(cancel):
+        with last_words(cancel, die=plan.die):
             return _deliver(sender, deliveries, reporter)
     stream.opening = deliveries[0]
-    with last_words(cancel, stream.take_signal):
+    with last_words(cancel, stream.take_signal, plan.die):
         status = _deliver(sender, deliveries, reporter)
         return status or stream.post(sender, settings, reporter)
 
@@ -189,10 +200,9 @@ def _deliver(sender: Sender, deliveries: Sequence[Delivery], reporter: Reporter)
     return status
 
 
-def _delivery(recipient: _Recipient, content: Content) -> Delivery:
+def _delivery(recipient: _Recipient, messages: Sequence[Message]) -> Delivery:
     target, settings, address, deadline, webhook = recipient
     envelope = settings[ENVELOPE]
-    messages = compose(content, settings[STYLE], settings[OVERFLOW], settings[CARD].quick)
     request_id = envelope.request_id or str(uuid4())
     request = CreateMessageRequest(
         messages[0], request_id, address.thread, address.reply_option, envelope.message_id, envelope.silent

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from chatpost.cli.sections import CARD, LENIENCY, OVERFLOW
+from chatpost.cli.sections import CARD, LENIENCY, OVERFLOW, STYLE
 from chatpost.content.cards import read_cards
-from chatpost.content.compose import Content
+from chatpost.content.compose import Content, compose
 from chatpost.content.source import Text, card_file, card_file_name, message_text
 from chatpost.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from chatpost.chat.message import Message
     from chatpost.cli.option import Settings
     from chatpost.cli.values import Card
 
 
-def read_content(words: Sequence[str], configured: Sequence[Settings], warn: Callable[[str], None]) -> Content | None:
+Composer: TypeAlias = "Callable[[Settings], Sequence[Message]]"
+"""Makes the messages for a recipient with these settings."""
+
+Read: TypeAlias = "Callable[[Sequence[Settings], Callable[[str], None]], Composer | None]"
+"""Reads the content for recipients with these settings, and warns; None if there is none and that is no error."""
+
+
+def from_words(words: Sequence[str]) -> Read:
+    """Return what reads a message's text from these words or from stdin, and its card from a file."""
+
+    def read(configured: Sequence[Settings], warn: Callable[[str], None]) -> Composer | None:
+        content = _read_content(words, configured, warn)
+        if content is None:
+            return None
+        return lambda settings: compose(content, settings[STYLE], settings[OVERFLOW], settings[CARD].quick)
+
+    return read
+
+
+def _read_content(words: Sequence[str], configured: Sequence[Settings], warn: Callable[[str], None]) -> Content | None:
     """Return the content, for recipients with these settings; None if there is none and that is no error.
 
     Raises `UsageError` for options that do not go together, `DataError` for an empty text, and what `message_text`,

@@ -90,19 +90,21 @@ OPENING = Section(
     "Thread", _address, (_THREAD_KEY, Option("--fallback-new-thread/--or-fail", default=True, hidden=True))
 )
 
+EVERY = Option(
+    "--every",
+    type=Seconds(),
+    default=5,
+    show_default=True,
+    help="Seconds between two replies, if the lines fit into one message.",
+)
+
 FOLLOWING = Section(
     "Following stdin",
     Following,
     (
         Option("--follow", is_flag=True, in_profile=False, help="Post each line of stdin as a reply, as it comes."),
         Option("--tee", is_flag=True, in_profile=False, help="Copy stdin to stdout; message names go to stderr."),
-        Option(
-            "--every",
-            type=Seconds(),
-            default=5,
-            show_default=True,
-            help="Seconds between two replies, if the lines fit into one message.",
-        ),
+        EVERY,
         Option("--last", type=Words(), in_profile=False, help="With --follow, last message of the thread."),
     ),
 )
@@ -246,6 +248,9 @@ PACING = Section(
     ),
 )
 
+QUIET = Option("-q", "--quiet", is_flag=True, help="Hide retry messages and warnings.")
+VERBOSE = Option("-v", "--verbose", is_flag=True, help="Show every attempt.")
+
 TELLING = Section(
     "Output",
     Telling,
@@ -258,8 +263,8 @@ TELLING = Section(
             show_default=True,
             help="What to print for each message.",
         ),
-        Option("-q", "--quiet", is_flag=True, help="Hide retry messages and warnings."),
-        Option("-v", "--verbose", is_flag=True, help="Show every attempt."),
+        QUIET,
+        VERBOSE,
         Option("--dry-run", is_flag=True, in_profile=False, help="Print the request, secrets masked; send nothing."),
     ),
 )
@@ -279,5 +284,7 @@ POSTING = (STYLE, OVERFLOW, CARD, ENVELOPE, RETRYING, PACING, TELLING, LENIENCY)
 
 def defaults_of(profile: Profile) -> dict[str, Any]:
     """Check a profile's defaults as the options are checked; raises `ConfigurationError` that names the wrong key."""
+    from chatpost.cli.job_options import CHANGE, REPORT  # not for a send without a profile
+
     where = f"{profile.path}: profiles.{profile.name}"
-    return read_defaults(where, profile.defaults, (WHERE, THREAD, FOLLOWING, *POSTING))
+    return read_defaults(where, profile.defaults, (WHERE, THREAD, FOLLOWING, CHANGE, REPORT, *POSTING))

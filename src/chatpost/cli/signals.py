@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from chatpost.processes import die_of, handling_ends
 
@@ -14,8 +14,12 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def last_words(speak: Callable[[], None], take: Callable[[int], bool] = lambda _: False) -> Iterator[None]:
-    """In this context, a signal lets the command speak before it dies.
+def last_words(
+    speak: Callable[[], None],
+    take: Callable[[int], bool] = lambda _: False,
+    die: Callable[[int], NoReturn] = die_of,
+) -> Iterator[None]:
+    """In this context, a signal lets the command speak before it dies, by ``die``.
 
     First ``take`` is given the signal; if it returns True, the command will end by itself. A signal that comes while
     the command speaks ends it at once.
@@ -28,14 +32,14 @@ def last_words(speak: Callable[[], None], take: Callable[[int], bool] = lambda _
     def end(number: int, _before: object) -> None:
         nonlocal is_dying
         if is_dying:  # it could not speak, perhaps since nobody reads stderr
-            die_of(number)
+            die(number)
         if take(number):
             return
         is_dying = True
         try:
             speak()
         finally:
-            die_of(number)
+            die(number)
 
     with handling_ends(end):
         yield

@@ -15,14 +15,20 @@ if TYPE_CHECKING:
     from click import Context, Parameter
 
 LONGEST = 24 * 3600.0
-"""The most seconds that an option takes: a day."""
+"""The most seconds that most options take: a day."""
+
+YEAR = 366 * LONGEST
+"""The most seconds that an option for long times takes."""
 
 
 class Seconds(click.ParamType[float]):
-    """A number of seconds above 0, up to a day."""
+    """A number of seconds above 0, up to ``longest``."""
 
     name = "S"
-    allowed = f"a number of seconds above 0, up to {LONGEST:g}"
+
+    def __init__(self, longest: float = LONGEST) -> None:
+        self._longest = longest
+        self.allowed = f"a number of seconds above 0, up to {longest:g}"
 
     def convert(self, value: object, param: Parameter | None, ctx: Context | None) -> float:
         """Read the number."""
@@ -30,8 +36,8 @@ class Seconds(click.ParamType[float]):
             seconds = float(value)  # type: ignore[arg-type]
         except (TypeError, ValueError):
             seconds = math.nan
-        if not 0 < seconds <= LONGEST:  # false for NaN too
-            self.fail(f"{value!r} is not a number of seconds above 0 and up to {LONGEST:g}", param, ctx)
+        if not 0 < seconds <= self._longest:  # false for NaN too
+            self.fail(f"{value!r} is not a number of seconds above 0 and up to {self._longest:g}", param, ctx)
         return seconds
 
 

@@ -11,6 +11,7 @@ COMMANDS = {
     "send": "Post a message and print its name.",
     "reply": "Post into a thread and print the message's name.",
     "thread": "Open a thread and print the name of its first message.",
+    "run": "Run a job, post how it went, and exit as it did.",
     "profiles": "Manage profiles.",
     "completion": "Print the script that completes words in a shell.",
     "emulator": "Serve a local Google Chat for tests and trials.",

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from chatpost.cli.help import SectionedCommand
-from chatpost.cli.posting import post
+from chatpost.cli.posting import Plan, post
+from chatpost.cli.reading import from_words
 from chatpost.cli.sections import POSTING, THREAD, WHERE
 from chatpost.errors import UsageError
 
@@ -38,7 +39,7 @@ def reply(ctx: click.Context, /, **_: object) -> int:
 
     Name the thread by your own key for it (--thread-key) or by Chat's name (--thread).
     """
-    return post(ctx, _address)
+    return post(ctx, Plan(_address, from_words(ctx.params["text"])))
 
 
 def _address(settings: Settings) -> Address:

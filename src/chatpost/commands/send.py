@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from chatpost.cli.help import SectionedCommand
-from chatpost.cli.posting import post
+from chatpost.cli.posting import Plan, post, thread_of
+from chatpost.cli.reading import from_words
 from chatpost.cli.sections import POSTING, THREAD, WHERE
-from chatpost.errors import UsageError
-
-if TYPE_CHECKING:
-    from chatpost.cli.option import Settings
-    from chatpost.cli.values import Address
 
 EXAMPLES = """\
 chatpost send "Deployed 1.2 to production"
@@ -41,12 +35,4 @@ def send(ctx: click.Context, /, **_: object) -> int:
 
     Without TEXT, or if it is -, the text is read from stdin.
     """
-    return post(ctx, _address)
-
-
-def _address(settings: Settings) -> Address:
-    address = settings[THREAD]
-    if address.thread is None and settings.typed("fallback_new_thread") is False:
-        msg = "--or-fail needs a thread: add --thread-key KEY or --thread NAME"
-        raise UsageError(msg)
-    return address
+    return post(ctx, Plan(thread_of, from_words(ctx.params["text"])))

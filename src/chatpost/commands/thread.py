@@ -11,7 +11,8 @@ from chatpost.chat.message import MessageReplyOption, Thread
 from chatpost.cli.console import say
 from chatpost.cli.help import SectionedCommand
 from chatpost.cli.option import Settings
-from chatpost.cli.posting import post
+from chatpost.cli.posting import Plan, post
+from chatpost.cli.reading import from_words
 from chatpost.cli.sections import CARD, FOLLOWING, OPENING, POSTING, WHERE
 from chatpost.cli.values import Address
 from chatpost.errors import UsageError
@@ -61,16 +62,16 @@ def thread(ctx: click.Context, /, **_: object) -> int:
     if any(map(settings.typed, ("tee", "last", "every"))):
         msg = "--tee, --last and --every work only with --follow: add it, or leave them out"
         raise UsageError(msg)
-    return post(ctx, address)
+    return post(ctx, Plan(address, from_words(ctx.params["text"])))
 
 
 def _follow(ctx: click.Context, settings: Settings, address: Callable[[Settings], Address]) -> int:
     from chatpost.cli.following import Stream  # few threads follow a stream
 
-    with Stream(settings) as stream:
+    with Stream.of_stdin(settings) as stream:
         try:
             _check(ctx.params["text"], settings[CARD], settings[FOLLOWING].last)
-            return post(ctx, address, stream)
+            return post(ctx, Plan(address, from_words(ctx.params["text"]), stream=stream))
         except UsageError as error:
             say(str(error))  # now, and not when the stream has ended
             return error.exit_status

@@ -94,6 +94,23 @@ def compose(content: Content, style: Style, overflow: Overflow, quick: QuickCard
     return messages
 
 
+def one_message(content: Content, style: Style, quick: QuickCard) -> Message:
+    """Return the one message that the content makes, however large it is."""
+    composer = _Composer(content, style, quick)
+    return composer.first(composer.words("fail")[0])
+
+
+def less_room(room: int, message: Message) -> int:
+    """Return the room for the words of a message that is too large: a fence, a card and escapes take room, too.
+
+    Raises `DataError` if there is none left.
+    """
+    room = min(room * SIZE_LIMIT // message.size, room - 1)
+    if room < _LEAST_ROOM:
+        message.check_size()
+    return room
+
+
 class _Composer(NamedTuple):
     """Makes messages of words that are all of a text, or a part of it."""
 
@@ -146,7 +163,7 @@ class _Composer(NamedTuple):
                 message = self.other(taken.part) if messages else self.first(taken.part)
                 if message.size <= SIZE_LIMIT:
                     break
-                room = _less_room(room, message)
+                room = less_room(room, message)
             if taken.part.strip() or (message.cards and not messages):
                 messages.append(message)
             left = taken
@@ -164,15 +181,4 @@ class _Composer(NamedTuple):
                 message = self.first(f"{kept}\n[{size - len(kept.encode()):,} bytes more are left out]")
             if message.size <= SIZE_LIMIT:
                 return message
-            room = _less_room(room, message)
-
-
-def _less_room(room: int, message: Message) -> int:
-    """Return the room for the words of a message that is too large: a fence, a card and escapes take room, too.
-
-    Raises `DataError` if there is none left.
-    """
-    room = min(room * SIZE_LIMIT // message.size, room - 1)
-    if room < _LEAST_ROOM:
-        message.check_size()
-    return room
+            room = less_room(room, message)

@@ -150,29 +150,62 @@ def _size(line: str) -> int:
     return len(line.encode()) + 1
 
 
+class LineMaker:
+    """Makes lines of bytes, as a terminal would show them, and adds them to ``lines``.
+
+    ``is_markdown``: the lines will stand in a fence of Markdown's, not of Chat's. ``begun`` is the line that has not
+    ended yet.
+    """
+
+    def __init__(self, lines: Lines, *, is_markdown: bool) -> None:
+        self.lines = lines
+        self._longest_run = _LONGEST_MARKDOWN_RUN if is_markdown else 2
+        self._decoder = Decoder()
+        self.begun = ""
+
+    @property
+    def had_bad_bytes(self) -> bool:
+        """Whether bytes that are not text became U+FFFD."""
+        return self._decoder.had_bad_bytes
+
+    def add(self, chunk: bytes) -> None:
+        """Add the bytes that come next."""
+        self._add(self._decoder.decode(chunk))
+
+    def end(self) -> None:
+        """End the last line: nothing more comes."""
+        self._add(self._decoder.decode(b"", final=True))
+        self._finish_line()
+
+    def _add(self, text: str) -> None:
+        *whole, self.begun = (self.begun + text).split("\n")
+        self.lines.put([piece for line in whole for piece in self._clean(line)])
+        if len(self.begun) > LONGEST_LINE:
+            self._finish_line()
+
+    def _finish_line(self) -> None:
+        if self.begun:
+            self.lines.put(self._clean(self.begun))
+        self.begun = ""
+
+    def _clean(self, raw: str) -> list[str]:
+        """Return a line as a terminal would show it, in pieces if it is longer than a reply."""
+        clean = without_fences(without_mentions(screen_text(raw.removesuffix("\r"))), self._longest_run)
+        return list(split(clean, REPLY_LIMIT - 1)) if clean.strip() else [""]
+
+
 class Reader:
     """Reads a file descriptor into lines, in a thread of its own, to its end. ``tee`` gets every byte that is read.
 
     Once ``stopped`` is set and the lines are woken, it reads no more than the rest of the line that was begun, if it
-    is there already. ``is_markdown``: the lines will stand in a fence of Markdown's, not of Chat's. ``discarded``
-    counts the lines that were read and not kept.
+    is there already. ``discarded`` counts the lines that were read and not kept.
     """
 
-    def __init__(
-        self,
-        source: int,
-        lines: Lines,
-        tee: Callable[[bytes], None],
-        stopped: SelectableEvent,
-        *,
-        is_markdown: bool,
-    ) -> None:
-        self._longest_run = _LONGEST_MARKDOWN_RUN if is_markdown else 2
+    def __init__(self, source: int, maker: LineMaker, tee: Callable[[bytes], None], stopped: SelectableEvent) -> None:
         self._source = source
-        self._lines = lines
+        self._maker = maker
+        self._lines = maker.lines
         self._tee = tee
-        self._decoder = Decoder()
-        self._begun = ""
         self._is_discarding = False
         self._stopped = stopped
         self.discarded = 0
@@ -185,7 +218,7 @@ class Reader:
     @property
     def had_bad_bytes(self) -> bool:
         """Whether bytes that are not text became U+FFFD."""
-        return self._decoder.had_bad_bytes
+        return self._maker.had_bad_bytes
 
     def discard(self) -> None:
         """From now on read without keeping anything, so that the writer is not disturbed; wait for the end."""
@@ -198,13 +231,15 @@ class Reader:
             for chunk in self._chunks():
                 if self._is_discarding:
                     self.discarded += chunk.count(b"\n")
-                    self._begun = "" if chunk.endswith(b"\n") else "what it holds does not matter"
+                    self._maker.begun = "" if chunk.endswith(b"\n") else "what it holds does not matter"
                 else:
-                    self._add(self._decoder.decode(chunk))
+                    self._maker.add(chunk)
                 self._tee(chunk)
                 self._lines.wait_for_room(lambda: not self._is_discarding and not self._stopped.is_set)
-            self._add(self._decoder.decode(b"", final=True))
-            self._finish_line()
+            if self._is_discarding:
+                self.discarded += bool(self._maker.begun)
+            else:
+                self._maker.end()
         finally:
             self._lines.end()
 
@@ -219,7 +254,9 @@ class Reader:
                     yield chunk
         # The beginning of a number would be another number, so the line is read to its end if that is there.
         rest = bytearray()
-        while self._begun and not rest.endswith(b"\n") and len(rest) < LONGEST_LINE and _is_readable(self._source):
+        while (
+            self._maker.begun and not rest.endswith(b"\n") and len(rest) < LONGEST_LINE and _is_readable(self._source)
+        ):
             byte = self._read(1)
             if not byte:
                 break
@@ -235,24 +272,6 @@ class Reader:
             return None
         except OSError:
             return b""
-
-    def _add(self, text: str) -> None:
-        *whole, self._begun = (self._begun + text).split("\n")
-        self._lines.put([piece for line in whole for piece in self._clean(line)])
-        if len(self._begun) > LONGEST_LINE:
-            self._finish_line()
-
-    def _finish_line(self) -> None:
-        if self._begun and self._is_discarding:
-            self.discarded += 1
-        elif self._begun:
-            self._lines.put(self._clean(self._begun))
-        self._begun = ""
-
-    def _clean(self, raw: str) -> list[str]:
-        """Return a line as a terminal would show it, in pieces if it is longer than a reply."""
-        clean = without_fences(without_mentions(screen_text(raw.removesuffix("\r"))), self._longest_run)
-        return list(split(clean, REPLY_LIMIT - 1)) if clean.strip() else [""]
 
 
 def _is_readable(source: int) -> bool:

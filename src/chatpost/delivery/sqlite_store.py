@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
-from contextlib import closing, suppress
+from contextlib import suppress
 from math import inf, isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chatpost.database import transaction
 from chatpost.delivery.pacing import LONGEST_PUSH, Place, Queue, Waiter
-from chatpost.errors import SpaceBusy
+from chatpost.errors import SpaceBusy, StorageError
 from chatpost.waiting import within
 
 if TYPE_CHECKING:
@@ -72,18 +72,15 @@ class SqliteStore:
     def _try_to_change(self, name: str, change: Callable[[Queue, float], Queue], limit: float) -> str | None:
         """Return None, or the reason why the file cannot be used."""
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             try:
                 self._change_in_file(name, change, limit)
-            except sqlite3.Error as failure:
-                if "locked" in str(failure) or "busy" in str(failure):
-                    return str(failure)
+            except StorageError as failure:
+                if not failure.is_damaged:
+                    return failure.reason
                 self._remove_file()
                 self._change_in_file(name, change, limit)
-        except sqlite3.Error as failure:
-            return str(failure)
-        except OSError as failure:
-            return failure.strerror or "unknown error"
+        except StorageError as failure:
+            return failure.reason
         return None
 
     def _remove_file(self) -> None:
@@ -96,17 +93,13 @@ class SqliteStore:
 
     def _change_in_file(self, name: str, change: Callable[[Queue, float], Queue], limit: float) -> None:
         timeout = 0.9 * limit  # so that its reason is told
-        with closing(sqlite3.connect(self._path, timeout=timeout, isolation_level=None)) as file:
-            # A power cut can cost a warning, never a message: no reason to wait for the disk.
-            file.execute("PRAGMA synchronous = OFF")
-            file.execute("BEGIN IMMEDIATE")
-            file.execute(_SCHEMA)
+        # A power cut can cost a warning, never a message: no reason to wait for the disk.
+        with transaction(self._path, [_SCHEMA], timeout, is_durable=False) as file:
             row = file.execute("SELECT boot, queue FROM space WHERE hash = ?", (name,)).fetchone()
             now = self._clock()
             queue = _read(row[1], now) if row is not None and row[0] == self._boot else Queue()
             written = (name, self._boot, json.dumps(change(queue, now)))
             file.execute("INSERT OR REPLACE INTO space VALUES (?, ?, ?)", written)
-            file.execute("COMMIT")
 
 
 def boot_id() -> str:

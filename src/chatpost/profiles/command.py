@@ -68,6 +68,10 @@ def run_for_first_line(command: Sequence[str], timeout: float, limit: int) -> by
 
 
 def _start(command: Sequence[str], group: int | None) -> subprocess.Popen[bytes]:
+    def unblock() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, set())
+
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, set())  # by a job that is run meanwhile
     try:
         return subprocess.Popen(  # noqa: S603 - the user's own command, from a file that only the user can write
             command,
@@ -75,6 +79,7 @@ def _start(command: Sequence[str], group: int | None) -> subprocess.Popen[bytes]
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             process_group=group,
+            preexec_fn=unblock if blocked else None,  # noqa: PLW1509 - it takes no lock
         )
     except OSError as failure:
         msg = f"cannot be run: {os.strerror(failure.errno or 0).lower()}"

@@ -1,0 +1,121 @@
+"""The options that only `run` has, in sections."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import click
+
+from chatpost.cli.option import Option, Section
+from chatpost.cli.sections import CARD, EVERY, QUIET, VERBOSE
+from chatpost.cli.types import YEAR, Seconds, Whole, Words
+from chatpost.cli.values import FORMATS, Following, Telling
+from chatpost.content.cards import QuickCard
+from chatpost.jobs.past import DAY, Rule
+
+
+class Running(NamedTuple):
+    """How to run the job: for ``time_limit`` seconds at most, its streams in one (``merge``) or left alone."""
+
+    time_limit: float | None
+    merge: bool
+    no_output: bool
+
+
+class Shown(NamedTuple):
+    """What is told of the job: its ``name``, None for the command's own; ``tail`` lines of its output; its command."""
+
+    name: str | None
+    tail: int
+    show_command: bool
+
+
+JOB = Section(
+    "Job",
+    Running,
+    (
+        Option("--time-limit", type=Seconds(YEAR), in_profile=False, help="Seconds after which the job is ended."),
+        Option("--merge", is_flag=True, in_profile=False, help="Pass stderr on as stdout, to keep their exact order."),
+        Option("--no-output", is_flag=True, in_profile=False, help="Leave the job's output alone, and post none."),
+    ),
+)
+
+REPORT = Section(
+    "Message",
+    Shown,
+    (
+        Option("--name", type=Words(), in_profile=False, help="Name of the job.  [default: the command's]"),
+        Option(
+            "--tail",
+            type=Whole(0, 10_000),
+            default=20,
+            show_default=True,
+            help="Lines of the end of the output to post.",
+        ),
+        Option("--show-command", is_flag=True, help="Post the command line, too."),
+    ),
+)
+
+CHANGE = Section(
+    "When to post",
+    Rule,
+    (
+        Option(
+            "--on",
+            type=click.Choice(["always", "failure", "change"]),
+            default="always",
+            show_default=True,
+            help="Post each time, if the job fails, or if that changes.",
+        ),
+        Option(
+            "--after",
+            type=Whole(1, 1000),
+            default=1,
+            show_default=True,
+            help="Failures in a row that make one to post.",
+        ),
+        Option(
+            "--remind",
+            type=Seconds(YEAR),
+            default=DAY,
+            show_default="86400",
+            help="With --on change, seconds until a lasting failure is posted again.",
+        ),
+    ),
+)
+
+# The outcome is the card's status.
+CARD_OF_JOB = Section(
+    "Card",
+    lambda **parts: QuickCard(parts.pop("title"), fields=parts.pop("field"), buttons=parts.pop("button"), **parts),
+    tuple(option for option in CARD.options if option.key not in {"card", "status"}),
+)
+
+FOLLOWING_JOB = Section(
+    "Following the output",
+    lambda *, follow, every: Following(follow, tee=False, last=None, every=every),
+    (
+        Option("--follow", is_flag=True, in_profile=False, help="Post the output as replies in a thread, as it comes."),
+        EVERY,
+    ),
+)
+
+TELLING_JOB = Section(
+    "Output",
+    Telling,
+    (
+        # Nothing of ours stands between the job's own lines, unless it is asked for.
+        Option(
+            "-o",
+            "--output",
+            type=click.Choice(FORMATS),
+            default="none",
+            show_default=True,
+            in_profile=False,
+            help="What to print for each message.",
+        ),
+        QUIET,
+        VERBOSE,
+        Option("--dry-run", is_flag=True, in_profile=False, hidden=True),
+    ),
+)

@@ -1,0 +1,211 @@
+"""`chatpost run`: what is posted of a job, and whether it is."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+import threading
+import time
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from chatpost.chat.message import MessageReplyOption, Thread
+from chatpost.cli.app import bug_line
+from chatpost.cli.console import say
+from chatpost.cli.following import Stream
+from chatpost.cli.job_options import CARD_OF_JOB, CHANGE, JOB, REPORT
+from chatpost.cli.posting import Plan, post, thread_of
+from chatpost.cli.replies import lines_are
+from chatpost.cli.sections import STYLE
+from chatpost.cli.targets import TIMING
+from chatpost.cli.values import Address
+from chatpost.content.compose import Content, one_message
+from chatpost.content.markup import fenced, mentioning
+from chatpost.content.report import Outcome, Tail, masked, report, secrets_of
+from chatpost.content.source import Text
+from chatpost.content.stream import BUFFER_LIMIT, LineMaker, Lines
+from chatpost.content.terminal import screen_text
+from chatpost.directories import user_state
+from chatpost.errors import ChatpostError, ExitStatus, StorageError
+from chatpost.jobs.history import History
+from chatpost.jobs.past import Past, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn
+
+    import click
+
+    from chatpost.chat.message import Message
+    from chatpost.cli.option import Settings
+    from chatpost.cli.reading import Composer
+    from chatpost.content.compose import Style
+    from chatpost.jobs.job import Ending
+    from chatpost.jobs.output import Output
+    from chatpost.jobs.past import News
+
+_LONGEST_COMMAND = 1000  # characters of a command line that are posted
+
+
+class JobReporter:
+    """Posts how a job went. Nothing that goes wrong here is more than a line on stderr."""
+
+    def __init__(self, ctx: click.Context, command: Sequence[str], settings: Settings) -> None:
+        self._ctx = ctx
+        self._command = command
+        self._time_limit = settings[JOB].time_limit
+        name = settings[REPORT].name
+        self._name = name or screen_text(Path(command[0]).name)
+        self._key = f"name {name}" if name else f"command {shlex.join(command)}"
+        self._news: News | None = None
+
+    def report(self, ending: Ending, output: Output | None, die: Callable[[int], NoReturn]) -> None:
+        """Post the outcome if it is wanted; ``die`` ends the process if a signal comes meanwhile."""
+
+        def is_wanted(settings: Settings) -> bool:
+            self._news = self._remember(ending, settings[CHANGE])
+            return self._news is not None
+
+        def read(_: Sequence[Settings], _warn: Callable[[str], None]) -> Composer:
+            tail = _read_tail(output)
+            return lambda settings: (self._message(ending, tail, settings),)
+
+        if self._post(Plan(self._address, read, is_wanted, die=die)):
+            self._note_as_told()
+
+    def _post(self, plan: Plan) -> bool:
+        """Post; return whether something was posted, and everything that was to be."""
+        try:
+            return post(self._ctx, plan) is ExitStatus.OK and self._news is not None
+        except ChatpostError as error:
+            say(str(error))
+        except Exception as bug:  # noqa: BLE001 - it must not harm the job
+            say(bug_line(bug))
+        return False
+
+    def _remember(self, ending: Ending, rule: Rule) -> News | None:
+        """Add the run to the job's past; return what is worth telling."""
+        now, failed = time.time(), bool(ending.status)
+        try:
+            return self._history().add(self._key, now, rule, failed=failed)
+        except StorageError as error:
+            say(f"warning: how the job went before is not known: {error}")
+            return Past().then(now, failed=failed).news(now, rule)
+
+    def _note_as_told(self) -> None:
+        if self._news is not None:
+            try:
+                self._history().told(self._key, self._news, time.time())
+            except StorageError as error:
+                say(f"warning: the next run will not know that this one is told: {error}")
+
+    def _history(self) -> History:
+        directory = user_state()
+        if directory is None:
+            where, why = "the state directory", "there is no home directory; set HOME or XDG_STATE_HOME"
+            raise StorageError(where, why)
+        return History(directory / "jobs.sqlite3")
+
+    def _address(self, settings: Settings) -> Address:
+        address = thread_of(settings)
+        if address.thread is None and self._news is not None and self._news.thread_key:
+            return Address(Thread(key=self._news.thread_key), MessageReplyOption.FALLBACK_TO_NEW_THREAD)
+        return address
+
+    def _message(self, ending: Ending, tail: Tail, settings: Settings) -> Message:
+        style, quick, shown = self._style(settings), settings[CARD_OF_JOB], settings[REPORT]
+        outcome = self._outcome(ending)
+        words = outcome.line(is_markdown=style.is_markdown)
+        if shown.show_command:
+            line = masked(screen_text(shlex.join(self._command)), secrets_of(os.environ))[:_LONGEST_COMMAND]
+            words += f"\n{fenced(line, is_markdown=style.is_markdown)}"
+        if quick.is_asked_for:
+            quick = quick._replace(status="ok" if outcome.is_success else "fail")
+        return report(words, tail, shown.tail, style, quick)
+
+    def _outcome(self, ending: Ending) -> Outcome:
+        return Outcome(self._name, socket.gethostname(), ending, self._time_limit, self._news)
+
+    def _style(self, settings: Settings) -> Style:
+        """Return the style; only the first failure in a row mentions anybody."""
+        is_first = self._news is not None and self._news.kind == "failure"
+        return settings[STYLE] if is_first else settings[STYLE]._replace(mention=())
+
+
+class JobFollower(JobReporter):
+    """Posts a job's output into a thread while it runs, and its outcome at the end.
+
+    ``listen`` takes the output, in whole lines.
+    """
+
+    def __init__(self, ctx: click.Context, command: Sequence[str], settings: Settings) -> None:
+        super().__init__(ctx, command, settings)
+        self._lines = Lines(TIMING.clock)
+        # It is not known yet whether a profile asks for Markdown: without it, lines fit into either fence.
+        self._maker = LineMaker(self._lines, is_markdown=False)
+        self._dropped = 0
+        self._secrets = [secret.encode(errors="surrogateescape") for secret in secrets_of(os.environ)]
+        self._settings = settings
+        self._endings: SimpleQueue[Ending] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        """Begin to post."""
+        self._thread.start()
+
+    def listen(self, chunk: bytes) -> None:
+        """Take whole lines. If too many wait, they are dropped: the job does not wait for Chat."""
+        if self._lines.waiting.size > BUFFER_LIMIT:
+            self._dropped += chunk.count(b"\n")
+            return
+        self._say_what_is_dropped()
+        for secret in self._secrets:
+            chunk = chunk.replace(secret, b"***")
+        self._maker.add(chunk)
+
+    def end(self, ending: Ending) -> None:
+        """Post the rest and the outcome, and wait until that is done."""
+        self._say_what_is_dropped()
+        self._maker.end()
+        self._lines.end()
+        self._endings.put(ending)
+        self._thread.join()
+
+    def _say_what_is_dropped(self) -> None:
+        if self._dropped:
+            self._maker.add(f"[{lines_are(self._dropped)} left out: they came faster than Chat takes them]\n".encode())
+            self._dropped = 0
+
+    def _run(self) -> None:
+        stream = Stream(self._lines, self._last, is_shared=True)
+        if self._post(Plan(thread_of, self._open, stream=stream)):
+            self._note_as_told()
+
+    def _open(self, configured: Sequence[Settings], _warn: Callable[[str], None]) -> Composer:
+        self._settings = configured[0]
+
+        def message(settings: Settings) -> tuple[Message]:
+            style = settings[STYLE]._replace(
+                mention=(), code=False, language=None, markdown=settings[STYLE].is_markdown
+            )
+            name = f"**{self._name}**" if style.markdown else f"*{self._name}*"
+            words = f"▶️ {name} started on {socket.gethostname()}"
+            return (one_message(Content(Text.whole(words, typed=True)), style, settings[CARD_OF_JOB]),)
+
+        return message
+
+    def _last(self) -> str:
+        ending = self._endings.get()
+        rule = self._settings[CHANGE]._replace(on="always")
+        self._news = self._remember(ending, rule)
+        style = self._style(self._settings)
+        line = self._outcome(ending).line(is_markdown=style.markdown)
+        return mentioning(style.mention, line, is_markdown=style.markdown)
+
+
+def _read_tail(output: Output | None) -> Tail:
+    if output is None:
+        return Tail("")
+    return Tail.read(output.tail, output.lines_before, secrets_of(os.environ))

@@ -1,0 +1,48 @@
+"""Files that processes share: SQLite's, changed in one short transaction at a time. The only importer of sqlite3.
+
+The journal is SQLite's oldest kind: it is safe after a crash everywhere, while its write-ahead log has a bug in
+versions that systems still ship, and does not work on network disks.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, TypeAlias
+
+from chatpost.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+Connection: TypeAlias = sqlite3.Connection
+
+
+@contextmanager
+def transaction(
+    path: Path, schema: Sequence[str], timeout: float, *, is_durable: bool = True
+) -> Iterator[sqlite3.Connection]:
+    """Change the file in this context: all or nothing, and nobody else at the same time.
+
+    A missing file is made, for its user alone; ``schema`` are the statements that make its tables. Others are waited
+    for at most ``timeout`` seconds. ``is_durable``: when the context ends, the change is on the disk. Raises
+    `StorageError`.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        with closing(sqlite3.connect(path, timeout=timeout, isolation_level=None)) as file:
+            file.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'OFF'}")
+            file.execute("BEGIN IMMEDIATE")
+            for statement in schema:
+                file.execute(statement)
+            yield file
+            file.execute("COMMIT")
+    except sqlite3.Error as failure:
+        reason = str(failure)
+        is_passing = any(word in reason for word in ("locked", "busy", "full"))
+        raise StorageError(path, reason, is_damaged=not is_passing) from None
+    except OSError as failure:
+        raise StorageError(path, (failure.strerror or "unknown error").lower()) from None

@@ -1,0 +1,1 @@
+"""Jobs: commands that are run for their user, their output, and how they went before."""

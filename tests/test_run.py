@@ -1,0 +1,538 @@
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import signal
+import subprocess
+import termios
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from chatpost.emulator.faults import Fault, Kind, answering
+from tests.conftest import TOKEN, Shell
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from chatpost.emulator import Emulator
+
+TOOK = r"\d+\.\d s"
+
+
+def texts(chat: Emulator) -> list[str]:
+    return [message.text for message in chat.space().messages]
+
+
+def outcome(chat: Emulator) -> str:
+    """Return the only message's first line, without its host and its times."""
+    (text,) = texts(chat)
+    return re.sub(TOOK, "T", text.split("\n")[0]).replace(os.uname().nodename, "HOST")
+
+
+class Running:
+    """The installed command running a job that a test talks to."""
+
+    def __init__(self, shell: Shell, *argv: str, **streams: Any) -> None:
+        streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
+        self.child = subprocess.Popen(["chatpost", "run", *argv], env=shell.env, cwd=shell.home, **streams)
+
+    def line(self) -> str:
+        """Return the next line of stdout."""
+        assert self.child.stdout is not None
+        line: bytes = self.child.stdout.readline()
+        return line.decode()
+
+    def end(self) -> tuple[int, str, str]:
+        """Return the status, stdout and stderr."""
+        out, err = self.child.communicate(timeout=60)
+        return self.child.returncode, out.decode(), err.decode()
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "said"),
+    [
+        ("true", 0, "✅ *sh* succeeded on HOST in T"),
+        ("exit 3", 3, "❌ *sh* failed on HOST: exit status 3 after T"),
+        ("exit 255", 255, "❌ *sh* failed on HOST: exit status 255 after T"),
+        ("kill -TERM $$", -signal.SIGTERM, "❌ *sh* on HOST was killed by SIGTERM after T"),
+        ("kill -KILL $$", -signal.SIGKILL, "❌ *sh* on HOST was killed by SIGKILL (out of memory?) after T"),
+        ("kill -SEGV $$", -signal.SIGSEGV, "❌ *sh* on HOST was killed by SIGSEGV after T"),
+    ],
+)
+def test_the_end_of_the_job(shell: Shell, chat: Emulator, script: str, status: int, said: str) -> None:
+    """The exit status is the job's, or chatpost dies of the same signal; the message says so."""
+    done = Running(shell, "--", "sh", "-c", script).end()
+    assert (done[0], done[1:]) == (status, ("", ""))
+    assert outcome(chat) == said
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "why"),
+    [("no-such-command", 127, "not found"), ("/etc/passwd", 126, "permission denied"), ("/", 126, "permission denied")],
+)
+def test_a_job_that_cannot_be_started(shell: Shell, chat: Emulator, command: str, status: int, why: str) -> None:
+    """It is 127 or 126, as of a shell, told on stderr and in the message."""
+    done = shell("run", "--", command)
+    assert (done.status, done.err) == (status, f"chatpost: {command} could not be started: {why}\n")
+    assert outcome(chat).endswith(f"on HOST could not be started: {why}")
+
+
+def test_a_script_without_its_interpreter(shell: Shell) -> None:
+    """A script that names no interpreter is the shell's, as everywhere."""
+    script = shell.home / "script"
+    script.write_text("echo $1; exit 4\n")
+    script.chmod(0o755)
+    done = shell("run", "--", "./script", "word")
+    assert (done.status, done.out) == (4, "word\n")
+
+
+def test_every_byte_passes(shell: Shell, chat: Emulator) -> None:
+    """Stdin is the job's, and its stdout and stderr go to ours, byte for byte, each to its own."""
+    raw = bytes(range(256)) * 2000
+    done = subprocess.run(
+        ["chatpost", "run", "--", "sh", "-c", "tee /dev/stderr"],
+        env=shell.env,
+        input=raw,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, raw, raw)
+    assert len(texts(chat)) == 1
+
+
+def test_the_order_of_both_streams(shell: Shell, chat: Emulator) -> None:
+    """Both streams stand in the message in the order in which they came; with `--merge`, exactly so."""
+    script = "for i in 1 2 3 4 5; do echo out $i; echo err $i >&2; done; exit 1"
+    done = shell("run", "--merge", "--", "sh", "-c", script)
+    lines = [f"{stream} {number}" for number in range(1, 6) for stream in ("out", "err")]
+    assert (done.out.splitlines(), done.err) == (lines, "")
+    assert texts(chat)[0].split("\n")[2:-1] == lines
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2])
+def test_signals_reach_the_whole_group(shell: Shell, chat: Emulator, number: signal.Signals) -> None:
+    """A signal that is sent to chatpost reaches the job and what it has started, once."""
+    name = number.name.removeprefix("SIG")
+    inner = f"trap 'echo inner {name}; exit 0' {name}; echo ready; while :; do :; done"
+    script = f"trap 'echo outer {name}; exit 9' {name}; sh -c \"{inner}\"; exit 8"
+    running = Running(shell, "--", "sh", "-c", script)
+    assert running.line() == "ready\n"
+    running.child.send_signal(number)
+    status, out, err = running.end()
+    assert (status, sorted(out.splitlines()), err) == (9, [f"inner {name}", f"outer {name}"], "")
+    assert "exit status 9" in outcome(chat)
+
+
+def test_an_ignored_signal_stays_ignored(shell: Shell) -> None:
+    """What `nohup` lets chatpost ignore, the job ignores too."""
+    done = shell.run("sh", "-c", "trap '' HUP; exec chatpost run -- sh -c 'kill -HUP $$; echo alive'")
+    assert (done.status, done.out) == (0, "alive\n")
+
+
+def test_a_process_that_is_left_behind(shell: Shell, chat: Emulator) -> None:
+    """A child that the job leaves behind with the pipe open keeps chatpost for two seconds, not for ever."""
+    running = Running(shell, "--", "sh", "-c", "sleep 300 & echo $!; exit 5")
+    left_behind = int(running.line())
+    assert running.child.wait(60) == 5
+    os.kill(left_behind, signal.SIGKILL)
+    running.end()
+    assert "exit status 5" in outcome(chat)
+
+
+def test_a_reader_that_goes_away(shell: Shell, chat: Emulator) -> None:
+    """If nobody reads our stdout any more, the job learns it as it would have without us."""
+    done = shell.run("bash", "-c", "chatpost run -- yes | head -n 1; exit ${PIPESTATUS[0]}")
+    assert (done.status, done.out) == (128 + signal.SIGPIPE, "y\n")
+    assert "was killed by SIGPIPE" in outcome(chat)
+
+
+def test_a_full_disk(shell: Shell, chat: Emulator) -> None:
+    """If our stdout cannot be written, that is told, and the job goes on."""
+    done = shell("run", "--", "sh", "-c", "seq 100000; exit 6", redirect=">/dev/full")
+    assert done.status == 6
+    assert "stdout could not be written, so not all of the output is there: no space left on device" in done.err
+    assert len(texts(chat)) == 1
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams(shell: Shell, chat: Emulator, closed: str) -> None:
+    """A stream of ours that is closed is closed for the job, and the message is posted."""
+    done = shell("run", "--", "sh", "-c", "exit 7", redirect=closed)
+    assert (done.status, done.err) == (7, "")
+    assert "exit status 7" in outcome(chat)
+
+
+def test_no_output(shell: Shell, chat: Emulator) -> None:
+    """With `--no-output` the job has our stdout and stderr itself, and nothing of it is posted."""
+    with (shell.home / "out").open("wb") as out:
+        child = subprocess.run(
+            ["chatpost", "run", "--no-output", "--", "sh", "-c", "readlink /proc/self/fd/1; exit 1"],
+            env=shell.env,
+            stdout=out,
+            check=False,
+        )
+    assert child.returncode == 1
+    assert (shell.home / "out").read_text() == f"{shell.home / 'out'}\n"
+    assert texts(chat)[0].count("\n") == 0
+
+
+def test_the_time_limit(shell: Shell, chat: Emulator) -> None:
+    """After `--time-limit` the job is ended by SIGTERM, with its whole group: 124, and the message says so."""
+    script = "(trap 'echo inner; exit' TERM; while :; do sleep 0.05; done) & trap 'exit 0' TERM; wait"
+    done = shell("run", "--time-limit", "0.5", "--", "sh", "-c", script)
+    assert (done.status, done.out) == (124, "inner\n")
+    assert outcome(chat) == "❌ *sh* on HOST was ended after T: its time limit is T"
+
+
+def test_the_death_of_chatpost(shell: Shell) -> None:
+    """If chatpost is killed, the job gets SIGTERM."""
+    marker = shell.home / "ended"
+    os.mkfifo(marker)
+    running = Running(shell, "--", "sh", "-c", f"trap 'echo ended > {marker}; exit' TERM; echo ready; sleep 300 & wait")
+    assert running.line() == "ready\n"
+    running.child.kill()
+    assert marker.read_text() == "ended\n"
+    running.end()
+
+
+# The message ---------------------------------------------------------------------------------------------------
+
+
+def test_the_tail(shell: Shell, chat: Emulator) -> None:
+    """The last 20 lines stand in the message, as a terminal would show them, and a line says how many are left out."""
+    shell("run", "--", "sh", "-c", r"seq 100000; printf '\033[31mred\033[0m\nhalf\rdone\n<users/all>'")
+    lines = texts(chat)[0].split("\n")
+    assert lines[1:3] == ["[99,983 lines before this are left out]", "```"]
+    assert lines[3:5] == ["99984", "99985"]
+    assert lines[-4:] == ["red", "done", "<\u200busers/all>", "```"]
+
+
+@pytest.mark.parametrize(("lines", "shown"), [(0, []), (1, ["3"]), (3, ["1", "2", "3"]), (9, ["1", "2", "3"])])
+def test_so_many_lines(shell: Shell, chat: Emulator, lines: int, shown: list[str]) -> None:
+    """`--tail` says how many lines are shown; 0 is none."""
+    shell("run", "--tail", str(lines), "--", "seq", "3")
+    assert re.findall(r"^\d$", texts(chat)[0], re.MULTILINE) == shown
+    assert ("left out" in texts(chat)[0]) == (lines == 1)
+
+
+def test_it_fits_into_a_message(shell: Shell, chat: Emulator) -> None:
+    """The message never has more than 32,000 bytes, whatever the lines are."""
+    assert shell("run", "--tail", "9999", "--", "sh", "-c", "yes é`x`é | head -n 30000").status == 0
+    assert shell("run", "--", "sh", "-c", "head -c 300000 /dev/zero | tr '\\0' x").status == 0
+    assert len(texts(chat)) == 2
+    assert all(31_000 < len(text.encode()) <= 32_000 for text in texts(chat))
+
+
+def test_secrets_in_the_output(shell: Shell, chat: Emulator) -> None:
+    """The values of variables named like secrets, and webhooks' URLs, are masked in the message, not on stdout."""
+    shell.env |= {
+        "MY_TOKEN": "first-secret",
+        "db_password": "second\nthird-secret",
+        "SSH_KEY": "short",
+        "A_KEY": "k" * 9,
+    }
+    script = 'echo "$MY_TOKEN $db_password $SSH_KEY $A_KEY" && echo "$CHATPOST_URL" | sed "s/&/\\&amp;/"'
+    running = Running(shell, "--show-command", "--", "sh", "-c", f"{script} && : first-secret")
+    status, out, _ = running.end()
+    assert (status, "first-secret" in out, TOKEN in out) == (0, True, True)
+    (text,) = texts(chat)
+    assert "*** second\n*** short ***" in text
+    assert "messages?key=***&amp;token=***" in text
+    assert "first-secret" not in text
+
+
+def test_a_card(shell: Shell, chat: Emulator) -> None:
+    """As a card, its status is the outcome's."""
+    shell("run", "--title", "Backup", "--field", "host=db", "--", "sh", "-c", "echo output; exit 1")
+    (message,) = chat.space().messages
+    widgets = str(message.body["cardsV2"])
+    assert "Failed" in widgets
+    assert "<pre>output</pre>" in widgets
+
+
+def test_the_name(shell: Shell, chat: Emulator) -> None:
+    """`--name` names the job; `--markdown` writes it in Markdown."""
+    shell("run", "--name", "nightly  backup", "--markdown", "--", "true")
+    assert outcome(chat).startswith("✅ **nightly backup** succeeded")
+
+
+def test_what_is_printed(shell: Shell, chat: Emulator) -> None:
+    """Nothing of ours stands beside the job's output, unless `-o` asks for it on the command line or in a variable."""
+    shell.write_profiles(f'default = "ops"\n[profiles.ops]\nurl = "{chat.url()}"\noutput = "json"\n')
+    del shell.env["CHATPOST_URL"]
+    assert shell("run", "--", "echo", "out").out == "out\n"
+    assert shell("run", "-o", "name", "--", "echo", "out").out == f"out\n{chat.space().messages[-1].name}\n"
+    shell.env["CHATPOST_OUTPUT"] = "thread"
+    assert shell("run", "--", "echo", "out").out == f"out\n{chat.space().messages[-1].thread_name}\n"
+
+
+# When to post --------------------------------------------------------------------------------------------------
+
+
+def test_on_failure(shell: Shell, chat: Emulator) -> None:
+    """`--on failure` posts failures alone."""
+    assert shell("run", "--on", "failure", "--", "true").status == 0
+    assert shell("run", "--on", "failure", "--", "false").status == 1
+    assert outcome(chat) == "❌ *false* failed on HOST: exit status 1 after T"
+
+
+def test_on_change(shell: Shell, chat: Emulator) -> None:
+    """`--on change` posts the first failure and the recovery, in one thread; only the failure mentions anybody."""
+    for script in ("true", "true", "exit 1", "exit 1", "exit 2", "true", "true"):
+        shell("run", "--on", "change", "--name", "backup", "--mention", "all", "--", "sh", "-c", script)
+    failure, recovery = (re.sub(TOOK, "T", text) for text in texts(chat))
+    assert failure.startswith("<users/all> ❌ *backup* failed")
+    assert failure.endswith("exit status 1 after T, after T without a failure")
+    assert recovery.startswith("✅ *backup* recovered")
+    assert recovery.endswith("in T, after 3 failures in T")
+    assert len(chat.space().threads()) == 1
+
+
+def test_the_third_failure(shell: Shell, chat: Emulator) -> None:
+    """With `--after 3` the third failure in a row is the first that is posted."""
+    for script in ("exit 1", "exit 1", "true", "exit 1", "exit 1", "exit 1", "exit 1"):
+        shell("run", "--on", "change", "--after", "3", "--name", "backup", "--", "sh", "-c", script)
+    assert "3 failures in a row" in outcome(chat)
+
+
+def test_reminders(shell: Shell, chat: Emulator) -> None:
+    """While the job goes on failing, it is posted again after every `--remind`, in the same thread."""
+    for _ in range(3):
+        shell("run", "--on", "change", "--remind", "0.001", "--", "false")
+    assert [("in a row" in text) for text in texts(chat)] == [False, True, True]
+    assert len(chat.space().threads()) == 1
+
+
+def test_a_change_whose_message_failed(shell: Shell, chat: Emulator) -> None:
+    """A change counts as told only once it is posted: the next run makes up for it."""
+    chat.faults.append(answering(403))
+    run = ("run", "--on", "change", "--name", "x", "--")
+    first = shell(*run, "false")
+    assert (first.status, texts(chat), "403" in first.err) == (1, [], True)
+    shell(*run, "false")
+    assert "2 failures in a row" in outcome(chat)
+    chat.faults.append(answering(403))
+    shell(*run, "true")
+    shell(*run, "true")
+    assert "recovered" in texts(chat)[1]
+
+
+def test_jobs_without_a_name(shell: Shell, chat: Emulator) -> None:
+    """Without `--name`, each command line is a job of its own, and no file of ours shows it."""
+    for word in ("one", "two", "one"):
+        shell("run", "--on", "change", "--", "sh", "-c", f"exit 1 # {word}-word-of-a-command")
+    assert len(texts(chat)) == 2
+    assert b"word-of-a-command" not in (shell.home / "state" / "chatpost" / "jobs.sqlite3").read_bytes()
+
+
+def test_two_runs_at_once(shell: Shell, chat: Emulator) -> None:
+    """Runs of one job at the same time do not break its past."""
+    running = [Running(shell, "--on", "change", "--name", "x", "--", "false") for _ in range(6)]
+    assert [each.end()[0] for each in running] == [1] * 6
+    assert texts(chat)
+    shell("run", "--on", "change", "--name", "x", "--", "true")
+    assert "after 6 failures" in texts(chat)[-1]
+
+
+@pytest.mark.parametrize("damage", ["garbage", "directory", "no home"])
+def test_a_past_that_cannot_be_read(shell: Shell, chat: Emulator, damage: str) -> None:
+    """Without its past a failure is posted all the same, with a warning."""
+    path = shell.home / "state" / "chatpost" / "jobs.sqlite3"
+    path.parent.mkdir(parents=True)
+    if damage == "garbage":
+        path.write_text("garbage " * 1000)
+    elif damage == "directory":
+        path.mkdir()
+    else:
+        del shell.env["XDG_STATE_HOME"]
+        shell.env["HOME"] = "relative"
+    done = shell("run", "--on", "change", "--", "false")
+    assert (done.status, "how the job went before is not known" in done.err) == (1, True)
+    assert "failed" in outcome(chat)
+
+
+# The message never harms the job -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "argv", "said"),
+    [
+        ("http://127.0.0.1:9/v1/spaces/A/messages?key=k&token=t", ["--retries", "0"], "nothing listens"),
+        ("https://example.com/hook", [], "host"),
+        ("", [], "CHATPOST_URL is set but empty"),
+        (None, ["-p", "nope"], "there is no profile nope"),
+        (None, ["--thread", "spaces/OTHER/threads/T"], "in another space"),
+    ],
+)
+@pytest.mark.parametrize("follow", [[], ["--follow"]], ids=["", "follow"])
+def test_what_is_wrong_harms_no_job(
+    shell: Shell, url: str | None, argv: list[str], said: str, follow: list[str]
+) -> None:
+    """Whatever is wrong with the message, it is a line on stderr, and the exit status is the job's."""
+    if url is not None:
+        shell.env["CHATPOST_URL"] = url
+    done = shell("run", *follow, *argv, "--", "sh", "-c", "echo ran; exit 5")
+    assert (done.status, done.out) == (5, "ran\n")
+    assert said in done.err or said == "nothing listens"
+    assert done.err.startswith("chatpost: ")
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--dry-run"], "--dry-run would run the job"),
+        (["--bogus"], "No such option '--bogus'"),
+        (["--tail", "-1"], "is not a whole number"),
+        (["--on", "success"], "'success' is not one of"),
+        (["--or-fail"], "--or-fail needs a thread"),
+        (["--follow", "--on", "change"], "--on must be always"),
+        (["--no-output", "--follow"], "--no-output cannot be used with --follow"),
+        (["--subtitle", "S"], "need a title"),
+        (["-k", "a", "--thread", "spaces/A/threads/T"], "cannot be used together"),
+    ],
+)
+def test_a_wrong_option(shell: Shell, chat: Emulator, argv: list[str], said: str) -> None:
+    """A wrong option is 2, before the job starts."""
+    done = shell("run", *argv, "--", "touch", "ran")
+    assert (done.status, said in done.err) == (2, True)
+    assert not (shell.home / "ran").exists()
+    assert chat.received == []
+
+
+def test_it_starts_at_once(shell: Shell, chat: Emulator) -> None:
+    """The job does not wait for the webhook's URL."""
+    shell.write_profiles(
+        f"default = 'a'\n[profiles.a]\nurl = {{ command = ['sh', '-c', 'test -e started && echo \"{chat.url()}\"'] }}\n"
+    )
+    del shell.env["CHATPOST_URL"]
+    done = shell("run", "--", "touch", "started")
+    assert (done.status, done.err, len(texts(chat))) == (0, "", 1)
+
+
+def test_a_signal_while_it_posts(shell: Shell, chat: Emulator) -> None:
+    """A signal after the job's end ends the posting, and the exit status is still the job's."""
+    has_come = threading.Event()
+    chat.on_received = lambda _: has_come.set()
+    chat.faults.append(Fault(Kind.DELAY, seconds=300))
+    running = Running(shell, "--", "sh", "-c", "exit 3")
+    assert has_come.wait(60)
+    running.child.send_signal(signal.SIGTERM)
+    status, _, err = running.end()
+    assert status == 3
+    assert "may have been posted" in err
+
+
+# Following -----------------------------------------------------------------------------------------------------
+
+
+def test_follow(shell: Shell, chat: Emulator) -> None:
+    """The output becomes replies in a thread that the job's start opens and its outcome closes."""
+    shell.env["MY_TOKEN"] = "first-secret"
+    script = "echo one; echo two first-secret >&2; printf 'no end'; exit 4"
+    done = shell("run", "--follow", "--merge", "--mention", "7", "--name", "deploy", "--", "sh", "-c", script)
+    assert (done.status, done.out, done.err) == (4, "one\ntwo first-secret\nno end", "")
+    (thread,) = chat.space().threads().values()
+    first, *replies, last = [message.text for message in thread]
+    assert first.startswith("▶️ *deploy* started on ")
+    assert "\n".join(replies).replace("```\n", "").replace("\n```", "").split("\n") == ["one", "two ***", "no end"]
+    assert last.startswith("<users/7> ❌ *deploy* failed on ")
+
+
+def test_runs_share_a_thread(shell: Shell, chat: Emulator) -> None:
+    """With `-k`, the runs of a job share a thread."""
+    for _ in range(2):
+        shell("run", "--follow", "-k", "nightly", "--", "true")
+    assert len(chat.space().threads()) == 1
+
+
+def test_a_job_faster_than_chat(shell: Shell, chat: Emulator) -> None:
+    """The job does not wait for Chat: lines that come too fast are left out, and the thread says how many."""
+    chat.faults.append(Fault(Kind.DELAY, seconds=2))
+    done = shell("run", "--follow", "--", "seq", "1000000")
+    assert (done.status, len(done.out)) == (0, 6888896)
+    lines = "\n".join(texts(chat)[1:-1]).replace("```\n", "").replace("\n```", "").split("\n")
+    left_out = [line for line in lines if "left out" in line]
+    assert left_out
+    counted = len(lines) - len(left_out) + sum(int(re.findall(r"\d+", line)[0]) for line in left_out)
+    assert counted == 1_000_000
+
+
+# At a terminal -------------------------------------------------------------------------------------------------
+
+
+class Terminal:
+    """A terminal with a shell that has job control."""
+
+    def __init__(self, shell: Shell) -> None:
+        self.ours, theirs = pty.openpty()
+        self.shown = ""
+
+        def lead() -> None:
+            fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+
+        self.shell = subprocess.Popen(
+            ["bash", "--norc", "--noprofile", "-i"],
+            env={**shell.env, "PS1": "$ ", "TERM": "dumb"},
+            cwd=shell.home,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=lead,  # noqa: PLW1509 - it takes no lock
+        )
+        os.close(theirs)
+
+    def type(self, text: str) -> None:
+        os.write(self.ours, text.encode())
+
+    def wait_for(self, text: str) -> None:
+        """Read on until this is shown, and forget what was shown up to it."""
+        while text not in self.shown:
+            self.shown += os.read(self.ours, 4096).decode()
+        self.shown = self.shown.partition(text)[2]
+
+    def close(self) -> None:
+        self.shell.kill()
+        self.shell.wait()
+        os.close(self.ours)
+
+
+@pytest.fixture
+def terminal(shell: Shell, tmp_path: Path) -> Any:
+    """Give a terminal."""
+    (tmp_path / "job").write_text(
+        'trap "echo INT-$((n += 1))" INT\necho re""ady\nread line\nread line\necho "got-$line"\nexit 3\n'
+    )
+    terminal = Terminal(shell)
+    yield terminal
+    terminal.close()
+
+
+def test_control_c(terminal: Terminal, chat: Emulator) -> None:
+    """Ctrl-C at a terminal reaches the job once, and chatpost waits for it."""
+    terminal.type("chatpost run -- bash job; echo status-$?\n")
+    terminal.wait_for("ready")
+    terminal.type("\x03")
+    terminal.wait_for("INT-1")
+    terminal.type("a\nb\n")
+    terminal.wait_for("got-b")
+    terminal.wait_for("status-3")
+    assert "INT-2" not in terminal.shown
+    assert "exit status 3" in outcome(chat)
+
+
+def test_control_z(terminal: Terminal) -> None:
+    """Ctrl-Z stops the job and chatpost, and `fg` lets both go on."""
+    terminal.type("chatpost run -- bash job; echo status-$?\n")
+    terminal.wait_for("ready")
+    terminal.type("\x1a")
+    terminal.wait_for("Stopped")
+    terminal.type("fg\n")
+    terminal.wait_for("chatpost run")
+    terminal.type("a\nb\n")
+    terminal.wait_for("got-b")
+    assert terminal.shell.poll() is None
