@@ -38,6 +38,7 @@ def transaction(
             file.execute("BEGIN IMMEDIATE")
             for statement in schema:
                 file.execute(statement)
+            file.row_factory = sqlite3.Row
             yield file
             file.execute("COMMIT")
     except sqlite3.Error as failure:

@@ -7,6 +7,7 @@
     ├── ConfigurationError    78   profile file, webhook URL, environment
     ├── OutputError           74   stdout could not be written
     ├── StorageError          75   a file in which we keep something cannot be used
+    │   └── OutboxFull
     └── DeliveryError              an attempt to post failed
         ├── InvalidMessage    65   Chat said INVALID_ARGUMENT
         ├── Refused           69   NOT_FOUND and the other final answers
@@ -90,6 +91,15 @@ class StorageError(ChatpostError):
         super().__init__(f"{path} cannot be used: {reason}")
         self.reason = reason
         self.is_damaged = is_damaged
+
+
+class OutboxFull(StorageError):
+    """The outbox holds as many messages, or as many bytes, as it can: ``count`` messages."""
+
+    def __init__(self, count: int) -> None:
+        ChatpostError.__init__(self, f"the outbox is full ({count:,} messages): `chatpost outbox flush` posts them")
+        self.reason = "it is full"
+        self.is_damaged = False
 
 
 class DeliveryError(ChatpostError):

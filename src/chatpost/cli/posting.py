@@ -7,14 +7,15 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from uuid import uuid4
 
-from chatpost.chat.message import CreateMessageRequest
+from chatpost.chat.message import CreateMessageRequest, MessageReplyOption, Thread
 from chatpost.cli.console import write_aside, write_data
 from chatpost.cli.help import SectionedCommand
 from chatpost.cli.option import Settings
 from chatpost.cli.reporter import Reporter
-from chatpost.cli.sections import ENVELOPE, LENIENCY, PACING, RETRYING, TELLING, THREAD, WHERE, defaults_of
+from chatpost.cli.sections import ENVELOPE, LENIENCY, PACING, RETRYING, SPOOLING, TELLING, THREAD, WHERE, defaults_of
 from chatpost.cli.signals import last_words
 from chatpost.cli.targets import TIMING, Target, find_targets, make_client, make_pacer
+from chatpost.cli.values import Address
 from chatpost.delivery.model import Deadline, Delivery, Destination, Progress, drafts_of
 from chatpost.delivery.retry import SHORTEST_ATTEMPT
 from chatpost.delivery.sender import Sender, deliver_all
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from chatpost.chat.webhook import Webhook
     from chatpost.cli.following import Stream
     from chatpost.cli.reading import Read
-    from chatpost.cli.values import Address
+    from chatpost.cli.values import Spooling
+    from chatpost.delivery.sender import Deliverer
 
 
 class _Recipient(NamedTuple):
@@ -166,7 +168,7 @@ def _post(plan: Plan, recipients: Sequence[_Recipient], reporter: Reporter) -> E
 
     if stream is None:
         with last_words(cancel, die=plan.die):
-            return _deliver(sender, deliveries, reporter)
+            return _deliver(_by_outbox(sender, recipients, deliveries, reporter), deliveries, reporter)
     stream.opening = deliveries[0]
     with last_words(cancel, stream.take_signal, plan.die):
         status = _deliver(sender, deliveries, reporter)
@@ -191,7 +193,7 @@ def _allow_for(recipient: _Recipient, messages: int) -> None:
         raise DataError(msg)
 
 
-def _deliver(sender: Sender, deliveries: Sequence[Delivery], reporter: Reporter) -> ExitStatus:
+def _deliver(sender: Deliverer, deliveries: Sequence[Delivery], reporter: Reporter) -> ExitStatus:
     """Post and report all deliveries; return the status of the first, in the order given, that failed."""
     status = ExitStatus.OK
     for delivery in deliver_all(sender, deliveries):
@@ -200,10 +202,31 @@ def _deliver(sender: Sender, deliveries: Sequence[Delivery], reporter: Reporter)
     return status
 
 
+def _by_outbox(
+    sender: Sender, recipients: Sequence[_Recipient], deliveries: Sequence[Delivery], reporter: Reporter
+) -> Deliverer:
+    """Put the outbox before the sender, if it is asked for."""
+    spoolings = {each.progress: its for each, its in zip(deliveries, map(_spooling, recipients), strict=True)}
+    if not any(spooling.is_on for spooling in spoolings.values()):
+        return sender
+    from chatpost.cli.spooling import Spooler, find_outbox  # few messages are kept
+
+    return Spooler(sender, find_outbox, spoolings, recipients[0].settings[WHERE].config, reporter.warn)
+
+
+def _spooling(recipient: _Recipient) -> Spooling:
+    has_own_id = recipient.settings[ENVELOPE].request_id is not None
+    spooling: Spooling = recipient.settings[SPOOLING]
+    return spooling._replace(has_own_id=has_own_id)
+
+
 def _delivery(recipient: _Recipient, messages: Sequence[Message]) -> Delivery:
     target, settings, address, deadline, webhook = recipient
     envelope = settings[ENVELOPE]
     request_id = envelope.request_id or str(uuid4())
+    if address.thread is None and len(messages) > 1 and settings[SPOOLING].is_on:
+        # The name of the first part's thread may be known only to another process.
+        address = Address(Thread(key=f"chatpost-{request_id}"), MessageReplyOption.FALLBACK_TO_NEW_THREAD)
     request = CreateMessageRequest(
         messages[0], request_id, address.thread, address.reply_option, envelope.message_id, envelope.silent
     )

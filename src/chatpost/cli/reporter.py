@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 from chatpost.chat.webhook import mask_urls
 from chatpost.cli.console import as_json, is_terminal, say, write_data
-from chatpost.cli.story import attempt_made, failure_record, label, record, what_is_known, what_went_wrong
+from chatpost.cli.story import (
+    attempt_made,
+    failure_record,
+    label,
+    record,
+    what_is_kept,
+    what_is_known,
+    what_went_wrong,
+)
 from chatpost.delivery.sender import Attempt, Fact, PartPosted, Pause
 from chatpost.errors import ChatpostError, ExitStatus, OutputError
 
@@ -90,6 +98,9 @@ class Reporter:
         line = None
         if progress.error is not None:
             say(f"{label(delivery)}{what_went_wrong(delivery, known)}")
+        elif progress.kept is not None:
+            if not telling.quiet:
+                say(f"{label(delivery)}{what_is_kept(delivery)}")
         elif progress.created is not None:
             self._posted += 1
             line = {"name": progress.created.name, "thread": progress.created.thread_name}.get(telling.output)

@@ -11,6 +11,7 @@ from chatpost.chat.message import MessageReplyOption, Thread
 from chatpost.cli.complete import complete_profile
 from chatpost.cli.option import Option, Section, read_defaults
 from chatpost.cli.types import (
+    YEAR,
     Language,
     Link,
     MessageId,
@@ -23,7 +24,18 @@ from chatpost.cli.types import (
     Whole,
     Words,
 )
-from chatpost.cli.values import FORMATS, Address, Card, Envelope, Following, Leniency, Telling, Where
+from chatpost.cli.values import (
+    FORMATS,
+    Address,
+    Card,
+    Envelope,
+    Flushing,
+    Following,
+    Leniency,
+    Spooling,
+    Telling,
+    Where,
+)
 from chatpost.content.cards import STATUSES, QuickCard
 from chatpost.content.compose import Overflow, Style
 from chatpost.delivery.pacing import DEFAULT_INTERVAL
@@ -33,6 +45,8 @@ if TYPE_CHECKING:
     from chatpost.profiles.file import Profile
 
 _POLICY = RetryPolicy()
+KEEP_FOR = 3 * 86_400.0
+"""Seconds after which a message in the outbox is not worth posting any more."""
 
 
 CONFIG = Option(
@@ -248,8 +262,30 @@ PACING = Section(
     ),
 )
 
+FLUSHING = Section(
+    "Flush",
+    Flushing,
+    (Option("--digest", is_flag=True, help="Join messages for the same thread into one."),),
+)
+
 QUIET = Option("-q", "--quiet", is_flag=True, help="Hide retry messages and warnings.")
 VERBOSE = Option("-v", "--verbose", is_flag=True, help="Show every attempt.")
+
+SPOOLING = Section(
+    "Outbox",
+    Spooling,
+    (
+        Option("--spool", is_flag=True, help="If the message cannot be posted now, keep it in the outbox and exit 0."),
+        Option("--spool-first", is_flag=True, help="Keep the message in the outbox at once, without trying."),
+        Option(
+            "--keep-for",
+            type=Seconds(YEAR),
+            default=KEEP_FOR,
+            show_default="259200",
+            help="Seconds after which a message in the outbox is not worth posting.",
+        ),
+    ),
+)
 
 TELLING = Section(
     "Output",
@@ -278,7 +314,7 @@ LENIENCY = Section(
     ),
 )
 
-POSTING = (STYLE, OVERFLOW, CARD, ENVELOPE, RETRYING, PACING, TELLING, LENIENCY)
+POSTING = (STYLE, OVERFLOW, CARD, ENVELOPE, RETRYING, PACING, SPOOLING, TELLING, LENIENCY)
 """The sections of every posting command, except `WHERE` and `THREAD`."""
 
 
@@ -287,4 +323,4 @@ def defaults_of(profile: Profile) -> dict[str, Any]:
     from chatpost.cli.job_options import CHANGE, REPORT  # not for a send without a profile
 
     where = f"{profile.path}: profiles.{profile.name}"
-    return read_defaults(where, profile.defaults, (WHERE, THREAD, FOLLOWING, CHANGE, REPORT, *POSTING))
+    return read_defaults(where, profile.defaults, (WHERE, THREAD, FOLLOWING, CHANGE, REPORT, FLUSHING, *POSTING))

@@ -33,9 +33,18 @@ def what_went_wrong(delivery: Delivery, known: str | None = None) -> str:
     return f"{what}. {known or what_is_known(delivery)}"
 
 
+def what_is_kept(delivery: Delivery) -> str:
+    """Say that the message is in the outbox, and why."""
+    progress = delivery.progress
+    why = f"{progress.gave_up}; " if progress.gave_up else ""
+    return f"{why}kept in the outbox as {progress.kept}: `chatpost outbox flush` posts it"
+
+
 def what_is_known(delivery: Delivery) -> str:
     """Say whether the message is in the space, and how to try again without posting it twice."""
     progress, count, request_id = delivery.progress, len(delivery.drafts), delivery.request_id
+    if progress.kept is not None:
+        return f"The message is kept in the outbox as {progress.kept}: `chatpost outbox flush` posts it"
     if count > 1 and (progress.posted or progress.maybe_posted):
         known = f"{progress.posted} of {count} parts are posted"
         if progress.maybe_posted:
@@ -60,6 +69,7 @@ def record(delivery: Delivery, known: str | None = None) -> dict[str, Any]:
             "threadKey": asked and asked.key,
         },
         "requestId": delivery.request_id,
+        "outbox": progress.kept,
         "parts": {"posted": progress.posted, "of": len(delivery.drafts)},
         "attempts": progress.attempts,
         "error": None if progress.error is None else _error(progress.error, what_went_wrong(delivery, known)),
@@ -73,6 +83,7 @@ def failure_record(error: ChatpostError) -> dict[str, Any]:
         "name": None,
         "thread": {"name": None, "threadKey": None},
         "requestId": None,
+        "outbox": None,
         "parts": {"posted": 0, "of": 0},
         "attempts": 0,
         "error": _error(error, str(error)),

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from chatpost.delivery.retry import RetryPolicy
     from chatpost.errors import DeliveryError, SpaceBusy
 
-Draft: TypeAlias = "Callable[[CreatedMessage | None], CreateMessageRequest]"
-"""Makes a request when the space's turn has come, given the delivery's first message, None before it exists."""
+Draft: TypeAlias = "Callable[[CreatedMessage | None], CreateMessageRequest | None]"
+"""Makes a request when the space's turn has come, given the delivery's first message, None before it exists.
+
+Returns None if there is nothing to post any more.
+"""
 
 
 class Destination(NamedTuple):
@@ -71,7 +74,8 @@ class Progress:
     ``request`` is the request that was sent last. ``attempts`` counts those begun, ``posted`` the messages that Chat
     has confirmed, and ``created`` is the first of them. ``maybe_posted``: the message under way may be in the space,
     but no answer has confirmed it. ``error`` is the last attempt's error, and ``gave_up`` the reason, in
-    words, why no further attempt was made. ``reported``: the user has been told the outcome.
+    words, why no further attempt was made. ``kept`` is the id in the outbox of the first message that waits there.
+    ``reported``: the user has been told the outcome.
     """
 
     def __init__(self) -> None:
@@ -82,6 +86,7 @@ class Progress:
         self.maybe_posted = False
         self.error: DeliveryError | None = None
         self.gave_up: str | None = None
+        self.kept: int | None = None
         self.reported = False
         self._was_maybe_posted = False
 

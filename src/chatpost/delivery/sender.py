@@ -75,6 +75,13 @@ class Client(Protocol):
         """
 
 
+class Deliverer(Protocol):
+    """Posts a delivery: a `Sender`, or what puts the outbox before one."""
+
+    def deliver(self, delivery: Delivery) -> Delivery:
+        """Post the delivery's messages, or keep them; its progress has the outcome."""
+
+
 class Sender(NamedTuple):
     """Posts deliveries. ``tell`` is called with each fact, from the thread of its delivery.
 
@@ -118,7 +125,10 @@ class Sender(NamedTuple):
                 delivery.progress.give_up(busy, past_deadline(delivery.to.policy))
                 return
             if request is None:
-                request = delivery.progress.request = draft(delivery.progress.created)
+                request = draft(delivery.progress.created)
+                if request is None:
+                    return
+                delivery.progress.request = request
             wait = self._attempt(delivery, request, turn, number)
             if wait is None:
                 return
@@ -162,7 +172,7 @@ class Sender(NamedTuple):
         return None
 
 
-def deliver_all(sender: Sender, deliveries: Sequence[Delivery]) -> Iterator[Delivery]:
+def deliver_all(sender: Deliverer, deliveries: Sequence[Delivery]) -> Iterator[Delivery]:
     """Post all of them at the same time; yield each when it is done, in the order given.
 
     A bug in one of them is raised after all the others have been yielded.

@@ -1,0 +1,191 @@
+"""Keeps messages in the outbox, and posts what waits there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from chatpost.cli.targets import find_targets
+from chatpost.cli.values import Where
+from chatpost.content import digest
+from chatpost.content.report import duration
+from chatpost.delivery.outbox import Composer, Entry, Flusher
+from chatpost.delivery.outbox_file import OutboxFile
+from chatpost.directories import user_state
+from chatpost.errors import ConfigurationError, DeliveryError, InvalidMessage, StorageError, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from chatpost.chat.message import CreateMessageRequest
+    from chatpost.chat.webhook import Webhook
+    from chatpost.cli.values import Spooling
+    from chatpost.delivery.model import Delivery, Progress
+    from chatpost.delivery.sender import Sender
+    from chatpost.errors import ChatpostError
+
+COMPOSER = Composer(digest.late, digest.digest, digest.expired)
+
+
+def find_outbox() -> OutboxFile:
+    """Return the user's outbox on this machine; raises `StorageError` for a user without a home."""
+    directory = user_state()
+    if directory is None:
+        where, why = "the outbox", "there is no home directory; set HOME or XDG_STATE_HOME"
+        raise StorageError(where, why)
+    return OutboxFile(directory / "outbox.sqlite3", time.time)
+
+
+def fingerprint(webhook: Webhook) -> str:
+    """Return what tells whether a webhook is still the same, and tells nothing of its secrets."""
+    return hashlib.sha256(webhook.request_url({}).encode()).hexdigest()
+
+
+class Spooler(NamedTuple):
+    """Delivers messages by way of the outbox: a message that cannot be posted now stays there.
+
+    ``spooling`` is that of each delivery, by its progress; ``config`` is the profile file that was named. It has the
+    method `deliver` of a `chatpost.delivery.sender.Sender`.
+    """
+
+    sender: Sender
+    find_outbox: Callable[[], OutboxFile]
+    spooling: Mapping[Progress, Spooling]
+    config: Path | None
+    warn: Callable[[str], None]
+
+    def deliver(self, delivery: Delivery) -> Delivery:
+        """Post the delivery's messages behind those that wait, or keep them; its progress has the outcome."""
+        spooling, progress = self.spooling[delivery.progress], delivery.progress
+        if not spooling.is_on:
+            return self.sender.deliver(delivery)
+        entries = self._entries(delivery, spooling)
+        try:
+            outbox = self.find_outbox()
+            ids = outbox.add(entries, is_awaited=not spooling.spool_first)
+        except StorageError as error:
+            if spooling.spool_first:
+                progress.error = Unavailable(f"the message is not kept: {error}")
+                return delivery
+            self.warn(f"if the message cannot be posted, it is not kept: {error}")
+            return self.sender.deliver(delivery)
+        progress.kept = ids[0]
+        if not spooling.spool_first:
+            try:
+                self._post(outbox, delivery, entries[0], ids)
+            except StorageError as error:
+                progress.gave_up = str(error)
+        return delivery
+
+    def _post(self, outbox: OutboxFile, delivery: Delivery, first: Entry, ids: Sequence[int]) -> None:
+        progress, now = delivery.progress, time.time()
+        errors: dict[int, ChatpostError] = {}
+        until = outbox.rest_until(first.fingerprint)
+        if until > now:
+            errors[ids[0]] = Unavailable(f"Chat has failed before, and is tried again in {duration(until - now)}")
+        else:
+            flusher = Flusher(outbox, self.sender, COMPOSER, lambda _: delivery.to.webhook, lambda _: False, time.time)
+
+            def is_wanted(entry: Entry) -> bool:
+                return (entry.fingerprint, entry.thread) == (first.fingerprint, first.thread) and entry.id <= ids[-1]
+
+            errors = flusher.flush(first.space, delivery.to.policy, lambda: delivery.deadline, is_wanted)
+        left = []
+        for number in ids:
+            entry = outbox.get(number)
+            progress.attempts += entry.attempts if entry else 0
+            if entry is not None and entry.created is not None:
+                progress.confirm(entry.created)
+            else:
+                left.append(number)
+        outbox.release(ids)
+        progress.kept = left[0] if left else None
+        error = next((errors[number] for number in (*left, *reversed(errors)) if number in errors), None)
+        if left and isinstance(error, DeliveryError) and (not error.is_passing or isinstance(error, InvalidMessage)):
+            outbox.drop(left)  # trying again would not mend it
+            progress.kept, progress.error = None, error
+        elif left:
+            progress.gave_up = str(error or "others post to the space now")
+
+    def _entries(self, delivery: Delivery, spooling: Spooling) -> list[Entry]:
+        to, now = delivery.to, time.time()
+        requests = [request for draft in delivery.drafts if (request := draft(None)) is not None]
+        thread = requests[0].thread
+        entry = Entry(
+            written=now,
+            host=socket.gethostname(),
+            profile=to.label,
+            config=None if self.config is None else str(self.config.absolute()),
+            fingerprint=fingerprint(to.webhook),
+            space=f"{to.webhook.origin}/{to.webhook.space}",
+            thread="" if thread is None else str(thread.name or f"key {thread.key}"),
+            request=requests[0],
+            interval=to.interval,
+            keep_until=now + spooling.keep_for,
+        )
+        return [
+            entry._replace(
+                request=request if number == 0 else request._replace(message_id=None),
+                is_alone=spooling.has_own_id or len(requests) > 1 or _goes_alone(request),
+                is_part=number > 0,
+            )
+            for number, request in enumerate(requests)
+        ]
+
+
+def _goes_alone(request: CreateMessageRequest) -> bool:
+    message = request.message
+    return bool(message.cards or request.message_id or "<users/" in message.text)
+
+
+class WebhookFinder:
+    """Finds the webhooks of messages in the outbox, each once."""
+
+    def __init__(self, seconds: float) -> None:
+        """``seconds``: the time that a profile's command may take."""
+        self._seconds = seconds
+        self._found: dict[tuple[str | None, str | None], Webhook | ConfigurationError] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, entry: Entry) -> Webhook:
+        """Return the message's webhook; raises `ConfigurationError` if it is not there any more."""
+        with self._lock:
+            source = (entry.profile, entry.config)
+            if source not in self._found:
+                self._found[source] = self._find(entry)
+            found = self._found[source]
+        if isinstance(found, ConfigurationError):
+            raise found
+        if fingerprint(found) != entry.fingerprint:
+            name = "CHATPOST_URL" if entry.profile is None else f"profile {entry.profile}"
+            msg = f"{name} is another webhook now: `chatpost outbox retry {entry.id} --profile NAME` sends it to one"
+            raise ConfigurationError(msg)
+        return found
+
+    def _find(self, entry: Entry) -> Webhook | ConfigurationError:
+        where = Where(() if entry.profile is None else (entry.profile,), Path(entry.config) if entry.config else None)
+        try:
+            if entry.profile is None and not os.environ.get("CHATPOST_URL"):
+                msg = "it was written for the webhook in CHATPOST_URL, which is not set: set it and flush again"
+                return ConfigurationError(msg)
+            (target,) = find_targets(where, lambda _: None)
+            return target.fetch_webhook(self._seconds)
+        except ConfigurationError as error:
+            return error
+
+
+def joins(entry: Entry) -> bool:
+    """Return whether the message's profile asks for digests."""
+    if entry.profile is None:
+        return False
+    where = Where((entry.profile,), Path(entry.config) if entry.config else None)
+    try:
+        (target,) = find_targets(where, lambda _: None)
+    except ConfigurationError:
+        return False
+    return target.profile is not None and target.profile.defaults.get("digest") is True

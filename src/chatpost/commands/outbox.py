@@ -1,0 +1,280 @@
+"""`chatpost outbox`: list, show, flush, retry and drop messages that wait for a better time."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from chatpost.cli.complete import complete_profile
+from chatpost.cli.console import as_json, is_terminal, print_table, say, write_data
+from chatpost.cli.help import SectionedCommand
+from chatpost.cli.option import Section, Settings
+from chatpost.cli.sections import CONFIG, FLUSHING, KEEP_FOR, QUIET, RETRYING, VERBOSE
+from chatpost.cli.signals import last_words
+from chatpost.cli.spooling import COMPOSER, WebhookFinder, find_outbox, fingerprint, joins
+from chatpost.cli.targets import TIMING, find_targets, make_client, make_pacer
+from chatpost.cli.values import Telling, Where
+from chatpost.content.report import duration
+from chatpost.delivery.model import Deadline
+from chatpost.delivery.outbox import Flusher
+from chatpost.delivery.retry import RetryPolicy
+from chatpost.delivery.sender import Sender
+from chatpost.errors import ExitStatus, InputError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from chatpost.delivery.outbox import Entry
+    from chatpost.delivery.outbox_file import OutboxFile
+
+EPILOG = """\b
+Examples:
+  chatpost outbox                       list what waits
+  chatpost outbox flush                 post it
+  chatpost outbox flush --digest        post it, many in one message
+  chatpost outbox show 12               show one as JSON
+  chatpost outbox retry 12 -p ops       let one wait again, for another webhook
+  chatpost outbox drop 12 13            take some out
+"""
+
+FLUSH_EXAMPLES = """\
+chatpost outbox flush
+chatpost outbox flush --digest
+* * * * *  chatpost outbox flush --quiet\
+"""
+
+_WIDTH = 60
+
+_OUTPUT = click.Option(
+    ["-o", "--output"],
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Format of the list.",
+)
+_IDS = click.Argument(["ids"], nargs=-1, type=click.IntRange(1), metavar="ID...")
+_ALL = click.Option(["--all", "is_all"], is_flag=True, help="All messages.")
+
+TELLING_FLUSH = Section("Output", lambda **told: Telling("none", dry_run=False, **told), (QUIET, VERBOSE))
+
+
+@click.group(invoke_without_command=True, params=[_OUTPUT], epilog=EPILOG)
+@click.pass_context
+def outbox(ctx: click.Context, output: str) -> None:
+    """List and post messages that wait in the outbox.
+
+    They came there by --spool or --spool-first.
+    """
+    if ctx.invoked_subcommand is None:
+        _list(output)
+
+
+@outbox.command("list", params=[_OUTPUT])
+def list_(output: str) -> None:
+    """List the messages."""
+    _list(output)
+
+
+def _list(output: str) -> None:
+    entries, now = find_outbox().entries(), time.time()
+    if not entries:
+        say("the outbox is empty")
+    if output == "json":
+        for entry in entries:
+            write_data(as_json(_record(entry)))
+        return
+    columns = ("ID", "AGE", "STATE", "TO", "THREAD", "TRIES", "ERROR", "TEXT")
+    if entries or not is_terminal(sys.stdout):
+        print_table(columns, [_row(entry, now) for entry in entries])
+
+
+def _row(entry: Entry, now: float) -> tuple[str, ...]:
+    thread = entry.request.thread
+    return (
+        str(entry.id),
+        duration(max(0.0, now - entry.written)),
+        entry.state,
+        entry.profile or "CHATPOST_URL",
+        "-" if thread is None else str(thread.key or thread.name),
+        str(entry.attempts),
+        entry.error or "-",
+        _words(entry),
+    )
+
+
+def _words(entry: Entry) -> str:
+    message = entry.request.message
+    words = " ".join((message.text or message.fallback_text or "(a card)").split())
+    return words if len(words) <= _WIDTH else f"{words[: _WIDTH - 3]}..."
+
+
+def _record(entry: Entry) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "written": entry.written,
+        "state": entry.state,
+        "host": entry.host,
+        "profile": entry.profile,
+        "space": entry.space.rpartition("/spaces/")[2],
+        "requestId": entry.request.request_id,
+        "attempts": entry.attempts,
+        "error": entry.error,
+        "digest": entry.digest if entry.digest != entry.id else None,
+        "parameters": entry.request.parameters(),
+        "body": entry.request.body(),
+    }
+
+
+@outbox.command()
+@click.argument("id", type=click.IntRange(1))
+def show(id: int) -> None:  # noqa: A002 - the name that users know
+    """Show a message as JSON."""
+    write_data(as_json(_record(_entries(find_outbox(), [id])[0]), indent=2))
+
+
+@outbox.command(
+    cls=SectionedCommand,
+    sections=(FLUSHING, RETRYING, TELLING_FLUSH),
+    short=("digest", "deadline", "retries", "quiet", "verbose"),
+    examples=FLUSH_EXAMPLES,
+)
+@click.pass_context
+def flush(ctx: click.Context, /, **_: object) -> int:
+    """Post what waits in the outbox.
+
+    In each space and thread the messages are posted in their order. Exits with 75 if some have to wait on.
+    """
+    from chatpost.cli.reporter import Reporter
+
+    settings, box = Settings(ctx), find_outbox()
+    policy, telling = settings[RETRYING], settings[TELLING_FLUSH]
+    reporter = Reporter(telling)
+    before = [entry for entry in box.entries() if _waits(entry)]
+    if not before:
+        return ExitStatus.OK
+    sender = Sender(make_client(), make_pacer(reporter.warn), TIMING, reporter.tell)
+    is_digest = settings[FLUSHING].digest
+    flusher = Flusher(
+        box, sender, COMPOSER, WebhookFinder(policy.timeout), (lambda _: True) if is_digest else joins, time.time
+    )
+
+    def interrupted() -> None:
+        say("interrupted: what is not posted stays in the outbox")
+        if sender.pacer is not None:
+            sender.pacer.leave()
+
+    def flush_space(space: str) -> list[str]:
+        errors = flusher.flush(space, policy, lambda: Deadline(policy.deadline, TIMING.clock), lambda _: True)
+        return [f"{number}: {error}" for number, error in errors.items()]
+
+    with last_words(interrupted):
+        told = _at_the_same_time(flush_space, list(dict.fromkeys(entry.space for entry in before)))
+    return _tell(box, before, told, telling)
+
+
+def _at_the_same_time(work: Callable[[str], list[str]], spaces: Sequence[str]) -> list[str]:
+    """Do the work for all spaces, each in a thread; return what they have to tell. Raises the first failure."""
+    told: list[str] = []
+    failures: list[BaseException] = []
+
+    def run(space: str) -> None:
+        try:
+            told.extend(work(space))
+        except BaseException as failure:  # noqa: BLE001 - raised again below
+            failures.append(failure)
+
+    threads = [threading.Thread(target=run, args=(space,), daemon=True) for space in spaces]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for failure in failures:
+        raise failure
+    return told
+
+
+def _tell(box: OutboxFile, before: Sequence[Entry], told: Sequence[str], telling: Telling) -> int:
+    """Say what was not posted; return the exit status."""
+    after = {entry.id: entry for entry in box.entries()}
+    waiting = [entry for entry in after.values() if _waits(entry)]
+    for sentence in told:
+        say(sentence)
+    left = sum(after[entry.id].state in {"refused", "expired"} for entry in before if entry.id in after)
+    posted = sum(entry.id not in after for entry in before)
+    if waiting or left or telling.verbose or (is_terminal(sys.stderr) and not telling.quiet):
+        more = f", {left} will not be posted (chatpost outbox list)" if left else ""
+        say(f"{posted} posted, {len(waiting)} still waiting{more}")
+    return ExitStatus.TRY_LATER if waiting else ExitStatus.OK
+
+
+def _waits(entry: Entry) -> bool:
+    return entry.state in {"waiting", "sealed"}
+
+
+@outbox.command(
+    params=[
+        _IDS,
+        _ALL,
+        CONFIG,
+        click.Option(["-p", "--profile"], metavar="NAME", shell_complete=complete_profile, help="Send them there."),
+    ]
+)
+def retry(ids: Sequence[int], config: Path | None, profile: str | None, *, is_all: bool) -> None:
+    """Let messages wait again that were refused or have expired, or send them by another profile."""
+    box = find_outbox()
+    entries = _chosen(box, ids, is_all=is_all)
+    if profile is not None:
+        (target,) = find_targets(Where((profile,), config), lambda _: None)
+        webhook = target.fetch_webhook(RetryPolicy().timeout)
+        space = f"{webhook.origin}/{webhook.space}"
+        for entry in entries:
+            moved = entry._replace(
+                profile=profile,
+                config=None if config is None else str(config.absolute()),
+                fingerprint=fingerprint(webhook),
+                space=space,
+            )
+            box.move(moved)
+    box.retry([entry.id for entry in entries], time.time() + KEEP_FOR)
+    say(f"{_count(entries)} waiting: `chatpost outbox flush` posts what waits")
+
+
+@outbox.command(params=[_IDS, _ALL, click.Option(["--yes"], is_flag=True, help="Do not ask.")])
+def drop(ids: Sequence[int], *, is_all: bool, yes: bool) -> None:
+    """Take messages out of the outbox. They are not posted."""
+    box = find_outbox()
+    entries = _chosen(box, ids, is_all=is_all)
+    if is_all and entries and not yes:
+        if not is_terminal(sys.stdin):
+            msg = f"this would drop {len(entries)} messages: add --yes"
+            raise UsageError(msg)
+        if not click.confirm(f"Drop {len(entries)} messages?", err=True):
+            return
+    box.drop([entry.id for entry in entries])
+    say(f"{_count(entries)} dropped")
+
+
+def _chosen(box: OutboxFile, ids: Sequence[int], *, is_all: bool) -> list[Entry]:
+    if bool(ids) == is_all:
+        msg = "name messages by their ids, or all of them by --all"
+        raise UsageError(msg)
+    return box.entries() if is_all else _entries(box, ids)
+
+
+def _entries(box: OutboxFile, ids: Sequence[int]) -> list[Entry]:
+    """Return messages by their ids; raises `InputError` if one does not exist."""
+    known = {entry.id: entry for entry in box.entries()}
+    for number in ids:
+        if number not in known:
+            msg = f"there is no message {number} in the outbox: `chatpost outbox list` shows those there are"
+            raise InputError(msg)
+    return [known[number] for number in ids]
+
+
+def _count(entries: Sequence[Entry]) -> str:
+    return "1 message is" if len(entries) == 1 else f"{len(entries)} messages are"

@@ -1,0 +1,238 @@
+"""An outbox in a SQLite file that all processes of a user share. No secret is in it: it names webhooks by profile.
+
+A lock is one of the system's on a file beside it, so it dies with the process that holds it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from chatpost.chat.message import CreatedMessage, CreateMessageRequest, Message, MessageReplyOption, Thread
+from chatpost.database import transaction
+from chatpost.delivery.outbox import FIRST_REST, LONGEST_REST, MOST_BYTES, MOST_MESSAGES, Entry
+from chatpost.errors import OutboxFull, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from chatpost.database import Connection
+
+_TIMEOUT = 10.0
+_AWAITED_FOR = 3600.0  # seconds after which the sender of a posted message is taken for dead
+# ``request`` is as it was kept, ``sealed`` as it was last sent.
+_SCHEMA = (
+    """CREATE TABLE IF NOT EXISTS message (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, written REAL, host TEXT, profile TEXT, config TEXT, fingerprint TEXT,
+    space TEXT, thread TEXT, request TEXT, interval REAL, keep_until REAL, is_alone INTEGER, is_part INTEGER,
+    state TEXT DEFAULT 'waiting', attempts INTEGER DEFAULT 0, error TEXT, digest INTEGER, created TEXT, sealed TEXT,
+    is_awaited INTEGER, is_told INTEGER DEFAULT 0, posted_at REAL)""",
+    "CREATE INDEX IF NOT EXISTS message_by_thread ON message (space, fingerprint, thread, id)",
+    "CREATE TABLE IF NOT EXISTS rest (fingerprint TEXT PRIMARY KEY, failures INTEGER, until REAL) WITHOUT ROWID",
+)
+_WAITS = "state IN ('waiting', 'sealed') AND (digest IS NULL OR digest = id)"
+_OF_ENTRY = tuple(name for name in Entry._fields if name not in {"request", "created"})
+
+
+class OutboxFile:
+    """The outbox in the file at ``path``: a `chatpost.delivery.outbox.Outbox`. ``clock``: seconds since the epoch."""
+
+    def __init__(self, path: Path, clock: Callable[[], float]) -> None:
+        self._path = path
+        self._clock = clock
+
+    def add(self, entries: Sequence[Entry], *, is_awaited: bool) -> list[int]:
+        """Keep messages; return their ids. Raises `OutboxFull`."""
+        with self._transaction() as file:
+            held = "SELECT COUNT(*), TOTAL(LENGTH(request)) FROM message WHERE state != 'posted'"
+            count, size = file.execute(held).fetchone()
+            rows = [_row(entry) | {"is_awaited": is_awaited} for entry in entries]
+            size += sum(len(row["request"]) for row in rows)
+            if count + len(rows) > MOST_MESSAGES or size > MOST_BYTES:
+                raise OutboxFull(count)
+            return [_insert(file, row) for row in rows]
+
+    def release(self, ids: Iterable[int]) -> None:
+        """Say that nobody waits for the messages' answers any more."""
+        with self._transaction() as file:
+            file.executemany("UPDATE message SET is_awaited = 0 WHERE id = ?", [(number,) for number in ids])
+            self._sweep(file)
+
+    def get(self, id: int) -> Entry | None:  # noqa: A002 - the name that users know
+        """Return a message."""
+        return next(iter(self._read("id = ?", id)), None)
+
+    def entries(self) -> list[Entry]:
+        """Return all messages that are not posted, in their order."""
+        return self._read("state != 'posted' ORDER BY id")
+
+    def heads(self, space: str) -> list[Entry]:
+        """Return the first message of each thread of the space that waits to be posted."""
+        firsts = f"SELECT MIN(id) FROM message WHERE space = ? AND {_WAITS} GROUP BY fingerprint, thread"  # noqa: S608
+        return self._read(f"id IN ({firsts}) ORDER BY id", space)
+
+    def followers(self, head: Entry, most: int) -> list[Entry]:
+        """Return the messages that wait in the same thread, from this one on."""
+        where = f"space = ? AND fingerprint = ? AND thread = ? AND {_WAITS} AND id >= ? ORDER BY id LIMIT ?"
+        return self._read(where, head.space, head.fingerprint, head.thread, head.id, most)
+
+    @contextmanager
+    def lock(self, space: str) -> Iterator[bool]:
+        """Keep others from posting to the space in this context; False if another does so now."""
+        path = self._path.with_name(f"outbox-{hashlib.sha256(space.encode()).hexdigest()[:16]}.lock")
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as failure:
+            raise StorageError(path, (failure.strerror or "unknown error").lower()) from None
+        try:
+            yield _try_to_lock(file)
+        finally:
+            os.close(file)
+
+    def seal(self, head: Entry, members: Sequence[Entry], request: CreateMessageRequest) -> None:
+        """Note that the members are sent now, as this request."""
+        with self._transaction() as file:
+            sealed = "UPDATE message SET state = 'sealed', digest = ?, attempts = attempts + 1 WHERE id = ?"
+            file.executemany(sealed, [(head.id, member.id) for member in members])
+            file.execute("UPDATE message SET sealed = ? WHERE id = ?", (_packed(request), head.id))
+
+    def posted(self, head: Entry, created: CreatedMessage) -> None:
+        """Note that the message, with its digest, is posted."""
+        with self._transaction() as file:
+            posted = "UPDATE message SET state = 'posted', created = ?, posted_at = ? WHERE id = ? OR digest = ?"
+            file.execute(posted, (json.dumps(created), self._clock(), head.id, head.id))
+            file.execute("DELETE FROM rest WHERE fingerprint = ?", (head.fingerprint,))
+            self._sweep(file)
+
+    def failed(self, head: Entry, error: str, *, maybe_posted: bool) -> None:
+        """Note that an attempt has failed. If the message surely was not posted, it can be changed again."""
+        with self._transaction() as file:
+            file.execute("UPDATE message SET error = ? WHERE id = ? OR digest = ?", (error, head.id, head.id))
+            if not maybe_posted:
+                _unseal(file, head.id)
+
+    def refuse(self, head: Entry, error: str) -> None:
+        """Note that Chat will never take the message. A digest's messages are tried one by one."""
+        with self._transaction() as file:
+            file.execute("UPDATE message SET error = ? WHERE id = ? OR digest = ?", (error, head.id, head.id))
+            is_digest = file.execute("SELECT COUNT(*) FROM message WHERE digest = ?", (head.id,)).fetchone()[0] > 1
+            if is_digest:
+                file.execute("UPDATE message SET is_alone = 1 WHERE digest = ?", (head.id,))
+            _unseal(file, head.id)
+            if not is_digest:
+                file.execute("UPDATE message SET state = 'refused' WHERE id = ?", (head.id,))
+
+    def expire(self, space: str, now: float) -> list[Entry]:
+        """Let messages expire; return those that nobody has been told of, as told."""
+        with self._transaction() as file:
+            late = f"UPDATE message SET state = 'expired' WHERE space = ? AND keep_until < ? AND {_WAITS}"  # noqa: S608
+            file.execute(late, (space, now))
+            untold = "SELECT * FROM message WHERE space = ? AND state = 'expired' AND NOT is_told ORDER BY id"
+            expired = [_entry(row) for row in file.execute(untold, (space,))]
+            file.executemany("UPDATE message SET is_told = 1 WHERE id = ?", [(entry.id,) for entry in expired])
+            return expired
+
+    def rest_until(self, fingerprint: str) -> float:
+        """Return the time until which sends leave a webhook alone."""
+        with self._transaction() as file:
+            row = file.execute("SELECT until FROM rest WHERE fingerprint = ?", (fingerprint,)).fetchone()
+            return float(row["until"]) if row else 0.0
+
+    def rest(self, fingerprint: str, now: float) -> None:
+        """Leave a webhook that has failed alone, for a time that grows with its failures since it was last posted to."""
+        with self._transaction() as file:
+            row = file.execute("SELECT failures FROM rest WHERE fingerprint = ?", (fingerprint,)).fetchone()
+            failures = row["failures"] if row else 0
+            until = now + min(LONGEST_REST, FIRST_REST * 2.0 ** min(failures, 10))
+            file.execute("INSERT OR REPLACE INTO rest VALUES (?, ?, ?)", (fingerprint, failures + 1, until))
+
+    def retry(self, ids: Iterable[int], keep_until: float) -> None:
+        """Let messages wait again that were refused, have expired, or cannot find their webhook."""
+        with self._transaction() as file:
+            again = "UPDATE message SET state = 'waiting', error = NULL, is_told = 0, keep_until = ? WHERE id = ?"
+            for number in ids:
+                file.execute(f"{again} AND state IN ('refused', 'expired')", (keep_until, number))
+                file.execute("UPDATE message SET error = NULL WHERE id = ?", (number,))
+
+    def move(self, entry: Entry) -> None:
+        """Give a message another webhook: that of this entry."""
+        with self._transaction() as file:
+            _unseal(file, entry.id)
+            row = _row(entry) | {"sealed": None}
+            names = ", ".join(f"{name} = :{name}" for name in row)
+            file.execute(f"UPDATE message SET {names} WHERE id = :id", row | {"id": entry.id})  # noqa: S608
+
+    def drop(self, ids: Iterable[int]) -> int:
+        """Take messages out; return how many there were."""
+        with self._transaction() as file:
+            dropped = 0
+            for number in ids:
+                _unseal(file, number)
+                dropped += file.execute("DELETE FROM message WHERE id = ?", (number,)).rowcount
+            return dropped
+
+    def _transaction(self) -> AbstractContextManager[Connection]:
+        return transaction(self._path, _SCHEMA, _TIMEOUT)
+
+    def _read(self, where: str, *values: object) -> list[Entry]:
+        with self._transaction() as file:
+            return [_entry(row) for row in file.execute(f"SELECT * FROM message WHERE {where}", values)]  # noqa: S608
+
+    def _sweep(self, file: Connection) -> None:
+        """Take out the messages that are posted, and whose answers nobody waits for."""
+        done = "DELETE FROM message WHERE state = 'posted' AND (NOT is_awaited OR posted_at < ?)"
+        file.execute(done, (self._clock() - _AWAITED_FOR,))
+
+
+def _try_to_lock(file: int) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _unseal(file: Connection, head: int) -> None:
+    waiting = "UPDATE message SET state = 'waiting', digest = NULL, sealed = NULL WHERE digest = ?"
+    file.execute(waiting, (head,))
+
+
+def _insert(file: Connection, row: Mapping[str, Any]) -> int:
+    names, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
+    return int(file.execute(f"INSERT INTO message ({names}) VALUES ({marks})", row).lastrowid or 0)  # noqa: S608
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    """Return the columns of a message that is kept anew."""
+    names = ("written", "host", "profile", "config", "fingerprint", "space", "thread", "interval", "keep_until")
+    row = {name: getattr(entry, name) for name in (*names, "is_alone", "is_part")}
+    return row | {"request": _packed(entry.request)}
+
+
+def _entry(row: Any) -> Entry:
+    values = {name: row[name] for name in _OF_ENTRY}
+    created = None if row["created"] is None else CreatedMessage(*json.loads(row["created"]))
+    return Entry(**values, request=_unpacked(row["sealed"] or row["request"]), created=created)
+
+
+def _packed(request: CreateMessageRequest) -> str:
+    return json.dumps(request, default=lambda option: option.value)  # the reply option alone is no plain value
+
+
+def _unpacked(text: str) -> CreateMessageRequest:
+    message, request_id, thread, option, message_id, silent = json.loads(text)
+    content, is_markdown, cards, fallback_text = message
+    return CreateMessageRequest(
+        Message(content, is_markdown, tuple(cards), fallback_text),
+        request_id,
+        None if thread is None else Thread(*thread),
+        None if option is None else MessageReplyOption(option),
+        message_id,
+        silent,
+    )
