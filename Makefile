@@ -1,4 +1,4 @@
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test lint docs bench soak clean
 PYTHON ?= python3
 BIN = .venv/bin
 
@@ -22,6 +22,10 @@ docs: .venv/dev
 # Prints the tables of docs/performance.md, in some six minutes.
 bench: .venv/bench
 	$(BIN)/python -m tests.benchmarks
+
+# Posts 1,000 messages through faults and kills, in some minutes; MESSAGES=10000 for more.
+soak: .venv/dev
+	$(BIN)/python -m tests.soak $(or $(MESSAGES),1000)
 
 .venv/demo: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from chatpost.errors import ExitStatus
 from chatpost.profiles.file import load_profiles
 from tests.conftest import KEY, TOKEN, Shell
 from tests.help_pages import MARK, USAGE, pages
+from tests.tools import need
 
 if TYPE_CHECKING:
     from chatpost.emulator import Emulator
@@ -22,7 +24,7 @@ TOP = Path(__file__).parent.parent
 PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
 # The README's own two commands have been run before these tests; the benchmarks take minutes, and an install needs
 # a published release.
-RUN_ELSEWHERE = {"make demo", "make test", "make bench", "pipx install chatpost-cli"}
+RUN_ELSEWHERE = {"make demo", "make test", "make bench", "make soak", "pipx install chatpost-cli"}
 ASKS = {"chatpost profiles add ops"}
 
 # What an example may call that is the reader's own.
@@ -118,6 +120,19 @@ def test_profile_examples(tmp_path: Path, text: str) -> None:
         defaults_of(profile)
 
 
+def test_systemd_examples(tmp_path: Path) -> None:
+    """The units in the docs are right by systemd's own judgement."""
+    names = []
+    for block in blocks("ini"):
+        name, _, unit = block.values[0].partition("\n")
+        names.append(tmp_path / name.removeprefix("# "))
+        names[-1].write_text(unit)
+    assert len(names) == 2
+    verify = [need("systemd"), "--user", "verify", *map(str, names)]
+    done = subprocess.run(verify, capture_output=True, text=True, check=False, env={"XDG_RUNTIME_DIR": str(tmp_path)})
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_python_example(chat: Emulator, reader: Shell) -> None:
     """The example in Python runs."""
     del chat
@@ -133,7 +148,7 @@ def test_python_example(chat: Emulator, reader: Shell) -> None:
 def test_no_example_is_left_out() -> None:
     """Every block in the docs has a language that is tested here; only output and help pages are plain text."""
     languages = {language for page in PAGES for language in re.findall(r"^ *```(.*)$", page.read_text(), re.MULTILINE)}
-    assert languages == {"", "sh", "cron", "yaml", "toml", "python", "text"}
+    assert languages == {"", "sh", "cron", "yaml", "toml", "ini", "python", "text"}
     assert not blocks("text", [TOP / "README.md"])
 
 

@@ -36,6 +36,7 @@ _FINDERS: dict[str, Callable[[], str | None]] = {
     "chromium": find_browser,
     "zsh": lambda: shutil.which("zsh"),
     "fish": lambda: shutil.which("fish"),
+    "systemd": lambda: shutil.which("systemd-analyze"),
 }
 """The programs, by the names of their packages."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chatpost.emulator import Emulator
 from tests.benchmarks.chat import Chat
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ ROUNDS = 21
 JOBS = 20
 PROFILES = 30
 LATENCY = 0.3
+MESSAGES = 1000
 
 
 @dataclass(frozen=True)
@@ -194,14 +197,42 @@ def many_profiles(bench: Bench) -> None:
     print(f"\nRatio of the times: {runs[many].wall / runs[one].wall:.2f}; target: 2.50.")
 
 
+def outbox(bench: Bench) -> None:
+    """Benchmark (e): many messages that are kept at once, then flushed to a space that takes one request a second."""
+    each = MESSAGES // JOBS
+    script = 'for i in $(seq $0); do chatpost send --spool-first --quiet "$(printf "%-80s" "job $1 message $i")"; done'
+    with Emulator() as chat:
+        began = time.perf_counter()
+        jobs = [bench.start(["sh", "-c", script, str(each), str(job)], CHATPOST_URL=chat.url()) for job in range(JOBS)]
+        for finish in jobs:
+            finish()
+        keeping = time.perf_counter() - began
+        began = time.perf_counter()
+        status = bench.start(["chatpost", "outbox", "flush", "--digest"], CHATPOST_URL=chat.url())().status
+        flushing = time.perf_counter() - began
+        lines = [line for message in chat.space().messages for line in message.text.split("\n")]
+        requests = len(chat.received)
+    found = [tuple(map(int, re.findall(r"\d+", line))) for line in lines if line.startswith("job")]
+    is_in_order = all(
+        [message for job, message in found if job == number] == list(range(1, each + 1)) for number in range(JOBS)
+    )
+    print(f"\n(e) {MESSAGES:,} messages of 80 bytes, kept by {JOBS} processes, one space, one request a second\n")
+    print("| kept in | a minute | posted in | requests | in the space | each once, in order |")
+    print("|--:|--:|--:|--:|--:|---|")
+    rate = MESSAGES / keeping * 60
+    verdict = "yes" if is_in_order and status == 0 and len(found) == MESSAGES else "no"
+    print(f"| {keeping:.0f} s | {rate:.0f} | {flushing:.1f} s | {requests} | {len(found)} | {verdict} |")
+    print("\nTargets: at least 500 a minute, posted within 30 s.")
+
+
 def main() -> None:
     """Run them all, or those whose letters are given."""
-    asked = sys.argv[1:] or ["a", "b", "c", "d"]
+    asked = sys.argv[1:] or ["a", "b", "c", "d", "e"]
     for tool in ("curl", "openssl"):
         if not shutil.which(tool):
             sys.exit(f"{tool} is not installed")
     print(f"Python {platform.python_version()}, {os.cpu_count()} CPUs, medians of {ROUNDS} interleaved runs")
-    benchmarks = {"a": one_send, "b": help_page, "c": many_jobs, "d": many_profiles}
+    benchmarks = {"a": one_send, "b": help_page, "c": many_jobs, "d": many_profiles, "e": outbox}
     with tempfile.TemporaryDirectory() as home, Chat(Path(home)) as chat:
         for letter in asked:
             benchmarks[letter](Bench(chat, Path(home)))

@@ -14,7 +14,7 @@ from chatpost.cli.targets import find_targets
 from chatpost.cli.values import Where
 from chatpost.content import digest
 from chatpost.content.report import duration
-from chatpost.delivery.outbox import Composer, Entry, Flusher
+from chatpost.delivery.kept import Composer, Entry, Flusher
 from chatpost.delivery.outbox_file import OutboxFile
 from chatpost.directories import user_state
 from chatpost.errors import ConfigurationError, DeliveryError, InvalidMessage, StorageError, Unavailable

@@ -12,7 +12,7 @@ COMMANDS = {
     "reply": "Post into a thread and print the message's name.",
     "thread": "Open a thread and print the name of its first message.",
     "run": "Run a job, post how it went, and exit as it did.",
-    "outbox": "Post messages that wait for a better time.",
+    "outbox": "List and post messages that wait in the outbox.",
     "profiles": "Manage profiles.",
     "completion": "Print the script that completes words in a shell.",
     "emulator": "Serve a local Google Chat for tests and trials.",

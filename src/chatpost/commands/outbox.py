@@ -19,8 +19,8 @@ from chatpost.cli.spooling import COMPOSER, WebhookFinder, find_outbox, fingerpr
 from chatpost.cli.targets import TIMING, find_targets, make_client, make_pacer
 from chatpost.cli.values import Telling, Where
 from chatpost.content.report import duration
+from chatpost.delivery.kept import Flusher
 from chatpost.delivery.model import Deadline
-from chatpost.delivery.outbox import Flusher
 from chatpost.delivery.retry import RetryPolicy
 from chatpost.delivery.sender import Sender
 from chatpost.errors import ExitStatus, InputError, UsageError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from chatpost.delivery.outbox import Entry
+    from chatpost.delivery.kept import Entry
     from chatpost.delivery.outbox_file import OutboxFile
 
 EPILOG = """\b

@@ -16,7 +16,7 @@ from chatpost.cli.job_options import CARD_OF_JOB, CHANGE, FOLLOWING_JOB, JOB, RE
 from chatpost.cli.option import Settings
 from chatpost.cli.posting import thread_of
 from chatpost.cli.running import JobFollower, JobReporter
-from chatpost.cli.sections import ENVELOPE, PACING, RETRYING, STYLE, THREAD, WHERE
+from chatpost.cli.sections import ENVELOPE, PACING, RETRYING, SPOOLING, STYLE, THREAD, WHERE
 from chatpost.cli.signals import last_words
 from chatpost.errors import UsageError
 from chatpost.jobs.job import Job
@@ -41,7 +41,7 @@ chatpost run --merge -- sh -c "./export.sh | gzip > export.gz"\
     cls=SectionedCommand,
     sections=(
         *(WHERE, THREAD, JOB, CHANGE, REPORT, FOLLOWING_JOB),
-        *(STYLE, CARD_OF_JOB, ENVELOPE, RETRYING, PACING, TELLING_JOB),
+        *(STYLE, CARD_OF_JOB, ENVELOPE, RETRYING, PACING, SPOOLING, TELLING_JOB),
     ),
     short=("profile", "name", "on", "remind", "tail", "time_limit", "follow", "mention", "no_output", "output"),
     examples=EXAMPLES,
@@ -94,6 +94,8 @@ def _check(ctx: click.Context, settings: Settings) -> None:
         msg = "--follow posts while the job runs, so --on must be always: leave one of them out"
     elif (quick.subtitle or quick.icon) and not quick.title:
         msg = "--subtitle and --icon need a title: add --title"
+    elif is_followed and (settings.typed("spool") or settings.typed("spool_first")):
+        msg = "--follow posts while the job runs, so nothing of it is kept: leave out --spool"
     if msg:
         raise UsageError(msg)
 

@@ -20,8 +20,6 @@ from chatpost.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from chatpost.cli.values import Card
-
 EXAMPLES = """\
 t=$(chatpost thread -o thread "Deploy"); chatpost reply --thread "$t" "done"
 chatpost thread -k deploy-1.2 "Deploy"; chatpost reply -k deploy-1.2 "done"
@@ -70,16 +68,20 @@ def _follow(ctx: click.Context, settings: Settings, address: Callable[[Settings]
 
     with Stream.of_stdin(settings) as stream:
         try:
-            _check(ctx.params["text"], settings[CARD], settings[FOLLOWING].last)
+            _check(ctx.params["text"], settings)
             return post(ctx, Plan(address, from_words(ctx.params["text"]), stream=stream))
         except UsageError as error:
             say(str(error))  # now, and not when the stream has ended
             return error.exit_status
 
 
-def _check(text: Sequence[str], card: Card, last: str | None) -> None:
+def _check(text: Sequence[str], settings: Settings) -> None:
     from chatpost.cli.replies import LAST_LIMIT
 
+    card, last = settings[CARD], settings[FOLLOWING].last
+    if settings.typed("spool") or settings.typed("spool_first"):
+        msg = "--follow posts a stream as it comes, so nothing of it is kept: leave out --spool"
+        raise UsageError(msg)
     if not text and not card.file and not card.quick.is_asked_for:
         msg = '--follow needs a text that opens the thread: chatpost thread --follow "Deploy"'
         raise UsageError(msg)

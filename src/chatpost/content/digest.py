@@ -14,7 +14,7 @@ from chatpost.content.split import open_fence
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from chatpost.delivery.outbox import Entry
+    from chatpost.delivery.kept import Entry
 
 LATE = 300.0
 """Seconds after which a message says that it is late."""

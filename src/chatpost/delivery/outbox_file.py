@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from chatpost.chat.message import CreatedMessage, CreateMessageRequest, Message, MessageReplyOption, Thread
+from chatpost.chat.webhook import mask_webhooks
 from chatpost.database import transaction
-from chatpost.delivery.outbox import FIRST_REST, LONGEST_REST, MOST_BYTES, MOST_MESSAGES, Entry
+from chatpost.delivery.kept import FIRST_REST, LONGEST_REST, MOST_BYTES, MOST_MESSAGES, Entry
 from chatpost.errors import OutboxFull, StorageError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ _OF_ENTRY = tuple(name for name in Entry._fields if name not in {"request", "cre
 
 
 class OutboxFile:
-    """The outbox in the file at ``path``: a `chatpost.delivery.outbox.Outbox`. ``clock``: seconds since the epoch."""
+    """The outbox in the file at ``path``: a `chatpost.delivery.kept.Outbox`. ``clock``: seconds since the epoch."""
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
         self._path = path
@@ -128,15 +129,16 @@ class OutboxFile:
             if not is_digest:
                 file.execute("UPDATE message SET state = 'refused' WHERE id = ?", (head.id,))
 
-    def expire(self, space: str, now: float) -> list[Entry]:
-        """Let messages expire; return those that nobody has been told of, as told."""
+    def expire(self, space: str, now: float, notice: Callable[[Sequence[Entry], float], Entry]) -> None:
+        """Let messages expire, and keep a notice of those that the space has not been told of."""
         with self._transaction() as file:
             late = f"UPDATE message SET state = 'expired' WHERE space = ? AND keep_until < ? AND {_WAITS}"  # noqa: S608
             file.execute(late, (space, now))
             untold = "SELECT * FROM message WHERE space = ? AND state = 'expired' AND NOT is_told ORDER BY id"
             expired = [_entry(row) for row in file.execute(untold, (space,))]
             file.executemany("UPDATE message SET is_told = 1 WHERE id = ?", [(entry.id,) for entry in expired])
-            return expired
+            if expired:
+                _insert(file, _row(notice(expired, now)))
 
     def rest_until(self, fingerprint: str) -> float:
         """Return the time until which sends leave a webhook alone."""
@@ -145,7 +147,7 @@ class OutboxFile:
             return float(row["until"]) if row else 0.0
 
     def rest(self, fingerprint: str, now: float) -> None:
-        """Leave a webhook that has failed alone, for a time that grows with its failures since it was last posted to."""
+        """Leave a webhook alone that has failed: the longer, the more often it has since it was last posted to."""
         with self._transaction() as file:
             row = file.execute("SELECT failures FROM rest WHERE fingerprint = ?", (fingerprint,)).fetchone()
             failures = row["failures"] if row else 0
@@ -222,7 +224,8 @@ def _entry(row: Any) -> Entry:
 
 
 def _packed(request: CreateMessageRequest) -> str:
-    return json.dumps(request, default=lambda option: option.value)  # the reply option alone is no plain value
+    # The reply option alone is no plain value. A text can hold a webhook's URL.
+    return json.dumps(mask_webhooks(request), default=lambda option: option.value)
 
 
 def _unpacked(text: str) -> CreateMessageRequest:

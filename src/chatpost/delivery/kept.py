@@ -114,14 +114,14 @@ class Outbox(Protocol):
     def refuse(self, head: Entry, error: str) -> None:
         """Note that Chat will never take the message. A digest's messages are tried one by one."""
 
-    def expire(self, space: str, now: float) -> list[Entry]:
-        """Let messages expire; return those that nobody has been told of, as told."""
+    def expire(self, space: str, now: float, notice: Callable[[Sequence[Entry], float], Entry]) -> None:
+        """Let messages expire, and keep a notice of those that the space has not been told of."""
 
     def rest_until(self, fingerprint: str) -> float:
         """Return the time until which sends leave a webhook alone."""
 
     def rest(self, fingerprint: str, now: float) -> None:
-        """Leave a webhook that has failed alone, for a time that grows with its failures since it was last posted to."""
+        """Leave a webhook alone that has failed: the longer, the more often it has since it was last posted to."""
 
 
 class Composer(NamedTuple):
@@ -157,57 +157,28 @@ class Flusher(NamedTuple):
         In each thread they are posted in their order, and ``deadline`` is the time for each. Returns the last errors,
         by the messages' ids.
         """
-        if expired := self.outbox.expire(space, self.clock()):
-            self.outbox.add([self.composer.expired(expired, self.clock())], is_awaited=False)
-        errors: dict[int, ChatpostError] = {}
-        failures: Counter[str] = Counter()
-        gone: set[str] = set()  # webhooks that are not tried any more
+        self.outbox.expire(space, self.clock(), self.composer.expired)
+        tries = _Tries(policy, self.sender.timing.random)
         left = deadline()
-        while head := self._next(space, failures, gone, is_wanted):
+        while head := tries.next(filter(is_wanted, self.outbox.heads(space))):
             try:
                 webhook = self.find(head)
             except ConfigurationError as error:
-                errors[head.id] = error
+                tries.errors[head.id] = error
+                tries.given_up.add(head.fingerprint)
                 self.outbox.failed(head, str(error), maybe_posted=head.state == "sealed")
-                gone.add(head.fingerprint)
                 continue
             tried = self._try(head, webhook, policy, left)
-            if tried is None:
-                if not left.left():
-                    break
-                self.sender.timing.sleep(_BUSY_SLEEP)
-                continue
-            if tried.error is None:
-                failures[head.fingerprint] = failures[head.thread] = 0
-                left = deadline()
-                continue
-            errors[head.id] = tried.error
-            if _is_of_message(tried.error, head.request):
-                continue
-            if not tried.error.is_passing:
-                gone.add(head.fingerprint)
-                continue
-            failures[head.fingerprint] += 1
-            failures[head.thread] += 1
-            wait = backoff(failures[head.fingerprint], self.sender.timing.random(), tried.error.retry_after)
-            if isinstance(tried.error, SpaceBusy) or failures[head.fingerprint] > policy.retries or wait > left.left():
-                gone.add(head.fingerprint)
-            else:
+            wait = _BUSY_SLEEP if tried is None else tries.note(head, tried.error)
+            if wait > left.left():
+                tries.given_up.add(head.fingerprint)
+            elif wait:
                 self.sender.timing.sleep(wait)
-        for fingerprint in gone:
+            else:
+                left = deadline()
+        for fingerprint in tries.failing:
             self.outbox.rest(fingerprint, self.clock())
-        return errors
-
-    def _next(
-        self, space: str, failures: Counter[str], gone: set[str], is_wanted: Callable[[Entry], bool]
-    ) -> Entry | None:
-        """Return the message to try next: the first of a thread that has failed least."""
-        heads = (
-            head
-            for head in self.outbox.heads(space)
-            if is_wanted(head) and head.fingerprint not in gone and failures[head.thread] < _MOST_THREAD_FAILURES
-        )
-        return min(heads, key=lambda head: (failures[head.thread], head.id), default=None)
+        return tries.errors
 
     def _try(self, head: Entry, webhook: Webhook, policy: RetryPolicy, left: TimeLeft) -> Progress | None:
         """Make one attempt to post a message; None if another process does so now, or has done so."""
@@ -255,6 +226,54 @@ class Flusher(NamedTuple):
         elif was_sent:
             is_uncertain = progress.maybe_posted or entry.state == "sealed"
             self.outbox.failed(entry, str(error), maybe_posted=is_uncertain)
+
+
+def _thread_of(entry: Entry) -> str:
+    return f"{entry.fingerprint} {entry.thread}"
+
+
+class _Tries:
+    """What has been tried in one flush. ``errors`` are the last ones, by the messages' ids.
+
+    ``given_up`` are the webhooks, by their fingerprints, that are not tried any more, and ``failing`` those of them
+    that sends should leave alone.
+    """
+
+    def __init__(self, policy: RetryPolicy, random: Callable[[], float]) -> None:
+        self.errors: dict[int, ChatpostError] = {}
+        self.given_up: set[str] = set()
+        self.failing: set[str] = set()
+        self._failures: Counter[str] = Counter()
+        self._policy = policy
+        self._random = random
+
+    def next(self, heads: Iterable[Entry]) -> Entry | None:
+        """Return the message to try next: the first of a thread that has failed least."""
+        tried = (
+            head
+            for head in heads
+            if head.fingerprint not in self.given_up and self._failures[_thread_of(head)] < _MOST_THREAD_FAILURES
+        )
+        return min(tried, key=lambda head: (self._failures[_thread_of(head)], head.id), default=None)
+
+    def note(self, head: Entry, error: DeliveryError | None) -> float:
+        """Note what came of a try; return the seconds to wait before the next one."""
+        if error is None:
+            self._failures[head.fingerprint] = self._failures[_thread_of(head)] = 0
+            self.failing.discard(head.fingerprint)
+            return 0.0
+        self.errors[head.id] = error
+        if _is_of_message(error, head.request):
+            return 0.0
+        if error.code != HTTPStatus.TOO_MANY_REQUESTS and not isinstance(error, SpaceBusy):
+            self.failing.add(head.fingerprint)
+        self._failures[head.fingerprint] += 1
+        self._failures[_thread_of(head)] += 1
+        is_last = self._failures[head.fingerprint] > self._policy.retries
+        if not error.is_passing or isinstance(error, SpaceBusy) or is_last:
+            self.given_up.add(head.fingerprint)
+            return 0.0
+        return backoff(self._failures[head.fingerprint], self._random(), error.retry_after)
 
 
 MOST_IN_DIGEST = 2000

@@ -1,0 +1,570 @@
+from __future__ import annotations
+
+import json
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from chatpost.emulator import Emulator
+from chatpost.emulator.faults import Fault, Kind, answering
+from tests.conftest import KEY, PIECES, TOKEN, Shell
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FLUSH = ("outbox", "flush")
+
+
+def texts(chat: Emulator, space: str = "AAAA") -> list[str]:
+    return [message.text for message in chat.space(space).messages]
+
+
+def box_of(shell: Shell) -> Path:
+    return shell.home / "state" / "chatpost" / "outbox.sqlite3"
+
+
+def change(shell: Shell, statement: str, *values: object) -> None:
+    """Change the outbox as time would."""
+    with closing(sqlite3.connect(box_of(shell))) as file, file:
+        file.execute(statement, values)
+
+
+def waiting(shell: Shell) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in shell("outbox", "-o", "json").out.splitlines()]
+
+
+def states(shell: Shell) -> list[tuple[str, str]]:
+    return [(entry["body"]["text"], entry["state"]) for entry in waiting(shell)]
+
+
+# Keeping -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        answering(503),
+        Fault(Kind.STATUS, status=429, headers={"Retry-After": "600"}),
+        answering(500),
+        Fault(Kind.DROP_BEFORE),
+        Fault(Kind.DROP_AFTER),
+        Fault(Kind.TRUNCATE),
+    ],
+    ids=lambda fault: f"{fault.kind.name}-{fault.status}-{len(fault.headers)}",
+)
+def test_what_cannot_be_posted_now_is_kept(shell: Shell, chat: Emulator, fault: Fault) -> None:
+    """It is kept, the exit status is 0, stderr says how to go on; a flush posts it once, under its request id."""
+    chat.faults.extend([fault])
+    done = shell("send", "--spool", "--retries", "0", "hello")
+    assert (done.status, done.out) == (0, "")
+    assert done.err.endswith("; kept in the outbox as 1: `chatpost outbox flush` posts it\n")
+    assert shell(*FLUSH).status == 0
+    assert texts(chat) == ["hello"]
+    assert len({received.query["requestId"] for received in chat.received}) == 1
+    assert waiting(shell) == []
+
+
+def test_no_network(shell: Shell, chat: Emulator) -> None:
+    """Without a network a message is kept, and posted once there is one."""
+    url = shell.env["CHATPOST_URL"]
+    with Emulator(quota=False) as away:
+        shell.env["CHATPOST_URL"] = away.url(key=KEY, token=TOKEN)
+    done = shell("send", "--spool", "--retries", "0", "hello")
+    assert (done.status, "kept in the outbox as 1" in done.err) == (0, True)
+    shell.write_profiles(f'[profiles.ops]\nurl = "{url}"\n')
+    assert shell("outbox", "retry", "1", "-p", "ops").status == 0
+    assert (shell(*FLUSH).status, texts(chat)) == (0, ["hello"])
+
+
+def test_a_place_too_far_back(tmp_path: Path) -> None:
+    """A message whose turn comes after its deadline is kept."""
+    with Emulator() as chat:
+        shell = Shell(tmp_path)
+        del shell.env["CHATPOST_PACING"]
+        shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
+        assert shell("send", "one", "--interval", "30").status == 0
+        done = shell("send", "--spool", "--deadline", "2", "--interval", "30", "two")
+        assert (done.status, "the space is busy" in done.err, "kept" in done.err) == (0, True, True)
+        third = shell("send", "--spool", "--deadline", "2", "--interval", "30", "three")
+        assert "the space is busy" in third.err  # it is no failure of Chat's, so the next message is tried
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [(answering(400), 65), (answering(404), 69), (answering(401), 77), (answering(403), 77), (answering(302), 76)],
+    ids=lambda value: str(value if isinstance(value, int) else value.status),
+)
+def test_what_trying_again_would_not_mend(shell: Shell, chat: Emulator, fault: Fault, status: int) -> None:
+    """It fails as without an outbox, and is not kept."""
+    chat.faults.append(fault)
+    done = shell("send", "--spool", "hello")
+    assert (done.status, "kept" in done.err, waiting(shell)) == (status, False, [])
+
+
+@pytest.mark.parametrize("where", ["option", "variable", "profile"])
+def test_the_sources_of_the_option(shell: Shell, chat: Emulator, where: str) -> None:
+    """`--spool` can be an option, a variable, or in a profile."""
+    chat.faults.append(answering(503))
+    argv = ["send", "--retries", "0", "x"]
+    if where == "option":
+        argv.append("--spool")
+    elif where == "variable":
+        shell.env["CHATPOST_SPOOL"] = "1"
+    else:
+        shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\nspool = true\nkeep_for = 60\ndigest = true\n')
+        argv += ["-p", "ops"]
+    assert (shell(*argv).status, [text for text, _ in states(shell)]) == (0, ["x"])
+
+
+def test_at_once(shell: Shell, chat: Emulator) -> None:
+    """`--spool-first` keeps a message without trying; `-o json` tells its id, and `-q` hides the sentence."""
+    done = shell("send", "--spool-first", "-o", "json", "-q", "hello")
+    record = json.loads(done.out)
+    assert (done.status, done.err, record["outbox"], record["name"], record["error"]) == (0, "", 1, None, None)
+    assert chat.received == []
+    assert (shell(*FLUSH).status, texts(chat)) == (0, ["hello"])
+    assert chat.received[0].query["requestId"] == record["requestId"]
+
+
+def test_a_long_text(shell: Shell, chat: Emulator) -> None:
+    """The parts of a long text stay together in one thread, in their order, each under its own id."""
+    text = "\n".join(f"line {number}" for number in range(6000))
+    assert shell("send", "--spool-first", stdin=text).status == 0
+    assert shell("send", "--spool-first", "other").status == 0
+    assert shell(*FLUSH).status == 0
+    threads = [[message.text for message in thread] for thread in chat.space().threads().values()]
+    assert ["other"] in threads
+    (parts,) = [thread for thread in threads if thread != ["other"]]
+    assert "\n".join(parts) == text
+    assert len({received.query["requestId"] for received in chat.received}) == len(parts) + 1
+
+
+def test_a_long_text_that_breaks_off(shell: Shell, chat: Emulator) -> None:
+    """If a later part cannot be posted, the rest of the text is kept, and posted behind the others."""
+    text = "\n".join(f"line {number}" for number in range(6000))
+    chat.faults.extend([Fault(Kind.NONE), answering(503)])
+    done = shell("send", "--spool", "--retries", "0", stdin=text)
+    assert (done.status, "kept in the outbox as 2" in done.err) == (0, True)
+    assert shell(*FLUSH).status == 0
+    assert "\n".join(texts(chat)) == text
+
+
+def test_several_profiles(shell: Shell, chat: Emulator) -> None:
+    """Of several profiles, only those keep messages that cannot post them."""
+    shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{chat.url(name)}"\n' for name in "ab"))
+    chat.faults.append(answering(503))
+    done = shell("send", "--spool", "--retries", "0", "-p", "a", "-p", "b", "hello")
+    assert (done.status, len(waiting(shell))) == (0, 1)
+    assert shell(*FLUSH).status == 0
+    assert texts(chat, "a") == texts(chat, "b") == ["hello"]
+
+
+def test_a_job(shell: Shell, chat: Emulator) -> None:
+    """The outcome of a job is kept too, and counts as told."""
+    chat.faults.append(answering(503))
+    run = ("run", "--spool", "--retries", "0", "--on", "change", "--", "sh", "-c", "exit 3")
+    done = shell(*run)
+    assert (done.status, "kept in the outbox as 1" in done.err) == (3, True)
+    assert shell(*run).status == 3
+    assert shell(*FLUSH).status == 0
+    assert len(texts(chat)) == 1
+
+
+# Flushing ------------------------------------------------------------------------------------------------------
+
+
+def test_order(shell: Shell, chat: Emulator) -> None:
+    """While messages wait, a later `send --spool` goes behind them and takes them along."""
+    for number in range(3):
+        shell("send", "--spool-first", f"message {number}")
+    done = shell("send", "--spool", "message 3")
+    assert (done.status, done.out.strip()) == (0, chat.space().messages[3].name)
+    assert texts(chat) == [f"message {number}" for number in range(4)]
+
+
+def test_sends_leave_a_failing_webhook_alone(shell: Shell, chat: Emulator) -> None:
+    """After a failure sends keep their messages without trying for a minute; a flush tries at once."""
+    chat.faults.append(answering(503))
+    shell("send", "--spool", "--retries", "0", "one")
+    done = shell("send", "--spool", "two")
+    assert (done.status, "is tried again in" in done.err, len(chat.received)) == (0, True, 1)
+    assert (shell(*FLUSH).status, texts(chat)) == (0, ["one", "two"])
+    assert shell("send", "--spool", "three").out.strip() == chat.space().messages[2].name
+
+
+def test_threads(shell: Shell, chat: Emulator) -> None:
+    """A thread's replies never come before its first message, and a thread that is stuck holds up no other."""
+    for thread in "ab":
+        for number in range(2):
+            shell("send", "--spool-first", "-k", thread, f"{thread}{number}")
+    chat.faults.extend([answering(503)])
+    assert shell(*FLUSH).status == 0
+    assert texts(chat).index("a0") < texts(chat).index("a1")
+    assert texts(chat).index("b0") < texts(chat).index("b1")
+    assert texts(chat)[0] == "b0"
+
+
+def test_a_message_that_chat_finds_wrong(shell: Shell, chat: Emulator) -> None:
+    """It is set aside as refused, and the others are posted; it is not tried again until `outbox retry`."""
+    for number in range(3):
+        shell("send", "--spool-first", f"message {number}")
+    chat.faults.extend([Fault(Kind.NONE), answering(400)])
+    done = shell(*FLUSH)
+    assert (done.status, "1 will not be posted" in done.err) == (0, True)
+    assert (texts(chat), states(shell)) == (["message 0", "message 2"], [("message 1", "refused")])
+    shell(*FLUSH)
+    assert len(chat.received) == 3
+    assert shell("outbox", "retry", "2").status == 0
+    assert (shell(*FLUSH).status, texts(chat)[2]) == (0, "message 1")
+
+
+@pytest.mark.parametrize("code", [401, 403, 404, 503])
+def test_a_webhook_that_is_gone(shell: Shell, chat: Emulator, code: int) -> None:
+    """All of its messages stay, in their order, and other spaces get theirs."""
+    shell.write_profiles(f'[profiles.other]\nurl = "{chat.url("other")}"\n')
+    for number in range(2):
+        shell("send", "--spool-first", f"message {number}")
+    chat.faults.extend([answering(code)])
+    assert shell(*FLUSH, "--retries", "0").status == 75
+    shell("send", "--spool-first", "-p", "other", "for another")
+    assert [text for text, _ in states(shell)] == ["message 0", "message 1", "for another"]
+    assert shell(*FLUSH).status == 0
+    assert (texts(chat), texts(chat, "other")) == (["message 0", "message 1"], ["for another"])
+
+
+def test_nothing_waits(shell: Shell) -> None:
+    """Without anything to post, a flush says nothing and exits 0."""
+    done = shell(*FLUSH)
+    assert (done.status, done.out, done.err) == (0, "", "")
+
+
+def test_a_message_that_is_late(shell: Shell, chat: Emulator) -> None:
+    """A message that is posted more than 5 minutes after it was written says so in its first line."""
+    shell("send", "--spool-first", "hello")
+    shell("send", "--spool-first", "soon")
+    change(shell, "UPDATE message SET written = written - 4 * 3600 WHERE id = 1")
+    assert shell(*FLUSH).status == 0
+    late, soon = texts(chat)
+    assert re.fullmatch(r"\(written (\d{4}-\d\d-\d\d )?\d\d:\d\d UTC, 4 h late\)\nhello", late)
+    assert soon == "soon"
+
+
+def test_what_may_have_been_posted_stays_as_it_was(shell: Shell, chat: Emulator) -> None:
+    """A message that may have been posted is sent again as it was, without a line; one that surely was not gets it."""
+    chat.faults.extend([Fault(Kind.DROP_AFTER), answering(429)])
+    shell("send", "--spool", "--retries", "0", "may be posted")
+    shell("send", "--spool", "--retries", "0", "-k", "other", "surely not")
+    change(shell, "UPDATE message SET written = written - 3600")
+    assert shell(*FLUSH).status == 0
+    assert (len(texts(chat)), texts(chat)[0]) == (2, "may be posted")
+    assert "late)" in texts(chat)[1]
+
+
+def test_messages_expire(shell: Shell, chat: Emulator) -> None:
+    """After `--keep-for` a message is not posted but still listed, and the next flush says once how many there are."""
+    for number in range(3):
+        shell("send", "--spool-first", f"message {number}")
+    change(shell, "UPDATE message SET keep_until = 1 WHERE id < 3")
+    assert shell(*FLUSH).status == 0
+    assert texts(chat)[0] == "message 2"
+    assert re.match(r"⚠️ 2 messages were not posted in time; the first was written", texts(chat)[1])
+    assert states(shell) == [("message 0", "expired"), ("message 1", "expired")]
+    shell(*FLUSH)
+    assert len(texts(chat)) == 2
+    assert shell("outbox", "retry", "1").status == 0
+    assert (shell(*FLUSH).status, texts(chat)[2]) == (0, "message 0")
+
+
+# The webhook ---------------------------------------------------------------------------------------------------
+
+
+def test_no_secret_is_kept(shell: Shell, chat: Emulator) -> None:
+    """The outbox has no part of a webhook's key or token, and is its user's alone."""
+    url = shell.env["CHATPOST_URL"]
+    assert shell("send", "--spool-first", f"look at {url}").status == 0
+    (shell.home / "state" / "chatpost").chmod(0o700)
+    raw = box_of(shell).read_bytes().decode("latin-1")
+    assert not [piece for piece in PIECES if piece in raw]
+    assert box_of(shell).stat().st_mode & 0o777 == 0o600
+    assert shell(*FLUSH).status == 0
+    assert "token=***" in texts(chat)[0]
+
+
+@pytest.mark.parametrize("how", ["unset", "another"])
+def test_the_variable_names_no_webhook_any_more(shell: Shell, chat: Emulator, how: str) -> None:
+    """A message for CHATPOST_URL waits until that names the same webhook again."""
+    shell("send", "--spool-first", "hello")
+    url = shell.env.pop("CHATPOST_URL")
+    if how == "another":
+        shell.env["CHATPOST_URL"] = chat.url("BBBB")
+    done = shell(*FLUSH)
+    assert (done.status, "CHATPOST_URL" in done.err, chat.received) == (75, True, [])
+    shell.env["CHATPOST_URL"] = url
+    assert (shell(*FLUSH).status, texts(chat)) == (0, ["hello"])
+
+
+@pytest.mark.parametrize("how", ["gone", "changed"])
+def test_a_profile_that_is_gone(shell: Shell, chat: Emulator, how: str) -> None:
+    """A message whose profile is gone, or is another webhook now, is kept; `outbox retry --profile` sends it there."""
+    shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url("AAAA")}"\n')
+    shell("send", "--spool-first", "-p", "ops", "hello")
+    name = "new" if how == "gone" else "ops"
+    shell.write_profiles(f'[profiles.{name}]\nurl = "{chat.url("BBBB")}"\n')
+    done = shell(*FLUSH)
+    assert (done.status, "profile ops" in done.err, chat.received) == (75, True, [])
+    assert shell("outbox", "retry", "1", "--profile", name).status == 0
+    assert (shell(*FLUSH).status, texts(chat, "BBBB")) == (0, ["hello"])
+
+
+def test_a_named_profile_file(shell: Shell, chat: Emulator) -> None:
+    """A message of a profile in a file of its own finds it again."""
+    path = shell.home / "mine.toml"
+    path.write_text(f'[profiles.x]\nurl = "{chat.url()}"\n')
+    path.chmod(0o600)
+    assert shell("send", "--spool-first", "--config", "mine.toml", "-p", "x", "hello").status == 0
+    assert (shell(*FLUSH).status, texts(chat)) == (0, ["hello"])
+
+
+# The list ------------------------------------------------------------------------------------------------------
+
+
+def test_the_list(shell: Shell, chat: Emulator) -> None:
+    """`list` has a line for each message, with tabs in a pipe; `show` shows one as JSON."""
+    chat.faults.append(answering(503))
+    shell("send", "--spool", "--retries", "0", "-k", "deploy", f"first {'word ' * 30}")
+    shell("send", "--spool-first", "second")
+    first, second = (line.split("\t") for line in shell("outbox").out.splitlines())
+    assert (first[0], *first[2:6], first[6][:19]) == (
+        "1",
+        "sealed",
+        "CHATPOST_URL",
+        "deploy",
+        "1",
+        "Chat answered 503 U",
+    )
+    assert (len(first[7]), second[2:]) == (60, ["waiting", "CHATPOST_URL", "-", "0", "-", "second"])
+    assert json.loads(shell("outbox", "show", "2").out)["body"] == {"text": "second"}
+
+
+def test_drop(shell: Shell, chat: Emulator) -> None:
+    """`drop` takes messages out; all of them only with `--yes` if nobody can be asked."""
+    for number in range(4):
+        shell("send", "--spool-first", f"message {number}")
+    assert shell("outbox", "drop", "1", "3").status == 0
+    assert [text for text, _ in states(shell)] == ["message 1", "message 3"]
+    done = shell("outbox", "drop", "--all")
+    assert (done.status, "add --yes" in done.err, len(waiting(shell))) == (2, True, 2)
+    assert shell("outbox", "drop", "--all", "--yes").status == 0
+    assert (waiting(shell), chat.received) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "said"),
+    [
+        (["show", "7"], 66, "there is no message 7"),
+        (["drop", "7"], 66, "there is no message 7"),
+        (["retry"], 2, "name messages by their ids"),
+        (["drop", "1", "--all"], 2, "name messages by their ids"),
+        (["retry", "x"], 2, "ID"),
+        (["flush", "--deadline", "soon"], 2, "is not a number"),
+    ],
+)
+def test_mistakes(shell: Shell, argv: list[str], status: int, said: str) -> None:
+    """A mistake is one line that says what to do."""
+    done = shell("outbox", *argv)
+    assert (done.status, said in done.err, done.err.count("\n")) == (status, True, 1)
+
+
+# Bounds and faults of the disk ----------------------------------------------------------------------------------
+
+
+def test_a_full_outbox(shell: Shell, chat: Emulator) -> None:
+    """With 10,000 messages the outbox is full: 75, and nothing old is dropped; what can be posted still is."""
+    shell("send", "--spool-first", "first")
+    columns = "host, fingerprint, space, thread, request, keep_until, is_alone, is_part, written"
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9999)"
+    copy = f"{numbers} INSERT INTO message ({columns}) SELECT {columns} FROM n, message WHERE id = 1"  # noqa: S608
+    change(shell, copy)
+    done = shell("send", "--spool-first", "one more")
+    assert (done.status, "is not kept: the outbox is full (10,000 messages)" in done.err) == (75, True)
+    done = shell("send", "--spool", "-k", "k", "one more")
+    assert (done.status, "is not kept" in done.err, texts(chat)) == (0, True, ["one more"])
+
+
+def test_a_full_disk(shell: Shell, chat: Emulator) -> None:
+    """If the disk is full, it is 75, and stderr says that the message is not kept."""
+    script = "ulimit -f 8; chatpost send --spool-first -- $(seq 1 6000)"
+    done = shell.run("bash", "-c", script)
+    assert (done.status, "the message is not kept" in done.err, chat.received) == (75, True, [])
+
+
+@pytest.mark.parametrize("damage", ["garbage", "directory", "a file for the directory", "no home"])
+def test_an_outbox_that_cannot_be_used(shell: Shell, chat: Emulator, damage: str) -> None:
+    """Then `--spool` posts with a warning, and `--spool-first` is 75; what is there is not touched."""
+    path = box_of(shell)
+    path.parent.mkdir(parents=True)
+    if damage == "garbage":
+        path.write_text("garbage " * 1000)
+    elif damage == "directory":
+        path.mkdir()
+    elif damage == "no home":
+        del shell.env["XDG_STATE_HOME"]
+        shell.env["HOME"] = "relative"
+    else:
+        path.parent.rmdir()
+        path.parent.write_text("")
+    done = shell("send", "--spool", "hello")
+    assert (done.status, "warning" in done.err, texts(chat)) == (0, True, ["hello"])
+    assert shell("send", "--spool-first", "hello").status == 75
+    assert shell(*FLUSH).status == 75
+    if damage == "garbage":
+        assert path.read_text().startswith("garbage")
+
+
+# Exactly once --------------------------------------------------------------------------------------------------
+
+# Runs chatpost, and kills it before (0) or after (1) the change number N of the outbox is on the disk.
+KILLED = """
+import os, signal, sys
+from contextlib import contextmanager
+from chatpost import database
+number, after = int(sys.argv.pop(1)), sys.argv.pop(1) == "1"
+count, change = 0, database.transaction
+@contextmanager
+def transaction(path, *args, **options):
+    global count
+    with change(path, *args, **options) as file:
+        yield file
+        count += path.name == "outbox.sqlite3"
+        if count == number and not after:
+            os.kill(os.getpid(), signal.SIGKILL)
+    if count == number:
+        os.kill(os.getpid(), signal.SIGKILL)
+database.transaction = transaction
+from chatpost.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize("argv", [["send", "--spool", "two"], ["outbox", "flush"], ["outbox", "flush", "--digest"]])
+def test_killed_at_every_write(shell: Shell, chat: Emulator, argv: list[str], after: int) -> None:
+    """Killed at any change of the outbox, nothing is lost and nothing doubled: at most an attempt is repeated."""
+    for number in range(1, 30):
+        for text in ("zero", "one"):
+            shell("send", "--spool-first", text)
+        command = [sys.executable, "-c", KILLED, str(number), str(after), *argv]
+        killed = subprocess.run(command, env=shell.env, capture_output=True, check=False)
+        is_kept = argv[0] != "send" or any(text == "two" for text, _ in states(shell))
+        assert shell(*FLUSH).status == 0
+        assert waiting(shell) == []
+        posted = " ".join(re.sub(r"\[.*\]", "", " ".join(texts(chat))).split())
+        assert posted in {"zero one", "zero one two"}, number
+        assert posted == "zero one two" or argv[0] != "send" or not is_kept
+        chat.space().messages.clear()
+        if killed.returncode != -signal.SIGKILL:
+            break
+    else:
+        pytest.fail("it never came to its end")
+
+
+def test_many_at_once(shell: Shell, chat: Emulator) -> None:
+    """Sends and flushes at once, some of them killed, with faults: each message is there once, each thread in order."""
+    chat.faults.extend([answering(503), Fault(Kind.DROP_AFTER), Fault(Kind.NONE), answering(429)] * 10)
+    processes = [
+        subprocess.Popen(
+            ["sh", "-c", f"for i in 1 2 3 4; do chatpost send --spool -q --retries 0 -k {key} {key}$i; done"],
+            env=shell.env,
+            stdout=subprocess.DEVNULL,
+        )
+        for key in "abc"
+    ]
+    killed = [subprocess.Popen(["chatpost", *FLUSH], env=shell.env, stderr=subprocess.DEVNULL) for _ in range(3)]
+    for process in killed:
+        process.kill()
+    assert [process.wait(120) for process in processes] == [0] * 3
+    for process in killed:
+        process.wait()
+    chat.faults.clear()
+    assert shell(*FLUSH).status == 0
+    assert Counter(texts(chat)) == Counter(f"{key}{number}" for key in "abc" for number in range(1, 5))
+    for key in "abc":
+        assert [text for text in texts(chat) if text[0] == key] == [f"{key}{number}" for number in range(1, 5)]
+
+
+# Digests -------------------------------------------------------------------------------------------------------
+
+
+def test_a_digest(shell: Shell, chat: Emulator) -> None:
+    """`--digest` joins what waits for one thread, each under its time, repeats as one; what must go alone does."""
+    for text in ("one", "same", "same", "same", "<users/1>", "two", "```open", "three"):
+        shell("send", "--spool-first", "--", text)
+    shell("send", "--spool-first", "--request-id", "mine", "own id")
+    shell("send", "--spool-first", "-k", "thread", "alone in its thread")
+    assert shell(*FLUSH, "--digest").status == 0
+    time_of_day = r"(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d UTC"
+    plain = [re.sub(time_of_day, "T", text) for text in texts(chat)]
+    assert plain == [
+        "[T]\none\n[T to T, ×3]\nsame",  # noqa: RUF001 - it means times
+        "<users/1>",
+        "[T]\ntwo\n[T]\n```open\n```\n[T]\nthree",
+        "own id",
+        "alone in its thread",
+    ]
+
+
+def test_a_digest_that_may_have_been_posted(shell: Shell, chat: Emulator) -> None:
+    """It is sent again as it was, with the same members, whatever has come since."""
+    for number in range(3):
+        shell("send", "--spool-first", f"message {number}")
+    chat.faults.append(Fault(Kind.DROP_AFTER))
+    assert shell(*FLUSH, "--digest", "--retries", "0").status == 75
+    shell("send", "--spool-first", "message 3")
+    assert shell(*FLUSH, "--digest").status == 0
+    first, second = texts(chat)
+    assert (first.count("message"), second) == (3, "message 3")
+    assert chat.received[0].body == chat.received[1].body
+
+
+def test_digests_fit_into_messages(shell: Shell, chat: Emulator) -> None:
+    """A digest has at most 32,000 bytes; the rest goes into the next one, in order."""
+    for number in range(7):
+        shell("send", "--spool-first", "--", f"{number} " + "é" * 5000)
+    assert shell(*FLUSH, "--digest").status == 0
+    assert len(texts(chat)) == 3
+    assert all(len(text.encode()) <= 32_000 for text in texts(chat))
+    assert re.findall(r"^\d", re.sub(r"\[.*\]", "", "\n".join(texts(chat))), re.MULTILINE) == list("0123456")
+
+
+def test_a_digest_that_chat_finds_wrong(shell: Shell, chat: Emulator) -> None:
+    """Its messages are tried one by one."""
+    for number in range(3):
+        shell("send", "--spool-first", f"message {number}")
+    chat.faults.extend([answering(400), Fault(Kind.NONE), answering(400)])
+    shell(*FLUSH, "--digest")
+    assert (texts(chat), states(shell)) == (["message 0", "message 2"], [("message 1", "refused")])
+
+
+def test_a_profile_that_wants_digests(shell: Shell, chat: Emulator) -> None:
+    """`digest = true` in a profile joins its messages in every flush."""
+    shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\ndigest = true\n')
+    for number in range(3):
+        shell("send", "--spool-first", "-p", "ops", f"message {number}")
+    assert shell(*FLUSH).status == 0
+    assert len(texts(chat)) == 1
+
+
+def test_a_digest_of_several_hosts(shell: Shell, chat: Emulator) -> None:
+    """If its messages come from several hosts, each says from which."""
+    for number in range(2):
+        shell("send", "--spool-first", f"message {number}")
+    change(shell, "UPDATE message SET host = 'db-' || id")
+    assert shell(*FLUSH, "--digest").status == 0
+    assert re.findall(r", (db-\d)\]", texts(chat)[0]) == ["db-1", "db-2"]
