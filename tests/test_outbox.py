@@ -194,7 +194,7 @@ def test_sends_leave_a_failing_webhook_alone(shell: Shell, chat: Emulator) -> No
     chat.faults.append(answering(503))
     shell("send", "--spool", "--retries", "0", "one")
     done = shell("send", "--spool", "two")
-    assert (done.status, "is tried again in" in done.err, len(chat.received)) == (0, True, 1)
+    assert (done.status, "it is left alone for" in done.err, len(chat.received)) == (0, True, 1)
     assert (shell(*FLUSH).status, texts(chat)) == (0, ["one", "two"])
     assert shell("send", "--spool", "three").out.strip() == chat.space().messages[2].name
 
@@ -274,7 +274,7 @@ def test_messages_expire(shell: Shell, chat: Emulator) -> None:
     change(shell, "UPDATE message SET keep_until = 1 WHERE id < 3")
     assert shell(*FLUSH).status == 0
     assert texts(chat)[0] == "message 2"
-    assert re.match(r"⚠️ 2 messages were not posted in time; the first was written", texts(chat)[1])
+    assert re.match(r"⚠️ 2 messages have waited too long and will not be posted; the first was written", texts(chat)[1])
     assert states(shell) == [("message 0", "expired"), ("message 1", "expired")]
     shell(*FLUSH)
     assert len(texts(chat)) == 2

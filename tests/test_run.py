@@ -4,10 +4,14 @@ import fcntl
 import os
 import pty
 import re
+import select
 import signal
+import sqlite3
 import subprocess
 import termios
 import threading
+from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,8 +20,6 @@ from chatpost.emulator.faults import Fault, Kind, answering
 from tests.conftest import TOKEN, Shell
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from chatpost.emulator import Emulator
 
 TOOK = r"\d+\.\d s"
@@ -151,11 +153,13 @@ def test_a_reader_that_goes_away(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_full_disk(shell: Shell, chat: Emulator) -> None:
-    """If our stdout cannot be written, that is told, and the job goes on."""
-    done = shell("run", "--", "sh", "-c", "seq 100000; exit 6", redirect=">/dev/full")
-    assert done.status == 6
-    assert "stdout could not be written, so not all of the output is there: no space left on device" in done.err
-    assert len(texts(chat)) == 1
+    """If our stdout cannot be written, the job learns it; if it ends well all the same, that is 74, and no success."""
+    done = shell("run", "--", "seq", "1000000", redirect=">/dev/full")
+    assert (done.status, "could not be written: no space left" in done.err) == (-signal.SIGPIPE, True)
+    done = shell("run", "--", "echo", "short", redirect=">/dev/full")
+    assert (done.status, done.err) == (74, "chatpost: the output could not be written: no space left on device\n")
+    assert texts(chat)[1].startswith("❌ *echo* on ")
+    assert "lost its output" in texts(chat)[1]
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
@@ -197,6 +201,65 @@ def test_the_death_of_chatpost(shell: Shell) -> None:
     running.child.kill()
     assert marker.read_text() == "ended\n"
     running.end()
+
+
+def test_what_is_inherited(shell: Shell) -> None:
+    """The job inherits the open files that chatpost was given, and the environment as it was."""
+    done = shell.run(
+        "bash", "-c", "exec 7>seven; chatpost run -- sh -c 'echo hello >&7; env | cut -d = -f 1' && cat seven"
+    )
+    assert done.status == 0
+    assert done.out.endswith("hello\n")
+    assert "LC_CTYPE" not in done.out
+
+
+def test_signals_after_the_end(shell: Shell, chat: Emulator) -> None:
+    """Signals that come once the job has ended change neither the exit status nor the message."""
+    chat.faults.append(Fault(Kind.DELAY, seconds=1))
+    has_come = threading.Event()
+    chat.on_received = lambda _: has_come.set()
+    running = Running(shell, "--", "sh", "-c", "exit 3")
+    assert has_come.wait(60)
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        running.child.send_signal(number)
+    assert running.end() == (3, "", "")
+    running = Running(shell, "--", "sh", "-c", "sleep 300 & echo $!; exit 4")
+    left_behind = int(running.line())
+    running.child.send_signal(signal.SIGTERM)  # while the output of what is left behind is waited for, or before
+    assert running.child.wait(60) in {4, -signal.SIGTERM}
+    os.kill(left_behind, signal.SIGKILL)
+    running.end()
+    assert len(texts(chat)) == 2
+
+
+def test_a_stuck_reader(shell: Shell, chat: Emulator) -> None:
+    """A reader that reads nothing does not keep the time limit from ending it all."""
+    read, write = os.pipe()
+    running = Running(shell, "--time-limit", "0.5", "--", "yes", stdout=write)
+    os.close(write)
+    running.child.communicate(timeout=60)
+    os.close(read)
+    assert running.child.returncode == 124
+    assert "was ended after" in outcome(chat)
+
+
+def test_what_ignores_sigterm(shell: Shell, chat: Emulator) -> None:
+    """What the job has started and what ignores SIGTERM gets SIGKILL ten seconds after the time limit."""
+    script = "sh -c 'trap \"\" TERM; echo $$; exec sleep 300' & trap 'exit 5' TERM; wait"
+    running = Running(shell, "--time-limit", "0.5", "--", "sh", "-c", script)
+    left_behind = int(running.line())
+    assert running.end()[0] == 124
+    stat = Path(f"/proc/{left_behind}/stat")
+    assert not stat.exists() or ") Z " in stat.read_text()  # nobody may have asked yet how it ended
+    assert "was ended after" in outcome(chat)
+
+
+def test_a_wrong_variable(shell: Shell, chat: Emulator) -> None:
+    """A variable of ours that is wrong keeps no job from running: a warning, and the job has it as it was."""
+    shell.env["CHATPOST_TIMEOUT"] = "abc"
+    done = shell("run", "--", "sh", "-c", "echo $CHATPOST_TIMEOUT; exit 5")
+    assert (done.status, done.out, len(texts(chat))) == (5, "abc\n", 1)
+    assert done.err.startswith("chatpost: warning: CHATPOST_TIMEOUT is not used: 'abc' is not")
 
 
 # The message ---------------------------------------------------------------------------------------------------
@@ -338,21 +401,32 @@ def test_two_runs_at_once(shell: Shell, chat: Emulator) -> None:
     assert "after 6 failures" in texts(chat)[-1]
 
 
-@pytest.mark.parametrize("damage", ["garbage", "directory", "no home"])
+@pytest.mark.parametrize("damage", ["garbage", "directory", "not ours", "no directory", "no home"])
 def test_a_past_that_cannot_be_read(shell: Shell, chat: Emulator, damage: str) -> None:
-    """Without its past a failure is posted all the same, with a warning."""
+    """Without its past a failure is posted all the same; a damaged file is set aside, else there is a warning."""
     path = shell.home / "state" / "chatpost" / "jobs.sqlite3"
     path.parent.mkdir(parents=True)
     if damage == "garbage":
         path.write_text("garbage " * 1000)
     elif damage == "directory":
         path.mkdir()
+    elif damage == "not ours":
+        shell("run", "--on", "failure", "--", "false")
+        chat.space().messages.clear()
+        with closing(sqlite3.connect(path)) as file, file:
+            file.execute("UPDATE job SET past = ?", ('{"failures": 1}',))
+    elif damage == "no directory":
+        path.parent.rmdir()
+        path.parent.write_text("")
     else:
         del shell.env["XDG_STATE_HOME"]
         shell.env["HOME"] = "relative"
     done = shell("run", "--on", "change", "--", "false")
-    assert (done.status, "how the job went before is not known" in done.err) == (1, True)
+    assert (done.status, "how the job went before is not known" in done.err) == (1, damage.startswith("no "))
     assert "failed" in outcome(chat)
+    if damage in {"garbage", "directory"}:
+        shell("run", "--on", "change", "--", "false")
+        assert len(texts(chat)) == 1
 
 
 # The message never harms the job -------------------------------------------------------------------------------
@@ -461,6 +535,31 @@ def test_a_job_faster_than_chat(shell: Shell, chat: Emulator) -> None:
     assert counted == 1_000_000
 
 
+def test_a_thread_that_cannot_be_opened(shell: Shell, chat: Emulator) -> None:
+    """If the thread cannot be opened, the outcome is posted by itself, with the end of the output."""
+    chat.faults.append(answering(503))
+    done = shell("run", "--follow", "--retries", "0", "--", "sh", "-c", "echo output; exit 3")
+    assert (done.status, "503" in done.err) == (3, True)
+    assert "exit status 3" in outcome(chat)
+    assert "output" in texts(chat)[0]
+
+
+def test_secrets_in_a_stream(shell: Shell, chat: Emulator) -> None:
+    """A secret that is coloured, or stands in a quoted word, is masked in replies and in the command line."""
+    shell.env["MY_TOKEN"] = "it's-a-secret"
+    script = """printf 'it\\033[31m%s\\033[0m\\n' "'s-a-secret\""""
+    assert shell("run", "--follow", "--show-command", "--", "sh", "-c", script, "it's-a-secret").status == 0
+    assert "***" in texts(chat)[0]
+    assert "***" in texts(chat)[1]
+
+
+def test_names_come_after_the_output(shell: Shell, chat: Emulator) -> None:
+    """With `-o name`, the names of the messages are printed after the job's output."""
+    done = shell("run", "--follow", "-o", "name", "--", "sh", "-c", "echo one; sleep 0.3; echo two")
+    assert done.out.splitlines()[:2] == ["one", "two"]
+    assert done.out.splitlines()[2:] == [message.name for message in chat.space().messages]
+
+
 # At a terminal -------------------------------------------------------------------------------------------------
 
 
@@ -492,6 +591,7 @@ class Terminal:
     def wait_for(self, text: str) -> None:
         """Read on until this is shown, and forget what was shown up to it."""
         while text not in self.shown:
+            assert select.select([self.ours], [], [], 60)[0], f"{text!r} is not in {self.shown!r}"
             self.shown += os.read(self.ours, 4096).decode()
         self.shown = self.shown.partition(text)[2]
 
@@ -531,8 +631,32 @@ def test_control_z(terminal: Terminal) -> None:
     terminal.wait_for("ready")
     terminal.type("\x1a")
     terminal.wait_for("Stopped")
+    terminal.wait_for("$ ")
     terminal.type("fg\n")
     terminal.wait_for("chatpost run")
     terminal.type("a\nb\n")
     terminal.wait_for("got-b")
     assert terminal.shell.poll() is None
+
+
+def test_a_job_that_stops_itself(terminal: Terminal) -> None:
+    """A job that stops itself stops chatpost too, so that the shell takes over."""
+    terminal.type('chatpost run -- sh -c \'kill -STOP $$; echo go""ne on\'; echo sta""tus-$?\n')
+    terminal.wait_for("Stopped")
+    terminal.wait_for("$ ")
+    terminal.type("fg\n")
+    terminal.wait_for("gone on")
+
+
+def test_ctrl_c_reaches_a_group_of_its_own(terminal: Terminal) -> None:
+    """A job that makes a process group of its own, as `timeout` does, gets Ctrl-C from chatpost."""
+    terminal.type('chatpost run -- timeout 300 sh -c \'echo re""ady; exec sleep 300\'; echo sta""tus-$?\n')
+    terminal.wait_for("ready")
+    terminal.type("\x03")
+    terminal.wait_for("$ ")
+
+
+def test_a_time_limit_reaches_a_group_of_its_own(terminal: Terminal) -> None:
+    """At a terminal, the time limit ends a job in a process group of its own too."""
+    terminal.type('chatpost run --time-limit 1 -- timeout 300 sleep 300; echo sta""tus-$?\n')
+    terminal.wait_for("status-124")

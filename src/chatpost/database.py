@@ -32,7 +32,7 @@ def transaction(
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        _make(path)
         with closing(sqlite3.connect(path, timeout=timeout, isolation_level=None)) as file:
             file.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'OFF'}")
             file.execute("BEGIN IMMEDIATE")
@@ -46,4 +46,15 @@ def transaction(
         is_passing = any(word in reason for word in ("locked", "busy", "full"))
         raise StorageError(path, reason, is_damaged=not is_passing) from None
     except OSError as failure:
-        raise StorageError(path, (failure.strerror or "unknown error").lower()) from None
+        is_damaged = isinstance(failure, IsADirectoryError)
+        raise StorageError(path, (failure.strerror or "unknown error").lower(), is_damaged=is_damaged) from None
+
+
+def _make(path: Path) -> None:
+    """Make the file if it is missing, and keep others from reading it."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if os.fstat(file).st_mode & 0o077:
+            os.fchmod(file, 0o600)
+    finally:
+        os.close(file)

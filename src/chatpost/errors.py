@@ -97,7 +97,9 @@ class OutboxFull(StorageError):
     """The outbox holds as many messages, or as many bytes, as it can: ``count`` messages."""
 
     def __init__(self, count: int) -> None:
-        ChatpostError.__init__(self, f"the outbox is full ({count:,} messages): `chatpost outbox flush` posts them")
+        ChatpostError.__init__(
+            self, f"the outbox is full ({count:,} messages): flush it, or drop those that are refused or expired"
+        )
         self.reason = "it is full"
         self.is_damaged = False
 

@@ -39,10 +39,8 @@ def is_open(descriptor: int) -> bool:
 
 
 def descent(process: int) -> Iterator[int]:
-    """Yield a process and those that it has started, so far as they are in our process group and the system tells."""
+    """Yield a process and those that it has started, so far as the system tells."""
     try:
-        if os.getpgid(process) != os.getpgrp():
-            return
         children = [path.read_text().split() for path in Path(f"/proc/{process}/task").glob("*/children")]
     except OSError:  # it has ended
         return

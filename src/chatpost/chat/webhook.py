@@ -22,9 +22,11 @@ MASK = "***"
 _PATH = re.compile(r"/v1/spaces/([A-Za-z0-9_-]+)/messages")
 _HOST = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
 _SECRET = re.compile(r"(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2}|[!$'()*+,:;=@/])+")
-# An ampersand can be one of HTML's or JSON's.
-_SECRET_IN_URL = re.compile(r"((?:[?&]|&amp;|\\u0026)(?:key|token)(?:=|%3[Dd]|\\u003[Dd]))[^&\\\s'\"<>]+")
-_WEBHOOK_URL = re.compile(r"/v1/spaces/[A-Za-z0-9_-]+/messages\?[^\s'\"<>]+")
+# An ampersand can be one of HTML's or JSON's, and a whole URL can be percent-encoded.
+_SECRET_IN_URL = re.compile(
+    r"((?:[?&]|&amp;|\\u0026|%3[Ff]|%26)(?:key|token)(?:=|%3[Dd]|\\u003[Dd]))(?:(?!%26)[^&\\\s'\"<>])+"
+)
+_WEBHOOK_URL = re.compile(r"(?i)v1(?:/|%2F)spaces(?:/|%2F)[\w-]+(?:/|%2F)messages(?:\?|%3F)[^\s'\"<>]+")
 # A piece of a secret of this length counts as a leak.
 _PIECE = 8
 _PARAMETERS_WITH_AN_OPTION = {
@@ -46,7 +48,7 @@ def mask_webhooks(value: Any) -> Any:
         return {name: mask_webhooks(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [mask_webhooks(item) for item in value]
-    if isinstance(value, str) and "/v1/spaces/" in value:
+    if isinstance(value, str) and "/messages" in value.replace("%2F", "/"):
         return _WEBHOOK_URL.sub(lambda url: _SECRET_IN_URL.sub(rf"\1{MASK}", url[0]), value)
     return value
 

@@ -32,15 +32,19 @@ class Stream:
     """Lines on their way into a thread: those of stdin, or of a job's output. A context manager.
 
     ``opening`` is the delivery that opens the thread. ``last`` returns the last message of the thread, once the stream
-    has ended. ``is_shared``: somebody else writes to the terminal, too.
+    has ended. ``is_shared``: somebody else writes to the terminal, too. ``is_bounded``: after the end of the stream,
+    the deadline is for all that is left.
     """
 
-    def __init__(self, lines: Lines, last: Callable[[], str | None], *, is_shared: bool) -> None:
+    def __init__(
+        self, lines: Lines, last: Callable[[], str | None], *, is_shared: bool, is_bounded: bool = False
+    ) -> None:
         self.opening: Delivery | None = None
         self.tee: Tee | None = None
         self._lines = lines
         self._last = last
         self._is_shared = is_shared
+        self._is_bounded = is_bounded
         self._stopped = SelectableEvent()
         self._signal: int | None = None
         self._is_typed = False
@@ -80,9 +84,10 @@ class Stream:
 
         A signal ends the stream: the lines that wait are still posted, and the process then dies of the signal.
         """
-        if self.opening is None or not self._is_open:
+        if self.opening is None or not self.is_open:
             return ExitStatus.OK
         replies = self._replies = Replies(self._lines, self.opening, sender, settings, reporter)
+        replies.is_bounded = self._is_bounded
         if self._is_typed:
             say("type the lines to post; end with Ctrl-D")
         with reporter.live_line(lambda: (self._lines.waiting.lines, replies.not_before), is_shared=self._is_shared):
@@ -101,13 +106,13 @@ class Stream:
         return replies.status or (self.tee.status if self.tee is not None else ExitStatus.OK)
 
     @property
-    def _is_open(self) -> bool:
+    def is_open(self) -> bool:
         """Whether the thread is there."""
         return self.opening is not None and self.opening.progress.created is not None
 
     def take_signal(self, number: int) -> bool:
         """End the stream on the first signal after the thread is open, and still post its lines; return whether so."""
-        if not self._is_open or self._signal is not None:
+        if not self.is_open or self._signal is not None:
             return False
         self._signal = number
         self._stopped.set()

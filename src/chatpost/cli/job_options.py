@@ -7,10 +7,11 @@ from typing import NamedTuple
 import click
 
 from chatpost.cli.option import Option, Section
-from chatpost.cli.sections import CARD, EVERY, QUIET, VERBOSE
+from chatpost.cli.sections import CARD, EVERY, QUIET, STYLE, VERBOSE
 from chatpost.cli.types import YEAR, Seconds, Whole, Words
 from chatpost.cli.values import FORMATS, Following, Telling
 from chatpost.content.cards import QuickCard
+from chatpost.content.compose import Style
 from chatpost.jobs.past import DAY, Rule
 
 
@@ -78,11 +79,13 @@ CHANGE = Section(
             "--remind",
             type=Seconds(YEAR),
             default=DAY,
-            show_default="86400",
-            help="With --on change, seconds until a lasting failure is posted again.",
+            help="With --on change, seconds until a lasting failure is posted again.  [default: 86400]",
         ),
     ),
 )
+
+# The output is always code.
+STYLE_OF_JOB = Section(STYLE.heading, Style, tuple(option for option in STYLE.options if option.key != "code"))
 
 # The outcome is the card's status.
 CARD_OF_JOB = Section(

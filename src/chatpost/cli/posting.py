@@ -50,7 +50,8 @@ class Plan(NamedTuple):
 
     ``address`` returns the thread under a target's settings, and ``read`` reads the content. ``is_wanted`` is asked
     first, under the settings of the first target. A ``stream`` is posted into the thread that the message to the only
-    target opens. ``die`` ends the process after a signal.
+    target opens. ``die`` ends the process after a signal. ``write`` takes each line of data, and ``note`` is given each
+    delivery when it has ended. ``can_repeat``: the user can try again by the same command.
     """
 
     address: Callable[[Settings], Address]
@@ -58,6 +59,9 @@ class Plan(NamedTuple):
     is_wanted: Callable[[Settings], bool] = lambda _: True
     stream: Stream | None = None
     die: Callable[[int], NoReturn] = die_of
+    write: Callable[[str], None] = write_data
+    note: Callable[[Delivery], None] = lambda _: None
+    can_repeat: bool = True
 
 
 def post(ctx: click.Context, plan: Plan) -> ExitStatus:
@@ -65,7 +69,8 @@ def post(ctx: click.Context, plan: Plan) -> ExitStatus:
     settings, stream = Settings(ctx), plan.stream
     if isinstance(ctx.command, SectionedCommand):
         settings.check(ctx.command.sections)
-    reporter = Reporter(settings[TELLING], write_data if stream is None or stream.tee is None else write_aside)
+    write = plan.write if stream is None or stream.tee is None else write_aside
+    reporter = Reporter(settings[TELLING], write, can_repeat=plan.can_repeat)
     try:
         with last_words(lambda: reporter.broken_off("interrupted"), die=plan.die):
             targets = find_targets(settings[WHERE], reporter.warn)
@@ -168,10 +173,10 @@ def _post(plan: Plan, recipients: Sequence[_Recipient], reporter: Reporter) -> E
 
     if stream is None:
         with last_words(cancel, die=plan.die):
-            return _deliver(_by_outbox(sender, recipients, deliveries, reporter), deliveries, reporter)
+            return _deliver(plan, _by_outbox(sender, recipients, deliveries, reporter), deliveries, reporter)
     stream.opening = deliveries[0]
     with last_words(cancel, stream.take_signal, plan.die):
-        status = _deliver(sender, deliveries, reporter)
+        status = _deliver(plan, sender, deliveries, reporter)
         return status or stream.post(sender, settings, reporter)
 
 
@@ -184,7 +189,7 @@ def _allow_for(recipient: _Recipient, messages: int) -> None:
     seconds = (messages - 1) * (settings[PACING] or 0)
     if not settings.is_set("deadline"):
         deadline.extend(seconds)
-    elif seconds > deadline.left():
+    elif not settings[SPOOLING].spool_first and seconds > deadline.left():
         msg = (
             f"the text makes {messages} messages for this space, which take {seconds:.0f} s, and the deadline of"
             f" {settings[RETRYING].deadline:g} s is shorter, so nothing was posted: use a longer --deadline, or"
@@ -193,11 +198,12 @@ def _allow_for(recipient: _Recipient, messages: int) -> None:
         raise DataError(msg)
 
 
-def _deliver(sender: Deliverer, deliveries: Sequence[Delivery], reporter: Reporter) -> ExitStatus:
+def _deliver(plan: Plan, sender: Deliverer, deliveries: Sequence[Delivery], reporter: Reporter) -> ExitStatus:
     """Post and report all deliveries; return the status of the first, in the order given, that failed."""
     status = ExitStatus.OK
     for delivery in deliver_all(sender, deliveries):
         outcome = reporter.report(delivery)
+        plan.note(delivery)
         status = status or outcome
     return status
 

@@ -26,6 +26,8 @@ LAST_LIMIT = SIZE_LIMIT - 100
 """Bytes that the last message of a thread can have, below a line that says how many lines were lost."""
 
 _NO_LIMIT = 1_000_000
+_SHARE_OF_LINES = 0.75  # of a deadline that is for all: the rest is for the last message
+_LEAST_PATIENCE = 1.0
 
 
 class Replies:
@@ -34,7 +36,8 @@ class Replies:
     The lines of a reply that fails for now go with the next reply. If it may have been posted, it is sent again as it
     was, under its request id. After the end of the stream a reply gets one more try until its deadline; then the rest
     is lost. ``lost`` counts the lines that were lost, and ``status`` is that of the failure that lost them. Before the
-    time ``not_before``, a reply waits for more lines.
+    time ``not_before``, a reply waits for more lines. ``is_bounded``: the deadline is for all that is left at the end
+    of the stream.
     """
 
     def __init__(self, lines: Lines, opening: Delivery, sender: Sender, settings: Settings, reporter: Reporter) -> None:
@@ -52,6 +55,8 @@ class Replies:
         self._uncertain: CreateMessageRequest | None = None
         self._hold_until = -inf
         self._is_refused = False
+        self._late_at = inf
+        self.is_bounded = False
         self.not_before = -inf
         self.lost = 0
         self.status = ExitStatus.OK
@@ -69,7 +74,7 @@ class Replies:
         while self._hold():
             if not self._taken and not self._lines.wait(self.not_before):
                 return True
-            if not self._post_lines():
+            if self._is_late() or not self._post_lines():
                 break
             self.not_before = TIMING.clock() + every
         self.lost += len(self._taken) + self._lines.drop()
@@ -81,13 +86,19 @@ class Replies:
         note = None
         if self.lost:
             note = f"[{lines_are(self.lost)} lost]"
-            say(f"{lines_are(self.lost)} lost: not all of stdin was posted")
+            say(f"{lines_are(self.lost)} lost: not everything was posted")
         text = "\n".join(filter(None, (note, last)))
         if text and not self._is_refused:
             request = self._request(Message(text, self._style.markdown))
             delivery = self._deliver(request.request_id, lambda _: request)
             status = self._reporter.report(delivery)
             self.status = self.status or status
+
+    def _is_late(self) -> bool:
+        """Return whether what is left of the deadline is for the last message, if the deadline is for all."""
+        if self.is_bounded and self._lines.has_ended and self._late_at == inf:
+            self._late_at = TIMING.clock() + self._policy.deadline * _SHARE_OF_LINES
+        return TIMING.clock() >= self._late_at
 
     def _hold(self) -> bool:
         """Wait until it makes sense to try again; return False if the stream has ended, and that is too late."""
@@ -135,7 +146,8 @@ class Replies:
 
     def _deliver(self, request_id: str, draft: Draft) -> Delivery:
         progress = Progress()
-        deadline = _Patience(self._policy.deadline, self._lines, progress)
+        seconds = min(self._policy.deadline, max(_LEAST_PATIENCE, self._late_at - TIMING.clock()))
+        deadline = _Patience(seconds, self._lines, progress)
         return self._sender.deliver(Delivery(self._to, request_id, [draft], deadline, progress))
 
     def _draft(self, request_id: str) -> CreateMessageRequest:

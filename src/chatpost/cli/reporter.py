@@ -19,7 +19,7 @@ from chatpost.cli.story import (
     what_is_known,
     what_went_wrong,
 )
-from chatpost.delivery.sender import Attempt, Fact, PartPosted, Pause
+from chatpost.delivery.sender import Attempt, Fact, PartPosted, Pause, Retry
 from chatpost.errors import ChatpostError, ExitStatus, OutputError
 
 if TYPE_CHECKING:
@@ -36,7 +36,9 @@ _LONG_PAUSE = 2.0
 class Reporter:
     """Tells the user about deliveries, as much as ``telling`` says; ``write`` takes each line of data."""
 
-    def __init__(self, telling: Telling, write: Callable[[str], None] = write_data) -> None:
+    def __init__(self, telling: Telling, write: Callable[[str], None] = write_data, *, can_repeat: bool = True) -> None:
+        """``can_repeat``: the user can post the same message again by the same command."""
+        self._can_repeat = can_repeat
         self.telling = telling
         self._write = write
         self._under_way: Sequence[Delivery] = ()
@@ -66,6 +68,9 @@ class Reporter:
         elif isinstance(fact, PartPosted):
             if self._bars is not None:
                 self._bars.show(delivery.to.label or "posting", fact.number, fact.of)
+        elif isinstance(fact, Retry):
+            if not self.telling.quiet:
+                say(f"{label(delivery)}{fact.error}; trying again in {fact.wait:.1f} s")
         elif isinstance(fact, Pause):
             self._next_turn = time.monotonic() + fact.seconds
             if self.telling.verbose or (self._has_reader and fact.seconds > _LONG_PAUSE):
@@ -95,6 +100,7 @@ class Reporter:
         """
         self._close_bars()
         progress, telling = delivery.progress, self.telling
+        known = known or what_is_known(delivery, can_repeat=self._can_repeat)
         line = None
         if progress.error is not None:
             say(f"{label(delivery)}{what_went_wrong(delivery, known)}")
@@ -131,7 +137,7 @@ class Reporter:
         self._live.close()
         for delivery in self._under_way:
             if not delivery.progress.reported:
-                say(f"{label(delivery)}{what}. {what_is_known(delivery)}")
+                say(f"{label(delivery)}{what}. {what_is_known(delivery, can_repeat=self._can_repeat)}")
         if not self._under_way:
             say(f"{what}. Nothing was posted.")
 

@@ -7,18 +7,21 @@ import shlex
 import socket
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from chatpost.chat.message import MessageReplyOption, Thread
 from chatpost.cli.app import bug_line
-from chatpost.cli.console import say
+from chatpost.cli.console import say, write_data
 from chatpost.cli.following import Stream
-from chatpost.cli.job_options import CARD_OF_JOB, CHANGE, JOB, REPORT
+from chatpost.cli.job_options import CARD_OF_JOB, CHANGE, JOB, REPORT, TELLING_JOB
+from chatpost.cli.option import Settings
 from chatpost.cli.posting import Plan, post, thread_of
 from chatpost.cli.replies import lines_are
 from chatpost.cli.sections import STYLE
+from chatpost.cli.signals import last_words
 from chatpost.cli.targets import TIMING
 from chatpost.cli.values import Address
 from chatpost.content.compose import Content, one_message
@@ -28,7 +31,7 @@ from chatpost.content.source import Text
 from chatpost.content.stream import BUFFER_LIMIT, LineMaker, Lines
 from chatpost.content.terminal import screen_text
 from chatpost.directories import user_state
-from chatpost.errors import ChatpostError, ExitStatus, StorageError
+from chatpost.errors import ChatpostError, StorageError
 from chatpost.jobs.history import History
 from chatpost.jobs.past import Past, Rule
 
@@ -39,14 +42,15 @@ if TYPE_CHECKING:
     import click
 
     from chatpost.chat.message import Message
-    from chatpost.cli.option import Settings
     from chatpost.cli.reading import Composer
     from chatpost.content.compose import Style
+    from chatpost.delivery.model import Delivery
     from chatpost.jobs.job import Ending
     from chatpost.jobs.output import Output
     from chatpost.jobs.past import News
 
 _LONGEST_COMMAND = 1000  # characters of a command line that are posted
+_LONGEST_NAME = 200
 
 
 class JobReporter:
@@ -57,9 +61,12 @@ class JobReporter:
         self._command = command
         self._time_limit = settings[JOB].time_limit
         name = settings[REPORT].name
-        self._name = name or screen_text(Path(command[0]).name)
+        self._name = (name or _readable(Path(command[0]).name) or "''")[:_LONGEST_NAME]
         self._key = f"name {name}" if name else f"command {shlex.join(command)}"
         self._news: News | None = None
+        self._is_remembered = False
+        self._is_told = False
+        self._quiet = settings[TELLING_JOB].quiet
 
     def report(self, ending: Ending, output: Output | None, die: Callable[[int], NoReturn]) -> None:
         """Post the outcome if it is wanted; ``die`` ends the process if a signal comes meanwhile."""
@@ -72,34 +79,39 @@ class JobReporter:
             tail = _read_tail(output)
             return lambda settings: (self._message(ending, tail, settings),)
 
-        if self._post(Plan(self._address, read, is_wanted, die=die)):
-            self._note_as_told()
+        self._post(Plan(self._address, read, is_wanted, die=die, note=self._note, can_repeat=False))
+        if not self._is_remembered:  # it was not even known where to post
+            self._remember(ending, Settings(self._ctx)[CHANGE])
+        self._settle()
 
-    def _post(self, plan: Plan) -> bool:
-        """Post; return whether something was posted, and everything that was to be."""
+    def _post(self, plan: Plan) -> None:
         try:
-            return post(self._ctx, plan) is ExitStatus.OK and self._news is not None
+            post(self._ctx, plan)
         except ChatpostError as error:
             say(str(error))
         except Exception as bug:  # noqa: BLE001 - it must not harm the job
             say(bug_line(bug))
-        return False
+
+    def _note(self, delivery: Delivery) -> None:
+        """Note that the news is told, if at least one space has it or will have it."""
+        self._is_told |= delivery.progress.created is not None or delivery.progress.kept is not None
 
     def _remember(self, ending: Ending, rule: Rule) -> News | None:
         """Add the run to the job's past; return what is worth telling."""
         now, failed = time.time(), bool(ending.status)
+        self._is_remembered = True
         try:
             return self._history().add(self._key, now, rule, failed=failed)
         except StorageError as error:
-            say(f"warning: how the job went before is not known: {error}")
+            if rule.on != "always" and not self._quiet:
+                say(f"warning: how the job went before is not known: {error}")
             return Past().then(now, failed=failed).news(now, rule)
 
-    def _note_as_told(self) -> None:
-        if self._news is not None:
-            try:
+    def _settle(self) -> None:
+        """Put it into the job's past that the news is told."""
+        if self._news is not None and self._is_told:
+            with suppress(StorageError):  # then `_remember` has said so
                 self._history().told(self._key, self._news, time.time())
-            except StorageError as error:
-                say(f"warning: the next run will not know that this one is told: {error}")
 
     def _history(self) -> History:
         directory = user_state()
@@ -119,11 +131,15 @@ class JobReporter:
         outcome = self._outcome(ending)
         words = outcome.line(is_markdown=style.is_markdown)
         if shown.show_command:
-            line = masked(screen_text(shlex.join(self._command)), secrets_of(os.environ))[:_LONGEST_COMMAND]
-            words += f"\n{fenced(line, is_markdown=style.is_markdown)}"
+            words += f"\n{self._shown_command(is_markdown=style.is_markdown)}"
         if quick.is_asked_for:
             quick = quick._replace(status="ok" if outcome.is_success else "fail")
         return report(words, tail, shown.tail, style, quick)
+
+    def _shown_command(self, *, is_markdown: bool) -> str:
+        secrets = secrets_of(os.environ)
+        line = shlex.join(masked(_readable(word), secrets) for word in self._command)
+        return fenced(line[:_LONGEST_COMMAND], is_markdown=is_markdown)
 
     def _outcome(self, ending: Ending) -> Outcome:
         return Outcome(self._name, socket.gethostname(), ending, self._time_limit, self._news)
@@ -143,10 +159,12 @@ class JobFollower(JobReporter):
     def __init__(self, ctx: click.Context, command: Sequence[str], settings: Settings) -> None:
         super().__init__(ctx, command, settings)
         self._lines = Lines(TIMING.clock)
+        secrets = secrets_of(os.environ)
         # It is not known yet whether a profile asks for Markdown: without it, lines fit into either fence.
-        self._maker = LineMaker(self._lines, is_markdown=False)
+        self._maker = LineMaker(self._lines, is_markdown=False, mask=lambda line: masked(line, secrets))
         self._dropped = 0
-        self._secrets = [secret.encode(errors="surrogateescape") for secret in secrets_of(os.environ)]
+        self._printed: list[str] = []
+        self._stream = Stream(self._lines, self._last, is_shared=True, is_bounded=True)
         self._settings = settings
         self._endings: SimpleQueue[Ending] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -161,17 +179,23 @@ class JobFollower(JobReporter):
             self._dropped += chunk.count(b"\n")
             return
         self._say_what_is_dropped()
-        for secret in self._secrets:
-            chunk = chunk.replace(secret, b"***")
         self._maker.add(chunk)
 
-    def end(self, ending: Ending) -> None:
-        """Post the rest and the outcome, and wait until that is done."""
-        self._say_what_is_dropped()
-        self._maker.end()
-        self._lines.end()
-        self._endings.put(ending)
-        self._thread.join()
+    def report(self, ending: Ending, output: Output | None, die: Callable[[int], NoReturn]) -> None:
+        """Post the rest and the outcome. If the thread could not be opened, post the outcome by itself."""
+        if self._thread.is_alive():
+            self._say_what_is_dropped()
+            self._maker.end()
+            self._lines.end()
+            self._endings.put(ending)
+            with last_words(lambda: say("interrupted: not all may be posted"), die=die):
+                self._thread.join()
+        for line in self._printed:  # not between the job's own lines
+            write_data(line)
+        if self._stream.is_open:
+            self._settle()
+        else:
+            super().report(ending, output, die)
 
     def _say_what_is_dropped(self) -> None:
         if self._dropped:
@@ -179,9 +203,8 @@ class JobFollower(JobReporter):
             self._dropped = 0
 
     def _run(self) -> None:
-        stream = Stream(self._lines, self._last, is_shared=True)
-        if self._post(Plan(thread_of, self._open, stream=stream)):
-            self._note_as_told()
+        plan = Plan(thread_of, self._open, stream=self._stream, write=self._printed.append, can_repeat=False)
+        self._post(plan._replace(note=self._note))
 
     def _open(self, configured: Sequence[Settings], _warn: Callable[[str], None]) -> Composer:
         self._settings = configured[0]
@@ -192,6 +215,8 @@ class JobFollower(JobReporter):
             )
             name = f"**{self._name}**" if style.markdown else f"*{self._name}*"
             words = f"▶️ {name} started on {socket.gethostname()}"
+            if settings[REPORT].show_command:
+                words += f"\n{self._shown_command(is_markdown=style.markdown)}"
             return (one_message(Content(Text.whole(words, typed=True)), style, settings[CARD_OF_JOB]),)
 
         return message
@@ -203,6 +228,11 @@ class JobFollower(JobReporter):
         style = self._style(self._settings)
         line = self._outcome(ending).line(is_markdown=style.markdown)
         return mentioning(style.mention, line, is_markdown=style.markdown)
+
+
+def _readable(text: str) -> str:
+    """Return a word of a command line as text, without what is none."""
+    return screen_text(text.encode(errors="surrogateescape").decode(errors="replace"))
 
 
 def _read_tail(output: Output | None) -> Tail:

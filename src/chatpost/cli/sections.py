@@ -226,7 +226,7 @@ RETRYING = Section(
             type=Seconds(),
             default=_POLICY.deadline,
             show_default=True,
-            help="Seconds for the whole command, except reading stdin.",
+            help="Seconds in all, except reading stdin or running a job.",
         ),
         Option(
             "--retries",
@@ -281,8 +281,7 @@ SPOOLING = Section(
             "--keep-for",
             type=Seconds(YEAR),
             default=KEEP_FOR,
-            show_default="259200",
-            help="Seconds after which a message in the outbox is not worth posting.",
+            help="Seconds after which a message in the outbox is not worth posting.  [default: 259200]",
         ),
     ),
 )

@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,7 +15,7 @@ from chatpost.cli.targets import find_targets
 from chatpost.cli.values import Where
 from chatpost.content import digest
 from chatpost.content.report import duration
-from chatpost.delivery.kept import Composer, Entry, Flusher
+from chatpost.delivery.kept import LONGEST_REST, Composer, Entry, Flusher, Head
 from chatpost.delivery.outbox_file import OutboxFile
 from chatpost.directories import user_state
 from chatpost.errors import ConfigurationError, DeliveryError, InvalidMessage, StorageError, Unavailable
@@ -73,7 +74,10 @@ class Spooler(NamedTuple):
                 progress.error = Unavailable(f"the message is not kept: {error}")
                 return delivery
             self.warn(f"if the message cannot be posted, it is not kept: {error}")
-            return self.sender.deliver(delivery)
+            self.sender.deliver(delivery)
+            if progress.error is not None:
+                progress.gave_up = "; ".join(filter(None, (progress.gave_up, f"it is not kept: {error}")))
+            return delivery
         progress.kept = ids[0]
         if not spooling.spool_first:
             try:
@@ -83,29 +87,30 @@ class Spooler(NamedTuple):
         return delivery
 
     def _post(self, outbox: OutboxFile, delivery: Delivery, first: Entry, ids: Sequence[int]) -> None:
-        progress, now = delivery.progress, time.time()
-        errors: dict[int, ChatpostError] = {}
-        until = outbox.rest_until(first.fingerprint)
-        if until > now:
-            errors[ids[0]] = Unavailable(f"Chat has failed before, and is tried again in {duration(until - now)}")
+        progress, rest = delivery.progress, outbox.rest_until(first.fingerprint) - time.time()
+        error: ChatpostError | None = None
+        if 0 < rest <= LONGEST_REST:  # else the clock has been set meanwhile
+            error = Unavailable(f"Chat has failed before, so it is left alone for {duration(rest)}")
         else:
             flusher = Flusher(outbox, self.sender, COMPOSER, lambda _: delivery.to.webhook, lambda _: False, time.time)
 
-            def is_wanted(entry: Entry) -> bool:
-                return (entry.fingerprint, entry.thread) == (first.fingerprint, first.thread) and entry.id <= ids[-1]
+            def is_wanted(head: Head) -> bool:
+                return (head.fingerprint, head.thread) == (first.fingerprint, first.thread) and head.id <= ids[-1]
 
-            errors = flusher.flush(first.space, delivery.to.policy, lambda: delivery.deadline, is_wanted)
+            failures = flusher.flush(first.space, delivery.to.policy, lambda: delivery.deadline, is_wanted)
+            own = next((failures.of_messages[number] for number in ids if number in failures.of_messages), None)
+            error = own or failures.of_webhooks.get(first.fingerprint)
         left = []
         for number in ids:
             entry = outbox.get(number)
             progress.attempts += entry.attempts if entry else 0
+            progress.maybe_posted |= entry is not None and bool(entry.is_uncertain)
             if entry is not None and entry.created is not None:
                 progress.confirm(entry.created)
             else:
                 left.append(number)
         outbox.release(ids)
         progress.kept = left[0] if left else None
-        error = next((errors[number] for number in (*left, *reversed(errors)) if number in errors), None)
         if left and isinstance(error, DeliveryError) and (not error.is_passing or isinstance(error, InvalidMessage)):
             outbox.drop(left)  # trying again would not mend it
             progress.kept, progress.error = None, error
@@ -150,12 +155,12 @@ class WebhookFinder:
         """``seconds``: the time that a profile's command may take."""
         self._seconds = seconds
         self._found: dict[tuple[str | None, str | None], Webhook | ConfigurationError] = {}
-        self._lock = threading.Lock()
+        self._locks: defaultdict[tuple[str | None, str | None], threading.Lock] = defaultdict(threading.Lock)
 
     def __call__(self, entry: Entry) -> Webhook:
         """Return the message's webhook; raises `ConfigurationError` if it is not there any more."""
-        with self._lock:
-            source = (entry.profile, entry.config)
+        source = (entry.profile, entry.config)
+        with self._locks[source]:
             if source not in self._found:
                 self._found[source] = self._find(entry)
             found = self._found[source]

@@ -26,11 +26,11 @@ def attempt_made(delivery: Delivery, attempt: Attempt) -> str:
     return delivery.to.webhook.mask(told)
 
 
-def what_went_wrong(delivery: Delivery, known: str | None = None) -> str:
-    """Say why a delivery failed, and what is ``known`` of it: by default `what_is_known`."""
+def what_went_wrong(delivery: Delivery, known: str) -> str:
+    """Say why a delivery failed, and what is ``known`` of it."""
     progress = delivery.progress
     what = f"{progress.error}; {progress.gave_up}" if progress.gave_up else f"{progress.error}"
-    return f"{what}. {known or what_is_known(delivery)}"
+    return f"{what}. {known}"
 
 
 def what_is_kept(delivery: Delivery) -> str:
@@ -40,8 +40,8 @@ def what_is_kept(delivery: Delivery) -> str:
     return f"{why}kept in the outbox as {progress.kept}: `chatpost outbox flush` posts it"
 
 
-def what_is_known(delivery: Delivery) -> str:
-    """Say whether the message is in the space, and how to try again without posting it twice."""
+def what_is_known(delivery: Delivery, *, can_repeat: bool) -> str:
+    """Say whether the message is in the space, and if it can be repeated, how to do so without posting it twice."""
     progress, count, request_id = delivery.progress, len(delivery.drafts), delivery.request_id
     if progress.kept is not None:
         return f"The message is kept in the outbox as {progress.kept}: `chatpost outbox flush` posts it"
@@ -49,16 +49,20 @@ def what_is_known(delivery: Delivery) -> str:
         known = f"{progress.posted} of {count} parts are posted"
         if progress.maybe_posted:
             known += ", and the next may be"
+        if not can_repeat:
+            return f"{known}."
         return f"{known}; to post only the rest, send the same text again with --request-id {request_id}"
     if progress.created is not None:
         return f"The message was posted: {progress.created.name}"
     if not progress.maybe_posted:
         return "Nothing was posted."
     likely = "was probably" if isinstance(progress.error, BrokenAnswer) else "may have been"
+    if not can_repeat:
+        return f"The message {likely} posted."
     return f"The message {likely} posted; to try again without posting it twice, add --request-id {request_id}"
 
 
-def record(delivery: Delivery, known: str | None = None) -> dict[str, Any]:
+def record(delivery: Delivery, known: str) -> dict[str, Any]:
     """Return the delivery as `-o json` shows it; ``known`` is as for `what_went_wrong`."""
     progress, asked = delivery.progress, delivery.to.thread
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,10 +24,10 @@ from chatpost.delivery.kept import Flusher
 from chatpost.delivery.model import Deadline
 from chatpost.delivery.retry import RetryPolicy
 from chatpost.delivery.sender import Sender
-from chatpost.errors import ExitStatus, InputError, UsageError
+from chatpost.errors import ExitStatus, InputError, StorageError, Unavailable, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from chatpost.delivery.kept import Entry
@@ -49,6 +50,8 @@ chatpost outbox flush --digest
 """
 
 _WIDTH = 60
+_LONGEST_ATTEMPT = 30.0
+_POLL = 0.1
 
 _OUTPUT = click.Option(
     ["-o", "--output"],
@@ -75,9 +78,11 @@ def outbox(ctx: click.Context, output: str) -> None:
 
 
 @outbox.command("list", params=[_OUTPUT])
-def list_(output: str) -> None:
+@click.pass_context
+def list_(ctx: click.Context, output: str) -> None:
     """List the messages."""
-    _list(output)
+    before = ctx.parent.params["output"] if ctx.parent else output
+    _list(output if output != "table" else before)
 
 
 def _list(output: str) -> None:
@@ -109,7 +114,8 @@ def _row(entry: Entry, now: float) -> tuple[str, ...]:
 
 def _words(entry: Entry) -> str:
     message = entry.request.message
-    words = " ".join((message.text or message.fallback_text or "(a card)").split())
+    text = message.text or message.fallback_text or "(a card)"
+    words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return words if len(words) <= _WIDTH else f"{words[: _WIDTH - 3]}..."
 
 
@@ -134,7 +140,10 @@ def _record(entry: Entry) -> dict[str, Any]:
 @click.argument("id", type=click.IntRange(1))
 def show(id: int) -> None:  # noqa: A002 - the name that users know
     """Show a message as JSON."""
-    write_data(as_json(_record(_entries(find_outbox(), [id])[0]), indent=2))
+    box = find_outbox()
+    _chosen(box, [id], is_all=False)
+    if entry := box.get(id):
+        write_data(as_json(_record(entry), indent=2))
 
 
 @outbox.command(
@@ -169,8 +178,12 @@ def flush(ctx: click.Context, /, **_: object) -> int:
             sender.pacer.leave()
 
     def flush_space(space: str) -> list[str]:
-        errors = flusher.flush(space, policy, lambda: Deadline(policy.deadline, TIMING.clock), lambda _: True)
-        return [f"{number}: {error}" for number, error in errors.items()]
+        failures = flusher.flush(space, policy, lambda: Deadline(policy.deadline, TIMING.clock), lambda _: True)
+        return [
+            f"{number}: {error}"
+            for number, error in failures.of_messages.items()
+            if not (telling.quiet and isinstance(error, Unavailable))
+        ]
 
     with last_words(interrupted):
         told = _at_the_same_time(flush_space, list(dict.fromkeys(entry.space for entry in before)))
@@ -206,7 +219,7 @@ def _tell(box: OutboxFile, before: Sequence[Entry], told: Sequence[str], telling
         say(sentence)
     left = sum(after[entry.id].state in {"refused", "expired"} for entry in before if entry.id in after)
     posted = sum(entry.id not in after for entry in before)
-    if waiting or left or telling.verbose or (is_terminal(sys.stderr) and not telling.quiet):
+    if left or (not telling.quiet and (waiting or telling.verbose or is_terminal(sys.stderr))):
         more = f", {left} will not be posted (chatpost outbox list)" if left else ""
         say(f"{posted} posted, {len(waiting)} still waiting{more}")
     return ExitStatus.TRY_LATER if waiting else ExitStatus.OK
@@ -227,54 +240,79 @@ def _waits(entry: Entry) -> bool:
 def retry(ids: Sequence[int], config: Path | None, profile: str | None, *, is_all: bool) -> None:
     """Let messages wait again that were refused or have expired, or send them by another profile."""
     box = find_outbox()
-    entries = _chosen(box, ids, is_all=is_all)
-    if profile is not None:
-        (target,) = find_targets(Where((profile,), config), lambda _: None)
-        webhook = target.fetch_webhook(RetryPolicy().timeout)
-        space = f"{webhook.origin}/{webhook.space}"
-        for entry in entries:
-            moved = entry._replace(
-                profile=profile,
-                config=None if config is None else str(config.absolute()),
-                fingerprint=fingerprint(webhook),
-                space=space,
+    chosen = _chosen(box, ids, is_all=is_all)
+    target = None if profile is None or not chosen else _webhook_of(box, chosen, profile, config)
+    with _not_being_sent(box, chosen):
+        if target is not None:
+            box.move(chosen, target)
+        box.retry(chosen, time.time() + KEEP_FOR)
+    say(f"{_count(len(chosen))} waiting: `chatpost outbox flush` posts what waits")
+
+
+def _webhook_of(box: OutboxFile, ids: Sequence[int], profile: str, config: Path | None) -> Entry:
+    """Return a message with the profile's webhook; raises `UsageError` if a message is for a thread elsewhere."""
+    (target,) = find_targets(Where((profile,), config), lambda _: None)
+    webhook = target.fetch_webhook(RetryPolicy().timeout)
+    entries = [entry for entry in box.entries() if entry.id in ids]
+    for entry in entries:
+        thread = entry.request.thread
+        if thread is not None and thread.space not in {None, webhook.space}:
+            msg = (
+                f"message {entry.id} is for a thread in {thread.space}, and profile {profile} posts to {webhook.space}"
             )
-            box.move(moved)
-    box.retry([entry.id for entry in entries], time.time() + KEEP_FOR)
-    say(f"{_count(entries)} waiting: `chatpost outbox flush` posts what waits")
+            raise UsageError(msg)
+    return entries[0]._replace(
+        profile=profile,
+        config=None if config is None else str(config.absolute()),
+        fingerprint=fingerprint(webhook),
+        space=f"{webhook.origin}/{webhook.space}",
+    )
+
+
+@contextmanager
+def _not_being_sent(box: OutboxFile, ids: Sequence[int]) -> Iterator[None]:
+    """Keep flushes from sending the messages in this context; raises `StorageError` if one is being sent for long."""
+    known = box.spaces()
+    with ExitStack() as locks:
+        for space in sorted({known[number] for number in ids}):
+            until = time.monotonic() + _LONGEST_ATTEMPT
+            while not locks.enter_context(box.lock(space)):
+                if time.monotonic() > until:
+                    where, why = "the outbox", "its messages are being sent; try again"
+                    raise StorageError(where, why)
+                time.sleep(_POLL)
+        yield
 
 
 @outbox.command(params=[_IDS, _ALL, click.Option(["--yes"], is_flag=True, help="Do not ask.")])
 def drop(ids: Sequence[int], *, is_all: bool, yes: bool) -> None:
     """Take messages out of the outbox. They are not posted."""
     box = find_outbox()
-    entries = _chosen(box, ids, is_all=is_all)
-    if is_all and entries and not yes:
+    chosen = _chosen(box, ids, is_all=is_all)
+    if is_all and chosen and not yes:
+        all_of_them = "the only message" if len(chosen) == 1 else f"all {len(chosen)} messages"
         if not is_terminal(sys.stdin):
-            msg = f"this would drop {len(entries)} messages: add --yes"
+            msg = f"this would drop {all_of_them}: add --yes"
             raise UsageError(msg)
-        if not click.confirm(f"Drop {len(entries)} messages?", err=True):
+        if not click.confirm(f"Drop {all_of_them}?", err=True):
             return
-    box.drop([entry.id for entry in entries])
-    say(f"{_count(entries)} dropped")
+    with _not_being_sent(box, chosen):
+        dropped = box.drop(chosen)
+    say(f"{_count(dropped)} dropped")
 
 
-def _chosen(box: OutboxFile, ids: Sequence[int], *, is_all: bool) -> list[Entry]:
+def _chosen(box: OutboxFile, ids: Sequence[int], *, is_all: bool) -> list[int]:
+    """Return the ids of messages, each once; raises `InputError` if one does not exist."""
     if bool(ids) == is_all:
         msg = "name messages by their ids, or all of them by --all"
         raise UsageError(msg)
-    return box.entries() if is_all else _entries(box, ids)
-
-
-def _entries(box: OutboxFile, ids: Sequence[int]) -> list[Entry]:
-    """Return messages by their ids; raises `InputError` if one does not exist."""
-    known = {entry.id: entry for entry in box.entries()}
+    known = box.spaces()
     for number in ids:
         if number not in known:
             msg = f"there is no message {number} in the outbox: `chatpost outbox list` shows those there are"
             raise InputError(msg)
-    return [known[number] for number in ids]
+    return list(known) if is_all else list(dict.fromkeys(ids))
 
 
-def _count(entries: Sequence[Entry]) -> str:
-    return "1 message is" if len(entries) == 1 else f"{len(entries)} messages are"
+def _count(messages: int) -> str:
+    return "1 message is" if messages == 1 else f"{messages} messages are"

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from chatpost.cli.console import say
 from chatpost.cli.help import SectionedCommand
-from chatpost.cli.job_options import CARD_OF_JOB, CHANGE, FOLLOWING_JOB, JOB, REPORT, TELLING_JOB
+from chatpost.cli.job_options import CARD_OF_JOB, CHANGE, FOLLOWING_JOB, JOB, REPORT, STYLE_OF_JOB, TELLING_JOB
 from chatpost.cli.option import Settings
 from chatpost.cli.posting import thread_of
 from chatpost.cli.running import JobFollower, JobReporter
-from chatpost.cli.sections import ENVELOPE, PACING, RETRYING, SPOOLING, STYLE, THREAD, WHERE
+from chatpost.cli.sections import ENVELOPE, PACING, RETRYING, SPOOLING, THREAD, WHERE
 from chatpost.cli.signals import last_words
 from chatpost.errors import UsageError
 from chatpost.jobs.job import Job
@@ -24,7 +26,7 @@ from chatpost.jobs.output import Output
 from chatpost.processes import die_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from chatpost.jobs.job import Ending
 
@@ -37,15 +39,45 @@ chatpost run --merge -- sh -c "./export.sh | gzip > export.gz"\
 """
 
 
+class _RunCommand(SectionedCommand):
+    """Runs the job even if a variable of ours is wrong: then its option has its default."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        wrong: dict[str, str] = {}
+        try:
+            while True:
+                try:
+                    return super().make_context(info_name, list(args), parent, **extra)
+                except click.BadParameter as error:
+                    variable = _variable_of(error)
+                    if variable is None:
+                        raise
+                    say(f"warning: {variable} is not used: {error.message}")
+                    wrong[variable] = os.environ.pop(variable)
+        finally:
+            os.environ.update(wrong)  # the job gets it as it was
+
+
+def _variable_of(error: click.BadParameter) -> str | None:
+    """Return the variable that has a wrong value, if it is one."""
+    if error.param is None or error.ctx is None or not isinstance(error.param.envvar, str):
+        return None
+    source = error.ctx.get_parameter_source(error.param.name or "")
+    return error.param.envvar if source is ParameterSource.ENVIRONMENT and error.param.envvar in os.environ else None
+
+
 @click.command(
-    cls=SectionedCommand,
+    cls=_RunCommand,
     sections=(
         *(WHERE, THREAD, JOB, CHANGE, REPORT, FOLLOWING_JOB),
-        *(STYLE, CARD_OF_JOB, ENVELOPE, RETRYING, PACING, SPOOLING, TELLING_JOB),
+        *(STYLE_OF_JOB, CARD_OF_JOB, ENVELOPE, RETRYING, PACING, SPOOLING, TELLING_JOB),
     ),
     short=("profile", "name", "on", "remind", "tail", "time_limit", "follow", "mention", "no_output", "output"),
     examples=EXAMPLES,
     context_settings={"allow_interspersed_args": False},
+    options_metavar="[OPTIONS] --",
 )
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
@@ -58,20 +90,21 @@ def run(ctx: click.Context, /, command: Sequence[str], **_: object) -> int:
     settings = Settings(ctx)
     _check(ctx, settings)
     running = settings[JOB]
+    reporter: JobReporter
     if settings[FOLLOWING_JOB].follow:
-        follower = JobFollower(ctx, command, settings)
-        job = Job(command, Output(follower.listen), is_merged=running.merge)
-        follower.start()
-        ending = job.wait(running.time_limit)
-        _tell(job, ending, command[0])
-        with last_words(lambda: say("interrupted: not all may be posted"), die=partial(_end_as, ending)):
-            follower.end(ending)
+        reporter = follower = JobFollower(ctx, command, settings)
+        output: Output | None = Output(follower.listen)
+        job = Job(command, output, is_merged=running.merge)
+        if job.failed is None:
+            follower.start()
     else:
         reporter = JobReporter(ctx, command, settings)
         output = None if running.no_output else Output()
         job = Job(command, output, is_merged=running.merge)
-        ending = job.wait(running.time_limit)
-        _tell(job, ending, command[0])
+    ending = job.wait(running.time_limit)
+    with _signals_after(ending):
+        job.release()
+        _tell(ending, command[0])
         reporter.report(ending, output, partial(_end_as, ending))
     if ending.signal is not None:
         _end_as(ending)
@@ -84,10 +117,15 @@ def _check(ctx: click.Context, settings: Settings) -> None:
         settings.check(ctx.command.sections)
     thread_of(settings)
     running, is_followed = settings[JOB], settings[FOLLOWING_JOB].follow
+    profiles = settings[WHERE].profile
     quick = settings[CARD_OF_JOB]
     msg = None
     if settings[TELLING_JOB].dry_run:
         msg = "--dry-run would run the job all the same: try the message with chatpost send --dry-run"
+    elif len(set(profiles)) < len(profiles):
+        msg = "a profile is named twice: name each once"
+    elif is_followed and len(profiles) > 1:
+        msg = "--follow posts into one thread: name one profile"
     elif running.no_output and (is_followed or running.merge):
         msg = f"--no-output cannot be used with {'--follow' if is_followed else '--merge'}: leave one of them out"
     elif is_followed and settings[CHANGE].on != "always":
@@ -100,14 +138,27 @@ def _check(ctx: click.Context, settings: Settings) -> None:
         raise UsageError(msg)
 
 
-def _tell(job: Job, ending: Ending, command: str) -> None:
-    """Say what a shell would have said."""
+@contextmanager
+def _signals_after(ending: Ending) -> Iterator[None]:
+    """In this context signals are no longer the job's: those that end a process end this one as the job has ended."""
+    actions = {signal.SIGUSR1: signal.SIG_IGN, signal.SIGUSR2: signal.SIG_IGN}
+    found = {number: signal.signal(number, action) for number, action in actions.items()}
+    if signal.getsignal(signal.SIGQUIT) is not signal.SIG_IGN:
+        found[signal.SIGQUIT] = signal.signal(signal.SIGQUIT, lambda *_: _end_as(ending))
+    try:
+        with last_words(lambda: None, die=partial(_end_as, ending)):
+            yield
+    finally:
+        for number, action in found.items():
+            signal.signal(number, action)
+
+
+def _tell(ending: Ending, command: str) -> None:
+    """Say what a shell, or the job, would have said."""
     if ending.failure is not None:
         say(f"{command} could not be started: {ending.failure}")
-    for stream, reason in job.failures_to_write.items():
-        say(
-            f"{'stdout' if stream == 1 else 'stderr'} could not be written, so not all of the output is there: {reason}"
-        )
+    if ending.lost_output is not None:
+        say(f"the output could not be written: {ending.lost_output}")
 
 
 def _end_as(ending: Ending, _number: int = 0) -> NoReturn:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from chatpost.delivery.kept import Entry
 
+_YEAR = 366 * 86_400.0
+
 LATE = 300.0
 """Seconds after which a message says that it is late."""
 
@@ -43,8 +45,9 @@ def digest(entries: Sequence[Entry], now: float) -> tuple[CreateMessageRequest, 
 
     def can_join(entry: Entry) -> bool:
         request = entry.request
-        is_alike = (request.message.is_markdown, request.silent) == (first.message.is_markdown, first.silent)
-        return is_alike and entry.state == "waiting" and not entry.is_alone and not entry.is_part
+        is_alike = request._replace(message=first.message, request_id=first.request_id) == first
+        is_alike = is_alike and request.message.is_markdown == first.message.is_markdown
+        return is_alike and not (entry.is_uncertain or entry.is_alone or entry.is_part)
 
     joined = list(takewhile(can_join, entries))
     with_host = len({entry.host for entry in joined}) > 1
@@ -56,16 +59,18 @@ def digest(entries: Sequence[Entry], now: float) -> tuple[CreateMessageRequest, 
         if len(longer.encode()) > SIZE_LIMIT:
             break
         text, count = longer, count + len(repeats)
-    return first._replace(message=first.message._replace(text=text)), count
+    # Under an id of its own: the first message may have been tried by itself.
+    return first._replace(message=first.message._replace(text=text), request_id=str(uuid4())), count
 
 
 def expired(entries: Sequence[Entry], now: float) -> Entry:
     """Return a message that says how many messages have expired, for the webhook of the first of them."""
     first = entries[0]
-    count = "1 message was" if len(entries) == 1 else f"{len(entries)} messages were"
-    text = f"{count} not posted in time; the first was written {_time(first.written, now)} on {first.host}"
+    count = "1 message has" if len(entries) == 1 else f"{len(entries)} messages have"
+    when = f"{_time(first.written, now)} on {first.host}"
+    text = f"{count} waited too long and will not be posted; the first was written {when}"
     request = CreateMessageRequest(Message(f"⚠️ {text} (see `chatpost outbox list` there)"), str(uuid4()))
-    keep_until = now + first.keep_until - first.written
+    keep_until = now + _YEAR  # the notice itself does not expire
     return first._replace(
         written=now, request=request, thread="", keep_until=keep_until, is_alone=True, is_part=False, state="waiting"
     )

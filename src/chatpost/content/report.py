@@ -59,6 +59,8 @@ class Outcome(NamedTuple):
             what = f"{name} on {self.host} could not be started: {ending.failure}"
         elif ending.is_over_time:
             what = f"{name} on {self.host} was ended after {took}: its time limit is {duration(self.time_limit or 0)}"
+        elif ending.lost_output is not None:
+            what = f"{name} on {self.host} lost its output after {took}: {ending.lost_output}"
         elif ending.signal is not None:
             why = " (out of memory?)" if ending.signal == signal.SIGKILL else ""
             what = f"{name} on {self.host} was killed by {_name_of(ending.signal)}{why} after {took}"

@@ -157,8 +157,10 @@ class LineMaker:
     ended yet.
     """
 
-    def __init__(self, lines: Lines, *, is_markdown: bool) -> None:
+    def __init__(self, lines: Lines, *, is_markdown: bool, mask: Callable[[str], str] = lambda line: line) -> None:
+        """``mask`` takes secrets out of a line."""
         self.lines = lines
+        self._mask = mask
         self._longest_run = _LONGEST_MARKDOWN_RUN if is_markdown else 2
         self._decoder = Decoder()
         self.begun = ""
@@ -190,7 +192,8 @@ class LineMaker:
 
     def _clean(self, raw: str) -> list[str]:
         """Return a line as a terminal would show it, in pieces if it is longer than a reply."""
-        clean = without_fences(without_mentions(screen_text(raw.removesuffix("\r"))), self._longest_run)
+        shown = self._mask(screen_text(raw.removesuffix("\r")))
+        clean = without_fences(without_mentions(shown), self._longest_run)
         return list(split(clean, REPLY_LIMIT - 1)) if clean.strip() else [""]
 
 

@@ -80,15 +80,22 @@ class _Line:
 
 
 class _Screen:
-    """The lines that were written, as text; the one with the cursor is taken apart in ``line``."""
+    """The lines that were written, as text."""
 
     def __init__(self) -> None:
         self.lines = [""]
-        self.line = _Line([])
+        self._line: _Line | None = None
         self.row = 0
         self.column = 0
         self.kept_place = (0, 0)
         self.padding = 0
+
+    @property
+    def line(self) -> _Line:
+        """The line with the cursor, which is taken apart when it is written to."""
+        if self._line is None:
+            self._line = _Line(_cells(self.lines[self.row]))
+        return self._line
 
     def text(self) -> str:
         self._finish_line()
@@ -100,10 +107,11 @@ class _Screen:
         if row == len(self.lines):
             self.lines.append("")
         self.row = row
-        self.line = _Line(_cells(self.lines[row]))
 
     def _finish_line(self) -> None:
-        self.lines[self.row] = "".join(self.line.cells)
+        if self._line is not None:
+            self.lines[self.row] = "".join(self._line.cells)
+        self._line = None
 
     def write(self, text: str) -> None:
         cells = _cells(text)
@@ -171,7 +179,7 @@ class _Screen:
         elif what == 1:
             line.blank_to(self.column + 1)
         elif whole_screen:
-            self.lines, self.line, self.row = [""], _Line([]), 0
+            self.lines, self._line, self.row = [""], None, 0
         else:
             line.cut_at(0)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from chatpost.chat.message import MessageReplyOption
 from chatpost.delivery.model import Delivery, Destination, Progress
 from chatpost.delivery.retry import backoff
+from chatpost.delivery.sender import Retry
 from chatpost.errors import ChatpostError, ConfigurationError, DeliveryError, InvalidMessage, Refused, SpaceBusy
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ FIRST_REST = 60.0
 LONGEST_REST = 3600.0
 """Seconds beyond which that does not grow."""
 
+MOST_IN_DIGEST = 2000
+"""Messages that are looked at for one digest: more do not fit."""
+
 _BUSY_SLEEP = 0.5  # seconds until another flush has made its attempt
 _MOST_THREAD_FAILURES = 3  # in a row, while others are posted
 
@@ -50,9 +54,10 @@ class Entry(NamedTuple):
     whether that is still the same. ``space`` is where it posts to, ``thread`` is the same for all messages of a thread.
     ``is_alone``: it goes into no digest. ``is_part``: it goes on from the message before.
 
-    ``state`` is ``waiting``; ``sealed`` if it may have been posted, so that ``request`` is not changed any more;
-    ``posted``, with the answer ``created``; ``refused`` by Chat; or ``expired``. ``error`` is that of the last of its
-    ``attempts``. ``digest`` is the id of the message that all messages of a digest go with.
+    ``state`` is ``waiting``; ``sealed`` if it is being sent, or may have been posted, so that ``request`` is not
+    changed any more; ``posted``, with the answer ``created``; ``refused`` by Chat; or ``expired``. ``is_uncertain``: it
+    may have been posted. ``error`` is that of the last of its ``attempts``. ``digest`` is the id of the first message
+    of the digest that it goes with.
     """
 
     written: float
@@ -72,7 +77,18 @@ class Entry(NamedTuple):
     attempts: int = 0
     error: str | None = None
     digest: int | None = None
+    is_uncertain: bool = False
     created: CreatedMessage | None = None
+
+
+class Head(NamedTuple):
+    """The first message of a thread that waits, without its content."""
+
+    id: int
+    fingerprint: str
+    thread: str
+    profile: str | None
+    config: str | None
 
 
 class Outbox(Protocol):
@@ -93,7 +109,7 @@ class Outbox(Protocol):
     def entries(self) -> list[Entry]:
         """Return all messages that are not posted, in their order."""
 
-    def heads(self, space: str) -> list[Entry]:
+    def heads(self, space: str) -> list[Head]:
         """Return the first message of each thread of the space that waits to be posted."""
 
     def followers(self, head: Entry, most: int) -> list[Entry]:
@@ -102,8 +118,8 @@ class Outbox(Protocol):
     def lock(self, space: str) -> AbstractContextManager[bool]:
         """Keep others from posting to the space in this context; False if another does so now."""
 
-    def seal(self, head: Entry, members: Sequence[Entry], request: CreateMessageRequest) -> None:
-        """Note that the members are sent now, as this request."""
+    def seal(self, head: Entry, members: Sequence[Entry], request: CreateMessageRequest) -> bool:
+        """Note that the members are sent now, as this request; False if one of them has been changed meanwhile."""
 
     def posted(self, head: Entry, created: CreatedMessage) -> None:
         """Note that the message, with its digest, is posted."""
@@ -111,8 +127,11 @@ class Outbox(Protocol):
     def failed(self, head: Entry, error: str, *, maybe_posted: bool) -> None:
         """Note that an attempt has failed. If the message surely was not posted, it can be changed again."""
 
+    def note(self, id: int, error: str) -> None:  # noqa: A002 - the name that users know
+        """Note why a message cannot even be tried."""
+
     def refuse(self, head: Entry, error: str) -> None:
-        """Note that Chat will never take the message. A digest's messages are tried one by one."""
+        """Note that Chat will never take the message. A digest's messages are tried one by one, if none is posted."""
 
     def expire(self, space: str, now: float, notice: Callable[[Sequence[Entry], float], Entry]) -> None:
         """Let messages expire, and keep a notice of those that the space has not been told of."""
@@ -150,134 +169,168 @@ class Flusher(NamedTuple):
     clock: Callable[[], float]
 
     def flush(
-        self, space: str, policy: RetryPolicy, deadline: Callable[[], TimeLeft], is_wanted: Callable[[Entry], bool]
-    ) -> dict[int, ChatpostError]:
+        self, space: str, policy: RetryPolicy, deadline: Callable[[], TimeLeft], is_wanted: Callable[[Head], bool]
+    ) -> Failures:
         """Post the messages for a space that are wanted, until none is left or no try makes sense now.
 
-        In each thread they are posted in their order, and ``deadline`` is the time for each. Returns the last errors,
-        by the messages' ids.
+        In each thread they are posted in their order, and ``deadline`` is the time for each.
         """
-        self.outbox.expire(space, self.clock(), self.composer.expired)
+        with self.outbox.lock(space) as is_locked:
+            if is_locked:  # else another flush does it, and may be sending what has expired
+                self.outbox.expire(space, self.clock(), self.composer.expired)
         tries = _Tries(policy, self.sender.timing.random)
         left = deadline()
         while head := tries.next(filter(is_wanted, self.outbox.heads(space))):
-            try:
-                webhook = self.find(head)
-            except ConfigurationError as error:
-                tries.errors[head.id] = error
-                tries.given_up.add(head.fingerprint)
-                self.outbox.failed(head, str(error), maybe_posted=head.state == "sealed")
+            entry = self.outbox.get(head.id)
+            if entry is None:
                 continue
-            tried = self._try(head, webhook, policy, left)
-            wait = _BUSY_SLEEP if tried is None else tries.note(head, tried.error)
+            try:
+                webhook = self.find(entry)
+            except ConfigurationError as error:
+                tries.lose(head, error)
+                self.outbox.note(head.id, str(error))
+                continue
+
+            def find_next(fingerprint: str = head.fingerprint) -> Head | None:
+                heads = filter(is_wanted, self.outbox.heads(space))
+                return tries.next(other for other in heads if other.fingerprint == fingerprint)
+
+            tried = self._try(entry, webhook, policy, left, find_next)
+            wait = _BUSY_SLEEP if tried is None else tries.note(tried)
             if wait > left.left():
                 tries.given_up.add(head.fingerprint)
             elif wait:
+                if tried is not None and tried.error is not None:
+                    self.sender.tell(tried.delivery, Retry(tried.error, wait))
                 self.sender.timing.sleep(wait)
             else:
                 left = deadline()
         for fingerprint in tries.failing:
             self.outbox.rest(fingerprint, self.clock())
-        return tries.errors
+        return tries.failures
 
-    def _try(self, head: Entry, webhook: Webhook, policy: RetryPolicy, left: TimeLeft) -> Progress | None:
-        """Make one attempt to post a message; None if another process does so now, or has done so."""
+    def _try(
+        self, entry: Entry, webhook: Webhook, policy: RetryPolicy, left: TimeLeft, find_next: Callable[[], Head | None]
+    ) -> _Tried | None:
+        """Make one attempt to post the next message; None if another process does so now, or none is left."""
         sent: Entry | None = None
         with ExitStack() as locked:
 
             def draft(_: CreatedMessage | None) -> CreateMessageRequest | None:
                 nonlocal sent
-                if locked.enter_context(self.outbox.lock(head.space)):
+                # Others may have posted while this one waited for its turn.
+                if locked.enter_context(self.outbox.lock(entry.space)) and (head := find_next()):
                     sent = self._seal(head)
                 return None if sent is None else sent.request
 
-            to = Destination(head.profile, webhook, head.request.thread, policy._replace(retries=0), head.interval)
-            delivery = Delivery(to, head.request.request_id, [draft], left, Progress())
+            to = Destination(entry.profile, webhook, entry.request.thread, policy._replace(retries=0), entry.interval)
+            delivery = Delivery(to, entry.request.request_id, [draft], left, Progress())
             progress = self.sender.deliver(delivery).progress
             if progress.error is None and sent is None:
                 return None
-            self._note(sent or head, progress, was_sent=sent is not None)
-            return progress
+            if sent is not None:
+                self._note(sent, progress)
+            return _Tried(sent or entry, delivery, progress.error)
 
-    def _seal(self, head: Entry) -> Entry | None:
-        """Put the final body of a message on the disk, and return the message; None if it has gone meanwhile."""
-        fresh = self.outbox.get(head.id)
-        if fresh is None or fresh.state not in {"waiting", "sealed"} or fresh.digest not in {None, fresh.id}:
+    def _seal(self, head: Head) -> Entry | None:
+        """Put the final body of a message on the disk, and return the message; None if it has changed meanwhile."""
+        entry = self.outbox.get(head.id)
+        if entry is None:
             return None
-        if fresh.state == "sealed":
-            self.outbox.seal(fresh, [fresh], fresh.request)
-            return fresh
-        members, request = [fresh], self.composer.late(fresh, self.clock())
-        if self.joins(fresh):
-            waiting = self.outbox.followers(fresh, MOST_IN_DIGEST)
+        if entry.state == "sealed" or entry.is_uncertain:
+            return entry if self.outbox.seal(entry, [entry], entry.request) else None
+        members, request = [entry], self.composer.late(entry, self.clock())
+        if self.joins(entry):
+            waiting = self.outbox.followers(entry, MOST_IN_DIGEST)
             joined, count = self.composer.digest(waiting, self.clock())
             if count > 1:
                 members, request = waiting[:count], joined
-        self.outbox.seal(fresh, members, request)
-        return fresh._replace(request=request)
+        return entry._replace(request=request) if self.outbox.seal(entry, members, request) else None
 
-    def _note(self, entry: Entry, progress: Progress, *, was_sent: bool) -> None:
+    def _note(self, entry: Entry, progress: Progress) -> None:
         error = progress.error
         if error is None:
             if progress.created is not None:
                 self.outbox.posted(entry, progress.created)
         elif _is_of_message(error, entry.request):
             self.outbox.refuse(entry, str(error))
-        elif was_sent:
-            is_uncertain = progress.maybe_posted or entry.state == "sealed"
+        else:
+            is_uncertain = progress.maybe_posted or entry.state == "sealed" or entry.is_uncertain
             self.outbox.failed(entry, str(error), maybe_posted=is_uncertain)
 
 
-def _thread_of(entry: Entry) -> str:
+class _Tried(NamedTuple):
+    entry: Entry
+    delivery: Delivery
+    error: DeliveryError | None
+
+
+class Failures(NamedTuple):
+    """The last errors: of messages that are not posted by their ids, of whole webhooks by their fingerprints."""
+
+    of_messages: dict[int, ChatpostError]
+    of_webhooks: dict[str, DeliveryError]
+
+
+def _thread_of(entry: Entry | Head) -> str:
     return f"{entry.fingerprint} {entry.thread}"
 
 
-class _Tries:
-    """What has been tried in one flush. ``errors`` are the last ones, by the messages' ids.
+def _source_of(head: Head) -> tuple[str | None, str | None]:
+    return head.profile, head.config
 
-    ``given_up`` are the webhooks, by their fingerprints, that are not tried any more, and ``failing`` those of them
-    that sends should leave alone.
+
+class _Tries:
+    """What has been tried in one flush.
+
+    ``given_up`` are the webhooks, by their fingerprints, that are not tried any more, and ``failing`` those that sends
+    should leave alone.
     """
 
     def __init__(self, policy: RetryPolicy, random: Callable[[], float]) -> None:
-        self.errors: dict[int, ChatpostError] = {}
+        self.failures = Failures({}, {})
         self.given_up: set[str] = set()
         self.failing: set[str] = set()
-        self._failures: Counter[str] = Counter()
+        self._lost: set[tuple[str | None, str | None]] = set()
+        self._count: Counter[str] = Counter()
         self._policy = policy
         self._random = random
 
-    def next(self, heads: Iterable[Entry]) -> Entry | None:
+    def next(self, heads: Iterable[Head]) -> Head | None:
         """Return the message to try next: the first of a thread that has failed least."""
-        tried = (
-            head
-            for head in heads
-            if head.fingerprint not in self.given_up and self._failures[_thread_of(head)] < _MOST_THREAD_FAILURES
-        )
-        return min(tried, key=lambda head: (self._failures[_thread_of(head)], head.id), default=None)
+        tried = [head for head in heads if head.fingerprint not in self.given_up and _source_of(head) not in self._lost]
+        best = min(tried, key=lambda head: (self._count[_thread_of(head)], head.id), default=None)
+        # Threads that are stuck are given up if others went on meanwhile.
+        is_stuck = best is not None and self._count[_thread_of(best)] >= _MOST_THREAD_FAILURES
+        return None if is_stuck and len(tried) > 1 else best
 
-    def note(self, head: Entry, error: DeliveryError | None) -> float:
+    def lose(self, head: Head, error: ConfigurationError) -> None:
+        """Note that a message's webhook cannot be found."""
+        self.failures.of_messages[head.id] = error
+        self._lost.add(_source_of(head))
+
+    def note(self, tried: _Tried) -> float:
         """Note what came of a try; return the seconds to wait before the next one."""
+        entry, error = tried.entry, tried.error
         if error is None:
-            self._failures[head.fingerprint] = self._failures[_thread_of(head)] = 0
-            self.failing.discard(head.fingerprint)
+            self._count[entry.fingerprint] = self._count[_thread_of(entry)] = 0
+            self.failing.discard(entry.fingerprint)
+            self.failures.of_messages.pop(entry.id, None)
+            self.failures.of_webhooks.pop(entry.fingerprint, None)
             return 0.0
-        self.errors[head.id] = error
-        if _is_of_message(error, head.request):
+        self.failures.of_messages[entry.id] = error
+        if _is_of_message(error, entry.request):
             return 0.0
-        if error.code != HTTPStatus.TOO_MANY_REQUESTS and not isinstance(error, SpaceBusy):
-            self.failing.add(head.fingerprint)
-        self._failures[head.fingerprint] += 1
-        self._failures[_thread_of(head)] += 1
-        is_last = self._failures[head.fingerprint] > self._policy.retries
-        if not error.is_passing or isinstance(error, SpaceBusy) or is_last:
-            self.given_up.add(head.fingerprint)
+        self.failures.of_webhooks[entry.fingerprint] = error
+        is_busy = isinstance(error, SpaceBusy)
+        if error.is_passing and not is_busy and error.code != HTTPStatus.TOO_MANY_REQUESTS:
+            self.failing.add(entry.fingerprint)
+        self._count[entry.fingerprint] += 1
+        self._count[_thread_of(entry)] += 1
+        if not error.is_passing or is_busy or self._count[entry.fingerprint] > self._policy.retries:
+            self.given_up.add(entry.fingerprint)
             return 0.0
-        return backoff(self._failures[head.fingerprint], self._random(), error.retry_after)
-
-
-MOST_IN_DIGEST = 2000
-"""Messages that are looked at for one digest: more do not fit."""
+        return backoff(self._count[entry.fingerprint], self._random(), error.retry_after)
 
 
 def _is_of_message(error: DeliveryError, request: CreateMessageRequest) -> bool:

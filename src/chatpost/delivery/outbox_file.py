@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from chatpost.chat.message import CreatedMessage, CreateMessageRequest, Message, MessageReplyOption, Thread
 from chatpost.chat.webhook import mask_webhooks
 from chatpost.database import transaction
-from chatpost.delivery.kept import FIRST_REST, LONGEST_REST, MOST_BYTES, MOST_MESSAGES, Entry
+from chatpost.delivery.kept import FIRST_REST, LONGEST_REST, MOST_BYTES, MOST_MESSAGES, Entry, Head
 from chatpost.errors import OutboxFull, StorageError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _SCHEMA = (
     id INTEGER PRIMARY KEY AUTOINCREMENT, written REAL, host TEXT, profile TEXT, config TEXT, fingerprint TEXT,
     space TEXT, thread TEXT, request TEXT, interval REAL, keep_until REAL, is_alone INTEGER, is_part INTEGER,
     state TEXT DEFAULT 'waiting', attempts INTEGER DEFAULT 0, error TEXT, digest INTEGER, created TEXT, sealed TEXT,
-    is_awaited INTEGER, is_told INTEGER DEFAULT 0, posted_at REAL)""",
+    is_uncertain INTEGER DEFAULT 0, is_awaited INTEGER, is_told INTEGER DEFAULT 0, posted_at REAL)""",
     "CREATE INDEX IF NOT EXISTS message_by_thread ON message (space, fingerprint, thread, id)",
     "CREATE TABLE IF NOT EXISTS rest (fingerprint TEXT PRIMARY KEY, failures INTEGER, until REAL) WITHOUT ROWID",
 )
@@ -73,10 +73,14 @@ class OutboxFile:
         """Return all messages that are not posted, in their order."""
         return self._read("state != 'posted' ORDER BY id")
 
-    def heads(self, space: str) -> list[Entry]:
+    def heads(self, space: str) -> list[Head]:
         """Return the first message of each thread of the space that waits to be posted."""
-        firsts = f"SELECT MIN(id) FROM message WHERE space = ? AND {_WAITS} GROUP BY fingerprint, thread"  # noqa: S608
-        return self._read(f"id IN ({firsts}) ORDER BY id", space)
+        heads = (
+            "SELECT MIN(id) AS id, fingerprint, thread, profile, config FROM message"  # noqa: S608
+            f" WHERE space = ? AND {_WAITS} GROUP BY fingerprint, thread"
+        )
+        with self._transaction() as file:
+            return [Head(*row) for row in file.execute(heads, (space,))]
 
     def followers(self, head: Entry, most: int) -> list[Entry]:
         """Return the messages that wait in the same thread, from this one on."""
@@ -96,12 +100,17 @@ class OutboxFile:
         finally:
             os.close(file)
 
-    def seal(self, head: Entry, members: Sequence[Entry], request: CreateMessageRequest) -> None:
-        """Note that the members are sent now, as this request."""
+    def seal(self, head: Entry, members: Sequence[Entry], request: CreateMessageRequest) -> bool:
+        """Note that the members are sent now, as this request; False if one of them has been changed meanwhile."""
+        unchanged = f"SELECT COUNT(*) FROM message WHERE id = ? AND fingerprint = ? AND space = ? AND {_WAITS}"  # noqa: S608
+        sealed = "UPDATE message SET state = 'sealed', digest = ?, attempts = attempts + 1 WHERE id = ?"
         with self._transaction() as file:
-            sealed = "UPDATE message SET state = 'sealed', digest = ?, attempts = attempts + 1 WHERE id = ?"
+            for member in members:
+                if not file.execute(unchanged, (member.id, member.fingerprint, member.space)).fetchone()[0]:
+                    return False
             file.executemany(sealed, [(head.id, member.id) for member in members])
             file.execute("UPDATE message SET sealed = ? WHERE id = ?", (_packed(request), head.id))
+            return True
 
     def posted(self, head: Entry, created: CreatedMessage) -> None:
         """Note that the message, with its digest, is posted."""
@@ -114,26 +123,33 @@ class OutboxFile:
     def failed(self, head: Entry, error: str, *, maybe_posted: bool) -> None:
         """Note that an attempt has failed. If the message surely was not posted, it can be changed again."""
         with self._transaction() as file:
-            file.execute("UPDATE message SET error = ? WHERE id = ? OR digest = ?", (error, head.id, head.id))
+            failed = "UPDATE message SET error = ?, is_uncertain = ? WHERE id = ? OR digest = ?"
+            file.execute(failed, (error, maybe_posted, head.id, head.id))
             if not maybe_posted:
                 _unseal(file, head.id)
 
+    def note(self, id: int, error: str) -> None:  # noqa: A002 - the name that users know
+        """Note why a message cannot even be tried."""
+        with self._transaction() as file:
+            file.execute("UPDATE message SET error = ? WHERE id = ?", (error, id))
+
     def refuse(self, head: Entry, error: str) -> None:
-        """Note that Chat will never take the message. A digest's messages are tried one by one."""
+        """Note that Chat will never take the message. A digest's messages are tried one by one, if none is posted."""
         with self._transaction() as file:
             file.execute("UPDATE message SET error = ? WHERE id = ? OR digest = ?", (error, head.id, head.id))
-            is_digest = file.execute("SELECT COUNT(*) FROM message WHERE digest = ?", (head.id,)).fetchone()[0] > 1
-            if is_digest:
+            members = file.execute("SELECT COUNT(*) FROM message WHERE digest = ?", (head.id,)).fetchone()[0]
+            if members > 1 and not head.is_uncertain:
                 file.execute("UPDATE message SET is_alone = 1 WHERE digest = ?", (head.id,))
-            _unseal(file, head.id)
-            if not is_digest:
-                file.execute("UPDATE message SET state = 'refused' WHERE id = ?", (head.id,))
+                _unseal(file, head.id)
+            else:
+                file.execute("UPDATE message SET state = 'refused' WHERE id = ? OR digest = ?", (head.id, head.id))
 
     def expire(self, space: str, now: float, notice: Callable[[Sequence[Entry], float], Entry]) -> None:
         """Let messages expire, and keep a notice of those that the space has not been told of."""
         with self._transaction() as file:
-            late = f"UPDATE message SET state = 'expired' WHERE space = ? AND keep_until < ? AND {_WAITS}"  # noqa: S608
-            file.execute(late, (space, now))
+            late = f"SELECT id FROM message WHERE space = ? AND keep_until < ? AND {_WAITS}"  # noqa: S608
+            for (head,) in file.execute(late, (space, now)).fetchall():
+                file.execute("UPDATE message SET state = 'expired' WHERE id = ? OR digest = ?", (head, head))
             untold = "SELECT * FROM message WHERE space = ? AND state = 'expired' AND NOT is_told ORDER BY id"
             expired = [_entry(row) for row in file.execute(untold, (space,))]
             file.executemany("UPDATE message SET is_told = 1 WHERE id = ?", [(entry.id,) for entry in expired])
@@ -155,29 +171,34 @@ class OutboxFile:
             file.execute("INSERT OR REPLACE INTO rest VALUES (?, ?, ?)", (fingerprint, failures + 1, until))
 
     def retry(self, ids: Iterable[int], keep_until: float) -> None:
-        """Let messages wait again that were refused, have expired, or cannot find their webhook."""
+        """Let messages wait again, with their digests. One that may have been posted stays as it was sent."""
+        again = (
+            "UPDATE message SET state = CASE WHEN is_uncertain THEN 'sealed' ELSE 'waiting' END, is_told = 0,"
+            " error = NULL, keep_until = ?, sealed = CASE WHEN is_uncertain THEN sealed END,"
+            " digest = CASE WHEN is_uncertain THEN digest END WHERE id = ? AND state IN ('refused', 'expired')"
+        )
         with self._transaction() as file:
-            again = "UPDATE message SET state = 'waiting', error = NULL, is_told = 0, keep_until = ? WHERE id = ?"
-            for number in ids:
-                file.execute(f"{again} AND state IN ('refused', 'expired')", (keep_until, number))
-                file.execute("UPDATE message SET error = NULL WHERE id = ?", (number,))
+            file.executemany(again, [(keep_until, number) for number in _with_digests(file, ids)])
 
-    def move(self, entry: Entry) -> None:
-        """Give a message another webhook: that of this entry."""
+    def move(self, ids: Iterable[int], webhook: Entry) -> None:
+        """Give messages, with their digests, the webhook of this entry."""
+        moved = (
+            "UPDATE message SET profile = :profile, config = :config, fingerprint = :fingerprint, space = :space,"
+            " error = NULL WHERE id = :id"
+        )
         with self._transaction() as file:
-            _unseal(file, entry.id)
-            row = _row(entry) | {"sealed": None}
-            names = ", ".join(f"{name} = :{name}" for name in row)
-            file.execute(f"UPDATE message SET {names} WHERE id = :id", row | {"id": entry.id})  # noqa: S608
+            file.executemany(moved, [_row(webhook) | {"id": number} for number in _with_digests(file, ids)])
 
     def drop(self, ids: Iterable[int]) -> int:
-        """Take messages out; return how many there were."""
+        """Take messages out, with their digests; return how many there were."""
         with self._transaction() as file:
-            dropped = 0
-            for number in ids:
-                _unseal(file, number)
-                dropped += file.execute("DELETE FROM message WHERE id = ?", (number,)).rowcount
-            return dropped
+            dropped = [(number,) for number in _with_digests(file, ids)]
+            return file.executemany("DELETE FROM message WHERE id = ?", dropped).rowcount if dropped else 0
+
+    def spaces(self) -> dict[int, str]:
+        """Return the spaces of the messages that are not posted, by the messages' ids."""
+        with self._transaction() as file:
+            return dict(map(tuple, file.execute("SELECT id, space FROM message WHERE state != 'posted' ORDER BY id")))
 
     def _transaction(self) -> AbstractContextManager[Connection]:
         return transaction(self._path, _SCHEMA, _TIMEOUT)
@@ -200,6 +221,12 @@ def _try_to_lock(file: int) -> bool:
     return True
 
 
+def _with_digests(file: Connection, ids: Iterable[int]) -> list[int]:
+    """Return the ids, and those of the messages that are sealed into a digest with them."""
+    both = "SELECT id FROM message WHERE id = :id OR digest = (SELECT digest FROM message WHERE id = :id)"
+    return list(dict.fromkeys(row[0] for number in ids for row in file.execute(both, {"id": number}).fetchall()))
+
+
 def _unseal(file: Connection, head: int) -> None:
     waiting = "UPDATE message SET state = 'waiting', digest = NULL, sealed = NULL WHERE digest = ?"
     file.execute(waiting, (head,))
@@ -219,8 +246,13 @@ def _row(entry: Entry) -> dict[str, Any]:
 
 def _entry(row: Any) -> Entry:
     values = {name: row[name] for name in _OF_ENTRY}
-    created = None if row["created"] is None else CreatedMessage(*json.loads(row["created"]))
-    return Entry(**values, request=_unpacked(row["sealed"] or row["request"]), created=created)
+    try:
+        created = None if row["created"] is None else CreatedMessage(*json.loads(row["created"]))
+        return Entry(**values, request=_unpacked(row["sealed"] or row["request"]), created=created)
+    except (ValueError, TypeError):
+        where = f"the outbox's message {row['id']}"
+        why = f"it is damaged; `chatpost outbox drop {row['id']}` takes it out"
+        raise StorageError(where, why) from None
 
 
 def _packed(request: CreateMessageRequest) -> str:

@@ -60,7 +60,8 @@ class Queue(NamedTuple):
 
     ``sent_at`` is when a request last went out, and ``closed_until`` the end of a pause that the server asked for.
     ``sender`` is the ticket of the sender that has passed the gate and not sent its request yet; it is waited for until
-    ``sender_until``. ``tickets`` is the last ticket that was given.
+    ``sender_until``; if it gives its turn up, ``sent_before`` is again the time of the last request. ``tickets`` is the
+    last ticket that was given.
     """
 
     sent_at: float = -1e9
@@ -69,6 +70,7 @@ class Queue(NamedTuple):
     sender_until: float = 0.0
     tickets: int = 0
     waiting: tuple[Waiter, ...] = ()
+    sent_before: float = -1e9
 
     def ask(self, now: float, ticket: int, interval: float) -> tuple[Queue, int, Place]:
         """Ask whether the turn of ``ticket`` has come, or with 0 take a ticket; return the ticket and the place.
@@ -86,16 +88,19 @@ class Queue(NamedTuple):
             place = Waiter(ticket, interval, now + sleep + LEASE)
             queue = self._replace(tickets=tickets, waiting=tuple(sorted((*others, place))))
             return queue, ticket, Place(sleep, turn_in)
-        return Queue(now, self.closed_until, ticket, now + LEASE, tickets, others), ticket, Place(0.0, 0.0)
+        passed = Queue(now, self.closed_until, ticket, now + LEASE, tickets, others, self.sent_at)
+        return passed, ticket, Place(0.0, 0.0)
 
     def sent(self, now: float, ticket: int) -> Queue:
         """Count the interval from now: the sender's request goes out."""
         return self._replace(sent_at=now, sender=0 if self.sender == ticket else self.sender)
 
     def leave(self, ticket: int) -> Queue:
-        """Give up a place, or the turn that was not used."""
+        """Give up a place, or the turn that was not used: then the next one can have it."""
         waiting = tuple(waiter for waiter in self.waiting if waiter.ticket != ticket)
-        return self._replace(waiting=waiting, sender=0 if self.sender == ticket else self.sender)
+        if self.sender == ticket:
+            return self._replace(waiting=waiting, sender=0, sent_at=self.sent_before)
+        return self._replace(waiting=waiting)
 
     def push(self, now: float, seconds: float) -> Queue:
         """Close the space to everybody for so many seconds, at most `LONGEST_PUSH`."""

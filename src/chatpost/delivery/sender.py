@@ -47,7 +47,14 @@ class Pause(NamedTuple):
     seconds: float
 
 
-Fact: TypeAlias = Attempt | PartPosted | Pause
+class Retry(NamedTuple):
+    """A fact: after an error, a message of the outbox is tried again in ``wait`` seconds."""
+
+    error: DeliveryError
+    wait: float
+
+
+Fact: TypeAlias = Attempt | PartPosted | Pause | Retry
 """An event in a delivery that the reporter can show."""
 
 

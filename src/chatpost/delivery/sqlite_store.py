@@ -126,13 +126,13 @@ def _boot_session_of_macos() -> str:
 def _read(written: str, now: float) -> Queue:
     """Read a queue. Invalid data, or times that we cannot have written, give an empty queue."""
     try:
-        sent_at, closed_until, sender, sender_until, tickets, waiting = json.loads(written)
+        sent_at, closed_until, sender, sender_until, tickets, waiting, sent_before = json.loads(written)
         waiters = tuple(Waiter(int(ticket), float(interval), float(until)) for ticket, interval, until in waiting)
         times = float(sent_at), float(closed_until)
-        queue = Queue(*times, int(sender), float(sender_until), int(tickets), waiters)
+        queue = Queue(*times, int(sender), float(sender_until), int(tickets), waiters, float(sent_before))
     except (ValueError, TypeError, RecursionError, OverflowError):
         return Queue()
-    later = [*times, queue.sender_until, *(waiter.until for waiter in waiters)]
+    later = [*times, queue.sent_before, queue.sender_until, *(waiter.until for waiter in waiters)]
     are_possible = all(isfinite(time) and time - now <= LONGEST_PUSH for time in later)
     return queue if are_possible and all(isfinite(waiter.interval) for waiter in waiters) else Queue()
 

@@ -17,8 +17,11 @@ import threading
 import time
 from contextlib import suppress
 from functools import partial
+from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from chatpost.errors import ExitStatus
 from chatpost.jobs.pump import Pump
 from chatpost.processes import descent, has_terminal, is_open, next_signal
 
@@ -40,13 +43,15 @@ _PASSED_ON = (*_ENDING, signal.SIGUSR1, signal.SIGUSR2)
 _OF_TERMINALS = {signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}
 _PIPE_SIZE = 1024 * 1024  # so that a command that writes much seldom waits for us
 _PR_SET_PDEATHSIG = 1
+_POLL = 0.05
 
 
 class Ending(NamedTuple):
     """How a job ended, after so many ``seconds``. ``status`` is the exit status that a shell would show.
 
     ``signal`` is the one that it died of. ``failure`` says, for a person, why it could not be started.
-    ``is_over_time``: it was ended because of its time limit.
+    ``is_over_time``: it was ended because of its time limit. ``lost_output`` says why its output could not be written;
+    then ``status`` is never 0.
     """
 
     status: int
@@ -54,10 +59,11 @@ class Ending(NamedTuple):
     signal: int | None = None
     failure: str | None = None
     is_over_time: bool = False
+    lost_output: str | None = None
 
 
 class Job:
-    """A command that has been started, or could not be.
+    """A command that has been started, or could not be: then ``failed`` is its ending.
 
     It is started, and waited for, in the main thread, and no other thread may run before it is started: threads that
     are started later leave the signals to it.
@@ -73,7 +79,7 @@ class Job:
         self._output = output
         self._is_at_terminal = has_terminal()
         self._process: subprocess.Popen[bytes] | None = None
-        self._failed: Ending | None = None
+        self.failed: Ending | None = None
         # They are blocked and waited for, like the command's end: so it is known where they come from. If ours is
         # ignored, the command's end would not be told.
         self._on_child = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -86,28 +92,29 @@ class Job:
         try:
             self._start(command, targets)
         except OSError as failure:
-            is_missing = failure.errno == errno.ENOENT
+            is_missing = failure.errno == errno.ENOENT or not command[0]
             reason = "not found" if is_missing else os.strerror(failure.errno or 0).lower()
-            self._failed = Ending(NOT_FOUND if is_missing else NOT_EXECUTABLE, failure=reason)
-
-    @property
-    def failures_to_write(self) -> dict[int, str]:
-        """Why our stdout (1) or stderr (2) could not be written, for a person."""
-        return {pump.target: pump.failure for pump in self._pumps if pump.failure is not None}
+            self.failed = Ending(NOT_FOUND if is_missing else NOT_EXECUTABLE, failure=reason)
 
     def wait(self, time_limit: float | None = None) -> Ending:
         """Wait for the end of the command, then of its output; meanwhile pass signals on to it.
 
-        After ``time_limit`` seconds the command is ended. A signal that comes after its end is ours: it is delivered
-        when this returns.
+        After ``time_limit`` seconds the command is ended. A signal that comes while only the output is waited for ends
+        the wait. Later ones are delivered when `release` is called.
         """
         ending = self._wait_for_command(self._process, time_limit) if self._process else Ending(0)
         os.close(self._until_command_end)
-        self._wait_for_output()
+        self._wait_for_output(GRACE if ending.is_over_time else inf)
         if self._output is not None:
             self._output.end()
+        reason = next((pump.failure for pump in self._pumps if pump.failure is not None), None)
+        if reason is not None:
+            ending = ending._replace(status=ending.status or ExitStatus.IO, lost_output=reason)
+        return self.failed or ending
+
+    def release(self) -> None:
+        """Deliver signals to us again."""
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
-        return self._failed or ending
 
     def _start(self, command: Sequence[str], targets: dict[str, int]) -> None:
         pipes = {target: _open_pipe() for target in set(targets.values())}
@@ -149,6 +156,8 @@ class Job:
             command,
             stdout=streams.get("stdout"),
             stderr=streams.get("stderr"),
+            env=_environment(),
+            close_fds=False,  # what we were given is the job's; our own are not inherited
             process_group=None if self._is_at_terminal else 0,
             preexec_fn=in_child,  # noqa: PLW1509 - there is no other thread yet
         )
@@ -162,26 +171,54 @@ class Job:
                 is_over_time = True
                 self._signal(process, due.pop(0)[1])
                 self._signal(process, signal.SIGCONT)  # one that is stopped does not end
-            elif received.number != signal.SIGCHLD and not self._is_known(received):
+            elif received.number == signal.SIGCHLD:
+                self._stop_with(process)
+            elif not self._is_known(process, received):
                 self._signal(process, received.number)
+        if is_over_time:
+            self._end_group(process, time_limit + GRACE if time_limit else 0.0)
         seconds, code = self._seconds(), process.returncode
         if is_over_time:
             return Ending(OVER_TIME, seconds, is_over_time=True)
         return Ending(128 - code, seconds, -code) if code < 0 else Ending(code, seconds)
 
-    def _wait_for_output(self) -> None:
+    def _wait_for_output(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
         while not all(pump.is_done for pump in self._pumps):
-            received = next_signal(self._signals)
-            if received is not None and received.number in _ENDING:
-                os.kill(os.getpid(), received.number)  # it comes when the mask is lifted
+            received = next_signal(self._signals, None if seconds == inf else until - time.monotonic())
+            if received is None or received.number in _ENDING:
                 return
+
+    def _stop_with(self, process: subprocess.Popen[bytes]) -> None:
+        """Stop, too, if the command has stopped itself at a terminal: the shell then takes over."""
+        if self._is_at_terminal and _is_stopped(process.pid):
+            time.sleep(_POLL)  # at `fg` the shell lets both go on, but not in the same moment
+            if _is_stopped(process.pid):
+                os.kill(os.getpid(), signal.SIGSTOP)
+
+    def _end_group(self, process: subprocess.Popen[bytes], due: float) -> None:
+        """End what the command has left behind in its process group, when SIGKILL is due."""
+        while not self._is_at_terminal and _has_members(process.pid):
+            if self._seconds() >= due:
+                self._signal(process, signal.SIGKILL)
+                return
+            next_signal(self._signals, _POLL)
 
     def _seconds(self) -> float:
         return time.monotonic() - self._began
 
-    def _is_known(self, received: Received) -> bool:
-        """Return whether the command has got the signal, too: from the terminal."""
-        return self._is_at_terminal and received.may_be_of_terminal and received.number in _OF_TERMINALS
+    def _is_known(self, process: subprocess.Popen[bytes], received: Received) -> bool:
+        """Return whether the command has got the signal, too: from the terminal, which signals our process group.
+
+        At a hang-up it signals only the leader of the session.
+        """
+        if not (self._is_at_terminal and received.may_be_of_terminal and received.number in _OF_TERMINALS):
+            return False
+        if received.number == signal.SIGHUP and os.getsid(0) == os.getpid():
+            return False
+        with suppress(OSError):
+            return os.getpgid(process.pid) == os.getpgrp()
+        return True  # it has ended
 
     def _signal(self, process: subprocess.Popen[bytes], number: int) -> None:
         """Signal the command and what it has started: its process group, or its part of ours."""
@@ -192,6 +229,32 @@ class Job:
         else:
             with suppress(OSError):
                 os.killpg(process.pid, number)
+
+
+def _is_stopped(process: int) -> bool:
+    try:
+        return os.waitid(os.P_PID, process, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # it has ended
+        return False
+
+
+def _has_members(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except OSError:
+        return False
+    return True
+
+
+def _environment() -> dict[str, str] | None:
+    """Return the environment that we were given: Python sets LC_CTYPE itself in a locale without UTF-8."""
+    try:
+        given = Path("/proc/self/environ").read_bytes()
+    except OSError:
+        return None
+    if "LC_CTYPE" not in os.environ or any(entry.startswith(b"LC_CTYPE=") for entry in given.split(b"\0")):
+        return None
+    return {name: value for name, value in os.environ.items() if name != "LC_CTYPE"}
 
 
 def _targets(*, is_merged: bool) -> dict[str, int]:

@@ -45,8 +45,8 @@ class Output:
         """Take the lines that were begun and not ended: nothing more comes."""
         with self._lock:
             begun, self._begun = self._begun, {}
-            for line in begun.values():
-                self._take(line + b"\n")
+            if begun:
+                self._take(b"\n".join(begun.values()))
 
     @property
     def tail(self) -> bytes:

@@ -29,7 +29,7 @@ class News(NamedTuple):
     ``kind`` is ``failure`` until a failure in a row has been told and ``still`` from then on, ``recovery`` for the
     success after failures, and ``success`` for any other. ``failures`` is their number in a row, which began
     ``failing_for`` seconds ago; before them, there was none for ``well_for`` seconds, None if that is not known.
-    ``thread_key``, with the rule ``change``, is that of the thread of these failures.
+    ``thread_key``, with the rule ``change``, is that of the thread of these failures, which began at ``since``.
     """
 
     kind: str
@@ -37,6 +37,7 @@ class News(NamedTuple):
     failing_for: float = 0.0
     well_for: float | None = None
     thread_key: str | None = None
+    since: float = 0.0
 
 
 class Past(NamedTuple):
@@ -80,7 +81,7 @@ class Past(NamedTuple):
         failing_for = max(0.0, now - self.failing_since) if self.failures else 0.0
         well_for = None if self.well_since is None else max(0.0, self.failing_since - self.well_since)
         key = (self.thread_key or f"chatpost-{uuid4()}") if rule.on == "change" else None
-        return News(kind, self.failures, failing_for, well_for if is_failing else None, key)
+        return News(kind, self.failures, failing_for, well_for if is_failing else None, key, self.failing_since)
 
     def told(self, news: News, now: float) -> Past:
         """Return the past once the news is told, or needs no telling."""
@@ -89,4 +90,6 @@ class Past(NamedTuple):
             return (
                 Past(well_since=self.well_since) if self.recovered or not self.failures else self._replace(told_at=None)
             )
+        if not self.failures or self.failing_since != news.since:  # another run has ended these failures meanwhile
+            return self
         return self._replace(told_at=now, thread_key=news.thread_key)

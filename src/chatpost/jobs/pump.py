@@ -27,8 +27,8 @@ class Pump(threading.Thread):
     ``copy`` gets every chunk. ``command_end`` is a pipe that is closed when the command has ended. What is in the pipe
     then is still passed on, and what comes within `LINGER`. ``on_end`` is called when all is done.
 
-    If nobody reads ours any more, the pipe is closed, so that the command learns it. If ours cannot be written for
-    another reason, the rest is read and dropped, and ``failure`` is the reason, for a person.
+    If ours cannot be written, the pipe is closed, so that the command learns it as it would without us. ``failure`` is
+    the reason, for a person, unless it is that nobody reads any more.
     """
 
     def __init__(
@@ -51,6 +51,8 @@ class Pump(threading.Thread):
                 self._write(chunk)
         except BrokenPipeError:
             pass
+        except OSError as failure:
+            self.failure = os.strerror(failure.errno or 0).lower()
         finally:
             os.close(self._source)
             self.is_done = True
@@ -77,15 +79,11 @@ class Pump(threading.Thread):
             yield chunk
 
     def _write(self, chunk: bytes) -> None:
-        while chunk and self.failure is None:
+        while chunk:
             try:
                 chunk = chunk[os.write(self.target, chunk) :]
             except BlockingIOError:  # another process has made it non-blocking
                 select.select([], [self.target], [])
-            except BrokenPipeError:
-                raise
-            except OSError as failure:
-                self.failure = os.strerror(failure.errno or 0).lower()
 
 
 def _bytes_in(pipe: int) -> int:
