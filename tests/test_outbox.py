@@ -568,3 +568,145 @@ def test_a_digest_of_several_hosts(shell: Shell, chat: Emulator) -> None:
     change(shell, "UPDATE message SET host = 'db-' || id")
     assert shell(*FLUSH, "--digest").status == 0
     assert re.findall(r", (db-\d)\]", texts(chat)[0]) == ["db-1", "db-2"]
+
+
+def keep(shell: Shell, *messages: str) -> None:
+    for text in messages:
+        shell("send", "--spool-first", "-q", text)
+
+
+def test_a_digest_has_an_id_of_its_own(shell: Shell, chat: Emulator) -> None:
+    """What was posted before under a message's id is not taken for a digest that the message begins."""
+    chat.faults.append(Fault(Kind.DROP_AFTER))
+    shell("send", "--spool", "--retries", "0", "zero")
+    change(shell, "UPDATE message SET keep_until = 1")
+    shell(*FLUSH)
+    keep(shell, "one", "two")
+    assert shell("outbox", "retry", "1").status == 0
+    assert shell(*FLUSH, "--digest").status == 0
+    assert "".join(texts(chat)).count("zero") == 1
+    assert {"one", "two"} <= set("\n".join(texts(chat)).split("\n"))
+
+
+@pytest.mark.parametrize("what", ["move", "drop"])
+def test_a_digest_stays_together(shell: Shell, chat: Emulator, what: str) -> None:
+    """A digest that may have been posted is moved and dropped as a whole, by the id of any of its messages."""
+    shell.write_profiles(f'[profiles.other]\nurl = "{chat.url("BBBB")}"\n')
+    keep(shell, "zero", "one", "two")
+    chat.faults.append(answering(503))
+    assert shell(*FLUSH, "--digest", "--retries", "0").status == 75
+    if what == "drop":
+        assert shell("outbox", "drop", "2").err == "chatpost: 3 messages are dropped\n"
+        assert (waiting(shell), shell(*FLUSH).status, texts(chat)) == ([], 0, [])
+    else:
+        assert shell("outbox", "retry", "2", "-p", "other").status == 0
+        assert (shell(*FLUSH).status, texts(chat), len(texts(chat, "BBBB"))) == (0, [], 1)
+
+
+def test_a_digest_that_may_be_posted_and_is_wrong(shell: Shell, chat: Emulator) -> None:
+    """It is refused as a whole: its messages may be in the space already."""
+    keep(shell, "zero", "one")
+    chat.faults.extend([Fault(Kind.DROP_AFTER), answering(400)])
+    assert shell(*FLUSH, "--digest").status == 0
+    assert len(texts(chat)) == 1
+    assert [entry["state"] for entry in waiting(shell)] == ["refused", "refused"]
+
+
+def test_a_digest_that_expires(shell: Shell, chat: Emulator) -> None:
+    """All of its messages expire and are counted."""
+    keep(shell, "zero", "one", "two")
+    chat.faults.append(answering(503))
+    shell(*FLUSH, "--digest", "--retries", "0")
+    change(shell, "UPDATE message SET keep_until = 1")
+    assert shell(*FLUSH).status == 0
+    assert texts(chat)[0].startswith("⚠️ 3 messages have waited too long")
+    assert [entry["state"] for entry in waiting(shell)] == ["expired"] * 3
+
+
+def test_another_reply_option(shell: Shell, chat: Emulator) -> None:
+    """A message that must not open a thread is not joined with one that may."""
+    shell("send", "--spool-first", "-k", "t", "zero")
+    shell("send", "--spool-first", "-k", "t", "--or-fail", "one")
+    assert shell(*FLUSH, "--digest").status == 0
+    assert texts(chat) == ["zero", "one"]
+
+
+def test_one_late_line(shell: Shell, chat: Emulator) -> None:
+    """A message that may have been posted with its line does not get another, however it is retried."""
+    keep(shell, "hello")
+    change(shell, "UPDATE message SET written = written - 3600")
+    chat.faults.append(answering(503))
+    shell(*FLUSH, "--retries", "0")
+    change(shell, "UPDATE message SET state = 'expired'")
+    assert shell("outbox", "retry", "1").status == 0
+    assert shell(*FLUSH).status == 0
+    assert texts(chat)[0].count("late)") == 1
+
+
+def test_what_may_be_posted_and_fails_for_good(shell: Shell, chat: Emulator) -> None:
+    """If the webhook is refused after an attempt that may have posted, that is said."""
+    chat.faults.extend([Fault(Kind.DROP_AFTER), answering(401)])
+    done = shell("send", "--spool", "hello")
+    assert (done.status, "may have been posted" in done.err, waiting(shell)) == (77, True, [])
+
+
+def test_a_webhook_that_is_not_allowed(shell: Shell, chat: Emulator) -> None:
+    """It fails each time: it is no failure of Chat's that passes."""
+    chat.faults.extend([answering(401)] * 3)
+    assert [shell("send", "--spool", "hello").status for _ in range(3)] == [77] * 3
+
+
+def test_two_profiles_of_one_webhook(shell: Shell, chat: Emulator) -> None:
+    """If one of them is gone, the messages of the other are posted."""
+    profiles = [f'[profiles.{name}]\nurl = "{chat.url()}"\n' for name in "ab"]
+    shell.write_profiles("".join(profiles))
+    for name in "ab":
+        shell("send", "--spool-first", "-p", name, "-k", name, f"of {name}")
+    shell.write_profiles(profiles[1])
+    assert (shell(*FLUSH).status, texts(chat)) == (75, ["of b"])
+
+
+def test_a_quiet_flush(shell: Shell, chat: Emulator) -> None:
+    """With `-q`, cron mails nothing while Chat is away; without it, a retry and what is left are told."""
+    keep(shell, "hello")
+    chat.faults.extend([answering(503)] * 3)
+    quiet = shell(*FLUSH, "-q", "--retries", "0")
+    assert (quiet.status, quiet.err) == (75, "")
+    told = shell(*FLUSH, "--retries", "1")
+    assert (told.status, "trying again in" in told.err, "0 posted, 1 still waiting" in told.err) == (75, True, True)
+    done = shell(*FLUSH, "-q")
+    assert (done.status, done.err, texts(chat)) == (0, "", ["hello"])
+
+
+def test_a_damaged_message(shell: Shell) -> None:
+    """A message that cannot be read is named, and can be dropped."""
+    keep(shell, "zero", "one")
+    change(shell, "UPDATE message SET request = 'garbage' WHERE id = 1")
+    done = shell("outbox")
+    assert (done.status, "chatpost outbox drop 1" in done.err) == (75, True)
+    assert shell("outbox", "drop", "1").status == 0
+    assert [text for text, _ in states(shell)] == ["one"]
+
+
+def test_a_thread_in_another_space(shell: Shell, chat: Emulator) -> None:
+    """A message for a thread by name is not moved to another space."""
+    shell.write_profiles(f'[profiles.other]\nurl = "{chat.url("BBBB")}"\n')
+    shell("send", "--spool-first", "--thread", "spaces/AAAA/threads/T", "hello")
+    done = shell("outbox", "retry", "1", "-p", "other")
+    assert (done.status, "is for a thread in spaces/AAAA" in done.err) == (2, True)
+
+
+def test_an_outbox_that_others_could_read(shell: Shell) -> None:
+    """The file becomes its user's alone."""
+    keep(shell, "zero")
+    box_of(shell).chmod(0o666)
+    keep(shell, "one")
+    assert box_of(shell).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_clock_that_was_set(shell: Shell, chat: Emulator) -> None:
+    """A time to leave Chat alone that lies too far ahead, as after a wrong clock, does not count."""
+    keep(shell, "zero")
+    change(shell, "INSERT INTO rest SELECT fingerprint, 1, written + 30 * 86400 FROM message")
+    assert shell("send", "--spool", "one").status == 0
+    assert texts(chat) == ["zero", "one"]

@@ -58,6 +58,20 @@ def test_times() -> None:
     assert (news.well_for, news.failing_for, news.failures) == (3 * DAY, DAY, 2)
 
 
+def test_a_failure_that_is_told_too_late() -> None:
+    """If its recovery is told before the failure is, the failure leaves nothing behind: the next one is told."""
+    failed = Past().then(1, failed=True)
+    failure = failed.news(1, Rule("change"))
+    recovered = failed.then(2, failed=False)
+    recovery = recovered.news(2, Rule("change"))
+    assert failure is not None
+    assert recovery is not None
+    past = recovered.told(recovery, 2).told(failure, 3).then(4, failed=True)
+    news = past.news(4, Rule("change"))
+    assert news is not None
+    assert (news.kind, news.failures) == ("failure", 1)
+
+
 def test_one_thread() -> None:
     """A failure, its reminders and its recovery have one thread; the next failure has another."""
     past, keys = Past(), []

@@ -103,6 +103,7 @@ def test_json_of_a_message(chatpost: InProcess, chat: Emulator) -> None:
         "name": message.name,
         "thread": {"name": message.thread_name, "threadKey": "key"},
         "requestId": "mine",
+        "outbox": None,
         "parts": {"posted": 1, "of": 1},
         "attempts": 1,
         "error": None,
@@ -120,6 +121,7 @@ def test_json_of_a_failure(chatpost: InProcess, chat: Emulator) -> None:
         "name": None,
         "thread": {"name": None, "threadKey": None},
         "requestId": "mine",
+        "outbox": None,
         "parts": {"posted": 0, "of": 1},
         "attempts": 1,
         "error": {"exit": 77, "code": 403, "status": "PERMISSION_DENIED"},
@@ -132,7 +134,7 @@ def test_json_of_a_failure_before_posting(chatpost: InProcess, chat: Emulator, a
     """An error that comes before anything is posted is a JSON line of the same keys too."""
     done = chatpost("send", "-o", "json", *argv)
     record = json.loads(done.out)
-    assert sorted(record) == ["attempts", "error", "name", "parts", "profile", "requestId", "thread"]
+    assert sorted(record) == ["attempts", "error", "name", "outbox", "parts", "profile", "requestId", "thread"]
     assert sorted(record["error"]) == ["code", "exit", "message", "status"]
     assert (done.status, record["error"]["exit"], record["attempts"], chat.received) == (status, status, 0, [])
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import click
 
 from chatpost.cli.option import Option, Section
-from chatpost.cli.sections import CARD, EVERY, QUIET, STYLE, VERBOSE
+from chatpost.cli.sections import CARD, EVERY, QUIET, STYLE, VERBOSE, output_option
 from chatpost.cli.types import YEAR, Seconds, Whole, Words
-from chatpost.cli.values import FORMATS, Following, Telling
+from chatpost.cli.values import Following, Telling
 from chatpost.content.cards import QuickCard
 from chatpost.content.compose import Style
 from chatpost.jobs.past import DAY, Rule
@@ -108,15 +108,7 @@ TELLING_JOB = Section(
     Telling,
     (
         # Nothing of ours stands between the job's own lines, unless it is asked for.
-        Option(
-            "-o",
-            "--output",
-            type=click.Choice(FORMATS),
-            default="none",
-            show_default=True,
-            in_profile=False,
-            help="What to print for each message.",
-        ),
+        output_option("none", in_profile=False),
         QUIET,
         VERBOSE,
         Option("--dry-run", is_flag=True, in_profile=False, hidden=True),

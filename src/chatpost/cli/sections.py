@@ -286,18 +286,28 @@ SPOOLING = Section(
     ),
 )
 
+LIST_FORMAT = click.Option(
+    ["-o", "--output"],
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Format of the list.",
+)
+"""For the commands that list what there is."""
+
+
+def output_option(default: str, *, in_profile: bool = True) -> Option:
+    """Return the option for what is printed of each message."""
+    formats = click.Choice(FORMATS)
+    text = "What to print for each message."
+    return Option("-o", "--output", type=formats, default=default, show_default=True, in_profile=in_profile, help=text)
+
+
 TELLING = Section(
     "Output",
     Telling,
     (
-        Option(
-            "-o",
-            "--output",
-            type=click.Choice(FORMATS),
-            default="name",
-            show_default=True,
-            help="What to print for each message.",
-        ),
+        output_option("name"),
         QUIET,
         VERBOSE,
         Option("--dry-run", is_flag=True, in_profile=False, help="Print the request, secrets masked; send nothing."),

@@ -14,7 +14,7 @@ from chatpost.cli.complete import complete_profile
 from chatpost.cli.console import as_json, is_terminal, print_table, say, write_data
 from chatpost.cli.help import SectionedCommand
 from chatpost.cli.option import Section, Settings
-from chatpost.cli.sections import CONFIG, FLUSHING, KEEP_FOR, QUIET, RETRYING, VERBOSE
+from chatpost.cli.sections import CONFIG, FLUSHING, KEEP_FOR, LIST_FORMAT, QUIET, RETRYING, VERBOSE
 from chatpost.cli.signals import last_words
 from chatpost.cli.spooling import COMPOSER, WebhookFinder, find_outbox, fingerprint, joins
 from chatpost.cli.targets import TIMING, find_targets, make_client, make_pacer
@@ -53,20 +53,13 @@ _WIDTH = 60
 _LONGEST_ATTEMPT = 30.0
 _POLL = 0.1
 
-_OUTPUT = click.Option(
-    ["-o", "--output"],
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Format of the list.",
-)
 _IDS = click.Argument(["ids"], nargs=-1, type=click.IntRange(1), metavar="ID...")
 _ALL = click.Option(["--all", "is_all"], is_flag=True, help="All messages.")
 
 TELLING_FLUSH = Section("Output", lambda **told: Telling("none", dry_run=False, **told), (QUIET, VERBOSE))
 
 
-@click.group(invoke_without_command=True, params=[_OUTPUT], epilog=EPILOG)
+@click.group(invoke_without_command=True, params=[LIST_FORMAT], epilog=EPILOG)
 @click.pass_context
 def outbox(ctx: click.Context, output: str) -> None:
     """List and post messages that wait in the outbox.
@@ -77,7 +70,7 @@ def outbox(ctx: click.Context, output: str) -> None:
         _list(output)
 
 
-@outbox.command("list", params=[_OUTPUT])
+@outbox.command("list", params=[LIST_FORMAT])
 @click.pass_context
 def list_(ctx: click.Context, output: str) -> None:
     """List the messages."""
@@ -230,12 +223,13 @@ def _waits(entry: Entry) -> bool:
 
 
 @outbox.command(
+    short_help="Let messages wait again, or send them by another profile.",
     params=[
         _IDS,
         _ALL,
         CONFIG,
         click.Option(["-p", "--profile"], metavar="NAME", shell_complete=complete_profile, help="Send them there."),
-    ]
+    ],
 )
 def retry(ids: Sequence[int], config: Path | None, profile: str | None, *, is_all: bool) -> None:
     """Let messages wait again that were refused or have expired, or send them by another profile."""

@@ -11,7 +11,7 @@ import click
 from chatpost.chat.webhook import Webhook
 from chatpost.cli.complete import complete_profile
 from chatpost.cli.console import as_json, print_table, say, write_data
-from chatpost.cli.sections import CONFIG, defaults_of
+from chatpost.cli.sections import CONFIG, LIST_FORMAT, defaults_of
 from chatpost.cli.signals import restoring_terminal
 from chatpost.content.source import read_chunks
 from chatpost.errors import ConfigurationError, ExitStatus
@@ -40,16 +40,8 @@ Examples:
 
 _NO_PROFILES = "there are no profiles yet in {}: `chatpost profiles add NAME` makes one"
 
-_OUTPUT = click.Option(
-    ["-o", "--output"],
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Format of the list.",
-)
 
-
-@click.group(invoke_without_command=True, params=[CONFIG, _OUTPUT], epilog=EPILOG)
+@click.group(invoke_without_command=True, params=[CONFIG, LIST_FORMAT], epilog=EPILOG)
 @click.pass_context
 def profiles(ctx: click.Context, config: Path | None, output: str) -> None:
     """Manage profiles.
@@ -60,7 +52,7 @@ def profiles(ctx: click.Context, config: Path | None, output: str) -> None:
         _list(config, output)
 
 
-@profiles.command("list", params=[CONFIG, _OUTPUT])
+@profiles.command("list", params=[CONFIG, LIST_FORMAT])
 @click.pass_context
 def list_(ctx: click.Context, config: Path | None, output: str) -> None:
     """List the profiles, and show the default."""
