@@ -12,15 +12,13 @@ import termios
 import threading
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
 from tests.conftest import TOKEN, Shell
-
-if TYPE_CHECKING:
-    from chatpost.emulator import Emulator
 
 TOOK = r"\d+\.\d s"
 
@@ -533,6 +531,19 @@ def test_a_job_faster_than_chat(shell: Shell, chat: Emulator) -> None:
     assert left_out
     counted = len(lines) - len(left_out) + sum(int(re.findall(r"\d+", line)[0]) for line in left_out)
     assert counted == 1_000_000
+
+
+def test_the_outcome_comes_within_the_deadline(tmp_path: Path) -> None:
+    """After the job, the deadline is for all that is left: lines that have no time are lost, the outcome is posted."""
+    with Emulator() as chat:
+        shell = Shell(tmp_path)
+        del shell.env["CHATPOST_PACING"]
+        shell.env["CHATPOST_URL"] = chat.url(token=TOKEN)
+        done = shell("run", "--follow", "--deadline", "8", "--", "seq", "300000")
+        lost, last = texts(chat)[-1].split("\n")
+    assert (done.status, "lines are lost" in done.err) == (0, True)
+    assert "lines are lost" in lost
+    assert last.startswith("✅ *seq* succeeded")
 
 
 def test_a_thread_that_cannot_be_opened(shell: Shell, chat: Emulator) -> None:

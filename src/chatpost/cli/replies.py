@@ -27,7 +27,7 @@ LAST_LIMIT = SIZE_LIMIT - 100
 
 _NO_LIMIT = 1_000_000
 _SHARE_OF_LINES = 0.75  # of a deadline that is for all: the rest is for the last message
-_LEAST_PATIENCE = 1.0
+_LEAST_PATIENCE = 2.0  # seconds: a turn takes more than one
 
 
 class Replies:
@@ -55,7 +55,7 @@ class Replies:
         self._uncertain: CreateMessageRequest | None = None
         self._hold_until = -inf
         self._is_refused = False
-        self._late_at = inf
+        self._late_at = self._ends_at = inf
         self.is_bounded = False
         self.not_before = -inf
         self.lost = 0
@@ -90,6 +90,7 @@ class Replies:
         text = "\n".join(filter(None, (note, last)))
         if text and not self._is_refused:
             request = self._request(Message(text, self._style.markdown))
+            self._late_at = self._ends_at  # the rest of the time is for this message
             delivery = self._deliver(request.request_id, lambda _: request)
             status = self._reporter.report(delivery)
             self.status = self.status or status
@@ -97,6 +98,7 @@ class Replies:
     def _is_late(self) -> bool:
         """Return whether what is left of the deadline is for the last message, if the deadline is for all."""
         if self.is_bounded and self._lines.has_ended and self._late_at == inf:
+            self._ends_at = TIMING.clock() + self._policy.deadline
             self._late_at = TIMING.clock() + self._policy.deadline * _SHARE_OF_LINES
         return TIMING.clock() >= self._late_at
 
