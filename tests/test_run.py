@@ -272,6 +272,20 @@ def test_the_tail(shell: Shell, chat: Emulator) -> None:
     assert lines[-4:] == ["red", "done", "<\u200busers/all>", "```"]
 
 
+def test_other_encodings(shell: Shell, chat: Emulator) -> None:
+    """UTF-16 with a byte order mark is read as such; bytes that are no text are shown as U+FFFD."""
+    shell("run", "--", "sh", "-c", r"printf '\377\376a\000\n\000b\000\n\000'", redirect=">/dev/null")
+    shell("run", "--", "sh", "-c", r"printf 'a\377\n'", redirect=">/dev/null")
+    assert [text.split("\n")[1:] for text in texts(chat)] == [["```", "a", "b", "```"], ["```", "a\ufffd", "```"]]
+
+
+def test_a_name_that_is_no_text(shell: Shell, chat: Emulator) -> None:
+    """A command whose name is not UTF-8, or empty, is run, or not found, as by a shell."""
+    done = shell.run("bash", "-c", r"cp /bin/true $'x\xff'; chatpost run -- $'./x\xff' && chatpost run -- ''")
+    assert (done.status, texts(chat)[0][:5]) == (127, "✅ *x\ufffd")
+    assert "*''* on" in texts(chat)[1]
+
+
 @pytest.mark.parametrize(("lines", "shown"), [(0, []), (1, ["3"]), (3, ["1", "2", "3"]), (9, ["1", "2", "3"])])
 def test_so_many_lines(shell: Shell, chat: Emulator, lines: int, shown: list[str]) -> None:
     """`--tail` says how many lines are shown; 0 is none."""

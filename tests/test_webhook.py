@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 from hypothesis import given, strategies as st
 
-from chatpost.chat.webhook import Webhook, mask_urls
+from chatpost.chat.webhook import Webhook, mask_urls, mask_webhooks
 from chatpost.errors import ConfigurationError
 from tests.conftest import KEY, PIECES, TOKEN
 
@@ -109,3 +111,23 @@ def test_masks_urls_it_does_not_know() -> None:
     assert mask_urls(f"no such command '{GOOD}'") == (
         "no such command 'https://chat.googleapis.com/v1/spaces/AAAA/messages?key=***&token=***'"
     )
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        GOOD,
+        GOOD.replace("&", "&amp;"),
+        GOOD.replace("&", "\\u0026"),
+        quote(GOOD, safe=""),
+        f"<a href='{GOOD}'>",
+        f"see {GOOD}&threadKey=x for more",
+    ],
+)
+def test_masks_webhooks_in_messages(form: str) -> None:
+    """A webhook's URL in a message, in whatever form, shows neither key nor token; other URLs stay as they are."""
+    other = "https://example.com/?token=theirs"
+    masked = mask_webhooks({"text": f"{form} {other}", "cards": [(form,)], "number": 1})
+    assert not [piece for piece in PIECES if piece in str(masked)], masked
+    assert other in masked["text"]
+    assert masked["number"] == 1
