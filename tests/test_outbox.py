@@ -6,12 +6,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from collections import Counter
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from chatpost.delivery.outbox_file import OutboxFile
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
 from tests.conftest import KEY, PIECES, TOKEN, Shell
@@ -710,3 +713,81 @@ def test_a_clock_that_was_set(shell: Shell, chat: Emulator) -> None:
     change(shell, "INSERT INTO rest SELECT fingerprint, 1, written + 30 * 86400 FROM message")
     assert shell("send", "--spool", "one").status == 0
     assert texts(chat) == ["zero", "one"]
+
+
+def kill_while_sending(shell: Shell, chat: Emulator, *argv: str) -> None:
+    """Flush, and kill it once Chat has stored the message and before it has answered."""
+    stored = threading.Event()
+    chat.on_received = lambda _: stored.set()
+    chat.faults.appendleft(Fault(Kind.DELAY, seconds=300))
+    process = subprocess.Popen(["chatpost", *FLUSH, *argv], env=shell.env)
+    assert stored.wait(60)
+    process.kill()
+    process.wait()
+
+
+def test_killed_and_then_wrong(shell: Shell, chat: Emulator) -> None:
+    """A digest whose flush was killed may have been posted: if Chat then finds it wrong, it is refused as a whole."""
+    keep(shell, "one", "two")
+    kill_while_sending(shell, chat, "--digest")
+    chat.faults.append(answering(400))
+    assert shell(*FLUSH).status == 0
+    assert (len(texts(chat)), [entry["state"] for entry in waiting(shell)]) == (1, ["refused"] * 2)
+
+
+def test_killed_and_then_expired(shell: Shell, chat: Emulator) -> None:
+    """A message whose flush was killed may have been posted: retried after it has expired, it goes as it was."""
+    keep(shell, "one")
+    kill_while_sending(shell, chat)
+    change(shell, "UPDATE message SET keep_until = 1")
+    shell(*FLUSH)
+    keep(shell, "three")
+    shell("outbox", "retry", "1")
+    assert shell(*FLUSH, "--digest").status == 0
+    assert "".join(texts(chat)).count("one") == 1
+    assert "".join(texts(chat)).count("three") == 1
+
+
+def test_killed_and_then_joined(shell: Shell, chat: Emulator) -> None:
+    """A digest whose flush was killed goes into no other digest."""
+    keep(shell, "one", "two", "three")
+    change(shell, "UPDATE message SET state = 'refused' WHERE id = 1")
+    kill_while_sending(shell, chat, "--digest")
+    shell("outbox", "retry", "1")
+    assert shell(*FLUSH, "--digest").status == 0
+    posted = "".join(texts(chat))
+    assert [posted.count(text) for text in ("one", "two", "three")] == [1, 1, 1]
+    assert waiting(shell) == []
+
+
+def test_a_send_that_fails_takes_only_its_own(shell: Shell) -> None:
+    """If a send fails for good while its message is in another's digest, the digest stays."""
+    keep(shell, "one", "two", "mine")
+    change(shell, "UPDATE message SET state = 'sealed', digest = 1, is_uncertain = 1, sealed = request")
+    box = OutboxFile(box_of(shell), time.time)
+    assert box.withdraw([3]) == [3]
+    assert len(waiting(shell)) == 3
+    change(shell, "UPDATE message SET state = 'waiting', digest = NULL, sealed = NULL")
+    assert (box.withdraw([3]), len(waiting(shell))) == ([], 2)
+
+
+def test_a_rotated_token(shell: Shell, chat: Emulator) -> None:
+    """A message for a profile's old webhook is kept and told, and those for its new one are posted."""
+    for token, text in (("old", "one"), ("new", "two")):
+        shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url(token=token)}"\n')
+        shell("send", "--spool-first", "-p", "ops", text)
+    done = shell(*FLUSH)
+    assert (done.status, texts(chat), "profile ops is another webhook now" in done.err) == (75, ["two"], True)
+
+
+def test_dropped_while_it_is_sent(shell: Shell, chat: Emulator) -> None:
+    """If a message is dropped while its sender waits, the sender says so, and that is 75."""
+    come = threading.Event()
+    chat.on_received = lambda _: come.set()
+    chat.faults.append(answering(429, Retry_After="3"))
+    process = subprocess.Popen(["chatpost", "send", "--spool", "mine"], env=shell.env, stderr=subprocess.PIPE)
+    assert come.wait(60)
+    while shell("outbox", "drop", "1").status:
+        pass
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, b"was dropped from the outbox meanwhile" in err, texts(chat)) == (75, True, [])

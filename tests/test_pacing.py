@@ -331,6 +331,17 @@ def test_a_turn_that_is_not_used(machine: Machine) -> None:
     assert machine.process().ask(60).sleep == 0
 
 
+def test_a_late_request_counts(machine: Machine) -> None:
+    """A request that goes out after another sender has passed the gate counts, even if that one gives its turn up."""
+    late, other = machine.process(), machine.process()
+    assert late.ask(60).sleep == 0
+    machine.wait(4)
+    assert other.ask(60).sleep == 0
+    late.sent()
+    other.leave()
+    assert machine.process().ask(60).sleep > 0.9
+
+
 def test_no_secret_on_disk(machine: Machine) -> None:
     """The file names a space by a hash, and nobody else can read it."""
     post(machine.process())

@@ -252,6 +252,33 @@ def test_what_ignores_sigterm(shell: Shell, chat: Emulator) -> None:
     assert "was ended after" in outcome(chat)
 
 
+def test_variables_that_clash(shell: Shell, chat: Emulator) -> None:
+    """Variables that do not go together keep no job from running, either."""
+    shell.env |= {"CHATPOST_THREAD": "spaces/AAAA/threads/T", "CHATPOST_THREAD_KEY": "k"}
+    done = shell("run", "--", "sh", "-c", "exit 5")
+    assert (done.status, "are both set" in done.err) == (5, True)
+    del shell.env["CHATPOST_THREAD"]
+    shell.env["CHATPOST_ON"] = "change"
+    assert shell("run", "--follow", "--", "sh", "-c", "exit 5").status == 5
+    assert len(texts(chat)) == 2
+
+
+def test_a_signal_while_a_kept_message_is_posted(shell: Shell, chat: Emulator) -> None:
+    """News that is kept in the outbox counts as told, also if a signal ends the posting."""
+    come = threading.Event()
+    chat.on_received = lambda _: come.set()
+    chat.faults.append(Fault(Kind.DELAY, seconds=300))
+    argv = ("--spool", "--on", "change", "--name", "x", "--", "false")
+    running = Running(shell, *argv)
+    assert come.wait(60)
+    running.child.send_signal(signal.SIGTERM)
+    status, _, err = running.end()
+    assert (status, "kept in the outbox as 1" in err) == (1, True)
+    assert shell("run", *argv).status == 1
+    assert shell("outbox", "flush").status == 0
+    assert len(texts(chat)) == 1
+
+
 def test_a_wrong_variable(shell: Shell, chat: Emulator) -> None:
     """A variable of ours that is wrong keeps no job from running: a warning, and the job has it as it was."""
     shell.env["CHATPOST_TIMEOUT"] = "abc"

@@ -55,6 +55,10 @@ class UsageError(ChatpostError):
     exit_status = ExitStatus.USAGE
 
 
+class VariablesClash(UsageError):
+    """Two variables that cannot be used together."""
+
+
 class DataError(ChatpostError):
     """The text cannot be posted: it is empty, or larger than Chat takes."""
 

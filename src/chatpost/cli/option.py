@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from chatpost.cli.types import Seconds
-from chatpost.errors import ConfigurationError, UsageError
+from chatpost.errors import ConfigurationError, UsageError, VariablesClash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -208,8 +208,8 @@ class Settings:
             return winner
         if nearest == _ENVIRONMENT:
             msg = f"{first.envvar} and {second.envvar} are both set: unset one of them"
-        else:
-            msg = f"{first.opts[-1]} and {second.opts[-1]} cannot be used together: remove one of them"
+            raise VariablesClash(msg)
+        msg = f"{first.opts[-1]} and {second.opts[-1]} cannot be used together: remove one of them"
         raise UsageError(msg)
 
 

@@ -51,7 +51,7 @@ class Plan(NamedTuple):
     ``address`` returns the thread under a target's settings, and ``read`` reads the content. ``is_wanted`` is asked
     first, under the settings of the first target. A ``stream`` is posted into the thread that the message to the only
     target opens. ``die`` ends the process after a signal. ``write`` takes each line of data, and ``note`` is given each
-    delivery when it has ended. ``can_repeat``: the user can try again by the same command.
+    delivery when it has ended, or is broken off. ``can_repeat``: the user can try again by the same command.
     """
 
     address: Callable[[Settings], Address]
@@ -150,11 +150,7 @@ def _post(plan: Plan, recipients: Sequence[_Recipient], reporter: Reporter) -> E
     if compose is None:
         return ExitStatus.OK
     deliveries = [_delivery(recipient, compose(recipient.settings)) for recipient in recipients]
-    messages = Counter[str]()
-    for delivery in deliveries:
-        messages[delivery.to.webhook.space] += len(delivery.drafts)
-    for recipient in recipients:
-        _allow_for(recipient, messages[recipient.webhook.space])
+    _allow_for_all(recipients, deliveries)
     if settings[TELLING].dry_run:
         from chatpost.cli.rehearsal import rehearse  # few messages are rehearsed
 
@@ -166,6 +162,8 @@ def _post(plan: Plan, recipients: Sequence[_Recipient], reporter: Reporter) -> E
 
     def cancel() -> None:
         reporter.broken_off("interrupted")
+        for delivery in deliveries:
+            plan.note(delivery)
         if stream is not None:
             stream.tell_what_is_left()
         if sender.pacer is not None:
@@ -178,6 +176,15 @@ def _post(plan: Plan, recipients: Sequence[_Recipient], reporter: Reporter) -> E
     with last_words(cancel, stream.take_signal, plan.die):
         status = _deliver(plan, sender, deliveries, reporter)
         return status or stream.post(sender, settings, reporter)
+
+
+def _allow_for_all(recipients: Sequence[_Recipient], deliveries: Sequence[Delivery]) -> None:
+    """Count the messages to each space together, and allow for them."""
+    messages = Counter[str]()
+    for delivery in deliveries:
+        messages[delivery.to.webhook.space] += len(delivery.drafts)
+    for recipient in recipients:
+        _allow_for(recipient, messages[recipient.webhook.space])
 
 
 def _allow_for(recipient: _Recipient, messages: int) -> None:

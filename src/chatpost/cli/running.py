@@ -79,7 +79,11 @@ class JobReporter:
             tail = _read_tail(output)
             return lambda settings: (self._message(ending, tail, settings),)
 
-        self._post(Plan(self._address, read, is_wanted, die=die, note=self._note, can_repeat=False))
+        def die_told(number: int) -> NoReturn:
+            self._settle()
+            die(number)
+
+        self._post(Plan(self._address, read, is_wanted, die=die_told, note=self._note, can_repeat=False))
         if not self._is_remembered:  # it was not even known where to post
             self._remember(ending, Settings(self._ctx)[CHANGE])
         self._settle()

@@ -100,20 +100,24 @@ class Spooler(NamedTuple):
             failures = flusher.flush(first.space, delivery.to.policy, lambda: delivery.deadline, is_wanted)
             own = next((failures.of_messages[number] for number in ids if number in failures.of_messages), None)
             error = own or failures.of_webhooks.get(first.fingerprint)
-        left = []
+        left, is_dropped = [], False
         for number in ids:
             entry = outbox.get(number)
+            is_dropped |= entry is None
             progress.attempts += entry.attempts if entry else 0
             progress.maybe_posted |= entry is not None and bool(entry.is_uncertain)
             if entry is not None and entry.created is not None:
                 progress.confirm(entry.created)
-            else:
+            elif entry is not None:
                 left.append(number)
         outbox.release(ids)
         progress.kept = left[0] if left else None
         if left and isinstance(error, DeliveryError) and (not error.is_passing or isinstance(error, InvalidMessage)):
-            outbox.drop(left)  # trying again would not mend it
-            progress.kept, progress.error = None, error
+            with outbox.lock(first.space) as is_locked:  # else another process is sending it, or others, now
+                left = outbox.withdraw(left) if is_locked else left  # trying again would not mend it
+            progress.kept, progress.error = left[0] if left else None, None if left else error
+        if is_dropped:
+            progress.error = Unavailable("the message was dropped from the outbox meanwhile")
         elif left:
             progress.gave_up = str(error or "others post to the space now")
 

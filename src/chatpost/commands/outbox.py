@@ -248,6 +248,9 @@ def _webhook_of(box: OutboxFile, ids: Sequence[int], profile: str, config: Path 
     (target,) = find_targets(Where((profile,), config), lambda _: None)
     webhook = target.fetch_webhook(RetryPolicy().timeout)
     entries = [entry for entry in box.entries() if entry.id in ids]
+    if not entries:
+        msg = "the messages have been posted meanwhile"
+        raise InputError(msg)
     for entry in entries:
         thread = entry.request.thread
         if thread is not None and thread.space not in {None, webhook.space}:
@@ -268,7 +271,7 @@ def _not_being_sent(box: OutboxFile, ids: Sequence[int]) -> Iterator[None]:
     """Keep flushes from sending the messages in this context; raises `StorageError` if one is being sent for long."""
     known = box.spaces()
     with ExitStack() as locks:
-        for space in sorted({known[number] for number in ids}):
+        for space in sorted({known[number] for number in ids if number in known}):
             until = time.monotonic() + _LONGEST_ATTEMPT
             while not locks.enter_context(box.lock(space)):
                 if time.monotonic() > until:

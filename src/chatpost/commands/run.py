@@ -20,7 +20,7 @@ from chatpost.cli.posting import thread_of
 from chatpost.cli.running import JobFollower, JobReporter
 from chatpost.cli.sections import ENVELOPE, PACING, RETRYING, SPOOLING, THREAD, WHERE
 from chatpost.cli.signals import last_words
-from chatpost.errors import UsageError
+from chatpost.errors import UsageError, VariablesClash
 from chatpost.jobs.job import Job
 from chatpost.jobs.output import Output
 from chatpost.processes import die_of
@@ -113,22 +113,23 @@ def run(ctx: click.Context, /, command: Sequence[str], **_: object) -> int:
 
 def _check(ctx: click.Context, settings: Settings) -> None:
     """Raise `UsageError` for options that do not go together: before the job starts."""
-    if isinstance(ctx.command, SectionedCommand):
-        settings.check(ctx.command.sections)
-    thread_of(settings)
-    running, is_followed = settings[JOB], settings[FOLLOWING_JOB].follow
+    with suppress(VariablesClash):  # a wrong variable keeps no job from running
+        if isinstance(ctx.command, SectionedCommand):
+            settings.check(ctx.command.sections)
+        thread_of(settings)
+    is_followed = settings[FOLLOWING_JOB].follow
     profiles = settings[WHERE].profile
     quick = settings[CARD_OF_JOB]
     msg = None
-    if settings[TELLING_JOB].dry_run:
+    if settings.typed("dry_run"):
         msg = "--dry-run would run the job all the same: try the message with chatpost send --dry-run"
     elif len(set(profiles)) < len(profiles):
         msg = "a profile is named twice: name each once"
     elif is_followed and len(profiles) > 1:
         msg = "--follow posts into one thread: name one profile"
-    elif running.no_output and (is_followed or running.merge):
+    elif settings.typed("no_output") and (settings.typed("follow") or settings.typed("merge")):
         msg = f"--no-output cannot be used with {'--follow' if is_followed else '--merge'}: leave one of them out"
-    elif is_followed and settings[CHANGE].on != "always":
+    elif is_followed and settings.typed("on") not in {None, "always"}:
         msg = "--follow posts while the job runs, so --on must be always: leave one of them out"
     elif (quick.subtitle or quick.icon) and not quick.title:
         msg = "--subtitle and --icon need a title: add --title"

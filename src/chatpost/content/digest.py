@@ -47,7 +47,8 @@ def digest(entries: Sequence[Entry], now: float) -> tuple[CreateMessageRequest, 
         request = entry.request
         is_alike = request._replace(message=first.message, request_id=first.request_id) == first
         is_alike = is_alike and request.message.is_markdown == first.message.is_markdown
-        return is_alike and not (entry.is_uncertain or entry.is_alone or entry.is_part)
+        has_to_stay = entry.state != "waiting" or entry.is_uncertain
+        return is_alike and not (has_to_stay or entry.is_alone or entry.is_part)
 
     joined = list(takewhile(can_join, entries))
     with_host = len({entry.host for entry in joined}) > 1

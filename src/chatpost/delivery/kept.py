@@ -100,6 +100,9 @@ class Outbox(Protocol):
         ``is_awaited``: the caller wants to know their answers, and calls `release` in the end.
         """
 
+    def withdraw(self, ids: Iterable[int]) -> list[int]:
+        """Take messages out, unless others have put them into a digest; return the ids of those that stay."""
+
     def release(self, ids: Iterable[int]) -> None:
         """Say that nobody waits for the messages' answers any more."""
 
@@ -276,8 +279,8 @@ def _thread_of(entry: Entry | Head) -> str:
     return f"{entry.fingerprint} {entry.thread}"
 
 
-def _source_of(head: Head) -> tuple[str | None, str | None]:
-    return head.profile, head.config
+def _source_of(head: Head) -> tuple[str | None, str | None, str]:
+    return head.profile, head.config, head.fingerprint
 
 
 class _Tries:
@@ -291,7 +294,7 @@ class _Tries:
         self.failures = Failures({}, {})
         self.given_up: set[str] = set()
         self.failing: set[str] = set()
-        self._lost: set[tuple[str | None, str | None]] = set()
+        self._lost: set[tuple[str | None, str | None, str]] = set()
         self._count: Counter[str] = Counter()
         self._policy = policy
         self._random = random

@@ -59,6 +59,17 @@ class OutboxFile:
                 raise OutboxFull(count)
             return [_insert(file, row) for row in rows]
 
+    def withdraw(self, ids: Iterable[int]) -> list[int]:
+        """Take messages out, unless others have put them into a digest; return the ids of those that stay."""
+        stay = []
+        with self._transaction() as file:
+            for number in ids:
+                others = "SELECT 1 FROM message AS other WHERE other.digest = message.digest AND other.id != message.id"
+                own = f"DELETE FROM message WHERE id = ? AND state != 'posted' AND NOT EXISTS ({others})"  # noqa: S608
+                if not file.execute(own, (number,)).rowcount:
+                    stay.append(number)
+        return stay
+
     def release(self, ids: Iterable[int]) -> None:
         """Say that nobody waits for the messages' answers any more."""
         with self._transaction() as file:
@@ -103,7 +114,10 @@ class OutboxFile:
     def seal(self, head: Entry, members: Sequence[Entry], request: CreateMessageRequest) -> bool:
         """Note that the members are sent now, as this request; False if one of them has been changed meanwhile."""
         unchanged = f"SELECT COUNT(*) FROM message WHERE id = ? AND fingerprint = ? AND space = ? AND {_WAITS}"  # noqa: S608
-        sealed = "UPDATE message SET state = 'sealed', digest = ?, attempts = attempts + 1 WHERE id = ?"
+        # As of now it may be posted; `failed` and `refuse` know better.
+        sealed = (
+            "UPDATE message SET state = 'sealed', is_uncertain = 1, digest = ?, attempts = attempts + 1 WHERE id = ?"
+        )
         with self._transaction() as file:
             for member in members:
                 if not file.execute(unchanged, (member.id, member.fingerprint, member.space)).fetchone()[0]:
@@ -138,7 +152,10 @@ class OutboxFile:
         with self._transaction() as file:
             file.execute("UPDATE message SET error = ? WHERE id = ? OR digest = ?", (error, head.id, head.id))
             members = file.execute("SELECT COUNT(*) FROM message WHERE digest = ?", (head.id,)).fetchone()[0]
-            if members > 1 and not head.is_uncertain:
+            is_uncertain = head.is_uncertain or head.state == "sealed"  # as it was before this attempt
+            certain = "UPDATE message SET is_uncertain = ? WHERE id = ? OR digest = ?"
+            file.execute(certain, (is_uncertain, head.id, head.id))
+            if members > 1 and not is_uncertain:
                 file.execute("UPDATE message SET is_alone = 1 WHERE digest = ?", (head.id,))
                 _unseal(file, head.id)
             else:
@@ -153,8 +170,9 @@ class OutboxFile:
             untold = "SELECT * FROM message WHERE space = ? AND state = 'expired' AND NOT is_told ORDER BY id"
             expired = [_entry(row) for row in file.execute(untold, (space,))]
             file.executemany("UPDATE message SET is_told = 1 WHERE id = ?", [(entry.id,) for entry in expired])
-            if expired:
-                _insert(file, _row(notice(expired, now)))
+            for webhook in dict.fromkeys(entry.fingerprint for entry in expired):
+                its = [entry for entry in expired if entry.fingerprint == webhook]
+                _insert(file, _row(notice(its, now)))
 
     def rest_until(self, fingerprint: str) -> float:
         """Return the time until which sends leave a webhook alone."""
@@ -193,7 +211,8 @@ class OutboxFile:
         """Take messages out, with their digests; return how many there were."""
         with self._transaction() as file:
             dropped = [(number,) for number in _with_digests(file, ids)]
-            return file.executemany("DELETE FROM message WHERE id = ?", dropped).rowcount if dropped else 0
+            gone = "DELETE FROM message WHERE id = ? AND state != 'posted'"
+            return file.executemany(gone, dropped).rowcount if dropped else 0
 
     def spaces(self) -> dict[int, str]:
         """Return the spaces of the messages that are not posted, by the messages' ids."""

@@ -93,7 +93,10 @@ class Queue(NamedTuple):
 
     def sent(self, now: float, ticket: int) -> Queue:
         """Count the interval from now: the sender's request goes out."""
-        return self._replace(sent_at=now, sender=0 if self.sender == ticket else self.sender)
+        if self.sender == ticket:
+            return self._replace(sent_at=now, sender=0)
+        # It is late, and another has passed the gate meanwhile, who may give its turn up.
+        return self._replace(sent_at=now, sent_before=now)
 
     def leave(self, ticket: int) -> Queue:
         """Give up a place, or the turn that was not used: then the next one can have it."""

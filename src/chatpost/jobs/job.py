@@ -175,10 +175,9 @@ class Job:
                 self._stop_with(process)
             elif not self._is_known(process, received):
                 self._signal(process, received.number)
-        if is_over_time:
-            self._end_group(process, time_limit + GRACE if time_limit else 0.0)
         seconds, code = self._seconds(), process.returncode
         if is_over_time:
+            self._end_group(process, time_limit + GRACE if time_limit else 0.0)
             return Ending(OVER_TIME, seconds, is_over_time=True)
         return Ending(128 - code, seconds, -code) if code < 0 else Ending(code, seconds)
 
@@ -239,11 +238,22 @@ def _is_stopped(process: int) -> bool:
 
 
 def _has_members(group: int) -> bool:
+    """Return whether a process of the group lives. Those that have ended, and nobody has asked how, do not count."""
     try:
         os.killpg(group, 0)
     except OSError:
         return False
-    return True
+    states = [state for path in Path("/proc").glob("[0-9]*/stat") if (state := _state_in(path, group))]
+    return not states or any(state not in "ZX" for state in states)
+
+
+def _state_in(stat: Path, group: int) -> str | None:
+    """Return the state of a process, if it is in the group."""
+    try:
+        state, _parent, its_group, *_ = stat.read_text(errors="replace").rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return None
+    return state if int(its_group) == group else None
 
 
 def _environment() -> dict[str, str] | None:
