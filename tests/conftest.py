@@ -91,6 +91,11 @@ class Shell:
         return check_for_people(Finished(done.returncode, (done.stdout or b"").decode(), done.stderr.decode()))
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Run more tests at once than there are CPUs: most of them wait for processes and seconds."""
+    return 2 * (os.cpu_count() or 1)
+
+
 # A busy machine must fail no test.
 settings.register_profile("chatpost", deadline=None)
 settings.load_profile("chatpost")
