@@ -91,6 +91,7 @@ class Shell:
         return check_for_people(Finished(done.returncode, (done.stdout or b"").decode(), done.stderr.decode()))
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Run more tests at once than there are CPUs: most of them wait for processes and seconds."""
     return 2 * (os.cpu_count() or 1)

@@ -354,11 +354,11 @@ FAULTS = [
     Fault(Kind.DRIP),
     Fault(Kind.DELAY, seconds=300),
 ]
-MESSAGES = 300
+MESSAGES = 150
 
 
 def test_soak(shell: Shell, chat: Emulator) -> None:
-    """300 messages, each through a random fault, a third killed and run again: each is stored exactly once."""
+    """150 messages, each through a random fault, a third killed and run again: each is stored exactly once."""
     chance = random.Random(3)  # noqa: S311 - a die, thrown the same each time
     chat.faults.extend(chance.choice(FAULTS) for _ in range(MESSAGES))
     killed_after = [chance.uniform(0, 1.5) if chance.random() < 1 / 3 else None for _ in range(MESSAGES)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
@@ -32,6 +33,15 @@ class SelectableEvent:
         return self._read
 
 
+def start_without_signals(thread: threading.Thread) -> None:
+    """Start a thread that signals leave alone: the main thread handles them, and would not wake up for another's."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    try:
+        thread.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def within(seconds: float, step: Callable[[], T]) -> T:
     """Return the step's value; raises what it raises, or `TimeoutError` after so many seconds.
 
@@ -47,7 +57,7 @@ def within(seconds: float, step: Callable[[], T]) -> T:
             failures.append(failure)
 
     thread = threading.Thread(target=run, daemon=True)
-    thread.start()
+    start_without_signals(thread)
     thread.join(seconds)
     if values:
         return values[0]

@@ -25,6 +25,7 @@ from chatpost.delivery.model import Deadline
 from chatpost.delivery.retry import RetryPolicy
 from chatpost.delivery.sender import Sender
 from chatpost.errors import ExitStatus, InputError, StorageError, Unavailable, UsageError
+from chatpost.waiting import start_without_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -196,7 +197,7 @@ def _at_the_same_time(work: Callable[[str], list[str]], spaces: Sequence[str]) -
 
     threads = [threading.Thread(target=run, args=(space,), daemon=True) for space in spaces]
     for thread in threads:
-        thread.start()
+        start_without_signals(thread)
     for thread in threads:
         thread.join()
     for failure in failures:

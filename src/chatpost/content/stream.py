@@ -13,6 +13,7 @@ from chatpost.content.decoding import Decoder
 from chatpost.content.markup import without_fences, without_mentions
 from chatpost.content.split import split
 from chatpost.content.terminal import screen_text
+from chatpost.waiting import start_without_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -216,7 +217,7 @@ class Reader:
 
     def start(self) -> None:
         """Begin to read."""
-        self._thread.start()
+        start_without_signals(self._thread)
 
     @property
     def had_bad_bytes(self) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 from chatpost.delivery.pacing import FREE, Turn
 from chatpost.delivery.retry import SHORTEST_ATTEMPT, decide, past_deadline
 from chatpost.errors import DeliveryError, SpaceBusy
+from chatpost.waiting import start_without_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -198,7 +199,7 @@ def deliver_all(sender: Deliverer, deliveries: Sequence[Delivery]) -> Iterator[D
     # Daemons, so that an interrupted command does not stay for its last attempt.
     workers = [threading.Thread(target=work, args=(place,), daemon=True) for place in range(len(deliveries))]
     for worker in workers:
-        worker.start()
+        start_without_signals(worker)
     for place, worker in enumerate(workers):
         worker.join()
         if place not in bugs:
