@@ -24,7 +24,7 @@ class Running(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What is told of the job: its ``name``, None for the command's own; ``tail`` lines of its output; its command."""
+    """Parts of the message: the job's ``name``, None for the command's own; ``tail`` lines of output; the command."""
 
     name: str | None
     tail: int

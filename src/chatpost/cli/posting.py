@@ -46,7 +46,7 @@ class _Recipient(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a command posts.
+    """A command's message, and how to post it.
 
     ``address`` returns the thread under a target's settings, and ``read`` reads the content. ``is_wanted`` is asked
     first, under the settings of the first target. A ``stream`` is posted into the thread that the message to the only

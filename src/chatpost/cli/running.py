@@ -22,7 +22,7 @@ from chatpost.cli.posting import Plan, post, thread_of
 from chatpost.cli.replies import lines_are
 from chatpost.cli.sections import STYLE
 from chatpost.cli.signals import last_words
-from chatpost.cli.targets import TIMING
+from chatpost.cli.targets import TIMING, state_file
 from chatpost.cli.values import Address
 from chatpost.content.compose import Content, one_message
 from chatpost.content.markup import fenced, mentioning
@@ -30,7 +30,6 @@ from chatpost.content.report import Outcome, Tail, masked, report, secrets_of
 from chatpost.content.source import Text
 from chatpost.content.stream import BUFFER_LIMIT, LineMaker, Lines
 from chatpost.content.terminal import screen_text
-from chatpost.directories import user_state
 from chatpost.errors import ChatpostError, StorageError
 from chatpost.jobs.history import History
 from chatpost.jobs.past import Past, Rule
@@ -118,11 +117,7 @@ class JobReporter:
                 self._history().told(self._key, self._news, time.time())
 
     def _history(self) -> History:
-        directory = user_state()
-        if directory is None:
-            where, why = "the state directory", "there is no home directory; set HOME or XDG_STATE_HOME"
-            raise StorageError(where, why)
-        return History(directory / "jobs.sqlite3")
+        return History(state_file("jobs.sqlite3"))
 
     def _address(self, settings: Settings) -> Address:
         address = thread_of(settings)

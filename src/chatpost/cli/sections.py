@@ -299,7 +299,7 @@ LIST_FORMAT = click.Option(
 def output_option(default: str, *, in_profile: bool = True) -> Option:
     """Return the option for what is printed of each message."""
     formats = click.Choice(FORMATS)
-    text = "What to print for each message."
+    text = "Line to print for each message."
     return Option("-o", "--output", type=formats, default=default, show_default=True, in_profile=in_profile, help=text)
 
 

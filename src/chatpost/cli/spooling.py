@@ -11,13 +11,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from chatpost.cli.targets import find_targets
+from chatpost.cli.targets import find_targets, state_file
 from chatpost.cli.values import Where
 from chatpost.content import digest
 from chatpost.content.report import duration
 from chatpost.delivery.kept import LONGEST_REST, Composer, Entry, Flusher, Head
 from chatpost.delivery.outbox_file import OutboxFile
-from chatpost.directories import user_state
 from chatpost.errors import ConfigurationError, DeliveryError, InvalidMessage, StorageError, Unavailable
 
 if TYPE_CHECKING:
@@ -35,11 +34,7 @@ COMPOSER = Composer(digest.late, digest.digest, digest.expired)
 
 def find_outbox() -> OutboxFile:
     """Return the user's outbox on this machine; raises `StorageError` for a user without a home."""
-    directory = user_state()
-    if directory is None:
-        where, why = "the outbox", "there is no home directory; set HOME or XDG_STATE_HOME"
-        raise StorageError(where, why)
-    return OutboxFile(directory / "outbox.sqlite3", time.time)
+    return OutboxFile(state_file("outbox.sqlite3"), time.time)
 
 
 def fingerprint(webhook: Webhook) -> str:
@@ -153,21 +148,18 @@ def _goes_alone(request: CreateMessageRequest) -> bool:
 
 
 class WebhookFinder:
-    """Finds the webhooks of messages in the outbox, each once."""
+    """Finds the webhooks of messages in the outbox: each profile is read once."""
 
     def __init__(self, seconds: float) -> None:
         """``seconds``: the time that a profile's command may take."""
         self._seconds = seconds
         self._found: dict[tuple[str | None, str | None], Webhook | ConfigurationError] = {}
+        self._joining: set[tuple[str | None, str | None]] = set()
         self._locks: defaultdict[tuple[str | None, str | None], threading.Lock] = defaultdict(threading.Lock)
 
     def __call__(self, entry: Entry) -> Webhook:
         """Return the message's webhook; raises `ConfigurationError` if it is not there any more."""
-        source = (entry.profile, entry.config)
-        with self._locks[source]:
-            if source not in self._found:
-                self._found[source] = self._find(entry)
-            found = self._found[source]
+        found = self._look_up(entry)
         if isinstance(found, ConfigurationError):
             raise found
         if fingerprint(found) != entry.fingerprint:
@@ -176,6 +168,18 @@ class WebhookFinder:
             raise ConfigurationError(msg)
         return found
 
+    def joins(self, entry: Entry) -> bool:
+        """Return whether the message's profile asks for digests."""
+        self._look_up(entry)
+        return (entry.profile, entry.config) in self._joining
+
+    def _look_up(self, entry: Entry) -> Webhook | ConfigurationError:
+        source = (entry.profile, entry.config)
+        with self._locks[source]:
+            if source not in self._found:
+                self._found[source] = self._find(entry)
+            return self._found[source]
+
     def _find(self, entry: Entry) -> Webhook | ConfigurationError:
         where = Where(() if entry.profile is None else (entry.profile,), Path(entry.config) if entry.config else None)
         try:
@@ -183,18 +187,8 @@ class WebhookFinder:
                 msg = "it was written for the webhook in CHATPOST_URL, which is not set: set it and flush again"
                 return ConfigurationError(msg)
             (target,) = find_targets(where, lambda _: None)
+            if target.profile is not None and target.profile.defaults.get("digest") is True:
+                self._joining.add((entry.profile, entry.config))
             return target.fetch_webhook(self._seconds)
         except ConfigurationError as error:
             return error
-
-
-def joins(entry: Entry) -> bool:
-    """Return whether the message's profile asks for digests."""
-    if entry.profile is None:
-        return False
-    where = Where((entry.profile,), Path(entry.config) if entry.config else None)
-    try:
-        (target,) = find_targets(where, lambda _: None)
-    except ConfigurationError:
-        return False
-    return target.profile is not None and target.profile.defaults.get("digest") is True

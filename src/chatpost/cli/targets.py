@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.chat.webhook import Webhook
 from chatpost.delivery.sender import Timing
-from chatpost.errors import ConfigurationError, UsageError
+from chatpost.errors import ConfigurationError, StorageError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,6 +91,17 @@ def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], N
         msg = f"name a profile with -p: {path} has {', '.join(file.profiles)}; or set default in the file"
         raise ConfigurationError(msg)
     return [file.profile(name) for name in names or [str(file.default)]]
+
+
+def state_file(name: str) -> Path:
+    """Return the path of a file in the user's state directory; raises `StorageError` for a user without a home."""
+    from chatpost.directories import user_state
+
+    directory = user_state()
+    if directory is None:
+        why = "there is no home directory; set HOME or XDG_STATE_HOME"
+        raise StorageError(name, why)
+    return directory / name
 
 
 def make_pacer(warn: Callable[[str], None]) -> Pacer | None:

@@ -16,7 +16,7 @@ from chatpost.cli.help import SectionedCommand
 from chatpost.cli.option import Section, Settings
 from chatpost.cli.sections import CONFIG, FLUSHING, KEEP_FOR, LIST_FORMAT, QUIET, RETRYING, VERBOSE
 from chatpost.cli.signals import last_words
-from chatpost.cli.spooling import COMPOSER, WebhookFinder, find_outbox, fingerprint, joins
+from chatpost.cli.spooling import COMPOSER, WebhookFinder, find_outbox, fingerprint
 from chatpost.cli.targets import TIMING, find_targets, make_client, make_pacer
 from chatpost.cli.values import Telling, Where
 from chatpost.content.report import duration
@@ -161,10 +161,9 @@ def flush(ctx: click.Context, /, **_: object) -> int:
     if not before:
         return ExitStatus.OK
     sender = Sender(make_client(), make_pacer(reporter.warn), TIMING, reporter.tell)
-    is_digest = settings[FLUSHING].digest
-    flusher = Flusher(
-        box, sender, COMPOSER, WebhookFinder(policy.timeout), (lambda _: True) if is_digest else joins, time.time
-    )
+    finder = WebhookFinder(policy.timeout)
+    joins = (lambda _: True) if settings[FLUSHING].digest else finder.joins
+    flusher = Flusher(box, sender, COMPOSER, finder, joins, time.time)
 
     def interrupted() -> None:
         say("interrupted: what is not posted stays in the outbox")

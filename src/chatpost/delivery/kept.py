@@ -147,9 +147,10 @@ class Outbox(Protocol):
 
 
 class Composer(NamedTuple):
-    """Changes messages before they are sent: ``late`` and ``digest`` are given them and the time now.
+    """Changes messages before they are sent; each function is given them, and the time now.
 
-    ``digest`` returns the request and the number of messages that are in it, 1 if it makes none of them.
+    ``late`` says of one that it is late. ``digest`` joins as many as fit, and returns how many there are. ``expired``
+    returns a message about those that have expired.
     """
 
     late: Callable[[Entry, float], CreateMessageRequest]
@@ -284,7 +285,7 @@ def _source_of(head: Head) -> tuple[str | None, str | None, str]:
 
 
 class _Tries:
-    """What has been tried in one flush.
+    """The tries of one flush.
 
     ``given_up`` are the webhooks, by their fingerprints, that are not tried any more, and ``failing`` those that sends
     should leave alone.

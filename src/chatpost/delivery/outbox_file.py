@@ -65,7 +65,7 @@ class OutboxFile:
         with self._transaction() as file:
             for number in ids:
                 others = "SELECT 1 FROM message AS other WHERE other.digest = message.digest AND other.id != message.id"
-                own = f"DELETE FROM message WHERE id = ? AND state != 'posted' AND NOT EXISTS ({others})"  # noqa: S608
+                own = f"DELETE FROM message WHERE id = ? AND state != 'posted' AND NOT EXISTS ({others})"
                 if not file.execute(own, (number,)).rowcount:
                     stay.append(number)
         return stay
@@ -87,7 +87,7 @@ class OutboxFile:
     def heads(self, space: str) -> list[Head]:
         """Return the first message of each thread of the space that waits to be posted."""
         heads = (
-            "SELECT MIN(id) AS id, fingerprint, thread, profile, config FROM message"  # noqa: S608
+            "SELECT MIN(id) AS id, fingerprint, thread, profile, config FROM message"
             f" WHERE space = ? AND {_WAITS} GROUP BY fingerprint, thread"
         )
         with self._transaction() as file:
@@ -113,7 +113,7 @@ class OutboxFile:
 
     def seal(self, head: Entry, members: Sequence[Entry], request: CreateMessageRequest) -> bool:
         """Note that the members are sent now, as this request; False if one of them has been changed meanwhile."""
-        unchanged = f"SELECT COUNT(*) FROM message WHERE id = ? AND fingerprint = ? AND space = ? AND {_WAITS}"  # noqa: S608
+        unchanged = f"SELECT COUNT(*) FROM message WHERE id = ? AND fingerprint = ? AND space = ? AND {_WAITS}"
         # As of now it may be posted; `failed` and `refuse` know better.
         sealed = (
             "UPDATE message SET state = 'sealed', is_uncertain = 1, digest = ?, attempts = attempts + 1 WHERE id = ?"
@@ -164,7 +164,7 @@ class OutboxFile:
     def expire(self, space: str, now: float, notice: Callable[[Sequence[Entry], float], Entry]) -> None:
         """Let messages expire, and keep a notice of those that the space has not been told of."""
         with self._transaction() as file:
-            late = f"SELECT id FROM message WHERE space = ? AND keep_until < ? AND {_WAITS}"  # noqa: S608
+            late = f"SELECT id FROM message WHERE space = ? AND keep_until < ? AND {_WAITS}"
             for (head,) in file.execute(late, (space, now)).fetchall():
                 file.execute("UPDATE message SET state = 'expired' WHERE id = ? OR digest = ?", (head, head))
             untold = "SELECT * FROM message WHERE space = ? AND state = 'expired' AND NOT is_told ORDER BY id"
@@ -224,7 +224,7 @@ class OutboxFile:
 
     def _read(self, where: str, *values: object) -> list[Entry]:
         with self._transaction() as file:
-            return [_entry(row) for row in file.execute(f"SELECT * FROM message WHERE {where}", values)]  # noqa: S608
+            return [_entry(row) for row in file.execute(f"SELECT * FROM message WHERE {where}", values)]
 
     def _sweep(self, file: Connection) -> None:
         """Take out the messages that are posted, and whose answers nobody waits for."""
@@ -253,7 +253,7 @@ def _unseal(file: Connection, head: int) -> None:
 
 def _insert(file: Connection, row: Mapping[str, Any]) -> int:
     names, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
-    return int(file.execute(f"INSERT INTO message ({names}) VALUES ({marks})", row).lastrowid or 0)  # noqa: S608
+    return int(file.execute(f"INSERT INTO message ({names}) VALUES ({marks})", row).lastrowid or 0)
 
 
 def _row(entry: Entry) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Runs a command as if nothing were between it and the caller.
 
-The command has our stdin. What it writes to stdout and stderr is passed on as it comes, each to its own. Signals that
+The command has our stdin. Its stdout and stderr are passed on as they come, each to its own. Signals that
 are sent to us reach it, and it gets SIGTERM if we are killed. In the end it is known how it ended.
 """
 
@@ -39,7 +39,7 @@ NOT_FOUND, NOT_EXECUTABLE, OVER_TIME = 127, 126, 124
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 _PASSED_ON = (*_ENDING, signal.SIGUSR1, signal.SIGUSR2)
-# What a terminal sends, it sends to the command, too.
+# A terminal sends these to the command, too.
 _OF_TERMINALS = {signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}
 _PIPE_SIZE = 1024 * 1024  # so that a command that writes much seldom waits for us
 _PR_SET_PDEATHSIG = 1
@@ -270,7 +270,7 @@ def _environment() -> dict[str, str] | None:
 def _targets(*, is_merged: bool) -> dict[str, int]:
     """Return, for each stream of the command that needs a pipe, ours that it is passed on to.
 
-    A stream of ours that is closed is closed for the command. Where both of ours are one, so is the pipe: it keeps the
+    A stream of ours that is closed is closed for the command. If both of ours are one, so is the pipe: it keeps the
     order.
     """
     targets = {name: number for name, number in (("stdout", 1), ("stderr", 2)) if is_open(number)}

@@ -1,4 +1,4 @@
-"""What a job writes: its streams become one, in whole lines, of which the end is kept."""
+"""The output of a job: its streams become one, in whole lines, of which the end is kept."""
 
 from __future__ import annotations
 

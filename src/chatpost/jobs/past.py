@@ -24,7 +24,7 @@ class Rule(NamedTuple):
 
 
 class News(NamedTuple):
-    """What is worth telling of an outcome.
+    """The part of an outcome that is worth telling.
 
     ``kind`` is ``failure`` until a failure in a row has been told and ``still`` from then on, ``recovery`` for the
     success after failures, and ``success`` for any other. ``failures`` is their number in a row, which began

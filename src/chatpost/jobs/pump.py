@@ -24,7 +24,7 @@ _CHUNK = 64 * 1024
 class Pump(threading.Thread):
     """Reads a pipe to its end, and writes what it reads to ``target``, a file descriptor of ours.
 
-    ``copy`` gets every chunk. ``command_end`` is a pipe that is closed when the command has ended. What is in the pipe
+    ``copy`` gets every chunk. ``command_end`` is a pipe that is closed when the command has ended. The rest in the pipe
     then is still passed on, and what comes within `LINGER`. ``on_end`` is called when all is done.
 
     If ours cannot be written, the pipe is closed, so that the command learns it as it would without us. ``failure`` is

@@ -1,4 +1,4 @@
-"""Who could have written a file: only files of the user or root, in directories of theirs, are trusted.
+"""The users who could have written a file: only files of the user or root, in directories of theirs, are trusted.
 
 As for ssh: a profile file can name a command to run, and a place to send messages to.
 """
