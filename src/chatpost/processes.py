@@ -1,4 +1,4 @@
-"""This process, its terminal and its signals."""
+"""Processes, their terminal and their signals, as the system tells of them."""
 
 from __future__ import annotations
 
@@ -47,6 +47,33 @@ def descent(process: int) -> Iterator[int]:
     yield process
     for child in chain.from_iterable(children):
         yield from descent(int(child))
+
+
+def is_stopped(process: int) -> bool:
+    """Return whether a child of ours is stopped."""
+    try:
+        return os.waitid(os.P_PID, process, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # it has ended
+        return False
+
+
+def has_members(group: int) -> bool:
+    """Return whether a process of the group lives; one that has ended, and nobody has asked for, does not count."""
+    try:
+        os.killpg(group, 0)
+    except OSError:
+        return False
+    states = [state for path in Path("/proc").glob("[0-9]*/stat") if (state := _state_in(path, group))]
+    return not states or any(state not in "ZX" for state in states)
+
+
+def _state_in(stat: Path, group: int) -> str | None:
+    """Return the state of a process, if it is in the group."""
+    try:
+        state, _parent, its_group, *_ = stat.read_text(errors="replace").rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return None
+    return state if int(its_group) == group else None
 
 
 class Received(NamedTuple):

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
 T = TypeVar("T")
 
@@ -40,6 +40,32 @@ def start_without_signals(thread: threading.Thread) -> None:
         thread.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def at_the_same_time(steps: Sequence[Callable[[], T]]) -> Iterator[T]:
+    """Run the steps, each in a thread; yield each one's value when it is there, in the order given.
+
+    A step's failure is raised after the values of all others have been yielded.
+    """
+    values: dict[int, T] = {}
+    failures: dict[int, BaseException] = {}
+
+    def run(place: int) -> None:
+        try:
+            values[place] = steps[place]()
+        except BaseException as failure:  # noqa: BLE001 - raised again below, in the thread that asked
+            failures[place] = failure
+
+    # Daemons, so that an interrupted command does not stay for its last step.
+    threads = [threading.Thread(target=run, args=(place,), daemon=True) for place in range(len(steps))]
+    for thread in threads:
+        start_without_signals(thread)
+    for place, thread in enumerate(threads):
+        thread.join()
+        if place in values:
+            yield values[place]
+    for failure in failures.values():
+        raise failure
 
 
 def within(seconds: float, step: Callable[[], T]) -> T:

@@ -15,7 +15,8 @@ from chatpost.cli.targets import find_targets, state_file
 from chatpost.cli.values import Where
 from chatpost.content import digest
 from chatpost.content.report import duration
-from chatpost.delivery.kept import LONGEST_REST, Composer, Entry, Flusher, Head
+from chatpost.delivery.flusher import Composer, Flusher
+from chatpost.delivery.kept import LONGEST_REST, Entry, Head
 from chatpost.delivery.outbox_file import OutboxFile
 from chatpost.errors import ConfigurationError, DeliveryError, InvalidMessage, StorageError, Unavailable
 
@@ -164,7 +165,9 @@ class WebhookFinder:
             raise found
         if fingerprint(found) != entry.fingerprint:
             name = "CHATPOST_URL" if entry.profile is None else f"profile {entry.profile}"
-            msg = f"{name} is another webhook now: `chatpost outbox retry {entry.id} --profile NAME` sends it to one"
+            msg = (
+                f"{name} is another webhook now: `chatpost outbox retry {entry.id} --profile NAME` chooses its webhook"
+            )
             raise ConfigurationError(msg)
         return found
 

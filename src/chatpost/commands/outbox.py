@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,23 +11,20 @@ import click
 
 from chatpost.cli.complete import complete_profile
 from chatpost.cli.console import as_json, is_terminal, print_table, say, write_data
+from chatpost.cli.flushing import flush_outbox
 from chatpost.cli.help import SectionedCommand
-from chatpost.cli.option import Section, Settings
+from chatpost.cli.option import Option, Section, Settings
 from chatpost.cli.sections import CONFIG, FLUSHING, KEEP_FOR, LIST_FORMAT, QUIET, RETRYING, VERBOSE
-from chatpost.cli.signals import last_words
-from chatpost.cli.spooling import COMPOSER, WebhookFinder, find_outbox, fingerprint
-from chatpost.cli.targets import TIMING, find_targets, make_client, make_pacer
+from chatpost.cli.spooling import find_outbox, fingerprint
+from chatpost.cli.targets import find_targets
+from chatpost.cli.types import Seconds
 from chatpost.cli.values import Telling, Where
 from chatpost.content.report import duration
-from chatpost.delivery.kept import Flusher
-from chatpost.delivery.model import Deadline
 from chatpost.delivery.retry import RetryPolicy
-from chatpost.delivery.sender import Sender
-from chatpost.errors import ExitStatus, InputError, StorageError, Unavailable, UsageError
-from chatpost.waiting import start_without_signals
+from chatpost.errors import InputError, StorageError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from chatpost.delivery.kept import Entry
@@ -47,7 +43,7 @@ Examples:
 FLUSH_EXAMPLES = """\
 chatpost outbox flush
 chatpost outbox flush --digest
-* * * * *  chatpost outbox flush --quiet\
+chatpost outbox flush --quiet    # for cron: says nothing of what only has to wait\
 """
 
 _WIDTH = 60
@@ -55,8 +51,16 @@ _LONGEST_ATTEMPT = 30.0
 _POLL = 0.1
 
 _IDS = click.Argument(["ids"], nargs=-1, type=click.IntRange(1), metavar="ID...")
+_DEADLINE = Option(
+    "--deadline", type=Seconds(), default=60, show_default=True, help="Seconds for each message, and for each wait."
+)
 _ALL = click.Option(["--all", "is_all"], is_flag=True, help="All messages.")
 
+EACH_MESSAGE = Section(
+    RETRYING.heading,
+    RETRYING.make,
+    tuple(_DEADLINE if option.key == "deadline" else option for option in RETRYING.options),
+)
 TELLING_FLUSH = Section("Output", lambda **told: Telling("none", dry_run=False, **told), (QUIET, VERBOSE))
 
 
@@ -142,7 +146,7 @@ def show(id: int) -> None:  # noqa: A002 - the name that users know
 
 @outbox.command(
     cls=SectionedCommand,
-    sections=(FLUSHING, RETRYING, TELLING_FLUSH),
+    sections=(FLUSHING, EACH_MESSAGE, TELLING_FLUSH),
     short=("digest", "deadline", "retries", "quiet", "verbose"),
     examples=FLUSH_EXAMPLES,
 )
@@ -152,74 +156,8 @@ def flush(ctx: click.Context, /, **_: object) -> int:
 
     In each space and thread the messages are posted in their order. Exits with 75 if some have to wait on.
     """
-    from chatpost.cli.reporter import Reporter
-
-    settings, box = Settings(ctx), find_outbox()
-    policy, telling = settings[RETRYING], settings[TELLING_FLUSH]
-    reporter = Reporter(telling)
-    before = [entry for entry in box.entries() if _waits(entry)]
-    if not before:
-        return ExitStatus.OK
-    sender = Sender(make_client(), make_pacer(reporter.warn), TIMING, reporter.tell)
-    finder = WebhookFinder(policy.timeout)
-    joins = (lambda _: True) if settings[FLUSHING].digest else finder.joins
-    flusher = Flusher(box, sender, COMPOSER, finder, joins, time.time)
-
-    def interrupted() -> None:
-        say("interrupted: what is not posted stays in the outbox")
-        if sender.pacer is not None:
-            sender.pacer.leave()
-
-    def flush_space(space: str) -> list[str]:
-        failures = flusher.flush(space, policy, lambda: Deadline(policy.deadline, TIMING.clock), lambda _: True)
-        return [
-            f"{number}: {error}"
-            for number, error in failures.of_messages.items()
-            if not (telling.quiet and isinstance(error, Unavailable))
-        ]
-
-    with last_words(interrupted):
-        told = _at_the_same_time(flush_space, list(dict.fromkeys(entry.space for entry in before)))
-    return _tell(box, before, told, telling)
-
-
-def _at_the_same_time(work: Callable[[str], list[str]], spaces: Sequence[str]) -> list[str]:
-    """Do the work for all spaces, each in a thread; return what they have to tell. Raises the first failure."""
-    told: list[str] = []
-    failures: list[BaseException] = []
-
-    def run(space: str) -> None:
-        try:
-            told.extend(work(space))
-        except BaseException as failure:  # noqa: BLE001 - raised again below
-            failures.append(failure)
-
-    threads = [threading.Thread(target=run, args=(space,), daemon=True) for space in spaces]
-    for thread in threads:
-        start_without_signals(thread)
-    for thread in threads:
-        thread.join()
-    for failure in failures:
-        raise failure
-    return told
-
-
-def _tell(box: OutboxFile, before: Sequence[Entry], told: Sequence[str], telling: Telling) -> int:
-    """Say what was not posted; return the exit status."""
-    after = {entry.id: entry for entry in box.entries()}
-    waiting = [entry for entry in after.values() if _waits(entry)]
-    for sentence in told:
-        say(sentence)
-    left = sum(after[entry.id].state in {"refused", "expired"} for entry in before if entry.id in after)
-    posted = sum(entry.id not in after for entry in before)
-    if left or (not telling.quiet and (waiting or telling.verbose or is_terminal(sys.stderr))):
-        more = f", {left} will not be posted (chatpost outbox list)" if left else ""
-        say(f"{posted} posted, {len(waiting)} still waiting{more}")
-    return ExitStatus.TRY_LATER if waiting else ExitStatus.OK
-
-
-def _waits(entry: Entry) -> bool:
-    return entry.state in {"waiting", "sealed"}
+    settings = Settings(ctx)
+    return flush_outbox(settings[FLUSHING], settings[EACH_MESSAGE], settings[TELLING_FLUSH])
 
 
 @outbox.command(

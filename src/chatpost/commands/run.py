@@ -14,10 +14,11 @@ from click.core import ParameterSource
 
 from chatpost.cli.console import say
 from chatpost.cli.help import SectionedCommand
+from chatpost.cli.job_following import JobFollower
 from chatpost.cli.job_options import CARD_OF_JOB, CHANGE, FOLLOWING_JOB, JOB, REPORT, STYLE_OF_JOB, TELLING_JOB
 from chatpost.cli.option import Settings
 from chatpost.cli.posting import thread_of
-from chatpost.cli.running import JobFollower, JobReporter
+from chatpost.cli.running import JobReporter
 from chatpost.cli.sections import ENVELOPE, PACING, RETRYING, SPOOLING, THREAD, WHERE
 from chatpost.cli.signals import last_words
 from chatpost.errors import UsageError, VariablesClash

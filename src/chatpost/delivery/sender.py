@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from functools import partial
 from http import HTTPStatus
 from itertools import count
 from math import inf
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 from chatpost.delivery.pacing import FREE, Turn
 from chatpost.delivery.retry import SHORTEST_ATTEMPT, decide, past_deadline
 from chatpost.errors import DeliveryError, SpaceBusy
-from chatpost.waiting import start_without_signals
+from chatpost.waiting import at_the_same_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -188,21 +188,4 @@ def deliver_all(sender: Deliverer, deliveries: Sequence[Delivery]) -> Iterator[D
     if len(deliveries) == 1:
         yield sender.deliver(deliveries[0])
         return
-    bugs: dict[int, BaseException] = {}
-
-    def work(place: int) -> None:
-        try:
-            sender.deliver(deliveries[place])
-        except BaseException as bug:  # noqa: BLE001 - raised again below, in the thread that asked
-            bugs[place] = bug
-
-    # Daemons, so that an interrupted command does not stay for its last attempt.
-    workers = [threading.Thread(target=work, args=(place,), daemon=True) for place in range(len(deliveries))]
-    for worker in workers:
-        start_without_signals(worker)
-    for place, worker in enumerate(workers):
-        worker.join()
-        if place not in bugs:
-            yield deliveries[place]
-    for bug in bugs.values():
-        raise bug
+    yield from at_the_same_time([partial(sender.deliver, delivery) for delivery in deliveries])

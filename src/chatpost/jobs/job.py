@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.errors import ExitStatus
 from chatpost.jobs.pump import Pump
-from chatpost.processes import descent, has_terminal, is_open, next_signal
+from chatpost.processes import descent, has_members, has_terminal, is_open, is_stopped, next_signal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -190,14 +190,14 @@ class Job:
 
     def _stop_with(self, process: subprocess.Popen[bytes]) -> None:
         """Stop, too, if the command has stopped itself at a terminal: the shell then takes over."""
-        if self._is_at_terminal and _is_stopped(process.pid):
+        if self._is_at_terminal and is_stopped(process.pid):
             time.sleep(_POLL)  # at `fg` the shell lets both go on, but not in the same moment
-            if _is_stopped(process.pid):
+            if is_stopped(process.pid):
                 os.kill(os.getpid(), signal.SIGSTOP)
 
     def _end_group(self, process: subprocess.Popen[bytes], due: float) -> None:
         """End what the command has left behind in its process group, when SIGKILL is due."""
-        while not self._is_at_terminal and _has_members(process.pid):
+        while not self._is_at_terminal and has_members(process.pid):
             if self._seconds() >= due:
                 self._signal(process, signal.SIGKILL)
                 return
@@ -228,32 +228,6 @@ class Job:
         else:
             with suppress(OSError):
                 os.killpg(process.pid, number)
-
-
-def _is_stopped(process: int) -> bool:
-    try:
-        return os.waitid(os.P_PID, process, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
-    except ChildProcessError:  # it has ended
-        return False
-
-
-def _has_members(group: int) -> bool:
-    """Return whether a process of the group lives. Those that have ended, and nobody has asked how, do not count."""
-    try:
-        os.killpg(group, 0)
-    except OSError:
-        return False
-    states = [state for path in Path("/proc").glob("[0-9]*/stat") if (state := _state_in(path, group))]
-    return not states or any(state not in "ZX" for state in states)
-
-
-def _state_in(stat: Path, group: int) -> str | None:
-    """Return the state of a process, if it is in the group."""
-    try:
-        state, _parent, its_group, *_ = stat.read_text(errors="replace").rpartition(")")[2].split()
-    except (OSError, ValueError):
-        return None
-    return state if int(its_group) == group else None
 
 
 def _environment() -> dict[str, str] | None:
