@@ -366,6 +366,8 @@ def test_drop(shell: Shell, chat: Emulator) -> None:
     assert (done.status, "add --yes" in done.err, len(waiting(shell))) == (2, True, 2)
     assert shell("outbox", "drop", "--all", "--yes").status == 0
     assert (waiting(shell), chat.received) == ([], [])
+    for command in ("list", "drop --all", "retry --all"):
+        assert shell("outbox", *command.split()).err == "chatpost: the outbox is empty\n"
 
 
 @pytest.mark.parametrize(

@@ -43,9 +43,10 @@ Examples:
 FLUSH_EXAMPLES = """\
 chatpost outbox flush
 chatpost outbox flush --digest
-chatpost outbox flush --quiet    # for cron: says nothing of what only has to wait\
+chatpost outbox flush --quiet    # for cron\
 """
 
+_EMPTY = "the outbox is empty"
 _WIDTH = 60
 _LONGEST_ATTEMPT = 30.0
 _POLL = 0.1
@@ -86,7 +87,7 @@ def list_(ctx: click.Context, output: str) -> None:
 def _list(output: str) -> None:
     entries, now = find_outbox().entries(), time.time()
     if not entries:
-        say("the outbox is empty")
+        say(_EMPTY)
     if output == "json":
         for entry in entries:
             write_data(as_json(_record(entry)))
@@ -173,7 +174,10 @@ def retry(ids: Sequence[int], config: Path | None, profile: str | None, *, is_al
     """Let messages wait again that were refused or have expired, or send them by another profile."""
     box = find_outbox()
     chosen = _chosen(box, ids, is_all=is_all)
-    target = None if profile is None or not chosen else _webhook_of(box, chosen, profile, config)
+    if not chosen:
+        say(_EMPTY)
+        return
+    target = None if profile is None else _webhook_of(box, chosen, profile, config)
     with _not_being_sent(box, chosen):
         if target is not None:
             box.move(chosen, target)
@@ -224,7 +228,10 @@ def drop(ids: Sequence[int], *, is_all: bool, yes: bool) -> None:
     """Take messages out of the outbox. They are not posted."""
     box = find_outbox()
     chosen = _chosen(box, ids, is_all=is_all)
-    if is_all and chosen and not yes:
+    if not chosen:
+        say(_EMPTY)
+        return
+    if is_all and not yes:
         all_of_them = "the only message" if len(chosen) == 1 else f"all {len(chosen)} messages"
         if not is_terminal(sys.stdin):
             msg = f"this would drop {all_of_them}: add --yes"
