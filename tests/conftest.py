@@ -15,6 +15,7 @@ from hypothesis import settings
 from chatpost.cli.app import run
 from chatpost.commands import chatpost as group
 from chatpost.emulator import Emulator
+from tests.redis_servers import RedisProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,6 +105,20 @@ settings.load_profile("chatpost")
 # A shell's background job ignores SIGINT, and so would all that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def shared_redis() -> Iterator[RedisProcess]:
+    """Give one redis-server to many tests, of which each empties it first."""
+    with RedisProcess() as process:
+        yield process
+
+
+@pytest.fixture
+def redis(shared_redis: RedisProcess) -> RedisProcess:
+    """Give a redis-server that is empty, and that the test leaves running as it was."""
+    shared_redis.call("FLUSHALL")
+    return shared_redis
 
 
 @pytest.fixture

@@ -61,6 +61,7 @@ ONLY_IMPORTER = {
     "markdown_it": {"emulator"},
     "platformdirs": {"directories.py"},
     "sqlite3": {"database.py"},
+    "redis": {"delivery/redis_library.py"},
     "regex": {"content/split.py"},
 }
 

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chatpost.delivery.outbox_file import OutboxFile
+from chatpost.delivery.redis_server import RedisServer
+from chatpost.delivery.store_url import StoreUrl
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
 from tests.conftest import KEY, PIECES, TOKEN, Shell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 FLUSH = ("outbox", "flush")
@@ -34,9 +37,57 @@ def box_of(shell: Shell) -> Path:
 
 
 def change(shell: Shell, statement: str, *values: object) -> None:
-    """Change the outbox as time would."""
+    """Change the outbox on the machine's disk as time would."""
     with closing(sqlite3.connect(box_of(shell))) as file, file:
         file.execute(statement, values)
+
+
+def edit(shell: Shell, name: str, new: Callable[[Any], Any], ids: Iterable[int] = range(1, 10)) -> None:
+    """Change a column of messages as time would, in the file or in Redis."""
+    server = server_of(shell)
+    if server is None:
+        with closing(sqlite3.connect(box_of(shell))) as file, file:
+            for number in ids:
+                for (old,) in file.execute(f"SELECT {name} FROM message WHERE id = ?", (number,)).fetchall():  # noqa: S608
+                    file.execute(f"UPDATE message SET {name} = ? WHERE id = ?", (new(old), number))  # noqa: S608
+        return
+    for number in ids:
+        row = f"chatpost:{{outbox}}:message:{number}"
+        if (old := server.call("HGET", row, name)) is None:
+            continue
+        text = old.decode()
+        fresh = new(float(text) if name in {"written", "keep_until"} else text)
+        server.call("HSET", row, name, fresh)
+        if name == "keep_until":
+            place = server.call("HGET", row, "place").decode()
+            server.call("ZADD", f"chatpost:{{outbox}}:until:{place}", "XX", fresh, number)
+    server.close()
+
+
+def server_of(shell: Shell) -> RedisServer | None:
+    """Return the Redis that has the outbox, if one has."""
+    return RedisServer(StoreUrl.parse(shell.env["CHATPOST_STORE"]), 30) if "CHATPOST_STORE" in shell.env else None
+
+
+def end_leases(shell: Shell) -> None:
+    """Let the leases end of processes that were killed, as some seconds would."""
+    if server := server_of(shell):
+        for key in server.call("KEYS", "chatpost:{outbox}:lease:*"):
+            server.call("DEL", key.decode())
+        server.close()
+
+
+@pytest.fixture(params=["a file", "Redis"])
+def shell(request: pytest.FixtureRequest, tmp_path: Path, chat: Emulator) -> Shell:
+    """Give the installed command, whose outbox is on the machine's disk, or in the fleet's store."""
+    shell = Shell(tmp_path)
+    shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
+    if request.param == "Redis":
+        shell.env |= {"CHATPOST_STORE": request.getfixturevalue("redis").url, "CHATPOST_OUTBOX": "store"}
+    return shell
+
+
+on_disk = pytest.mark.parametrize("shell", ["a file"], indirect=True)
 
 
 def waiting(shell: Shell) -> list[dict[str, Any]]:
@@ -252,7 +303,7 @@ def test_a_message_that_is_late(shell: Shell, chat: Emulator) -> None:
     """A message that is posted more than 5 minutes after it was written says so in its first line."""
     shell("send", "--spool-first", "hello")
     shell("send", "--spool-first", "soon")
-    change(shell, "UPDATE message SET written = written - 4 * 3600 WHERE id = 1")
+    edit(shell, "written", lambda then: then - 4 * 3600, [1])
     assert shell(*FLUSH).status == 0
     late, soon = texts(chat)
     assert re.fullmatch(r"\(written (\d{4}-\d\d-\d\d )?\d\d:\d\d UTC, 4 h late\)\nhello", late)
@@ -264,7 +315,7 @@ def test_what_may_have_been_posted_stays_as_it_was(shell: Shell, chat: Emulator)
     chat.faults.extend([Fault(Kind.DROP_AFTER), answering(429)])
     shell("send", "--spool", "--retries", "0", "may be posted")
     shell("send", "--spool", "--retries", "0", "-k", "other", "surely not")
-    change(shell, "UPDATE message SET written = written - 3600")
+    edit(shell, "written", lambda then: then - 3600)
     assert shell(*FLUSH).status == 0
     assert (len(texts(chat)), texts(chat)[0]) == (2, "may be posted")
     assert "late)" in texts(chat)[1]
@@ -274,7 +325,7 @@ def test_messages_expire(shell: Shell, chat: Emulator) -> None:
     """After `--keep-for` a message is not posted but still listed, and the next flush says once how many there are."""
     for number in range(3):
         shell("send", "--spool-first", f"message {number}")
-    change(shell, "UPDATE message SET keep_until = 1 WHERE id < 3")
+    edit(shell, "keep_until", lambda _: 1, [1, 2])
     assert shell(*FLUSH).status == 0
     assert texts(chat)[0] == "message 2"
     assert re.match(r"⚠️ 2 messages have waited too long and will not be posted; the first was written", texts(chat)[1])
@@ -288,6 +339,7 @@ def test_messages_expire(shell: Shell, chat: Emulator) -> None:
 # The webhook ---------------------------------------------------------------------------------------------------
 
 
+@on_disk
 def test_no_secret_is_kept(shell: Shell, chat: Emulator) -> None:
     """The outbox has no part of a webhook's key or token, and is its user's alone."""
     url = shell.env["CHATPOST_URL"]
@@ -390,6 +442,7 @@ def test_mistakes(shell: Shell, argv: list[str], status: int, said: str) -> None
 # Bounds and faults of the disk ----------------------------------------------------------------------------------
 
 
+@on_disk
 def test_a_full_outbox(shell: Shell, chat: Emulator) -> None:
     """With 10,000 messages the outbox is full: 75, and nothing old is dropped; what can be posted still is."""
     shell("send", "--spool-first", "first")
@@ -403,6 +456,7 @@ def test_a_full_outbox(shell: Shell, chat: Emulator) -> None:
     assert (done.status, "is not kept" in done.err, texts(chat)) == (0, True, ["one more"])
 
 
+@on_disk
 def test_a_full_disk(shell: Shell, chat: Emulator) -> None:
     """If the disk is full, it is 75, and stderr says that the message is not kept."""
     script = "ulimit -f 8; chatpost send --spool-first -- $(seq 1 6000)"
@@ -410,6 +464,7 @@ def test_a_full_disk(shell: Shell, chat: Emulator) -> None:
     assert (done.status, "the message is not kept" in done.err, chat.received) == (75, True, [])
 
 
+@on_disk
 @pytest.mark.parametrize("damage", ["garbage", "directory", "a file for the directory", "no home"])
 def test_an_outbox_that_cannot_be_used(shell: Shell, chat: Emulator, damage: str) -> None:
     """Then `--spool` posts with a warning, and `--spool-first` is 75; what is there is not touched."""
@@ -453,6 +508,19 @@ def transaction(path, *args, **options):
     if count == number:
         os.kill(os.getpid(), signal.SIGKILL)
 database.transaction = transaction
+from chatpost.delivery.redis_server import RedisServer
+run = RedisServer.run
+def run_and_die(self, script, keys, step, *arguments):
+    global count
+    is_change = step in {"add", "seal", "posted", "failed", "release", "lease"}
+    count += is_change
+    if is_change and count == number and not after:
+        os.kill(os.getpid(), signal.SIGKILL)
+    answer = run(self, script, keys, step, *arguments)
+    if is_change and count == number:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return answer
+RedisServer.run = run_and_die
 from chatpost.__main__ import main
 main()
 """
@@ -467,6 +535,7 @@ def test_killed_at_every_write(shell: Shell, chat: Emulator, argv: list[str], af
             shell("send", "--spool-first", text)
         command = [sys.executable, "-c", KILLED, str(number), str(after), *argv]
         killed = subprocess.run(command, env=shell.env, capture_output=True, check=False)
+        end_leases(shell)
         is_kept = argv[0] != "send" or any(text == "two" for text, _ in states(shell))
         assert shell(*FLUSH).status == 0
         assert waiting(shell) == []
@@ -570,7 +639,8 @@ def test_a_digest_of_several_hosts(shell: Shell, chat: Emulator) -> None:
     """If its messages come from several hosts, each says from which."""
     for number in range(2):
         shell("send", "--spool-first", f"message {number}")
-    change(shell, "UPDATE message SET host = 'db-' || id")
+    for number in (1, 2):
+        edit(shell, "host", lambda _: f"db-{number}", [number])  # noqa: B023 - it is called at once
     assert shell(*FLUSH, "--digest").status == 0
     assert re.findall(r", (db-\d)\]", texts(chat)[0]) == ["db-1", "db-2"]
 
@@ -584,7 +654,7 @@ def test_a_digest_has_an_id_of_its_own(shell: Shell, chat: Emulator) -> None:
     """What was posted before under a message's id is not taken for a digest that the message begins."""
     chat.faults.append(Fault(Kind.DROP_AFTER))
     shell("send", "--spool", "--retries", "0", "zero")
-    change(shell, "UPDATE message SET keep_until = 1")
+    edit(shell, "keep_until", lambda _: 1)
     shell(*FLUSH)
     keep(shell, "one", "two")
     assert shell("outbox", "retry", "1").status == 0
@@ -622,7 +692,7 @@ def test_a_digest_that_expires(shell: Shell, chat: Emulator) -> None:
     keep(shell, "zero", "one", "two")
     chat.faults.append(answering(503))
     shell(*FLUSH, "--digest", "--retries", "0")
-    change(shell, "UPDATE message SET keep_until = 1")
+    edit(shell, "keep_until", lambda _: 1)
     assert shell(*FLUSH).status == 0
     assert texts(chat)[0].startswith("⚠️ 3 messages have waited too long")
     assert [entry["state"] for entry in waiting(shell)] == ["expired"] * 3
@@ -639,13 +709,14 @@ def test_another_reply_option(shell: Shell, chat: Emulator) -> None:
 def test_one_late_line(shell: Shell, chat: Emulator) -> None:
     """A message that may have been posted with its line does not get another, however it is retried."""
     keep(shell, "hello")
-    change(shell, "UPDATE message SET written = written - 3600")
+    edit(shell, "written", lambda then: then - 3600)
     chat.faults.append(answering(503))
     shell(*FLUSH, "--retries", "0")
-    change(shell, "UPDATE message SET state = 'expired'")
+    edit(shell, "keep_until", lambda _: 1)
+    shell(*FLUSH)
     assert shell("outbox", "retry", "1").status == 0
     assert shell(*FLUSH).status == 0
-    assert texts(chat)[0].count("late)") == 1
+    assert "".join(texts(chat)).count("late)") == 1
 
 
 def test_what_may_be_posted_and_fails_for_good(shell: Shell, chat: Emulator) -> None:
@@ -686,7 +757,7 @@ def test_a_quiet_flush(shell: Shell, chat: Emulator) -> None:
 def test_a_damaged_message(shell: Shell) -> None:
     """A message that cannot be read is named, and can be dropped."""
     keep(shell, "zero", "one")
-    change(shell, "UPDATE message SET request = 'garbage' WHERE id = 1")
+    edit(shell, "request", lambda _: "garbage", [1])
     done = shell("outbox")
     assert (done.status, "chatpost outbox drop 1" in done.err) == (75, True)
     assert shell("outbox", "drop", "1").status == 0
@@ -701,6 +772,7 @@ def test_a_thread_in_another_space(shell: Shell, chat: Emulator) -> None:
     assert (done.status, "is for a thread in spaces/AAAA" in done.err) == (2, True)
 
 
+@on_disk
 def test_an_outbox_that_others_could_read(shell: Shell) -> None:
     """The file becomes its user's alone."""
     keep(shell, "zero")
@@ -709,6 +781,7 @@ def test_an_outbox_that_others_could_read(shell: Shell) -> None:
     assert box_of(shell).stat().st_mode & 0o777 == 0o600
 
 
+@on_disk
 def test_a_clock_that_was_set(shell: Shell, chat: Emulator) -> None:
     """A time to leave Chat alone that lies too far ahead, as after a wrong clock, does not count."""
     keep(shell, "zero")
@@ -726,6 +799,7 @@ def kill_while_sending(shell: Shell, chat: Emulator, *argv: str) -> None:
     assert stored.wait(60)
     process.kill()
     process.wait()
+    end_leases(shell)
 
 
 def test_killed_and_then_wrong(shell: Shell, chat: Emulator) -> None:
@@ -741,7 +815,7 @@ def test_killed_and_then_expired(shell: Shell, chat: Emulator) -> None:
     """A message whose flush was killed may have been posted: retried after it has expired, it goes as it was."""
     keep(shell, "one")
     kill_while_sending(shell, chat)
-    change(shell, "UPDATE message SET keep_until = 1")
+    edit(shell, "keep_until", lambda _: 1)
     shell(*FLUSH)
     keep(shell, "three")
     shell("outbox", "retry", "1")
@@ -750,6 +824,7 @@ def test_killed_and_then_expired(shell: Shell, chat: Emulator) -> None:
     assert "".join(texts(chat)).count("three") == 1
 
 
+@on_disk
 def test_killed_and_then_joined(shell: Shell, chat: Emulator) -> None:
     """A digest whose flush was killed goes into no other digest."""
     keep(shell, "one", "two", "three")
@@ -762,6 +837,7 @@ def test_killed_and_then_joined(shell: Shell, chat: Emulator) -> None:
     assert waiting(shell) == []
 
 
+@on_disk
 def test_a_send_that_fails_takes_only_its_own(shell: Shell) -> None:
     """If a send fails for good while its message is in another's digest, the digest stays."""
     keep(shell, "one", "two", "mine")

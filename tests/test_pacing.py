@@ -3,46 +3,98 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 from hypothesis import given, strategies as st
 
-from chatpost.delivery.pacing import LEASE, LONGEST_PUSH, LONGEST_SLEEP, SHORTEST_SLEEP, Place
+from chatpost.delivery.fleet import FleetPacer, FleetTurn
+from chatpost.delivery.pacing import LEASE, LONGEST_PUSH, LONGEST_SLEEP, SHORT_SLEEP, SHORTEST_SLEEP, Place
+from chatpost.delivery.redis_store import RedisStore
 from chatpost.delivery.sqlite_store import SqliteStore, SqliteTurn, boot_id
 from chatpost.errors import SpaceBusy
+from tests.redis_servers import RedisProcess
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from chatpost.delivery.pacing import Pacer, Turn
 
 SPACE = "https://chat.googleapis.com/spaces/AAAA"
 NOW = Place(0, 0)
 
 
-class Machine:
-    """A machine with a clock that only a test moves, and a state directory."""
+class Senders:
+    """Processes that post to spaces, with a clock that only a test moves."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self) -> None:
         self.now = 1000.0
-        self.boot = "a boot"
         self.warnings: list[str] = []
-        self.stores: list[SqliteStore] = []
+        self.stores: list[Pacer] = []
+
+    def store(self) -> Pacer:
+        """Return the store of a process of its own."""
+        raise NotImplementedError
 
     def wait(self, seconds: float) -> None:
         """Let time pass, and a microsecond more, so that rounding does not matter."""
         self.now += seconds + 1e-6
 
-    def process(self, space: str = SPACE, interval: float = 1.1) -> SqliteTurn:
+    def process(self, space: str = SPACE, interval: float = 1.1) -> Turn:
         """Return a place in the queue for a process of its own."""
-        self.stores.append(SqliteStore(self.path, lambda: self.now, self.boot, self.warnings.append))
+        self.stores.append(self.store())
         return self.stores[-1].turn(space, interval)
+
+
+class Machine(Senders):
+    """The processes of a machine, which share a file."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.boot = "a boot"
+
+    def store(self) -> SqliteStore:
+        """Return the store of a process of its own."""
+        return SqliteStore(self.path, lambda: self.now, self.boot, self.warnings.append)
+
+
+class Fleet(Senders):
+    """The processes of many machines, which share a Redis."""
+
+    def __init__(self, redis: RedisProcess) -> None:
+        super().__init__()
+        self._redis = redis
+        redis.call("FLUSHALL")
+
+    def store(self) -> RedisStore:
+        """Return the store of a process of its own."""
+        return RedisStore(self._redis.server(), self.warnings.append, lambda: self.now)
+
+
+Make: TypeAlias = "Callable[[], Senders]"
+
+
+@pytest.fixture(scope="module", params=["a file", "Redis"])
+def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """Give what makes senders that share nothing yet."""
+    if request.param == "Redis":
+        redis: RedisProcess = request.getfixturevalue("shared_redis")
+        return lambda: Fleet(redis)
+    return lambda: Machine(tmp_path_factory.mktemp("state") / "chatpost" / "pacing.sqlite3")
+
+
+@pytest.fixture
+def senders(make: Make) -> Senders:
+    return make()
 
 
 @pytest.fixture
@@ -50,164 +102,167 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path / "state" / "pacing.sqlite3")
 
 
-def ask(turn: SqliteTurn, within: float = 60) -> Place:
+def ask(turn: Turn, within: float = 60) -> Place:
     return Place(*(round(seconds, 3) for seconds in turn.ask(within)))
 
 
-def post(turn: SqliteTurn) -> None:
+def post(turn: Turn) -> None:
     """Use a turn that has come."""
     assert ask(turn) == NOW
     turn.sent()
 
 
-def test_first_come_first_served(machine: Machine) -> None:
+def test_first_come_first_served(senders: Senders) -> None:
     """Senders get their turns in the order in which they asked, an interval apart, and know when."""
-    first, second, third = (machine.process() for _ in range(3))
+    first, second, third = (senders.process() for _ in range(3))
     post(first)
     assert ask(second).turn_in == 1.05
     assert ask(third).turn_in == 2.15
-    machine.wait(1.05)
+    senders.wait(1.05)
     assert ask(third).turn_in == 1.1
     post(second)
-    machine.wait(1.05)
+    senders.wait(1.05)
     post(third)
 
 
-def test_a_free_space_is_not_waited_for(machine: Machine) -> None:
+def test_a_free_space_is_not_waited_for(senders: Senders) -> None:
     """A space that nobody has posted to for an interval is free at once."""
-    post(machine.process())
-    machine.wait(1.05)
-    post(machine.process())
+    post(senders.process())
+    senders.wait(1.05)
+    post(senders.process())
 
 
-def test_a_waiting_sender_asks_often(machine: Machine) -> None:
-    """A sender sleeps until its turn, but asks again after two seconds at the latest."""
-    post(machine.process())
-    sleeps = [ask(machine.process()).sleep for _ in range(4)]
-    assert sleeps == [1.05, LONGEST_SLEEP, LONGEST_SLEEP, LONGEST_SLEEP]
+def test_a_waiting_sender_asks_often(senders: Senders) -> None:
+    """A sender sleeps until its turn, but asks again after two seconds at the latest, or after a tenth of its wait."""
+    post(senders.process())
+    sleeps = [ask(senders.process()).sleep for _ in range(4)]
+    assert sleeps == [1.05, SHORT_SLEEP, SHORT_SLEEP, SHORT_SLEEP]
+    far = ask(senders.process(interval=100), within=1e9)
+    assert far.sleep == round(far.turn_in / 10, 3)
+    assert ask(senders.process(interval=5000), within=1e9).sleep == LONGEST_SLEEP
 
 
-def test_spaces_do_not_share(machine: Machine) -> None:
+def test_spaces_do_not_share(senders: Senders) -> None:
     """Each space has a queue of its own; each sender has its own interval."""
-    post(machine.process())
-    post(machine.process("https://chat.googleapis.com/spaces/BBBB"))
-    assert ask(machine.process()).turn_in == 1.05
-    assert ask(machine.process(interval=5)).turn_in == 6.05
+    post(senders.process())
+    post(senders.process("https://chat.googleapis.com/spaces/BBBB"))
+    assert ask(senders.process()).turn_in == 1.05
+    assert ask(senders.process(interval=5)).turn_in == 6.05
 
 
-def test_a_long_interval_is_the_senders_own(machine: Machine) -> None:
+def test_a_long_interval_is_the_senders_own(senders: Senders) -> None:
     """A sender with a long interval waits that long for others, but does not make others wait that long."""
-    post(machine.process(interval=3600))
-    assert ask(machine.process(interval=3600), within=1e9).turn_in == 3599.95
-    machine.stores[-1].leave()
-    machine.wait(1.05)
-    post(machine.process())
+    post(senders.process(interval=3600))
+    assert ask(senders.process(interval=3600), within=1e9).turn_in == 3599.95
+    senders.stores[-1].leave()
+    senders.wait(1.05)
+    post(senders.process())
 
 
-def test_a_turn_that_is_too_late(machine: Machine) -> None:
+def test_a_turn_that_is_too_late(senders: Senders) -> None:
     """A turn after the deadline is refused with its time, and takes no place."""
-    post(machine.process())
-    late = machine.process()
+    post(senders.process())
+    late = senders.process()
     with pytest.raises(SpaceBusy) as busy:
         ask(late, within=1)
     assert str(busy.value) == "the space is busy for another 1.1 s"
-    assert ask(machine.process()).turn_in == 1.05
+    assert ask(senders.process()).turn_in == 1.05
 
 
-def test_a_sender_that_leaves(machine: Machine) -> None:
+def test_a_sender_that_leaves(senders: Senders) -> None:
     """A sender that is cancelled gives its place up at once: those behind it move up."""
-    post(machine.process())
-    queued = [machine.process() for _ in range(50)]
+    post(senders.process())
+    queued = [senders.process() for _ in range(50)]
     for turn in queued:
         ask(turn)
-    last = machine.process()
+    last = senders.process()
     assert ask(last).turn_in > 55
-    for store in machine.stores[:-1]:
+    for store in senders.stores[:-1]:
         store.leave()
     assert ask(last).turn_in == 1.05
 
 
-def test_a_sender_that_is_killed(machine: Machine) -> None:
+def test_a_sender_that_is_killed(senders: Senders) -> None:
     """A sender that asks no more holds the others up for a few seconds at most, while it waits and when it may send."""
-    post(machine.process())
-    killed, next_one = machine.process(), machine.process()
+    post(senders.process())
+    killed, next_one = senders.process(), senders.process()
     ask(killed)
     ask(next_one)
-    machine.wait(1.05)
+    senders.wait(1.05)
     assert ask(next_one).turn_in == 1.1
-    machine.wait(LEASE + 0.01)
+    senders.wait(LEASE + 0.01)
     assert ask(next_one) == NOW
-    machine.wait(1.05)
-    other = machine.process()
+    senders.wait(1.05)
+    other = senders.process()
     assert ask(other) == Place(SHORTEST_SLEEP, 0)  # the killed one may be sending
-    machine.wait(LEASE - 1.05)
+    senders.wait(LEASE - 1.05)
     post(other)
 
 
-def test_a_sender_that_was_stopped_keeps_its_ticket(machine: Machine) -> None:
+def test_a_sender_that_was_stopped_keeps_its_ticket(senders: Senders) -> None:
     """A sender whose place has expired is still before those that came after it."""
-    post(machine.process())
-    stopped, other, last = (machine.process() for _ in range(3))
+    post(senders.process())
+    stopped, other, last = (senders.process() for _ in range(3))
     ask(stopped)
-    machine.wait(10)
+    senders.wait(10)
     assert ask(other) == NOW
     assert ask(last).turn_in == 1.05
     assert ask(stopped).turn_in == 1.05
     assert ask(last).turn_in == 2.15
 
 
-def test_a_retry_comes_before_those_behind_it(machine: Machine) -> None:
+def test_a_retry_comes_before_those_behind_it(senders: Senders) -> None:
     """A sender whose attempt failed asks again with its ticket, and is before those that came later."""
-    failed, later = machine.process(), machine.process()
+    failed, later = senders.process(), senders.process()
     post(failed)
     ask(later)
     assert ask(failed).turn_in == 1.05
-    machine.wait(1.05)
+    senders.wait(1.05)
     assert ask(later).turn_in == 1.1
     post(failed)
 
 
-def test_the_interval_starts_when_the_request_is_sent(machine: Machine) -> None:
+def test_the_interval_starts_when_the_request_is_sent(senders: Senders) -> None:
     """A sender that needs long to connect keeps the gate closed until it has sent, and for an interval after that."""
-    slow, next_one = machine.process(), machine.process()
+    slow, next_one = senders.process(), senders.process()
     assert ask(slow) == NOW
-    machine.wait(2)
+    senders.wait(2)
     assert ask(next_one) == Place(SHORTEST_SLEEP, 0)
     slow.sent()
     assert ask(next_one).turn_in == 1.05
 
 
-def test_a_turn_that_was_not_used(machine: Machine) -> None:
+def test_a_turn_that_was_not_used(senders: Senders) -> None:
     """A sender whose connection failed before it sent anything does not keep the gate closed."""
-    failed = machine.process()
+    failed = senders.process()
     assert ask(failed) == NOW
     failed.leave()
-    machine.wait(1.05)
-    post(machine.process())
+    senders.wait(1.05)
+    post(senders.process())
 
 
-def test_a_push_holds_for_everybody(machine: Machine) -> None:
+def test_a_push_holds_for_everybody(senders: Senders) -> None:
     """A 429 holds up new senders, and senders that wait already."""
-    pushed, early, late = (machine.process() for _ in range(3))
+    pushed, early, late = (senders.process() for _ in range(3))
     post(pushed)
     ask(early)
     pushed.push(5)
     assert ask(early).turn_in == 5
     assert ask(late).turn_in == 6.1
     pushed.push(None)
-    machine.wait(4)
+    senders.wait(4)
     assert ask(early).turn_in == 1
-    machine.wait(1)
+    senders.wait(1)
     assert ask(late).turn_in == 1.1
     post(early)
 
 
-def test_a_push_is_bounded(machine: Machine) -> None:
+def test_a_push_is_bounded(senders: Senders) -> None:
     """No answer closes a space for longer than an hour, or shortens a wait."""
-    machine.process().push(1e12)
-    assert ask(machine.process(), within=1e9).turn_in == LONGEST_PUSH
-    machine.process().push(1)
-    assert ask(machine.process(), within=1e9).turn_in == LONGEST_PUSH + 1.1
+    senders.process().push(1e12)
+    assert ask(senders.process(), within=1e9).turn_in == LONGEST_PUSH
+    senders.process().push(1)
+    assert ask(senders.process(), within=1e9).turn_in == LONGEST_PUSH + 1.1
 
 
 def test_after_a_reboot(machine: Machine) -> None:
@@ -321,25 +376,25 @@ def test_no_place_for_the_file(tmp_path: Path) -> None:
     assert str(machine.path) in machine.warnings[0]
 
 
-def test_a_turn_that_is_not_used(machine: Machine) -> None:
+def test_a_turn_that_is_not_used(senders: Senders) -> None:
     """A turn that is given up before the request goes out costs the space nothing: the next one has it."""
-    post(machine.process())
-    machine.wait(2)
-    unused = machine.process()
+    post(senders.process())
+    senders.wait(2)
+    unused = senders.process()
     assert unused.ask(60).sleep == 0
     unused.leave()
-    assert machine.process().ask(60).sleep == 0
+    assert senders.process().ask(60).sleep == 0
 
 
-def test_a_late_request_counts(machine: Machine) -> None:
+def test_a_late_request_counts(senders: Senders) -> None:
     """A request that goes out after another sender has passed the gate counts, even if that one gives its turn up."""
-    late, other = machine.process(), machine.process()
+    late, other = senders.process(), senders.process()
     assert late.ask(60).sleep == 0
-    machine.wait(4)
+    senders.wait(4)
     assert other.ask(60).sleep == 0
     late.sent()
     other.leave()
-    assert machine.process().ask(60).sleep > 0.9
+    assert senders.process().ask(60).sleep > 0.9
 
 
 def test_no_secret_on_disk(machine: Machine) -> None:
@@ -352,11 +407,9 @@ def test_no_secret_on_disk(machine: Machine) -> None:
 @given(
     st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["ask", "sent", "leave", "push"]), st.floats(0, 3))),
 )
-def test_no_two_pass_within_a_second(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[int, str, float]]
-) -> None:
+def test_no_two_pass_within_a_second(make: Make, steps: list[tuple[int, str, float]]) -> None:
     """In any order of events, no two senders pass the gate within a second, unless one gives its turn up unused."""
-    machine = Machine(tmp_path_factory.mktemp("state") / "pacing.sqlite3")
+    machine = make()
     turns = [machine.process() for _ in range(5)]
     passed: list[float] = []
     unused: dict[int, float] = {}
@@ -381,9 +434,9 @@ def test_no_two_pass_within_a_second(
 
 
 @given(st.lists(st.floats(0.0, 0.6), min_size=1, max_size=30), st.lists(st.integers(0, 29)))
-def test_a_crowd(tmp_path_factory: pytest.TempPathFactory, delays: list[float], gone: list[int]) -> None:
+def test_a_crowd(make: Make, delays: list[float], gone: list[int]) -> None:
     """A crowd of senders that ask when they are told to posts in order, at the space's pace, whoever is killed."""
-    machine = Machine(tmp_path_factory.mktemp("state") / "pacing.sqlite3")
+    machine = make()
     start = machine.now
     turns = [machine.process() for _ in delays]
     asks_at = dict.fromkeys(range(len(turns)), start)
@@ -402,22 +455,172 @@ def test_a_crowd(tmp_path_factory: pytest.TempPathFactory, delays: list[float], 
             sent.append(who)
     alive = [who for who in range(len(turns)) if who not in killed or who == 0]
     assert sent == alive
-    assert machine.now - start <= sum(delays) + 1.05 * len(alive) + SHORTEST_SLEEP + (LONGEST_SLEEP + LEASE) * len(
+    assert machine.now - start <= sum(delays) + 1.05 * len(alive) + SHORTEST_SLEEP + (2 * SHORT_SLEEP + LEASE) * len(
         killed
     )
 
 
-def test_threads_and_processes_at_once(machine: Machine) -> None:
+@given(
+    st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["ask", "sent", "leave", "push"]), st.floats(0, 100))),
+    st.lists(st.sampled_from([0.5, 1.1, 40.0]), min_size=5, max_size=5),
+    st.sampled_from([1e9, 5.0]),
+)
+def test_both_stores_agree(
+    tmp_path_factory: pytest.TempPathFactory,
+    shared_redis: RedisProcess,
+    steps: list[tuple[int, str, float]],
+    intervals: list[float],
+    within: float,
+) -> None:
+    """In any order of events, the machine's store and the fleet's give the same answers."""
+    both: list[Senders] = [Machine(tmp_path_factory.mktemp("state") / "pacing.sqlite3"), Fleet(shared_redis)]
+    turns = [[senders.process(interval=interval) for interval in intervals] for senders in both]
+    for who, what, seconds in steps:
+        answers = []
+        for senders, its in zip(both, turns, strict=True):
+            match what:
+                case "ask":
+                    try:
+                        place = its[who].ask(within)
+                    except SpaceBusy as busy:
+                        answers.append(str(busy))
+                    else:
+                        answers.append(f"{place.sleep:.3f} {place.turn_in:.3f}")
+                case "sent":
+                    its[who].sent()
+                case "leave":
+                    its[who].leave()
+                case "push":
+                    its[who].push(seconds)
+            senders.wait(seconds)
+        assert len(set(answers)) <= 1
+    assert both[0].warnings == both[1].warnings == []
+
+
+def test_a_redis_that_has_lost_its_data(redis: RedisProcess) -> None:
+    """A sender keeps its ticket, and no other gets the same; the clock of another Redis makes nobody wait."""
+    fleet = Fleet(redis)
+    post(fleet.process())
+    first, second = fleet.process(), fleet.process()
+    ask(first)
+    ask(second)
+    redis.call("FLUSHALL")
+    post(fleet.process())
+    assert ask(first).turn_in == 1.05
+    assert ask(second).turn_in == 2.15
+    assert ask(fleet.process()).turn_in == 3.25
+    fleet.now -= 500
+    assert ask(first).turn_in == 1.05
+
+
+def test_redis_has_its_own_clock(redis: RedisProcess) -> None:
+    """The time is Redis's own, so the clocks of the machines do not matter."""
+    stores = [RedisStore(redis.server(), pytest.fail) for _ in range(2)]
+    assert stores[0].turn(SPACE, 60).ask(60).sleep == 0
+    assert stores[1].turn(SPACE, 60).ask(100).turn_in == pytest.approx(59.95, abs=30)
+
+
+def test_keys_in_redis(redis: RedisProcess) -> None:
+    """Keys name a space by a hash, which is their tag in a cluster, and expire by themselves."""
+    fleet = Fleet(redis)
+    post(fleet.process())
+    ask(fleet.process())
+    keys = [key.decode() for key in redis.call("KEYS", "*")]
+    assert len(keys) == 3
+    assert all(re.fullmatch(r"chatpost:\{[0-9a-f]{32}\}:[a-z]+", key) for key in keys)
+    assert len({key.partition("}")[0] for key in keys}) == 1
+    assert all(0 < redis.call("TTL", key) <= 2 * LONGEST_PUSH for key in keys)
+
+
+def test_a_sender_that_holds_its_turn(machine: Machine) -> None:
+    """A sender that has passed the gate can keep it closed while it waits for something else."""
+    holder, other = machine.process(), machine.process()
+    assert isinstance(holder, SqliteTurn)
+    assert ask(holder) == NOW
+    holder.hold(20)
+    machine.wait(20)
+    assert ask(other) == Place(SHORTEST_SLEEP, 0)
+    holder.sent()
+    assert ask(other).turn_in == 1.05
+
+
+class Queues:
+    """A fleet's machines and their Redis, under one clock."""
+
+    def __init__(self, redis: RedisProcess, tmp_path: Path) -> None:
+        self.fleet = Fleet(redis)
+        self.machines = [Machine(tmp_path / name / "pacing.sqlite3") for name in ("one", "other")]
+
+    def process(self, machine: int) -> FleetTurn:
+        """Return a place for a process on a machine."""
+        pacer = FleetPacer(self.machines[machine].store(), self.fleet.store)
+        return pacer.turn(SPACE, 1.1)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass everywhere."""
+        for senders in (self.fleet, *self.machines):
+            senders.wait(seconds)
+
+
+def test_a_fleet(redis: RedisProcess, tmp_path: Path) -> None:
+    """Machines share a queue, to which each sends one sender at a time."""
+    queues = Queues(redis, tmp_path)
+    first, second, third = queues.process(0), queues.process(1), queues.process(1)
+    post(first)
+    assert ask(second).turn_in == 1.05
+    assert ask(third) == Place(SHORTEST_SLEEP, 0) or ask(third).turn_in > 0
+    queues.wait(1.05)
+    post(second)
+    queues.wait(1.05)
+    post(third)
+
+
+def test_a_long_wait_in_a_fleet(redis: RedisProcess, tmp_path: Path) -> None:
+    """While a machine's first sender waits for its turn in the fleet, those behind it stay behind."""
+    queues = Queues(redis, tmp_path)
+    first = queues.process(0)
+    post(first)
+    first.push(100)
+    waiting, behind = queues.process(1), queues.process(1)
+    assert ask(waiting, within=1e9).turn_in == 100
+    assert ask(behind).sleep > 0
+    for _ in range(9):
+        queues.wait(10)
+        ask(waiting, within=1e9)
+    assert ask(behind).sleep > 0
+    queues.wait(10)
+    post(waiting)
+
+
+def test_a_store_that_fails_while_a_sender_waits(tmp_path: Path) -> None:
+    """The sender has its machine's turn already and goes on; those behind it keep the pace of the machine."""
+    with RedisProcess() as redis:
+        queues = Queues(redis, tmp_path)
+        post(queues.process(0))
+        waiting, behind = queues.process(1), queues.process(1)
+        assert ask(waiting).turn_in == 1.05
+        redis.kill()
+        post(waiting)
+        assert ask(behind).turn_in == 1.05
+        queues.wait(1.05)
+        post(behind)
+    assert len(queues.fleet.warnings) == 2  # one for each process
+    assert all(
+        warning.startswith("messages are paced by this machine alone: unix://") for warning in queues.fleet.warnings
+    )
+
+
+def test_threads_and_processes_at_once(senders: Senders) -> None:
     """No two senders get the same place, however many ask at once."""
     got: list[float] = []
-    post(machine.process())
-    threads = [threading.Thread(target=lambda: got.append(ask(machine.process()).turn_in)) for _ in range(20)]
+    post(senders.process())
+    threads = [threading.Thread(target=lambda: got.append(ask(senders.process()).turn_in)) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert sorted(got) == [round(1.05 + number * 1.1, 3) for number in range(20)]
-    assert machine.warnings == []
+    assert senders.warnings == []
 
 
 def test_the_file_is_json(machine: Machine) -> None:

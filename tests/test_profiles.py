@@ -104,7 +104,7 @@ def test_url_from_the_environment(profiles: Shell, chat: Emulator) -> None:
     """A profile's URL can be in a variable; if it is not set, that is 78 and the variable is named."""
     profiles.write_profiles('[profiles.ci]\nurl = { env = "CHAT_WEBHOOK" }\n')
     done = profiles("send", "a")
-    assert (done.status, "profile ci: the webhook URL's variable CHAT_WEBHOOK is not set" in done.err) == (78, True)
+    assert (done.status, "profile ci: the URL's variable CHAT_WEBHOOK is not set" in done.err) == (78, True)
     profiles.env["CHAT_WEBHOOK"] = chat.url("ci", KEY, TOKEN)
     assert profiles("send", "a").status == 0
 

@@ -84,17 +84,22 @@ class OutputError(ChatpostError):
 
 
 class StorageError(ChatpostError):
-    """The file at ``path`` in which we keep something cannot be used, for this ``reason``.
+    """The file, or the Redis, in which we keep something cannot be used, for this ``reason``.
 
-    ``is_damaged``: it is not a file of ours, or not whole; later tries would not help.
+    ``is_damaged``: it is not a file of ours, or not whole; later tries would not help. ``maybe_done``: the change may
+    have been made.
     """
 
     exit_status = ExitStatus.TRY_LATER
 
-    def __init__(self, path: object, reason: str, *, is_damaged: bool = False) -> None:
-        super().__init__(f"{path} cannot be used: {reason}")
+    is_damaged = False
+    maybe_done = False
+
+    def __init__(self, where: object, reason: str, *, is_damaged: bool = False, maybe_done: bool = False) -> None:
+        super().__init__(f"{where} cannot be used: {reason}")
         self.reason = reason
         self.is_damaged = is_damaged
+        self.maybe_done = maybe_done
 
 
 class OutboxFull(StorageError):
@@ -105,7 +110,6 @@ class OutboxFull(StorageError):
             self, f"the outbox is full ({count:,} messages): flush it, or drop those that are refused or expired"
         )
         self.reason = "it is full"
-        self.is_damaged = False
 
 
 class DeliveryError(ChatpostError):

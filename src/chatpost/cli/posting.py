@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from uuid import uuid4
 
@@ -14,7 +15,7 @@ from chatpost.cli.option import Settings
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.sections import ENVELOPE, LENIENCY, PACING, RETRYING, SPOOLING, TELLING, THREAD, WHERE, defaults_of
 from chatpost.cli.signals import last_words
-from chatpost.cli.targets import TIMING, Target, find_targets, make_client, make_pacer
+from chatpost.cli.targets import TIMING, Target, find_targets, make_client, make_pacer, sharing_of
 from chatpost.cli.values import Address
 from chatpost.delivery.model import Deadline, Delivery, Destination, Progress, drafts_of
 from chatpost.delivery.retry import SHORTEST_ATTEMPT
@@ -158,7 +159,8 @@ def _post(plan: Plan, recipients: Sequence[_Recipient], reporter: Reporter) -> E
             rehearse(delivery, one_line=settings[TELLING].output == "json")
         return ExitStatus.OK
     reporter.expect(deliveries)
-    sender = Sender(make_client(), make_pacer(reporter.warn), TIMING, reporter.tell)
+    pacer = make_pacer(reporter.warn, sharing_of([each.target for each in recipients]))
+    sender = Sender(make_client(), pacer, TIMING, reporter.tell)
 
     def cancel() -> None:
         reporter.broken_off("interrupted")
@@ -171,7 +173,7 @@ def _post(plan: Plan, recipients: Sequence[_Recipient], reporter: Reporter) -> E
 
     if stream is None:
         with last_words(cancel, die=plan.die):
-            return _deliver(plan, _by_outbox(sender, recipients, deliveries, reporter), deliveries, reporter)
+            return _deliver(plan, _by_outbox(sender, recipients, deliveries, reporter.warn), deliveries, reporter)
     stream.opening = deliveries[0]
     with last_words(cancel, stream.take_signal, plan.die):
         status = _deliver(plan, sender, deliveries, reporter)
@@ -216,7 +218,7 @@ def _deliver(plan: Plan, sender: Deliverer, deliveries: Sequence[Delivery], repo
 
 
 def _by_outbox(
-    sender: Sender, recipients: Sequence[_Recipient], deliveries: Sequence[Delivery], reporter: Reporter
+    sender: Sender, recipients: Sequence[_Recipient], deliveries: Sequence[Delivery], warn: Callable[[str], None]
 ) -> Deliverer:
     """Put the outbox before the sender, if it is asked for."""
     spoolings = {each.progress: its for each, its in zip(deliveries, map(_spooling, recipients), strict=True)}
@@ -224,7 +226,8 @@ def _by_outbox(
         return sender
     from chatpost.cli.spooling import Spooler, find_outbox  # few messages are kept
 
-    return Spooler(sender, find_outbox, spoolings, recipients[0].settings[WHERE].config, reporter.warn)
+    sharing = sharing_of([each.target for each in recipients])
+    return Spooler(sender, partial(find_outbox, sharing), spoolings, recipients[0].settings[WHERE].config, warn)
 
 
 def _spooling(recipient: _Recipient) -> Spooling:

@@ -265,7 +265,11 @@ PACING = Section(
 FLUSHING = Section(
     "Flush",
     Flushing,
-    (Option("--digest", is_flag=True, help="Join messages for the same thread into one."),),
+    (
+        Option("--digest", is_flag=True, help="Join messages for the same thread into one."),
+        Option("--watch", is_flag=True, in_profile=False, help="Stay, and post what comes."),
+        CONFIG,
+    ),
 )
 
 QUIET = Option("-q", "--quiet", is_flag=True, help="Hide retry messages and warnings.")

@@ -11,14 +11,13 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from chatpost.cli.targets import find_targets, state_file
+from chatpost.cli.targets import STORE_TIMEOUT, find_store, find_targets, is_outbox_in_store, state_file
 from chatpost.cli.values import Where
 from chatpost.content import digest
 from chatpost.content.report import duration
 from chatpost.delivery.flusher import Composer, Flusher
 from chatpost.delivery.kept import LONGEST_REST, Entry, Head
-from chatpost.delivery.outbox_file import OutboxFile
-from chatpost.errors import ConfigurationError, DeliveryError, InvalidMessage, StorageError, Unavailable
+from chatpost.errors import ConfigurationError, DeliveryError, InvalidMessage, StorageError, Unavailable, UnusableRoute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -26,16 +25,28 @@ if TYPE_CHECKING:
     from chatpost.chat.message import CreateMessageRequest
     from chatpost.chat.webhook import Webhook
     from chatpost.cli.values import Spooling
+    from chatpost.delivery.kept import Outbox
     from chatpost.delivery.model import Delivery, Progress
     from chatpost.delivery.sender import Sender
     from chatpost.errors import ChatpostError
+    from chatpost.profiles.file import Sharing
 
 COMPOSER = Composer(digest.late, digest.digest, digest.expired)
 
 
-def find_outbox() -> OutboxFile:
-    """Return the user's outbox on this machine; raises `StorageError` for a user without a home."""
-    return OutboxFile(state_file("outbox.sqlite3"), time.time)
+def find_outbox(sharing: Sharing | None) -> Outbox:
+    """Return the user's outbox on this machine, or the fleet's.
+
+    Raises `ConfigurationError`, and `StorageError` for a user without a home.
+    """
+    if not is_outbox_in_store(sharing):
+        from chatpost.delivery.outbox_file import OutboxFile
+
+        return OutboxFile(state_file("outbox.sqlite3"), time.time)
+    from chatpost.delivery.redis_outbox import TIMEOUT, RedisOutbox
+    from chatpost.delivery.redis_server import RedisServer
+
+    return RedisOutbox(RedisServer(find_store(sharing, STORE_TIMEOUT), TIMEOUT), time.time)
 
 
 def fingerprint(webhook: Webhook) -> str:
@@ -51,7 +62,7 @@ class Spooler(NamedTuple):
     """
 
     sender: Sender
-    find_outbox: Callable[[], OutboxFile]
+    find_outbox: Callable[[], Outbox]
     spooling: Mapping[Progress, Spooling]
     config: Path | None
     warn: Callable[[str], None]
@@ -65,9 +76,9 @@ class Spooler(NamedTuple):
         try:
             outbox = self.find_outbox()
             ids = outbox.add(entries, is_awaited=not spooling.spool_first)
-        except StorageError as error:
+        except (StorageError, ConfigurationError) as error:
             if spooling.spool_first:
-                progress.error = Unavailable(f"the message is not kept: {error}")
+                progress.error = _not_kept(error)
                 return delivery
             self.warn(f"if the message cannot be posted, it is not kept: {error}")
             self.sender.deliver(delivery)
@@ -82,7 +93,7 @@ class Spooler(NamedTuple):
                 progress.gave_up = str(error)
         return delivery
 
-    def _post(self, outbox: OutboxFile, delivery: Delivery, first: Entry, ids: Sequence[int]) -> None:
+    def _post(self, outbox: Outbox, delivery: Delivery, first: Entry, ids: Sequence[int]) -> None:
         progress, rest = delivery.progress, outbox.rest_until(first.fingerprint) - time.time()
         error: ChatpostError | None = None
         if 0 < rest <= LONGEST_REST:  # else the clock has been set meanwhile
@@ -99,6 +110,8 @@ class Spooler(NamedTuple):
         left, is_dropped = [], False
         for number in ids:
             entry = outbox.get(number)
+            if entry is not None and (entry.host, entry.written) != (first.host, first.written):
+                entry = None  # a store that has lost its messages gives their ids again
             is_dropped |= entry is None
             progress.attempts += entry.attempts if entry else 0
             progress.maybe_posted |= entry is not None and bool(entry.is_uncertain)
@@ -143,6 +156,13 @@ class Spooler(NamedTuple):
         ]
 
 
+def _not_kept(error: StorageError | ConfigurationError) -> DeliveryError:
+    if isinstance(error, ConfigurationError):
+        return UnusableRoute(f"the message is not kept: {error}")
+    is_known = "it is not known whether the message is kept" if error.maybe_done else "the message is not kept"
+    return Unavailable(f"{is_known}: {error}")
+
+
 def _goes_alone(request: CreateMessageRequest) -> bool:
     message = request.message
     return bool(message.cards or request.message_id or "<users/" in message.text)
@@ -151,9 +171,10 @@ def _goes_alone(request: CreateMessageRequest) -> bool:
 class WebhookFinder:
     """Finds the webhooks of messages in the outbox: each profile is read once."""
 
-    def __init__(self, seconds: float) -> None:
-        """``seconds``: the time that a profile's command may take."""
+    def __init__(self, seconds: float, config: Path | None) -> None:
+        """``seconds``: the time that a profile's command may take. ``config``: the profile file, if one is named."""
         self._seconds = seconds
+        self._config = config
         self._found: dict[tuple[str | None, str | None], Webhook | ConfigurationError] = {}
         self._joining: set[tuple[str | None, str | None]] = set()
         self._locks: defaultdict[tuple[str | None, str | None], threading.Lock] = defaultdict(threading.Lock)
@@ -184,7 +205,10 @@ class WebhookFinder:
             return self._found[source]
 
     def _find(self, entry: Entry) -> Webhook | ConfigurationError:
-        where = Where(() if entry.profile is None else (entry.profile,), Path(entry.config) if entry.config else None)
+        # A message of another machine may name a file that is not on this one.
+        has_own = entry.config is not None and os.path.isfile(entry.config)  # noqa: PTH113 - pathlib's can raise
+        config = Path(entry.config) if has_own and entry.config else self._config
+        where = Where(() if entry.profile is None else (entry.profile,), config)
         try:
             if entry.profile is None and not os.environ.get("CHATPOST_URL"):
                 msg = "it was written for the webhook in CHATPOST_URL, which is not set: set it and flush again"

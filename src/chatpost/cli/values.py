@@ -73,9 +73,11 @@ class Spooling(NamedTuple):
 
 
 class Flushing(NamedTuple):
-    """Whether messages that wait are joined."""
+    """Whether messages that wait are joined, and whether to stay for those that come; the profile file."""
 
     digest: bool
+    watch: bool = False
+    config: Path | None = None
 
 
 class Leniency(NamedTuple):

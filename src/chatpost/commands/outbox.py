@@ -16,7 +16,7 @@ from chatpost.cli.help import SectionedCommand
 from chatpost.cli.option import Option, Section, Settings
 from chatpost.cli.sections import CONFIG, FLUSHING, KEEP_FOR, LIST_FORMAT, QUIET, RETRYING, VERBOSE
 from chatpost.cli.spooling import find_outbox, fingerprint
-from chatpost.cli.targets import find_targets
+from chatpost.cli.targets import find_targets, sharing_in
 from chatpost.cli.types import Seconds
 from chatpost.cli.values import Telling, Where
 from chatpost.content.report import duration
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from chatpost.delivery.kept import Entry
-    from chatpost.delivery.outbox_file import OutboxFile
+    from chatpost.delivery.kept import Entry, Outbox
 
 EPILOG = """\b
 Examples:
   chatpost outbox                       list what waits
   chatpost outbox flush                 post it
   chatpost outbox flush --digest        post it, many in one message
+  chatpost outbox flush --watch         stay, and post what comes
   chatpost outbox show 12               show one as JSON
   chatpost outbox retry 12 -p ops       let one wait again, for another webhook
   chatpost outbox drop 12 13            take some out
@@ -43,7 +43,8 @@ Examples:
 FLUSH_EXAMPLES = """\
 chatpost outbox flush
 chatpost outbox flush --digest
-chatpost outbox flush --quiet    # for cron\
+chatpost outbox flush --quiet    # for cron
+chatpost outbox flush --watch    # for a service\
 """
 
 _EMPTY = "the outbox is empty"
@@ -65,27 +66,37 @@ EACH_MESSAGE = Section(
 TELLING_FLUSH = Section("Output", lambda **told: Telling("none", dry_run=False, **told), (QUIET, VERBOSE))
 
 
-@click.group(invoke_without_command=True, params=[LIST_FORMAT], epilog=EPILOG)
+@click.group(invoke_without_command=True, params=[CONFIG, LIST_FORMAT], epilog=EPILOG)
 @click.pass_context
-def outbox(ctx: click.Context, output: str) -> None:
+def outbox(ctx: click.Context, config: Path | None, output: str) -> None:
     """List and post messages that wait in the outbox.
 
     They came there by --spool or --spool-first.
     """
     if ctx.invoked_subcommand is None:
-        _list(output)
+        _list(_find(ctx, config), output)
 
 
-@outbox.command("list", params=[LIST_FORMAT])
+@outbox.command("list", params=[CONFIG, LIST_FORMAT])
 @click.pass_context
-def list_(ctx: click.Context, output: str) -> None:
+def list_(ctx: click.Context, config: Path | None, output: str) -> None:
     """List the messages."""
     before = ctx.parent.params["output"] if ctx.parent else output
-    _list(output if output != "table" else before)
+    _list(_find(ctx, config), output if output != "table" else before)
 
 
-def _list(output: str) -> None:
-    entries, now = find_outbox().entries(), time.time()
+def _config(ctx: click.Context, config: Path | None) -> Path | None:
+    """Return ``--config``, whether it stands before the subcommand or after it."""
+    return config or (ctx.parent.params.get("config") if ctx.parent else None)
+
+
+def _find(ctx: click.Context, config: Path | None) -> Outbox:
+    """Return the outbox on this machine, or the fleet's."""
+    return find_outbox(sharing_in(_config(ctx, config)))
+
+
+def _list(box: Outbox, output: str) -> None:
+    entries, now = box.entries(), time.time()
     if not entries:
         say(_EMPTY)
     if output == "json":
@@ -135,11 +146,12 @@ def _record(entry: Entry) -> dict[str, Any]:
     }
 
 
-@outbox.command()
+@outbox.command(params=[CONFIG])
 @click.argument("id", type=click.IntRange(1))
-def show(id: int) -> None:  # noqa: A002 - the name that users know
+@click.pass_context
+def show(ctx: click.Context, id: int, config: Path | None) -> None:  # noqa: A002 - the name that users know
     """Show a message as JSON."""
-    box = find_outbox()
+    box = _find(ctx, config)
     _chosen(box, [id], is_all=False)
     if entry := box.get(id):
         write_data(as_json(_record(entry), indent=2))
@@ -148,7 +160,7 @@ def show(id: int) -> None:  # noqa: A002 - the name that users know
 @outbox.command(
     cls=SectionedCommand,
     sections=(FLUSHING, EACH_MESSAGE, TELLING_FLUSH),
-    short=("digest", "deadline", "retries", "quiet", "verbose"),
+    short=("digest", "watch", "deadline", "retries", "quiet", "verbose"),
     examples=FLUSH_EXAMPLES,
 )
 @click.pass_context
@@ -158,7 +170,13 @@ def flush(ctx: click.Context, /, **_: object) -> int:
     In each space and thread the messages are posted in their order. Exits with 75 if some have to wait on.
     """
     settings = Settings(ctx)
-    return flush_outbox(settings[FLUSHING], settings[EACH_MESSAGE], settings[TELLING_FLUSH])
+    flushing = settings[FLUSHING]
+    flushing = flushing._replace(config=_config(ctx, flushing.config))
+    if flushing.watch:
+        from chatpost.cli.watching import watch_outbox  # few stay
+
+        watch_outbox(flushing, settings[EACH_MESSAGE], settings[TELLING_FLUSH])
+    return flush_outbox(flushing, settings[EACH_MESSAGE], settings[TELLING_FLUSH])
 
 
 @outbox.command(
@@ -170,9 +188,11 @@ def flush(ctx: click.Context, /, **_: object) -> int:
         click.Option(["-p", "--profile"], metavar="NAME", shell_complete=complete_profile, help="Send them there."),
     ],
 )
-def retry(ids: Sequence[int], config: Path | None, profile: str | None, *, is_all: bool) -> None:
+@click.pass_context
+def retry(ctx: click.Context, /, ids: Sequence[int], config: Path | None, profile: str | None, *, is_all: bool) -> None:
     """Let messages wait again that were refused or have expired, or send them by another profile."""
-    box = find_outbox()
+    config = _config(ctx, config)
+    box = _find(ctx, config)
     chosen = _chosen(box, ids, is_all=is_all)
     if not chosen:
         say(_EMPTY)
@@ -185,7 +205,7 @@ def retry(ids: Sequence[int], config: Path | None, profile: str | None, *, is_al
     say(f"{_count(len(chosen))} waiting: `chatpost outbox flush` posts what waits")
 
 
-def _webhook_of(box: OutboxFile, ids: Sequence[int], profile: str, config: Path | None) -> Entry:
+def _webhook_of(box: Outbox, ids: Sequence[int], profile: str, config: Path | None) -> Entry:
     """Return a message with the profile's webhook; raises `UsageError` if a message is for a thread elsewhere."""
     (target,) = find_targets(Where((profile,), config), lambda _: None)
     webhook = target.fetch_webhook(RetryPolicy().timeout)
@@ -209,11 +229,11 @@ def _webhook_of(box: OutboxFile, ids: Sequence[int], profile: str, config: Path 
 
 
 @contextmanager
-def _not_being_sent(box: OutboxFile, ids: Sequence[int]) -> Iterator[None]:
+def _not_being_sent(box: Outbox, ids: Sequence[int]) -> Iterator[None]:
     """Keep flushes from sending the messages in this context; raises `StorageError` if one is being sent for long."""
-    known = box.spaces()
+    known = box.states()
     with ExitStack() as locks:
-        for space in sorted({known[number] for number in ids if number in known}):
+        for space in sorted({known[number].space for number in ids if number in known}):
             until = time.monotonic() + _LONGEST_ATTEMPT
             while not locks.enter_context(box.lock(space)):
                 if time.monotonic() > until:
@@ -223,10 +243,11 @@ def _not_being_sent(box: OutboxFile, ids: Sequence[int]) -> Iterator[None]:
         yield
 
 
-@outbox.command(params=[_IDS, _ALL, click.Option(["--yes"], is_flag=True, help="Do not ask.")])
-def drop(ids: Sequence[int], *, is_all: bool, yes: bool) -> None:
+@outbox.command(params=[_IDS, _ALL, CONFIG, click.Option(["--yes"], is_flag=True, help="Do not ask.")])
+@click.pass_context
+def drop(ctx: click.Context, /, ids: Sequence[int], config: Path | None, *, is_all: bool, yes: bool) -> None:
     """Take messages out of the outbox. They are not posted."""
-    box = find_outbox()
+    box = _find(ctx, config)
     chosen = _chosen(box, ids, is_all=is_all)
     if not chosen:
         say(_EMPTY)
@@ -243,12 +264,12 @@ def drop(ids: Sequence[int], *, is_all: bool, yes: bool) -> None:
     say(f"{_count(dropped)} dropped")
 
 
-def _chosen(box: OutboxFile, ids: Sequence[int], *, is_all: bool) -> list[int]:
+def _chosen(box: Outbox, ids: Sequence[int], *, is_all: bool) -> list[int]:
     """Return the ids of messages, each once; raises `InputError` if one does not exist."""
     if bool(ids) == is_all:
         msg = "name messages by their ids, or all of them by --all"
         raise UsageError(msg)
-    known = box.spaces()
+    known = box.states()
     for number in ids:
         if number not in known:
             msg = f"there is no message {number} in the outbox: `chatpost outbox list` shows those there are"

@@ -13,6 +13,7 @@ from chatpost.cli.complete import complete_profile
 from chatpost.cli.console import as_json, print_table, say, write_data
 from chatpost.cli.sections import CONFIG, LIST_FORMAT, defaults_of
 from chatpost.cli.signals import restoring_terminal
+from chatpost.cli.targets import has_store
 from chatpost.content.source import read_chunks
 from chatpost.errors import ConfigurationError, ExitStatus
 from chatpost.profiles.file import (
@@ -27,7 +28,7 @@ from chatpost.profiles.url_source import SIZE_LIMIT, first_line
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from chatpost.profiles.file import Profile
+    from chatpost.profiles.file import Profile, Sharing
 
 EPILOG = """\b
 Examples:
@@ -151,7 +152,13 @@ def path(ctx: click.Context, config: Path | None) -> None:
 @click.argument("name", required=False, shell_complete=complete_profile)
 @click.pass_context
 def check(ctx: click.Context, name: str | None, config: Path | None) -> int:
-    """Check each profile's URL and options, and the file's owner and permissions. Nothing is posted."""
+    """Check each profile's URL and options, the file's owner and permissions, and a fleet's store.
+
+    Nothing is posted.
+    """
+    path = find_profile_file(_config(ctx, config))
+    if path is None and has_store(None):
+        return _check_store(None)
     file = _existing_file(ctx, config)
     if not file.profiles:
         raise ConfigurationError(_NO_PROFILES.format(file.path))
@@ -162,7 +169,14 @@ def check(ctx: click.Context, name: str | None, config: Path | None) -> int:
         say(warning)
     rows = [_checked(profile) for profile in named]
     print_table(("PROFILE", "SPACE", ""), rows)
-    return ExitStatus.OK if all(verdict == "ok" for *_, verdict in rows) else ExitStatus.CONFIGURATION
+    status = ExitStatus.OK if all(verdict == "ok" for *_, verdict in rows) else ExitStatus.CONFIGURATION
+    return status or (_check_store(file.sharing) if has_store(file.sharing) else ExitStatus.OK)
+
+
+def _check_store(sharing: Sharing | None) -> ExitStatus:
+    from chatpost.cli.store_check import check_store  # few have a store
+
+    return check_store(sharing)
 
 
 def _checked(profile: Profile) -> tuple[str, str, str]:

@@ -19,6 +19,9 @@ MOST_MESSAGES = 10_000
 MOST_BYTES = 100_000_000
 """Bytes of messages that an outbox holds."""
 
+AWAITED_FOR = 3600.0
+"""Seconds after which the sender of a posted message is taken for dead."""
+
 FIRST_REST = 60.0
 """Seconds for which sends leave a webhook alone that has failed; they double with each failure."""
 
@@ -60,6 +63,18 @@ class Entry(NamedTuple):
     created: CreatedMessage | None = None
 
 
+class State(NamedTuple):
+    """The space and the state of a message."""
+
+    space: str
+    state: str
+
+    @property
+    def waits(self) -> bool:
+        """Whether the message is still to be posted."""
+        return self.state in {"waiting", "sealed"}
+
+
 class Head(NamedTuple):
     """The first message of a thread that waits, without its content."""
 
@@ -90,6 +105,12 @@ class Outbox(Protocol):
 
     def entries(self) -> list[Entry]:
         """Return all messages that are not posted, in their order."""
+
+    def states(self) -> dict[int, State]:
+        """Return the states of all messages that are not posted, by their ids, in their order."""
+
+    def waiting(self) -> list[str]:
+        """Return the spaces in which messages wait."""
 
     def heads(self, space: str) -> list[Head]:
         """Return the first message of each thread of the space that waits to be posted."""
@@ -123,3 +144,12 @@ class Outbox(Protocol):
 
     def rest(self, fingerprint: str, now: float) -> None:
         """Leave a webhook alone that has failed: the longer, the more often it has since it was last posted to."""
+
+    def retry(self, ids: Iterable[int], keep_until: float) -> None:
+        """Let messages wait again, with their digests. One that may have been posted stays as it was sent."""
+
+    def move(self, ids: Iterable[int], webhook: Entry) -> None:
+        """Give messages, with their digests, the webhook of this entry."""
+
+    def drop(self, ids: Iterable[int]) -> int:
+        """Take messages out, with their digests; return how many there were."""

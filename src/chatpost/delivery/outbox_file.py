@@ -12,10 +12,18 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from chatpost.chat.message import CreatedMessage, CreateMessageRequest, Message, MessageReplyOption, Thread
-from chatpost.chat.webhook import mask_webhooks
 from chatpost.database import transaction
-from chatpost.delivery.kept import FIRST_REST, LONGEST_REST, MOST_BYTES, MOST_MESSAGES, Entry, Head
+from chatpost.delivery.kept import (
+    AWAITED_FOR,
+    FIRST_REST,
+    LONGEST_REST,
+    MOST_BYTES,
+    MOST_MESSAGES,
+    Entry,
+    Head,
+    State,
+)
+from chatpost.delivery.packing import entry_of, packed, row_of
 from chatpost.errors import OutboxFull, StorageError
 
 if TYPE_CHECKING:
@@ -23,10 +31,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from chatpost.chat.message import CreatedMessage, CreateMessageRequest
     from chatpost.database import Connection
 
 _TIMEOUT = 10.0
-_AWAITED_FOR = 3600.0  # seconds after which the sender of a posted message is taken for dead
 # ``request`` is as it was kept, ``sealed`` as it was last sent.
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS message (
@@ -38,7 +46,6 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS rest (fingerprint TEXT PRIMARY KEY, failures INTEGER, until REAL) WITHOUT ROWID",
 )
 _WAITS = "state IN ('waiting', 'sealed') AND (digest IS NULL OR digest = id)"
-_OF_ENTRY = tuple(name for name in Entry._fields if name not in {"request", "created"})
 
 
 class OutboxFile:
@@ -53,7 +60,7 @@ class OutboxFile:
         with self._transaction() as file:
             held = "SELECT COUNT(*), TOTAL(LENGTH(request)) FROM message WHERE state != 'posted'"
             count, size = file.execute(held).fetchone()
-            rows = [_row(entry) | {"is_awaited": is_awaited} for entry in entries]
+            rows = [row_of(entry) | {"is_awaited": is_awaited} for entry in entries]
             size += sum(len(row["request"]) for row in rows)
             if count + len(rows) > MOST_MESSAGES or size > MOST_BYTES:
                 raise OutboxFull(count)
@@ -83,6 +90,17 @@ class OutboxFile:
     def entries(self) -> list[Entry]:
         """Return all messages that are not posted, in their order."""
         return self._read("state != 'posted' ORDER BY id")
+
+    def states(self) -> dict[int, State]:
+        """Return the states of all messages that are not posted, by their ids, in their order."""
+        with self._transaction() as file:
+            rows = file.execute("SELECT id, space, state FROM message WHERE state != 'posted' ORDER BY id")
+            return {number: State(space, state) for number, space, state in rows}
+
+    def waiting(self) -> list[str]:
+        """Return the spaces in which messages wait."""
+        with self._transaction() as file:
+            return [space for (space,) in file.execute(f"SELECT DISTINCT space FROM message WHERE {_WAITS}")]
 
     def heads(self, space: str) -> list[Head]:
         """Return the first message of each thread of the space that waits to be posted."""
@@ -123,7 +141,7 @@ class OutboxFile:
                 if not file.execute(unchanged, (member.id, member.fingerprint, member.space)).fetchone()[0]:
                     return False
             file.executemany(sealed, [(head.id, member.id) for member in members])
-            file.execute("UPDATE message SET sealed = ? WHERE id = ?", (_packed(request), head.id))
+            file.execute("UPDATE message SET sealed = ? WHERE id = ?", (packed(request), head.id))
             return True
 
     def posted(self, head: Entry, created: CreatedMessage) -> None:
@@ -168,11 +186,11 @@ class OutboxFile:
             for (head,) in file.execute(late, (space, now)).fetchall():
                 file.execute("UPDATE message SET state = 'expired' WHERE id = ? OR digest = ?", (head, head))
             untold = "SELECT * FROM message WHERE space = ? AND state = 'expired' AND NOT is_told ORDER BY id"
-            expired = [_entry(row) for row in file.execute(untold, (space,))]
+            expired = [entry_of(row) for row in file.execute(untold, (space,))]
             file.executemany("UPDATE message SET is_told = 1 WHERE id = ?", [(entry.id,) for entry in expired])
             for webhook in dict.fromkeys(entry.fingerprint for entry in expired):
                 its = [entry for entry in expired if entry.fingerprint == webhook]
-                _insert(file, _row(notice(its, now)))
+                _insert(file, row_of(notice(its, now)))
 
     def rest_until(self, fingerprint: str) -> float:
         """Return the time until which sends leave a webhook alone."""
@@ -205,7 +223,7 @@ class OutboxFile:
             " error = NULL WHERE id = :id"
         )
         with self._transaction() as file:
-            file.executemany(moved, [_row(webhook) | {"id": number} for number in _with_digests(file, ids)])
+            file.executemany(moved, [row_of(webhook) | {"id": number} for number in _with_digests(file, ids)])
 
     def drop(self, ids: Iterable[int]) -> int:
         """Take messages out, with their digests; return how many there were."""
@@ -214,22 +232,17 @@ class OutboxFile:
             gone = "DELETE FROM message WHERE id = ? AND state != 'posted'"
             return file.executemany(gone, dropped).rowcount if dropped else 0
 
-    def spaces(self) -> dict[int, str]:
-        """Return the spaces of the messages that are not posted, by the messages' ids."""
-        with self._transaction() as file:
-            return dict(map(tuple, file.execute("SELECT id, space FROM message WHERE state != 'posted' ORDER BY id")))
-
     def _transaction(self) -> AbstractContextManager[Connection]:
         return transaction(self._path, _SCHEMA, _TIMEOUT)
 
     def _read(self, where: str, *values: object) -> list[Entry]:
         with self._transaction() as file:
-            return [_entry(row) for row in file.execute(f"SELECT * FROM message WHERE {where}", values)]
+            return [entry_of(row) for row in file.execute(f"SELECT * FROM message WHERE {where}", values)]
 
     def _sweep(self, file: Connection) -> None:
         """Take out the messages that are posted, and whose answers nobody waits for."""
         done = "DELETE FROM message WHERE state = 'posted' AND (NOT is_awaited OR posted_at < ?)"
-        file.execute(done, (self._clock() - _AWAITED_FOR,))
+        file.execute(done, (self._clock() - AWAITED_FOR,))
 
 
 def _try_to_lock(file: int) -> bool:
@@ -254,39 +267,3 @@ def _unseal(file: Connection, head: int) -> None:
 def _insert(file: Connection, row: Mapping[str, Any]) -> int:
     names, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
     return int(file.execute(f"INSERT INTO message ({names}) VALUES ({marks})", row).lastrowid or 0)
-
-
-def _row(entry: Entry) -> dict[str, Any]:
-    """Return the columns of a message that is kept anew."""
-    names = ("written", "host", "profile", "config", "fingerprint", "space", "thread", "interval", "keep_until")
-    row = {name: getattr(entry, name) for name in (*names, "is_alone", "is_part")}
-    return row | {"request": _packed(entry.request)}
-
-
-def _entry(row: Any) -> Entry:
-    values = {name: row[name] for name in _OF_ENTRY}
-    try:
-        created = None if row["created"] is None else CreatedMessage(*json.loads(row["created"]))
-        return Entry(**values, request=_unpacked(row["sealed"] or row["request"]), created=created)
-    except (ValueError, TypeError):
-        where = f"the outbox's message {row['id']}"
-        why = f"it is damaged; `chatpost outbox drop {row['id']}` takes it out"
-        raise StorageError(where, why) from None
-
-
-def _packed(request: CreateMessageRequest) -> str:
-    # The reply option alone is no plain value. A text can hold a webhook's URL.
-    return json.dumps(mask_webhooks(request), default=lambda option: option.value)
-
-
-def _unpacked(text: str) -> CreateMessageRequest:
-    message, request_id, thread, option, message_id, silent = json.loads(text)
-    content, is_markdown, cards, fallback_text = message
-    return CreateMessageRequest(
-        Message(content, is_markdown, tuple(cards), fallback_text),
-        request_id,
-        None if thread is None else Thread(*thread),
-        None if option is None else MessageReplyOption(option),
-        message_id,
-        silent,
-    )

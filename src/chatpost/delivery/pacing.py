@@ -22,8 +22,11 @@ SLACK = 0.05
 LONGEST_PUSH = 3600.0
 """Seconds for which a server can close a space to everybody at a time."""
 
-LONGEST_SLEEP = 2.0
-"""Seconds after which a waiting sender asks again at the latest: the queue may have become shorter."""
+SHORT_SLEEP = 2.0
+"""Seconds after which a sender near its turn asks again at the latest: the queue may have become shorter."""
+
+LONGEST_SLEEP = 60.0
+"""Seconds after which any sender asks again; far from its turn it sleeps a tenth of its wait."""
 
 SHORTEST_SLEEP = 0.5
 """Seconds between two questions of a sender that cannot know when its turn comes."""
@@ -72,24 +75,43 @@ class Queue(NamedTuple):
     waiting: tuple[Waiter, ...] = ()
     sent_before: float = -1e9
 
+    def at(self, now: float) -> Queue:
+        """Return the queue without times that this clock cannot have written, as if it had been set back."""
+        waiting = (waiter._replace(until=min(waiter.until, now + LONGEST_SLEEP + LEASE)) for waiter in self.waiting)
+        return self._replace(
+            sent_at=min(self.sent_at, now),
+            sent_before=min(self.sent_before, now),
+            closed_until=min(self.closed_until, now + LONGEST_PUSH),
+            sender_until=min(self.sender_until, now + LONGEST_SLEEP + LEASE),
+            waiting=tuple(waiting),
+        )
+
     def ask(self, now: float, ticket: int, interval: float) -> tuple[Queue, int, Place]:
         """Ask whether the turn of ``ticket`` has come, or with 0 take a ticket; return the ticket and the place.
 
         A sender whose turn has come leaves the queue, and the gate closes behind it.
         """
-        ticket, tickets = (ticket, self.tickets) if ticket else (self.tickets + 1, self.tickets + 1)
+        # A ticket from before the queue was lost is never given again.
+        tickets = max(self.tickets, ticket) if ticket else self.tickets + 1
+        ticket = ticket or tickets
         others = tuple(waiter for waiter in self.waiting if waiter.until > now and waiter.ticket != ticket)
         intervals = [waiter.interval for waiter in others if waiter.ticket < ticket] + [interval]
         opens = max(self.closed_until, self.sent_at + intervals[0] - SLACK)
         turn_in = max(0.0, opens - now) + sum(intervals[1:])
         is_sending = self.sender not in {0, ticket} and self.sender_until > now
         if turn_in or is_sending:
-            sleep = min(turn_in, LONGEST_SLEEP) or SHORTEST_SLEEP
+            sleep = min(turn_in, max(SHORT_SLEEP, min(turn_in / 10, LONGEST_SLEEP))) or SHORTEST_SLEEP
             place = Waiter(ticket, interval, now + sleep + LEASE)
             queue = self._replace(tickets=tickets, waiting=tuple(sorted((*others, place))))
             return queue, ticket, Place(sleep, turn_in)
         passed = Queue(now, self.closed_until, ticket, now + LEASE, tickets, others, self.sent_at)
         return passed, ticket, Place(0.0, 0.0)
+
+    def hold(self, now: float, ticket: int, seconds: float) -> Queue:
+        """Keep the gate closed for a sender that has passed it, and sends only after so many seconds."""
+        if self.sender != ticket:
+            return self
+        return self._replace(sent_at=now, sender_until=now + seconds + LEASE)
 
     def sent(self, now: float, ticket: int) -> Queue:
         """Count the interval from now: the sender's request goes out."""

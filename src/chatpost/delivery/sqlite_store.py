@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chatpost.database import transaction
-from chatpost.delivery.pacing import LONGEST_PUSH, Place, Queue, Waiter
+from chatpost.delivery.pacing import Place, Queue, Waiter
 from chatpost.errors import SpaceBusy, StorageError
 from chatpost.waiting import within
 
@@ -97,7 +97,7 @@ class SqliteStore:
         with transaction(self._path, [_SCHEMA], timeout, is_durable=False) as file:
             row = file.execute("SELECT boot, queue FROM space WHERE hash = ?", (name,)).fetchone()
             now = self._clock()
-            queue = _read(row[1], now) if row is not None and row[0] == self._boot else Queue()
+            queue = _read(row[1]).at(now) if row is not None and row[0] == self._boot else Queue()
             written = (name, self._boot, json.dumps(change(queue, now)))
             file.execute("INSERT OR REPLACE INTO space VALUES (?, ?, ?)", written)
 
@@ -123,8 +123,8 @@ def _boot_session_of_macos() -> str:
     return "" if failed else value.value.decode(errors="replace")
 
 
-def _read(written: str, now: float) -> Queue:
-    """Read a queue. Invalid data, or times that we cannot have written, give an empty queue."""
+def _read(written: str) -> Queue:
+    """Read a queue. Invalid data gives an empty queue."""
     try:
         sent_at, closed_until, sender, sender_until, tickets, waiting, sent_before = json.loads(written)
         waiters = tuple(Waiter(int(ticket), float(interval), float(until)) for ticket, interval, until in waiting)
@@ -132,9 +132,8 @@ def _read(written: str, now: float) -> Queue:
         queue = Queue(*times, int(sender), float(sender_until), int(tickets), waiters, float(sent_before))
     except (ValueError, TypeError, RecursionError, OverflowError):
         return Queue()
-    later = [*times, queue.sent_before, queue.sender_until, *(waiter.until for waiter in waiters)]
-    are_possible = all(isfinite(time) and time - now <= LONGEST_PUSH for time in later)
-    return queue if are_possible and all(isfinite(waiter.interval) for waiter in waiters) else Queue()
+    numbers = [*times, queue.sent_before, queue.sender_until, *(x for _, *both in waiters for x in both)]
+    return queue if all(map(isfinite, numbers)) else Queue()
 
 
 class SqliteTurn:
@@ -161,6 +160,10 @@ class SqliteTurn:
             self._store.holders.discard(self)
             raise SpaceBusy(place.wait)
         return place
+
+    def hold(self, seconds: float) -> None:
+        """Keep the turn that has come for so many seconds."""
+        self._store.change(self._name, lambda queue, now: queue.hold(now, self._ticket, seconds))
 
     def sent(self) -> None:
         """Count the interval from now."""

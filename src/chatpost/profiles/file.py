@@ -23,11 +23,21 @@ FILE_NAME = "profiles.toml"
 SIZE_LIMIT = 1024 * 1024
 """Bytes that a profile file can have."""
 
+OUTBOXES = ("store", "machine")
+"""The places of the outbox: the fleet's store, or the machine's own file."""
+
 PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 NO_WEBHOOK = """there is no webhook to post to. To make one:
   1. in a browser, open the space in Chat: the arrow beside its name > Apps & integrations > Add webhooks > Copy link;
   2. keep the link with `chatpost profiles add ops`, or set CHATPOST_URL to it."""
+
+
+class Sharing(NamedTuple):
+    """What a profile file says of a fleet's store: the source of its URL, and whether the outbox is there."""
+
+    store: UrlSource | None = None
+    outbox: str | None = None
 
 
 class Profile(NamedTuple):
@@ -37,6 +47,7 @@ class Profile(NamedTuple):
     name: str
     source: UrlSource
     defaults: Mapping[str, object]
+    sharing: Sharing = Sharing()
 
     def webhook(self, within: float = inf) -> Webhook:
         """Fetch the URL from its source, within so many seconds; raises `ConfigurationError` that names the profile."""
@@ -61,6 +72,7 @@ class ProfileFile(NamedTuple):
     profiles: Mapping[str, Profile]
     named_default: str | None
     mode: int
+    sharing: Sharing = Sharing()
 
     @property
     def default(self) -> str | None:
@@ -84,8 +96,9 @@ class ProfileFile(NamedTuple):
 
     def permission_warning(self) -> str | None:
         """Return a warning if others can read webhook URLs in the file."""
-        if self.mode & stat.S_IROTH and any(isinstance(p.source, Literal) for p in self.profiles.values()):
-            return f"{self.path} holds webhook URLs and can be read by others: run chmod 600 on it"
+        sources = [self.sharing.store, *(profile.source for profile in self.profiles.values())]
+        if self.mode & stat.S_IROTH and any(isinstance(source, Literal) for source in sources):
+            return f"{self.path} holds secret URLs and can be read by others: run chmod 600 on it"
         return None
 
 
@@ -159,20 +172,35 @@ def _without_values(complaint: str) -> str:
 
 
 def _read_document(path: Path, document: dict[str, Any], mode: int) -> ProfileFile:
-    unknown = next((key for key in document if key not in {"default", "profiles"}), None)
+    unknown = next((key for key in document if key not in {"default", "store", "outbox", "profiles"}), None)
     if unknown is not None:
-        msg = f"unknown key{_shown(unknown)}: a profile file has default and [profiles.NAME]"
+        msg = f"unknown key{_shown(unknown)}: a profile file has default, store, outbox and [profiles.NAME]"
         raise ValueError(msg)
+    sharing = _read_sharing(document, path)
     tables = document.get("profiles", {})
     if not isinstance(tables, dict):
         msg = "profiles is not a table: write [profiles.NAME]"
         raise ValueError(msg)  # noqa: TRY004 - every fault of the file is the same error
-    profiles = {name: _read_profile(name, table, path) for name, table in tables.items()}
+    profiles = {name: _read_profile(name, table, path)._replace(sharing=sharing) for name, table in tables.items()}
     default = document.get("default")
     if default is not None and not (isinstance(default, str) and default in profiles):
         msg = f"default names no profile in this file (it has: {', '.join(profiles) or 'none'})"
         raise ValueError(msg)
-    return ProfileFile(path, profiles, default, mode)
+    return ProfileFile(path, profiles, default, mode, sharing)
+
+
+def _read_sharing(document: dict[str, Any], path: Path) -> Sharing:
+    outbox = document.get("outbox")
+    if outbox not in {None, *OUTBOXES}:
+        msg = f'outbox is not "{OUTBOXES[0]}" or "{OUTBOXES[1]}"'
+        raise ValueError(msg)
+    if "store" not in document:
+        return Sharing(None, outbox)
+    try:
+        return Sharing(read_source(document["store"], path.parent), outbox)
+    except ValueError as error:
+        msg = f"store {error}"
+        raise ValueError(msg) from None
 
 
 def _read_profile(name: str, table: object, path: Path) -> Profile:

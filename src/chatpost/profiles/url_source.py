@@ -1,4 +1,4 @@
-"""Sources of a profile's webhook URL: the profile file itself, a variable, another file, a command's output."""
+"""Sources of a secret URL: the profile file itself, a variable, another file, a command's output."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class FromEnvironment(NamedTuple):
         """Return the variable's value; raises `ConfigurationError` if it is not set."""
         url = os.environ.get(self.variable)
         if not url:
-            msg = f"the webhook URL's variable {self.variable} is {'not set' if url is None else 'set but empty'}"
+            msg = f"the URL's variable {self.variable} is {'not set' if url is None else 'set but empty'}"
             raise ConfigurationError(msg)
         return url
 
@@ -62,7 +62,7 @@ class FromFile(NamedTuple):
     def fetch(self, _within: float) -> str:
         """Return the file's first line; raises `ConfigurationError` if it cannot be read, or trusted."""
         if reason := reason_for_distrust(self.path):
-            msg = f"the webhook URL's file cannot be trusted: {reason}"
+            msg = f"the URL's file cannot be trusted: {reason}"
             raise ConfigurationError(msg)
         try:
             # Anything but a regular file, for example a named pipe, could block for ever.
@@ -71,9 +71,9 @@ class FromFile(NamedTuple):
                     return first_line(file.read(SIZE_LIMIT))
         except OSError as failure:
             reason = os.strerror(failure.errno or 0).lower()
-            msg = f"the webhook URL's file {self.path} cannot be read: {reason}"
+            msg = f"the URL's file {self.path} cannot be read: {reason}"
             raise ConfigurationError(msg) from None
-        msg = f"the webhook URL's file {self.path} is not a regular file"
+        msg = f"the URL's file {self.path} is not a regular file"
         raise ConfigurationError(msg)
 
     def __str__(self) -> str:
@@ -98,7 +98,7 @@ class FromCommand:
         try:
             return first_line(run_for_first_line(self.command, min(self.timeout, within), SIZE_LIMIT))
         except ConfigurationError as error:
-            msg = f"the webhook URL's command {self._name} {error}"
+            msg = f"the URL's command {self._name} {error}"
             raise ConfigurationError(msg) from None
 
     @property
@@ -116,7 +116,10 @@ UrlSource: TypeAlias = "Literal | FromEnvironment | FromFile | FromCommand"
 
 
 def read_source(value: object, directory: Path) -> UrlSource:
-    """Read a profile's ``url``; a relative file is in `directory`. Raises `ValueError` with a line for a person."""
+    """Read a profile's ``url``, or ``store``; a relative file is in `directory`.
+
+    Raises `ValueError` with a line for a person.
+    """
     # Variables, files and programs are shown, so a URL in their place is refused.
     match value:
         case str():

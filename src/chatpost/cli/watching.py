@@ -1,0 +1,131 @@
+"""`chatpost outbox flush --watch`: stays, and posts what comes into the outbox."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, NoReturn
+
+from chatpost.cli.app import bug_line
+from chatpost.cli.console import say
+from chatpost.cli.flushing import Flush
+from chatpost.cli.reporter import Reporter
+from chatpost.cli.signals import last_words
+from chatpost.cli.spooling import WebhookFinder, find_outbox
+from chatpost.cli.targets import TIMING, sharing_in
+from chatpost.delivery.sender import Attempt
+from chatpost.errors import ChatpostError, StorageError, Unavailable
+from chatpost.waiting import start_without_signals
+
+if TYPE_CHECKING:
+    from chatpost.cli.values import Flushing, Telling
+    from chatpost.delivery.model import Delivery
+    from chatpost.delivery.retry import RetryPolicy
+    from chatpost.delivery.sender import Fact
+
+_POLL = 1.0  # seconds between two looks at the outbox
+_FIRST_REST = 2.0  # seconds for which a space is left alone after a failure; they double
+_LONGEST_REST = 30.0
+
+
+def watch_outbox(flushing: Flushing, policy: RetryPolicy, telling: Telling) -> NoReturn:
+    """Post what waits, and what comes, until a signal ends the process.
+
+    Raises `ConfigurationError`. An outbox that cannot be used is waited for.
+    """
+    _Watch(flushing, policy, telling).run()
+
+
+class _Watch:
+    def __init__(self, flushing: Flushing, policy: RetryPolicy, telling: Telling) -> None:
+        self._flushing = flushing
+        self._policy = policy
+        self._telling = telling
+        self._sharing = sharing_in(flushing.config)
+        self._box = find_outbox(self._sharing)
+        self._spaces: dict[str, _Space] = {}
+        self._said: dict[str, set[str]] = {}
+
+    def run(self) -> NoReturn:
+        if not self._telling.quiet:
+            say("watching the outbox, and posting what comes")
+        with last_words(self._interrupted):
+            while True:
+                self._look()
+                TIMING.sleep(_POLL)
+
+    def _look(self) -> None:
+        """Start a pass for each space for which messages wait, unless there is one, or the space rests."""
+        try:
+            waiting = self._box.waiting()
+        except StorageError as error:
+            self._say_once("", {str(error)})
+            return
+        self._say_once("", set())
+        for name in waiting:
+            space = self._spaces.setdefault(name, _Space())
+            if space.flush is None and TIMING.clock() >= space.rests_until:
+                reporter = _PassReporter(self._telling)
+                space.flush = Flush.make(self._box, self._sharing, self._flushing, self._policy, reporter)
+                thread = threading.Thread(target=self._post, args=(name, space, space.flush, reporter), daemon=True)
+                start_without_signals(thread)
+
+    def _post(self, name: str, space: _Space, flush: Flush, reporter: _PassReporter) -> None:
+        """Post what waits for a space, and let the space rest if that fails."""
+        try:
+            errors = flush.post(name, WebhookFinder(self._policy.timeout, self._flushing.config))
+            said = {f"{number}: {error}" for number, error in errors.items() if self._is_told(error)}
+        except ChatpostError as error:
+            said = {str(error)}
+        except Exception as bug:  # noqa: BLE001 - the other spaces' messages are posted all the same
+            said = {bug_line(bug)}
+        self._say_once(name, said | reporter.warnings)
+        space.rest(TIMING.clock(), has_posted=reporter.has_posted)
+        space.flush = None
+
+    def _is_told(self, error: ChatpostError) -> bool:
+        return not (self._telling.quiet and isinstance(error, Unavailable))
+
+    def _say_once(self, about: str, sentences: set[str]) -> None:
+        """Say what is new about a space, or about the outbox itself."""
+        for sentence in sorted(sentences - self._said.get(about, set())):
+            say(sentence)
+        self._said[about] = sentences
+
+    def _interrupted(self) -> None:
+        say("interrupted: what is not posted stays in the outbox")
+        for space in list(self._spaces.values()):
+            if space.flush is not None:
+                space.flush.cancel()
+
+
+class _Space:
+    """A space that messages wait for; ``flush`` posts them now. It is left alone until ``rests_until``."""
+
+    def __init__(self) -> None:
+        self.flush: Flush | None = None
+        self.rests_until = 0.0
+        self._seconds = 0.0
+
+    def rest(self, now: float, *, has_posted: bool) -> None:
+        """Leave the space alone after a pass that has posted nothing: the longer, the more there were."""
+        self._seconds = 0.0 if has_posted else min(max(_FIRST_REST, 2 * self._seconds), _LONGEST_REST)
+        self.rests_until = now + self._seconds
+
+
+class _PassReporter(Reporter):
+    """Reports a pass: remembers whether it has posted anything, and its warnings, which are the same each time."""
+
+    def __init__(self, telling: Telling) -> None:
+        super().__init__(telling)
+        self.has_posted = False
+        self.warnings: set[str] = set()
+
+    def tell(self, delivery: Delivery, fact: Fact) -> None:
+        """Show a fact."""
+        self.has_posted |= isinstance(fact, Attempt) and fact.error is None
+        super().tell(delivery, fact)
+
+    def warn(self, sentence: str) -> None:
+        """Keep a warning."""
+        if not self.telling.quiet:
+            self.warnings.add(f"warning: {sentence}")

@@ -1,0 +1,54 @@
+"""A message of the outbox as the plain values that a store keeps, and back."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from chatpost.chat.message import CreatedMessage, CreateMessageRequest, Message, MessageReplyOption, Thread
+from chatpost.chat.webhook import mask_webhooks
+from chatpost.delivery.kept import Entry
+from chatpost.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_OF_ENTRY = tuple(name for name in Entry._fields if name not in {"request", "created"})
+
+
+def row_of(entry: Entry) -> dict[str, Any]:
+    """Return the columns of a message that is kept anew."""
+    names = ("written", "host", "profile", "config", "fingerprint", "space", "thread", "interval", "keep_until")
+    row = {name: getattr(entry, name) for name in (*names, "is_alone", "is_part")}
+    return row | {"request": packed(entry.request)}
+
+
+def entry_of(row: Mapping[str, Any]) -> Entry:
+    """Return a message that is kept; raises `StorageError` if it is damaged."""
+    values = {name: row[name] for name in _OF_ENTRY}
+    try:
+        created = None if row["created"] is None else CreatedMessage(*json.loads(row["created"]))
+        return Entry(**values, request=_unpacked(row["sealed"] or row["request"]), created=created)
+    except (ValueError, TypeError):
+        where = f"the outbox's message {row['id']}"
+        why = f"it is damaged; `chatpost outbox drop {row['id']}` takes it out"
+        raise StorageError(where, why) from None
+
+
+def packed(request: CreateMessageRequest) -> str:
+    """Return a request as JSON, without the secrets of webhooks."""
+    # The reply option alone is no plain value. A text can hold a webhook's URL.
+    return json.dumps(mask_webhooks(request), default=lambda option: option.value)
+
+
+def _unpacked(text: str) -> CreateMessageRequest:
+    message, request_id, thread, option, message_id, silent = json.loads(text)
+    content, is_markdown, cards, fallback_text = message
+    return CreateMessageRequest(
+        Message(content, is_markdown, tuple(cards), fallback_text),
+        request_id,
+        None if thread is None else Thread(*thread),
+        None if option is None else MessageReplyOption(option),
+        message_id,
+        silent,
+    )

@@ -1,0 +1,115 @@
+"""The queues of spaces in a Redis that a fleet shares.
+
+Pacing never stands in a message's way: after one failure the store is left alone for the rest of the process, and the
+machine's own queue goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from chatpost.delivery import pacing
+from chatpost.delivery.pacing import Place
+from chatpost.delivery.redis_server import PREFIX, Script
+from chatpost.errors import SpaceBusy, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chatpost.delivery.redis_server import RedisServer
+
+TIMEOUT = 0.5
+"""Seconds that a step may take."""
+
+_CONSTANTS = (
+    pacing.SLACK,
+    pacing.LONGEST_PUSH,
+    pacing.SHORT_SLEEP,
+    pacing.LONGEST_SLEEP,
+    pacing.SHORTEST_SLEEP,
+    pacing.LEASE,
+)
+
+
+class RedisStore:
+    """Keeps queues in a Redis, by its own clock or by ``clock``. Threads may share one.
+
+    ``warn`` is called, at most once, with the reason why it is left alone.
+    """
+
+    def __init__(
+        self, server: RedisServer, warn: Callable[[str], None], clock: Callable[[], float] | None = None
+    ) -> None:
+        self._server = server
+        self._warn = warn
+        self._clock = clock
+        self._script = Script.load("queue.lua")
+        self.is_usable = True
+        self.holders: set[RedisTurn] = set()
+
+    def turn(self, space: str, interval: float) -> RedisTurn:
+        """Return a place, not taken yet, in the space's queue."""
+        return RedisTurn(self, hashlib.sha256(space.encode()).hexdigest()[:32], interval)
+
+    def leave(self) -> None:
+        """Leave all queues: the command is cancelled."""
+        for turn in list(self.holders):
+            turn.leave()
+
+    def step(self, step: str, space: str, ticket: int, interval: float, seconds: float = 0.0) -> list[bytes]:
+        """Take a step in the queue of a space, given by its hash; return nothing once the store is left alone."""
+        if not self.is_usable:
+            return []
+        # The keys of a space share a tag, so that they are on the same server of a cluster.
+        keys = tuple(f"{PREFIX}{{{space}}}:{part}" for part in ("gate", "waiting", "expiring"))
+        now = "" if self._clock is None else repr(self._clock())
+        try:
+            arguments = (step, now, ticket, repr(interval), repr(seconds), *_CONSTANTS)
+            answer: list[bytes] = self._server.run(self._script, keys, *arguments)
+        except StorageError as failure:
+            self.is_usable = False
+            self._warn(f"messages are paced by this machine alone: {failure}")
+            return []
+        return answer
+
+
+class RedisTurn:
+    """A `chatpost.delivery.pacing.Turn` in the store; ``space`` is the space's hash."""
+
+    def __init__(self, store: RedisStore, space: str, interval: float) -> None:
+        self._store = store
+        self._space = space
+        self._interval = interval
+        self._ticket = 0
+
+    def ask(self, within: float) -> Place:
+        """Ask whether the turn has come."""
+        self._store.holders.add(self)  # from now on: a signal can come in between
+        answer = self._step("ask", within)
+        if not answer:
+            return Place(0.0, 0.0)
+        ticket, sleep, turn_in = map(float, answer)
+        self._ticket, place = int(ticket), Place(sleep, turn_in)
+        if place.wait > within:
+            self._store.holders.discard(self)
+            raise SpaceBusy(place.wait)
+        return place
+
+    def sent(self) -> None:
+        """Count the interval from now."""
+        self._store.holders.discard(self)
+        self._step("sent")
+
+    def push(self, seconds: float | None) -> None:
+        """Close the space to everybody."""
+        self._step("push", seconds or self._interval)
+
+    def leave(self) -> None:
+        """Give up the place."""
+        if self in self._store.holders:
+            self._store.holders.discard(self)
+            self._step("leave")
+
+    def _step(self, step: str, seconds: float = 0.0) -> list[bytes]:
+        return self._store.step(step, self._space, self._ticket, self._interval, seconds)
