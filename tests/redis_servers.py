@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import tempfile
+import threading
 import time
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -16,6 +19,8 @@ from chatpost.delivery.store_url import StoreUrl
 from tests.tools import need
 
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterator
     from types import TracebackType
 
 
@@ -80,3 +85,89 @@ class RedisProcess:
     def server(self) -> RedisServer:
         """Return it as a store sees it."""
         return self._server
+
+
+@contextmanager
+def forwarded(target: Path, tls: ssl.SSLContext | None = None) -> Iterator[int]:
+    """Forward a port of loopback to a Unix socket, behind TLS or not; yields the port."""
+
+    def forward(connection: socket.socket) -> None:
+        with suppress(OSError), ExitStack() as opened:
+            outer = opened.enter_context(tls.wrap_socket(connection, server_side=True) if tls else connection)
+            inner = opened.enter_context(socket.socket(socket.AF_UNIX))
+            inner.connect(str(target))
+            back = threading.Thread(target=_pass_on, args=(inner, outer), daemon=True)
+            back.start()
+            _pass_on(outer, inner)
+            back.join()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    threading.Thread(target=forward, args=(listener.accept()[0],), daemon=True).start()
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield int(listener.getsockname()[1])
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
+class PortProcess:
+    """A redis-server on a free port of loopback, with a file of its own for what it writes; a context manager.
+
+    Clusters and Sentinel know each other by ports, so a Unix socket will not do.
+    """
+
+    def __init__(self, *options: str, config: str = "") -> None:
+        self._program = need("redis-server")
+        self._options = options
+        self._config = config
+        self._folder = tempfile.TemporaryDirectory(prefix="redis-")
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+
+    def __enter__(self) -> Self:
+        while not self._starts():
+            pass  # another process has taken the port meanwhile
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._folder.cleanup()
+
+    def _starts(self) -> bool:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port = free.getsockname()[1]
+        file = Path(self._folder.name, "redis.conf")
+        file.write_text(f'port {self.port}\nbind 127.0.0.1\nsave ""\ndir {self._folder.name}\n{self._config}')
+        self._process = subprocess.Popen([self._program, file, *self._options], stdout=subprocess.DEVNULL)
+        while self._process.poll() is None:
+            try:
+                RedisConnection(StoreUrl.parse(f"redis://127.0.0.1:{self.port}"), 10).close()
+            except OSError:
+                time.sleep(0.01)
+            else:
+                return True
+        return False
+
+    def call(self, *words: str | float) -> Any:
+        """Return its answer to a command."""
+        connection = RedisConnection(StoreUrl.parse(f"redis://127.0.0.1:{self.port}"), 30)
+        try:
+            return connection.ask(*words)
+        finally:
+            connection.close()

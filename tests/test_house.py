@@ -18,6 +18,7 @@ from chatpost.commands import COMMANDS, chatpost as group
 if TYPE_CHECKING:
     from chatpost.emulator import Emulator
     from tests.conftest import Shell
+    from tests.redis_servers import RedisProcess
 
 SOURCE = Path(chatpost.__file__).parent
 
@@ -154,6 +155,16 @@ def test_start_up_of_send_with_a_profile(shell: Shell, chat: Emulator) -> None:
     run = RUN.format(["chatpost", "send", "--profile", "ops", "x"])
     more = {name for name in modules_after(run, shell.env) - bare if not name.startswith("chatpost")}
     assert more <= {"dataclasses", "signal"}
+
+
+def test_start_up_of_send_with_a_store(shell: Shell, chat: Emulator, redis: RedisProcess) -> None:
+    """With a fleet's store, a send loads a few modules of ours, and not redis-py."""
+    shell.env |= {"CHATPOST_PACING": "1", "CHATPOST_STORE": redis.url}
+    bare = modules_after("import sys, click, requests, sqlite3, platformdirs.unix, pkgutil", shell.env)
+    more = modules_after(RUN.format(["chatpost", "send", "x"]), shell.env) - bare
+    assert len(chat.received) == 1
+    assert redis.call("KEYS", "chatpost:*")
+    assert {name for name in more if not name.startswith("chatpost")} <= {"dataclasses", "signal"}
 
 
 def test_start_up_of_help(shell: Shell) -> None:

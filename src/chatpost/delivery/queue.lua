@@ -53,6 +53,7 @@ local function place_of(number)
   return string.format('%.0f:%s', number, ARGV[4])
 end
 
+redis.call('HSETNX', gate, 'tickets', 0) -- a Redis that is full refuses this, before anything is changed
 local queue = read()
 
 if step == 'ask' then

@@ -86,6 +86,8 @@ class RedisServer:
 
     def _failure(self, error: RedisError) -> StorageError:
         name, answer = str(error).partition(" ")[0], str(error)
+        if "unauthenticated" in answer:  # it takes no long command before a password
+            name = "NOAUTH"
         if self.url.password:  # an answer may quote the command
             answer = answer.replace(self.url.password, "***")
         return StorageError(self.url, _REASONS.get(name, f"it answered {answer[:100]}"))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SCHEME = re.compile(r"(redis|rediss|unix)|rediss?\+(sentinel|cluster)")
+_HOST = re.compile(r"(\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]*))(:(?P<port>[0-9]{1,5}))?")
 _PORTS = {"sentinel": 26379}
 _PORT = 6379
 _FORMS = "redis://, rediss:// or unix://, or redis+sentinel:// or redis+cluster://"
@@ -47,7 +48,11 @@ class StoreUrl:
 
     @classmethod
     def _parse(cls, text: str) -> StoreUrl:
-        parts = urlsplit(text)
+        try:
+            parts = urlsplit(text)
+        except ValueError:  # it quotes what is wrong
+            msg = "is no URL: a [ in a password is %5B"
+            raise ValueError(msg) from None
         if any(not character.isprintable() or character == " " for character in text):
             msg = "has a character that no URL can have"
             raise ValueError(msg)
@@ -89,12 +94,11 @@ class StoreUrl:
 
 
 def _host(text: str, port: int) -> tuple[str, int]:
-    name = urlsplit(f"//{text}")
-    try:
-        return name.hostname or "localhost", name.port or port
-    except ValueError:
-        msg = "has a port that is no number; a / ? or # in a password is %2F %3F or %23"
-        raise ValueError(msg) from None
+    found = _HOST.fullmatch(text)
+    if found is None:
+        msg = "has a host that is no name, or a port that is no number; a / ? or # in a password is %2F %3F or %23"
+        raise ValueError(msg)
+    return (found["six"] or found["name"] or "localhost").lower(), int(found["port"] or port)
 
 
 def _database(text: str) -> int:

@@ -1,0 +1,674 @@
+"""A fleet's store: a Redis that machines share for the queue and the outbox, and that is never in a message's way."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from ssl import PROTOCOL_TLS_SERVER, SSLContext
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pytest
+import trustme
+
+from chatpost.delivery.redis_store import RedisStore
+from chatpost.delivery.store_url import StoreUrl
+from chatpost.emulator.faults import Fault, Kind, answering
+from chatpost.errors import ConfigurationError
+from tests.conftest import KEY, TOKEN, Shell
+from tests.redis_servers import PortProcess, RedisProcess, forwarded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from chatpost.emulator import Emulator
+
+Watch: TypeAlias = "Callable[..., subprocess.Popen[bytes]]"
+
+PASSWORD = "made-up:password@of/the?tests"
+ENCODED = "made-up%3Apassword%40of%2Fthe%3Ftests"
+ALONE = "messages are paced by this machine alone: "
+
+
+@pytest.fixture
+def own() -> Iterator[RedisProcess]:
+    """Give a redis-server that the test may treat as it likes."""
+    with RedisProcess() as process:
+        yield process
+
+
+@pytest.fixture
+def shell(tmp_path: Path, chat: Emulator) -> Shell:
+    """Give the installed command on a machine that paces its messages."""
+    shell = Shell(tmp_path)
+    del shell.env["CHATPOST_PACING"]
+    shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
+    return shell
+
+
+def texts(chat: Emulator) -> list[str]:
+    return [message.text for message in chat.space().messages]
+
+
+def queues(redis: RedisProcess) -> list[str]:
+    """Return the spaces that have a queue in the store."""
+    return [key.decode() for key in redis.call("KEYS", "chatpost:*:gate")]
+
+
+# The URL -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://redis.internal", "redis://redis.internal:6379"),
+        ("redis://user:secret@redis.internal:7000/3", "redis://redis.internal:7000/3"),
+        ("redis://:p@ss@redis.internal/?db=2", "redis://redis.internal:6379/2"),
+        ("rediss://[::1]:7000", "rediss://[::1]:7000"),
+        ("unix:///run/redis.sock?db=1", "unix:///run/redis.sock"),
+        ("unix://user:secret@/run/redis.sock", "unix:///run/redis.sock"),
+        ("redis+sentinel://u:p@a,b:7000/main/2", "redis+sentinel://a:26379,b:7000/main/2"),
+        ("rediss+cluster://a,b", "rediss+cluster://a:6379,b:6379"),
+    ],
+)
+def test_urls(url: str, shown: str) -> None:
+    """A store's URL is shown without its user and password."""
+    assert str(StoreUrl.parse(url)) == shown
+    assert "secret" not in repr(StoreUrl.parse(url))
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://secret", "does not begin with redis://"),
+        ("secret", "does not begin with redis://"),
+        ("redis://a:secret", "a port that is no number"),
+        ("redis://u:se/cret@host", "a port that is no number"),
+        ("redis://host/secret", "a database that is no number"),
+        ("redis://host/1/secret", "more behind the host"),
+        ("redis://a,secret", "several hosts"),
+        ("redis+sentinel://secret", "names no service"),
+        ("redis+cluster://a/secret", "more behind the host"),
+        ("unix://secret", "names no socket"),
+        ("redis://a b/secret", "a character that no URL can have"),
+        ("redis://[secret", "is no URL"),
+        ("redis://se%63ret", "a host that is no name"),
+    ],
+)
+def test_urls_that_are_wrong(url: str, said: str) -> None:
+    """A mistake in a store's URL is named, and nothing of the URL is shown."""
+    with pytest.raises(ConfigurationError) as error:
+        StoreUrl.parse(url)
+    assert said in str(error.value)
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("source", ["variable", "text", "env", "file", "command"])
+def test_sources(shell: Shell, redis: RedisProcess, source: str) -> None:
+    """The store's URL is in CHATPOST_STORE, or at the top of profiles.toml as a profile's URL can be."""
+    url = shell.env["CHATPOST_URL"]
+    if source == "variable":
+        shell.env["CHATPOST_STORE"] = redis.url
+    else:
+        (shell.home / "store").write_text(f"{redis.url}\n")
+        store = {
+            "text": f'"{redis.url}"',
+            "env": '{ env = "OUR_REDIS" }',
+            "file": f'{{ file = "{shell.home}/store" }}',
+            "command": f'{{ command = ["cat", "{shell.home}/store"] }}',
+        }[source]
+        shell.env["OUR_REDIS"] = redis.url
+        shell.write_profiles(f'store = {store}\n[profiles.ops]\nurl = "{url}"\n')
+        del shell.env["CHATPOST_URL"]
+    done = shell("send", "hello")
+    assert (done.status, done.err, len(queues(redis))) == (0, "", 1)
+
+
+def test_no_store(shell: Shell, redis: RedisProcess) -> None:
+    """An empty CHATPOST_STORE turns the profile file's store off."""
+    shell.write_profiles(f'store = "{redis.url}"\n[profiles.ops]\nurl = "{shell.env["CHATPOST_URL"]}"\n')
+    shell.env["CHATPOST_STORE"] = ""
+    done = shell("send", "-p", "ops", "hello")
+    assert (done.status, done.err, queues(redis)) == (0, "", [])
+
+
+@pytest.mark.parametrize("where", ["TCP", "TLS", "an option of redis-py"])
+def test_ways_to_redis(shell: Shell, own: RedisProcess, where: str) -> None:
+    """A store is reached by TCP and TLS, with a user, a password and a database, and by redis-py with its options."""
+    own.call("ACL", "SETUSER", "fleet", "on", f">{PASSWORD}", "~chatpost:*", "+@all")
+    tls, authority = SSLContext(PROTOCOL_TLS_SERVER), trustme.CA()
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    ca = shell.home / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca))
+    with forwarded(own.socket, tls if where != "TCP" else None) as port:
+        scheme = "redis" if where == "TCP" else "rediss"
+        option = f"?ssl_ca_certs={ca}" if where == "an option of redis-py" else ""
+        shell.env["CHATPOST_STORE"] = f"{scheme}://fleet:{ENCODED}@127.0.0.1:{port}/3{option}"
+        if where == "TLS":
+            shell.env["SSL_CERT_FILE"] = str(ca)
+        done = shell("send", "hello")
+        assert (done.status, done.err) == (0, "")
+        assert b"db3:keys=1" in own.call("INFO", "keyspace")
+        shell.env["CHATPOST_STORE"] = f"{scheme}://fleet:wrong@127.0.0.1:{port}/3{option}"
+        done = shell("send", "--retries", "0", "hello")
+        assert (done.status, f"{port}/3 cannot be used: its user or password is wrong" in done.err) == (0, True)
+
+
+def test_a_certificate_that_is_not_trusted(shell: Shell, own: RedisProcess) -> None:
+    """A Redis behind a certificate that nobody vouches for gets no password; the message is posted."""
+    tls, authority = SSLContext(PROTOCOL_TLS_SERVER), trustme.CA()
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    with forwarded(own.socket, tls) as port:
+        shell.env["CHATPOST_STORE"] = f"rediss://:{ENCODED}@127.0.0.1:{port}"
+        done = shell("send", "hello")
+    assert (done.status, ALONE in done.err, "certificate" in done.err) == (0, True, True)
+
+
+def test_a_cluster(shell: Shell, chat: Emulator) -> None:
+    """A cluster is reached by its own scheme: queue and outbox work there."""
+    with PortProcess("--cluster-enabled", "yes") as node:
+        node.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        while b"cluster_state:ok" not in node.call("CLUSTER", "INFO"):
+            time.sleep(0.01)
+        shell.env["CHATPOST_STORE"] = f"redis+cluster://127.0.0.1:{node.port}"
+        shell.env["CHATPOST_OUTBOX"] = "store"
+        done = shell("send", "hello")
+        assert (done.status, done.err) == (0, "")
+        assert shell("send", "--spool-first", "later").status == 0
+        assert shell("outbox", "flush").status == 0
+        assert "ok, version" in shell("profiles", "check").err
+    assert texts(chat) == ["hello", "later"]
+
+
+def test_sentinel(shell: Shell, chat: Emulator) -> None:
+    """Sentinel says which Redis of a service is the one to write to."""
+    with PortProcess() as primary:
+        watch = f"sentinel monitor main 127.0.0.1 {primary.port} 1\n"
+        with PortProcess("--sentinel", config=watch) as sentinel:
+            shell.env["CHATPOST_STORE"] = f"redis+sentinel://127.0.0.1:{sentinel.port}/main"
+            done = shell("send", "hello")
+            assert (done.status, done.err, primary.call("DBSIZE")) == (0, "", 1)
+            shell.env["CHATPOST_STORE"] += "x"
+            done = shell("send", "again")
+            assert (done.status, ALONE in done.err) == (0, True)
+    assert texts(chat) == ["hello", "again"]
+
+
+# Faults --------------------------------------------------------------------------------------------------------
+
+
+def stop(redis: RedisProcess) -> None:
+    redis.signal(signal.SIGSTOP)
+
+
+def fill(redis: RedisProcess) -> None:
+    redis.call("CONFIG", "SET", "maxmemory", 1)
+
+
+def change_password(redis: RedisProcess) -> None:
+    redis.call("CONFIG", "SET", "requirepass", PASSWORD)
+
+
+def make_replica(redis: RedisProcess) -> None:
+    redis.call("REPLICAOF", "127.0.0.1", 1)
+
+
+def take_keys(redis: RedisProcess) -> None:
+    for key in queues(redis):
+        redis.call("SET", key, "not ours")
+
+
+FAULTS: dict[str, tuple[Callable[[RedisProcess], None], str]] = {
+    "away": (RedisProcess.kill, "no such file"),
+    "stopped": (stop, "does not answer within 0.5 s"),
+    "full": (fill, "it is full"),
+    "a new password": (change_password, "it wants a password"),
+    "a replica": (make_replica, "it is a replica"),
+    "keys of others": (take_keys, "another program uses keys"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_never_in_the_way(shell: Shell, chat: Emulator, own: RedisProcess, fault: str) -> None:
+    """A store that cannot be used is left alone after one warning, and the message is posted."""
+    shell.env["CHATPOST_STORE"] = own.url
+    assert shell("send", "before").err == ""
+    inflict, said = FAULTS[fault]
+    inflict(own)
+    done = shell("send", "hello")
+    assert (done.status, texts(chat)) == (0, ["before", "hello"])
+    assert done.err.startswith(f"chatpost: warning: {ALONE}{own.url} cannot be used: ")
+    assert said in done.err
+    assert done.err.count("\n") == 1
+    own.signal(signal.SIGCONT) if fault == "stopped" else None
+
+
+# A connection that stands is not asked for a new password.
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "a new password"])
+def test_while_a_sender_waits(shell: Shell, chat: Emulator, own: RedisProcess, fault: str) -> None:
+    """A store that fails while a sender waits for its turn there lets the sender go on, with one warning."""
+    webhook = f"{chat.url().partition('/v1/')[0]}/spaces/AAAA"
+    shell.env["CHATPOST_STORE"] = own.url
+    store = RedisStore(own.server(), pytest.fail)
+    store.turn(webhook, 1.1).push(20)
+    process = subprocess.Popen(
+        ["chatpost", "send", "--deadline", "900", "hello"],
+        env=shell.env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    while not own.call("KEYS", "chatpost:*:waiting"):
+        assert process.poll() is None
+        time.sleep(0.05)
+    inflict, _ = FAULTS[fault]
+    inflict(own)
+    _, err = process.communicate(timeout=120)
+    assert (process.returncode, texts(chat), err.count(ALONE.encode())) == (0, ["hello"], 1)
+
+
+def test_data_lost_while_a_sender_waits(shell: Shell, chat: Emulator, own: RedisProcess) -> None:
+    """A Redis that starts again without its data holds nobody up, and nothing is said."""
+    shell.env["CHATPOST_STORE"] = own.url
+    store = RedisStore(own.server(), pytest.fail)
+    store.turn(f"{chat.url().partition('/v1/')[0]}/spaces/AAAA", 1.1).push(20)
+    process = subprocess.Popen(
+        ["chatpost", "send", "--deadline", "900", "hello"],
+        env=shell.env,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    while not own.call("KEYS", "chatpost:*:waiting"):
+        assert process.poll() is None
+    own.call("FLUSHALL")
+    _, err = process.communicate(timeout=120)
+    assert (process.returncode, err, texts(chat)) == (0, b"", ["hello"])
+
+
+def test_a_machine_without_a_home(shell: Shell, redis: RedisProcess) -> None:
+    """A user without a home is paced by the store."""
+    shell.env |= {"CHATPOST_STORE": redis.url, "HOME": "relative"}
+    del shell.env["XDG_STATE_HOME"]
+    done = shell("send", "hello")
+    assert (done.status, done.err, len(queues(redis))) == (0, "", 1)
+
+
+def test_a_cancelled_sender(shell: Shell, chat: Emulator, redis: RedisProcess) -> None:
+    """A sender that is cancelled gives up its place in the store at once."""
+    shell.env["CHATPOST_STORE"] = redis.url
+    store = RedisStore(redis.server(), pytest.fail)
+    store.turn(f"{chat.url().partition('/v1/')[0]}/spaces/AAAA", 1.1).push(20)
+    command = ["chatpost", "send", "-v", "--deadline", "900", "hello"]
+    process = subprocess.Popen(command, env=shell.env, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    assert b"for the space's turn" in process.stderr.readline()
+    assert redis.call("KEYS", "chatpost:*:waiting")
+    process.terminate()
+    process.communicate()
+    assert (process.returncode, redis.call("KEYS", "chatpost:*:waiting"), texts(chat)) == (-signal.SIGTERM, [], [])
+
+
+def test_no_password_is_shown(shell: Shell, own: RedisProcess) -> None:
+    """The store's password is on no stream, whatever goes wrong."""
+    change_password(own)
+    for word in (ENCODED, f"{ENCODED}x"):
+        for store in (
+            f"unix://:{word}@{own.socket}",
+            f"unix://:{word}@{own.socket}?health_check_interval=0",
+            f"redis://:{word}@127.0.0.1:1",
+            f"redis://{word}",
+            f"http://{word}",
+            f"redis+cluster://:{word}@127.0.0.1:1",
+        ):
+            shell.env |= {"CHATPOST_STORE": store, "CHATPOST_OUTBOX": "store"}
+            for argv in (["send", "-v", "x"], ["send", "--spool-first", "x"], ["outbox"], ["profiles", "check"]):
+                done = shell(*argv)
+                assert not [piece for piece in ("made-up", "password@", "password%40") if piece in done.out + done.err]
+
+
+# Checked -------------------------------------------------------------------------------------------------------
+
+
+def test_a_check(shell: Shell, redis: RedisProcess) -> None:
+    """`profiles check` says that the store can be used, and its version."""
+    shell.write_profiles(f'store = "{redis.url}"\n[profiles.ops]\nurl = "{shell.env["CHATPOST_URL"]}"\n')
+    done = shell("profiles", "check")
+    assert (done.status, f"store {redis.url}: ok, version " in done.err) == (0, True)
+    shell.env["CHATPOST_OUTBOX"] = "store"
+    redis.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    done = shell("profiles", "check")
+    redis.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    assert (done.status, ", has the outbox\n" in done.err) == (0, True)
+    assert ("throws messages away" in done.err, "does not write each message" in done.err) == (True, True)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_check_of_a_store_that_fails(shell: Shell, own: RedisProcess, fault: str) -> None:
+    """`profiles check` exits with 75 for a store that cannot be used, and says why."""
+    shell.env["CHATPOST_STORE"] = own.url
+    assert shell("profiles", "check").status == 0
+    inflict, said = FAULTS[fault]
+    inflict(own)
+    done = shell("profiles", "check")
+    assert (done.status, said.partition(" within")[0] in done.err) == (75, True)
+
+
+@pytest.mark.parametrize(
+    ("profiles", "variables", "said"),
+    [
+        ("store = 5", {}, "store is not a string, { env"),
+        ('outbox = "here"', {}, 'outbox is not "store" or "machine"'),
+        ('outbox = "store"', {}, "there is none: set CHATPOST_STORE"),
+        ('store = { env = "GONE" }', {}, "store: the URL's variable GONE is not set"),
+        ('store = "redis://x:y"', {}, "store: the store's URL has a host that is no name, or a port"),
+        ("", {"CHATPOST_STORE": "nonsense"}, "CHATPOST_STORE: the store's URL does not begin"),
+        ("", {"CHATPOST_OUTBOX": "nonsense"}, "CHATPOST_OUTBOX is not store or machine"),
+    ],
+)
+def test_mistakes(shell: Shell, profiles: str, variables: dict[str, str], said: str) -> None:
+    """A mistake in the configuration is one line, and 78."""
+    shell.write_profiles(f'{profiles}\n[profiles.ops]\nurl = "{shell.env["CHATPOST_URL"]}"\n')
+    shell.env |= variables
+    done = shell(
+        "outbox" if "OUTBOX" in said or "outbox" in profiles else "profiles",
+        *([] if "utbox" in profiles or "OUTBOX" in said else ["check"]),
+    )
+    assert (done.status, said in done.err) == (78, True)
+
+
+# The outbox ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def machines(tmp_path: Path, chat: Emulator, redis: RedisProcess) -> list[Shell]:
+    """Give two machines that keep their messages in the store."""
+    shells = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        shell = Shell(tmp_path / name)
+        shell.env |= {"CHATPOST_URL": chat.url(key=KEY, token=TOKEN), "CHATPOST_STORE": redis.url}
+        shell.env["CHATPOST_OUTBOX"] = "store"
+        shells.append(shell)
+    return shells
+
+
+def test_any_machine_posts(machines: list[Shell], chat: Emulator) -> None:
+    """A message that one machine keeps is posted by another."""
+    one, two = machines
+    assert one("send", "--spool-first", "hello").status == 0
+    assert [json.loads(line)["id"] for line in two("outbox", "-o", "json").out.splitlines()] == [1]
+    assert (two("outbox", "flush").status, texts(chat)) == (0, ["hello"])
+    assert one("outbox").err == "chatpost: the outbox is empty\n"
+
+
+def test_the_machines_own_outbox(machines: list[Shell], redis: RedisProcess) -> None:
+    """Without `outbox = "store"` messages stay on the machine, also if there is a store."""
+    one, two = machines
+    one.write_profiles(f'store = "{redis.url}"\noutbox = "store"\n')
+    del one.env["CHATPOST_STORE"]
+    one.env["CHATPOST_OUTBOX"] = "machine"
+    one("send", "--spool-first", "hello")
+    assert (two("outbox").err, redis.call("KEYS", "chatpost:{outbox}:*")) == ("chatpost: the outbox is empty\n", [])
+
+
+def test_a_named_file(machines: list[Shell], redis: RedisProcess) -> None:
+    """`outbox --config FILE` finds the store that the file names."""
+    one, two = machines
+    one("send", "--spool-first", "hello")
+    for variable in ("CHATPOST_STORE", "CHATPOST_OUTBOX"):
+        del two.env[variable]
+    file = two.home / "shared.toml"
+    file.write_text(f'store = "{redis.url}"\noutbox = "store"\n')
+    file.chmod(0o600)
+    assert two("outbox").err == "chatpost: the outbox is empty\n"
+    assert "hello" in two("outbox", "--config", str(file)).out
+    assert "hello" in two("outbox", "show", "1", "--config", str(file)).out
+    assert two("outbox", "--config", str(file), "flush").status == 0
+    assert "hello" not in two("outbox", "list", "--config", str(file)).out
+
+
+def test_a_profile_in_another_place(machines: list[Shell], chat: Emulator) -> None:
+    """A message of a named profile file is posted by a machine that has the profile in its own file."""
+    one, two = machines
+    file = one.home / "named.toml"
+    file.write_text(f'[profiles.ops]\nurl = "{chat.url()}"\n')
+    file.chmod(0o600)
+    one("send", "--spool-first", "--config", str(file), "-p", "ops", "hello")
+    file.unlink()
+    two.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\n')
+    assert (two("outbox", "flush").status, texts(chat)) == (0, ["hello"])
+
+
+def flushing(shell: Shell, *argv: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(["chatpost", "outbox", "flush", *argv], env=shell.env, stderr=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_flusher_that_dies(machines: list[Shell], chat: Emulator, end: signal.Signals) -> None:
+    """One that is killed, or stopped, while it posts is followed by another within seconds, and nothing is doubled."""
+    one, two = machines
+    for number in range(3):
+        one("send", "--spool-first", f"message {number}")
+    stored = threading.Event()
+    chat.on_received = lambda _: stored.set()
+    chat.faults.append(Fault(Kind.DELAY, seconds=300))
+    dying = flushing(one)
+    assert stored.wait(60)
+    os.kill(dying.pid, end)
+    assert two("outbox", "flush").status == 0
+    assert texts(chat) == [f"message {number}" for number in range(3)]
+    if end == signal.SIGSTOP:
+        os.kill(dying.pid, signal.SIGCONT)
+    dying.kill() if end == signal.SIGKILL else dying.terminate()
+    dying.communicate()
+    assert len(texts(chat)) == 3
+    assert two("outbox").err == "chatpost: the outbox is empty\n"
+
+
+def test_a_lease_is_renewed(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
+    """While a flusher waits long for Chat's answer, no other sends to the space."""
+    one, two = machines
+    one("send", "--spool-first", "hello")
+    stored = threading.Event()
+    chat.on_received = lambda _: stored.set()
+    chat.faults.append(Fault(Kind.DELAY, seconds=8))
+    slow = flushing(one)
+    assert stored.wait(60)
+    (lease,) = redis.call("KEYS", "chatpost:{outbox}:lease:*")
+    holder = redis.call("GET", lease.decode())
+    two("outbox", "flush", "--deadline", "7")
+    assert len(chat.received) == 1
+    assert redis.call("GET", lease.decode()) in {holder, None}
+    slow.communicate()
+    assert (slow.returncode, texts(chat), len(chat.received)) == (0, ["hello"], 1)
+
+
+def test_hosts_in_a_digest(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
+    """A digest joins the messages of all hosts, each line with its host."""
+    one, two = machines
+    one("send", "--spool-first", "hello")
+    two("send", "--spool-first", "hello")
+    redis.call("HSET", "chatpost:{outbox}:message:2", "host", "db-2")
+    assert one("outbox", "flush", "--digest").status == 0
+    (text,) = texts(chat)
+    assert (text.count("hello"), "db-2" in text) == (2, True)
+
+
+def test_away(machines: list[Shell], chat: Emulator, own: RedisProcess) -> None:
+    """If the store is away, `--spool` posts with a warning, and `--spool-first` is 75; so is a flush."""
+    one, _ = machines
+    one.env["CHATPOST_STORE"] = own.url
+    own.kill()
+    done = one("send", "--spool", "hello")
+    assert (done.status, "it is not kept" in done.err, texts(chat)) == (0, True, ["hello"])
+    done = one("send", "--spool-first", "hello")
+    assert (done.status, f"the message is not kept: {own.url} cannot be used" in done.err) == (75, True)
+    assert one("outbox", "flush").status == 75
+    one.env["CHATPOST_STORE"] = "nonsense"
+    done = one("send", "--spool-first", "hello")
+    assert (done.status, "the message is not kept: CHATPOST_STORE" in done.err) == (78, True)
+
+
+def test_no_answer(machines: list[Shell], own: RedisProcess) -> None:
+    """If the store does not answer, it is not known whether a message is kept, and that is said."""
+    one, _ = machines
+    one.env["CHATPOST_STORE"] = own.url
+    stop(own)
+    done = one("send", "--spool-first", "hello")
+    assert (done.status, "it is not known whether the message is kept" in done.err) == (75, True)
+    own.signal(signal.SIGCONT)
+
+
+def test_a_full_store(machines: list[Shell], chat: Emulator, own: RedisProcess) -> None:
+    """A store that is full takes no message, but what it keeps is posted."""
+    one, _ = machines
+    one.env["CHATPOST_STORE"] = own.url
+    assert one("send", "--spool-first", "hello").status == 0
+    fill(own)
+    done = one("send", "--spool-first", "more")
+    assert (done.status, "the message is not kept" in done.err, "it is full" in done.err) == (75, True, True)
+    done = one("outbox", "flush")
+    assert (done.status, texts(chat)) == (0, ["hello"])
+
+
+def test_ten_thousand_messages(machines: list[Shell], redis: RedisProcess) -> None:
+    """An outbox with 10,000 messages is full."""
+    one, _ = machines
+    one("send", "--spool-first", "hello")
+    script = "for id = 2, 10000 do redis.call('ZADD', 'chatpost:{outbox}:all', id, id) end"
+    redis.call("EVAL", script, 0)
+    done = one("send", "--spool-first", "one more")
+    assert (done.status, "the outbox is full (10,000 messages)" in done.err) == (75, True)
+
+
+def test_nothing_in_clear(machines: list[Shell], redis: RedisProcess) -> None:
+    """Keys name no space; the store has no part of a webhook's key or token, and all keys expire."""
+    one, _ = machines
+    one("send", "--spool-first", "-k", "night", f"look at {one.env['CHATPOST_URL']}")
+    keys = [key.decode() for key in redis.call("KEYS", "*")]
+    assert keys
+    assert all(key.startswith("chatpost:") and "AAAA" not in key and "night" not in key for key in keys)
+    assert all(redis.call("TTL", key) > 0 for key in keys)
+    row = " ".join(value.decode() for value in redis.call("HGETALL", "chatpost:{outbox}:message:1"))
+    assert not [secret for secret in (KEY[:8], TOKEN[:8]) if secret in row]
+
+
+def test_a_message_that_redis_has_thrown_away(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
+    """A message that Redis has evicted is gone, and holds up no other."""
+    one, _ = machines
+    for number in range(3):
+        one("send", "--spool-first", f"message {number}")
+    redis.call("DEL", "chatpost:{outbox}:message:1")
+    assert one("outbox", "flush").status == 0
+    assert texts(chat) == ["message 1", "message 2"]
+    assert one("outbox").err == "chatpost: the outbox is empty\n"
+    assert int(redis.call("GET", "chatpost:{outbox}:bytes")) == 0
+
+
+def test_ids_that_are_given_again(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
+    """A sender whose message the store has lost does not take another's message for its own."""
+    one, two = machines
+    come = threading.Event()
+    chat.on_received = lambda _: come.set()
+    chat.faults.append(answering(429, Retry_After="4"))
+    process = subprocess.Popen(["chatpost", "send", "--spool", "mine"], env=one.env, stderr=subprocess.PIPE)
+    assert come.wait(60)
+    redis.call("FLUSHALL")
+    two("send", "--spool-first", "other")
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, b"dropped from the outbox meanwhile" in err) == (75, True)
+    assert "mine" not in texts(chat)
+
+
+# Watching ------------------------------------------------------------------------------------------------------
+
+
+def wait_for(condition: Callable[[], Any]) -> None:
+    """Wait until something is so."""
+    while not condition():
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def watching() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Give what starts `outbox flush --watch` on a machine."""
+    processes = []
+
+    def watch(shell: Shell, *argv: str) -> subprocess.Popen[bytes]:
+        processes.append(flushing(shell, "--watch", *argv))
+        return processes[-1]
+
+    yield watch
+    for process in processes:
+        process.kill()
+        process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
+
+
+@pytest.mark.parametrize("where", ["store", "machine"])
+def test_watch(machines: list[Shell], chat: Emulator, watching: Watch, where: str) -> None:
+    """`outbox flush --watch` posts what waits and what comes, and ends by a signal."""
+    one, two = machines
+    two = two if where == "store" else one
+    one.env["CHATPOST_OUTBOX"] = where
+    one("send", "--spool-first", "before")
+    process = watching(two)
+    wait_for(lambda: texts(chat) == ["before"])
+    one("send", "--spool-first", "after")
+    wait_for(lambda: texts(chat) == ["before", "after"])
+    process.terminate()
+    _, err = process.communicate()
+    assert process.returncode == -signal.SIGTERM
+    assert err.decode().splitlines() == [
+        "chatpost: watching the outbox, and posting what comes",
+        "chatpost: interrupted: what is not posted stays in the outbox",
+    ]
+
+
+def test_watch_through_faults(machines: list[Shell], chat: Emulator, own: RedisProcess, watching: Watch) -> None:
+    """It stays while the store or Chat is away, says each once, and goes on."""
+    one, two = machines
+    for shell in machines:
+        shell.env["CHATPOST_STORE"] = own.url
+    own.kill()
+    process = watching(two, "--retries", "0")
+    assert process.stderr is not None
+    assert b"watching" in process.stderr.readline()
+    assert b"cannot be used" in process.stderr.readline()
+    own.start()
+    chat.faults.extend([answering(503)] * 2)
+    one("send", "--spool-first", "hello")
+    wait_for(lambda: texts(chat) == ["hello"])
+    process.terminate()
+    rest = process.stderr.read().decode()
+    assert rest.count("Chat answered 503") == 1
+    assert rest.count("cannot be used") == 0
+
+
+def test_watch_leaves_no_space_behind(machines: list[Shell], chat: Emulator, watching: Watch) -> None:
+    """A space whose webhook is gone holds up no other."""
+    one, two = machines
+    gone = chat.url("GONE")
+    one.env["CHATPOST_URL"], good = gone, one.env["CHATPOST_URL"]
+    one("send", "--spool-first", "never")
+    watching(two)
+    one.env["CHATPOST_URL"] = good
+    one("send", "--spool-first", "hello")
+    wait_for(lambda: texts(chat) == ["hello"])
+
+
+def test_two_watchers(machines: list[Shell], chat: Emulator, watching: Watch) -> None:
+    """Two watchers post each message once, and one goes on when the other is killed."""
+    one, two = machines
+    first, _ = watching(one, "--digest"), watching(two, "--digest")
+    for number in range(12):
+        one("send", "--spool-first", f"message {number:02}")
+        if number == 5:
+            first.kill()
+    wait_for(lambda: "message 11" in "".join(texts(chat)))
+    posted = "\n".join(texts(chat))
+    assert [posted.count(f"message {number:02}") for number in range(12)] == [1] * 12
