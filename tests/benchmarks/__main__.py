@@ -7,75 +7,27 @@ import platform
 import re
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chatpost.emulator import Emulator
+from tests.benchmarks.bench import Bench, Run
 from tests.benchmarks.chat import Chat
+from tests.benchmarks.fleet import fleet_outbox, many_machines, simulation
+from tests.redis_servers import PortProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
 HERE = Path(__file__).parent
-BIN = Path(sys.executable).parent
 ROUNDS = 21
 JOBS = 20
 PROFILES = 30
 LATENCY = 0.3
 MESSAGES = 1000
-
-
-@dataclass(frozen=True)
-class Run:
-    """A process that has ended: seconds of CPU, of the clock, and its status."""
-
-    cpu: float
-    wall: float
-    status: int
-
-
-@dataclass(frozen=True)
-class Bench:
-    """The server, and a home for the processes that talk to it."""
-
-    chat: Chat
-    home: Path
-
-    def environment(self, command: Sequence[str], **more: str) -> dict[str, str]:
-        """Return the environment of a contender, in which it trusts the server as it trusts Chat by default.
-
-        requests, httplib2 and curl load a file. chatpost looks into the machine's hashed directory.
-        """
-        bundle = str(self.chat.ca_bundle)
-        trusted = dict.fromkeys(("REQUESTS_CA_BUNDLE", "HTTPLIB2_CA_CERTS", "CURL_CA_BUNDLE"), bundle)
-        if command[0] == "chatpost":
-            trusted = {"SSL_CERT_DIR": str(self.chat.ca_directory)}
-        homes = {name: str(self.home) for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME")}
-        return {"PATH": f"{BIN}:/usr/bin:/bin", **homes, **trusted, **more}
-
-    def start(self, command: Sequence[str], **more: str) -> Callable[[], Run]:
-        """Start a process; return what waits for its end."""
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            command,
-            env=self.environment(command, **more),
-            cwd=self.home,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-
-        def finish() -> Run:
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            return Run(usage.ru_utime + usage.ru_stime, time.perf_counter() - began, process.returncode)
-
-        return finish
 
 
 def interleaved(contenders: Mapping[str, Callable[[], Run]]) -> dict[str, Run]:
@@ -225,17 +177,48 @@ def outbox(bench: Bench) -> None:
     print("\nTargets: at least 500 a minute, posted within 30 s.")
 
 
+def one_send_of_a_fleet(bench: Bench) -> None:
+    """Benchmark (h): one message, paced by a fleet's store or by the machine alone."""
+
+    def posting(**store: str) -> Callable[[], Run]:
+        def run() -> Run:
+            return bench.start(
+                ["chatpost", "send", "Hello"], CHATPOST_URL=bench.chat.url(bench.chat.new_space()), **store
+            )()
+
+        return run
+
+    with PortProcess() as redis:
+        contenders = {
+            "with a store": posting(CHATPOST_STORE=f"redis://127.0.0.1:{redis.port}"),
+            "without": posting(),
+        }
+        compare("(h) One message of a fleet", interleaved(contenders), "with a store", {"without": 1.15})
+
+
+BENCHMARKS: dict[str, Callable[[Bench], None]] = {
+    "a": one_send,
+    "b": help_page,
+    "c": many_jobs,
+    "d": many_profiles,
+    "e": outbox,
+    "f": many_machines,
+    "g": fleet_outbox,
+    "h": one_send_of_a_fleet,
+    "i": simulation,
+}
+
+
 def main() -> None:
     """Run them all, or those whose letters are given."""
-    asked = sys.argv[1:] or ["a", "b", "c", "d", "e"]
-    for tool in ("curl", "openssl"):
+    asked = sys.argv[1:] or list(BENCHMARKS)
+    for tool in ("curl", "openssl", "redis-server"):
         if not shutil.which(tool):
             sys.exit(f"{tool} is not installed")
     print(f"Python {platform.python_version()}, {os.cpu_count()} CPUs, medians of {ROUNDS} interleaved runs")
-    benchmarks = {"a": one_send, "b": help_page, "c": many_jobs, "d": many_profiles, "e": outbox}
     with tempfile.TemporaryDirectory() as home, Chat(Path(home)) as chat:
         for letter in asked:
-            benchmarks[letter](Bench(chat, Path(home)))
+            BENCHMARKS[letter](Bench(chat, Path(home)))
 
 
 if __name__ == "__main__":

@@ -25,13 +25,16 @@ SECONDS_PER_REQUEST = 1.0
 
 @dataclass
 class Space:
-    """The requests to a space; ``quota`` is one request a second, ``latency`` the seconds before each answer."""
+    """The requests to a space; ``quota`` is one request a second, ``latency`` the seconds before each answer.
+
+    ``ids`` are the request ids of its messages, in the order in which they came.
+    """
 
     quota: bool = False
     latency: float = 0.0
     requests: int = 0
     taken: list[float] = field(default_factory=list)
-    ids: set[str] = field(default_factory=set)
+    ids: dict[str, float] = field(default_factory=dict)
 
     def take(self, request_id: str) -> HTTPStatus:
         """Count a request, and say how it is answered."""
@@ -40,7 +43,7 @@ class Space:
         if self.quota and self.taken and now - self.taken[-1] < SECONDS_PER_REQUEST:
             return HTTPStatus.TOO_MANY_REQUESTS
         self.taken.append(now)
-        self.ids.add(request_id or f"without {self.requests}")
+        self.ids.setdefault(request_id or f"without {self.requests}", now)
         return HTTPStatus.OK
 
     @property

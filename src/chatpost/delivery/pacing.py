@@ -11,6 +11,7 @@ served: a sender that comes back has the ticket that it had before.
 
 from __future__ import annotations
 
+from bisect import bisect
 from typing import NamedTuple, Protocol
 
 DEFAULT_INTERVAL = 1.1
@@ -64,7 +65,7 @@ class Queue(NamedTuple):
     ``sent_at`` is when a request last went out, and ``closed_until`` the end of a pause that the server asked for.
     ``sender`` is the ticket of the sender that has passed the gate and not sent its request yet; it is waited for until
     ``sender_until``; if it gives its turn up, ``sent_before`` is again the time of the last request. ``tickets`` is the
-    last ticket that was given.
+    last ticket that was given, and ``waiting`` is in the order of the tickets.
     """
 
     sent_at: float = -1e9
@@ -94,17 +95,18 @@ class Queue(NamedTuple):
         # A ticket from before the queue was lost is never given again.
         tickets = max(self.tickets, ticket) if ticket else self.tickets + 1
         ticket = ticket or tickets
-        others = tuple(waiter for waiter in self.waiting if waiter.until > now and waiter.ticket != ticket)
-        intervals = [waiter.interval for waiter in others if waiter.ticket < ticket] + [interval]
+        others = [waiter for waiter in self.waiting if waiter.until > now and waiter.ticket != ticket]
+        ahead = bisect(others, (ticket,))
+        intervals = [waiter.interval for waiter in others[:ahead]] + [interval]
         opens = max(self.closed_until, self.sent_at + intervals[0] - SLACK)
         turn_in = max(0.0, opens - now) + sum(intervals[1:])
         is_sending = self.sender not in {0, ticket} and self.sender_until > now
         if turn_in or is_sending:
             sleep = min(turn_in, max(SHORT_SLEEP, min(turn_in / 10, LONGEST_SLEEP))) or SHORTEST_SLEEP
-            place = Waiter(ticket, interval, now + sleep + LEASE)
-            queue = self._replace(tickets=tickets, waiting=tuple(sorted((*others, place))))
+            others.insert(ahead, Waiter(ticket, interval, now + sleep + LEASE))
+            queue = self._replace(tickets=tickets, waiting=tuple(others))
             return queue, ticket, Place(sleep, turn_in)
-        passed = Queue(now, self.closed_until, ticket, now + LEASE, tickets, others, self.sent_at)
+        passed = Queue(now, self.closed_until, ticket, now + LEASE, tickets, tuple(others), self.sent_at)
         return passed, ticket, Place(0.0, 0.0)
 
     def hold(self, now: float, ticket: int, seconds: float) -> Queue:
