@@ -19,12 +19,16 @@ from tests.tools import need
 
 if TYPE_CHECKING:
     from chatpost.emulator import Emulator
+    from tests.redis_servers import RedisProcess
 
 TOP = Path(__file__).parent.parent
 PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
 # The README's own two commands have been run before these tests; the benchmarks take minutes, and an install needs
 # a published release.
-RUN_ELSEWHERE = {"make demo", "make test", "make bench", "make soak", "pipx install chatpost-cli"}
+RUN_ELSEWHERE = {
+    *("make demo", "make test", "make bench", "make soak"),
+    *("pipx install chatpost-cli", "pipx install --force 'chatpost-cli[redis]'"),
+}
 ASKS = {"chatpost profiles add ops"}
 
 # What an example may call that is the reader's own.
@@ -74,6 +78,10 @@ def reader(shell: Shell, chat: Emulator) -> Shell:
     return shell
 
 
+# The Redis of the docs.
+STORE = "rediss://chatpost:PASSWORD@redis.example.com:6379/0"
+
+
 def run_example(reader: Shell, chat: Emulator, script: str) -> None:
     """Run an example to its end; it has to succeed, and to post if it says that it does."""
     done = reader.run("bash", "-e", "-c", script)
@@ -83,10 +91,11 @@ def run_example(reader: Shell, chat: Emulator, script: str) -> None:
 
 
 @pytest.mark.parametrize("script", blocks("sh"))
-def test_shell_examples(reader: Shell, chat: Emulator, script: str) -> None:
+def test_shell_examples(reader: Shell, chat: Emulator, redis: RedisProcess, script: str) -> None:
     """Every shell example of the docs runs as it stands."""
     if script in RUN_ELSEWHERE:
         return
+    script = script.replace(STORE, redis.url).replace("redis-cli", f"redis-cli -s {redis.socket}")
     run_example(
         reader, chat, script.replace("add ops", "add --replace ops <<<$CHATPOST_URL") if script in ASKS else script
     )
@@ -127,7 +136,7 @@ def test_systemd_examples(tmp_path: Path) -> None:
         name, _, unit = block.values[0].partition("\n")
         names.append(tmp_path / name.removeprefix("# "))
         names[-1].write_text(unit)
-    assert len(names) == 2
+    assert len(names) == 3
     verify = [need("systemd"), "--user", "verify", *map(str, names)]
     done = subprocess.run(verify, capture_output=True, text=True, check=False, env={"XDG_RUNTIME_DIR": str(tmp_path)})
     assert (done.returncode, done.stderr) == (0, "")

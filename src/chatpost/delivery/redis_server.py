@@ -116,7 +116,7 @@ class RedisServer:
         except TimeoutError:
             reason = f"it does not answer within {self._timeout:g} s"
         except ImportError:
-            reason = "redis-py is not installed: pipx install 'chatpost-cli[redis]'"
+            reason = "such a URL needs redis-py: pipx install --force 'chatpost-cli[redis]'"
         except (OSError, ValueError) as error:
             reason = (getattr(error, "strerror", None) or "").lower() or str(error) or type(error).__name__
         raise StorageError(self.url, reason, maybe_done=is_sent)
