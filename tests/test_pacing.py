@@ -354,7 +354,9 @@ def test_a_file_that_is_locked(machine: Machine) -> None:
         assert ask(turn, within=0.01) == NOW
     stuck.close()
     assert ask(turn) == NOW  # once aside, it stays aside
-    assert machine.warnings == [f"messages are not paced: {machine.path} cannot be used: database is locked"]
+    (warning,) = machine.warnings
+    reasons = ("database is locked", "it does not answer within 0.1 s")  # whichever a busy machine comes to first
+    assert warning in [f"messages are not paced: {machine.path} cannot be used: {reason}" for reason in reasons]
 
 
 def test_a_file_that_cannot_be_replaced(machine: Machine) -> None:
