@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -20,6 +21,7 @@ from chatpost.emulator.faults import Fault, Kind, answering
 from chatpost.errors import ConfigurationError
 from tests.conftest import KEY, TOKEN, Shell
 from tests.redis_servers import PortProcess, RedisProcess, forwarded
+from tests.servers import raw_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,7 +89,7 @@ def test_urls(url: str, shown: str) -> None:
         ("http://secret", "does not begin with redis://"),
         ("secret", "does not begin with redis://"),
         ("redis://a:secret", "a port that is no number"),
-        ("redis://u:se/cret@host", "a port that is no number"),
+        ("redis://u:se/cret@host", "a # or an @ in the wrong place"),
         ("redis://host/secret", "a database that is no number"),
         ("redis://host/1/secret", "more behind the host"),
         ("redis://a,secret", "several hosts"),
@@ -95,6 +97,11 @@ def test_urls(url: str, shown: str) -> None:
         ("redis+cluster://a/secret", "more behind the host"),
         ("unix://secret", "names no socket"),
         ("redis://a b/secret", "a character that no URL can have"),
+        ("redis://:12#secret@host", "a # or an @ in the wrong place"),
+        ("redis+sentinel://:12/secret@host", "a # or an @ in the wrong place"),
+        ("redis+cluster://a?db=1", "of which a cluster has one"),
+        ("redis://secret@host", "a user and no password"),
+        ("redis://host:70000", "a port that is no number"),
         ("redis://[secret", "is no URL"),
         ("redis://se%63ret", "a host that is no name"),
     ],
@@ -250,7 +257,7 @@ def test_never_in_the_way(shell: Shell, chat: Emulator, own: RedisProcess, fault
 def waiting_sender(shell: Shell, chat: Emulator, redis: RedisProcess) -> subprocess.Popen[bytes]:
     """Start a sender, and wait until it waits for its turn in the store."""
     shell.env["CHATPOST_STORE"] = redis.url
-    store = RedisStore(redis.server(), pytest.fail)
+    store = RedisStore(redis.server(), pytest.fail, timeout=30)
     store.turn(f"{chat.url().partition('/v1/')[0]}/spaces/AAAA", 1.1).push(20)
     command = ["chatpost", "send", "-v", "--deadline", "900", "hello"]
     process = subprocess.Popen(command, env=shell.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -313,6 +320,91 @@ def test_no_password_is_shown(shell: Shell, own: RedisProcess) -> None:
                 assert not [piece for piece in ("made-up", "password@", "password%40") if piece in done.out + done.err]
 
 
+@pytest.mark.parametrize(
+    "store",
+    [
+        "redis+cluster://127.0.0.1:1",
+        "redis+cluster://nohost.invalid",
+        "redis+sentinel://127.0.0.1:1/main",
+        "redis://127.0.0.1:1?max_connections=5",
+        "rediss://127.0.0.1:1?ssl_ca_certs=",
+        "redis://127.0.0.1:1?nonsense=1",
+        "redis://127.0.0.1:1?socket_timeout=1&username=u&password=p&decode_responses=true",
+    ],
+)
+def test_never_in_the_way_by_redis_py(shell: Shell, chat: Emulator, store: str) -> None:
+    """Whatever redis-py does with a URL: one warning, and the message is posted."""
+    shell.env["CHATPOST_STORE"] = store
+    done = shell("send", "hello")
+    assert (done.status, texts(chat), done.err.count(ALONE), done.err.count("\n")) == (0, ["hello"], 1, 1)
+    assert shell("profiles", "check").status in {75, 78}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"+OK\r\n",
+        b":1\r\n",
+        b"*1\r\n" * 5000,
+        b"$99999999999999999999\r\n",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"",
+        b"x" * 200_000,
+    ],
+    ids=lambda answer: answer[:6].decode().strip(),
+)
+def test_what_is_no_redis(shell: Shell, chat: Emulator, answer: bytes) -> None:
+    """Whatever listens in Redis's place: one warning, and the message is posted; nothing counts as kept there."""
+    with raw_server(lambda connection: connection.sendall(answer)) as (port, _):
+        shell.env |= {"CHATPOST_STORE": f"redis://127.0.0.1:{port}", "CHATPOST_OUTBOX": "store"}
+        done = shell("send", "hello")
+        assert (done.status, texts(chat), done.err.count(ALONE), done.err.count("\n")) == (0, ["hello"], 1, 1)
+        done = shell("send", "--spool-first", "kept")
+        assert (done.status, "kept in the outbox as" in done.err) == (75, False)
+
+
+def test_no_command_after_a_refused_password(shell: Shell, redis: RedisProcess) -> None:
+    """If the database or the password is refused, nothing runs in another database, or as another user."""
+    shell.env |= {"CHATPOST_STORE": redis.url, "CHATPOST_OUTBOX": "store"}
+    shell("send", "--spool-first", "so that the scripts are known")
+    for store in (f"{redis.url}?db=99", f"unix://:useless@{redis.socket}"):
+        shell.env["CHATPOST_STORE"] = store
+        assert shell("send", "--spool-first", "hello").status == 75
+    shell.env["CHATPOST_STORE"] = redis.url
+    assert "hello" not in shell("outbox").out
+
+
+def test_one_warning_for_all_profiles(shell: Shell, chat: Emulator) -> None:
+    """Several profiles, and the outbox too, warn of the store once each."""
+    shell.env |= {"CHATPOST_STORE": "redis://127.0.0.1:1", "CHATPOST_OUTBOX": "store"}
+    shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{chat.url(name)}"\n' for name in "abc"))
+    profiles = ("-p", "a", "-p", "b", "-p", "c")
+    assert shell("send", *profiles, "hello").err.count("\n") == 1
+    done = shell("send", "--spool", *profiles, "hello")
+    assert (done.status, done.err.count("\n"), "it is not kept" in done.err) == (0, 1, True)
+
+
+def test_a_program_that_prints_the_url(shell: Shell, redis: RedisProcess) -> None:
+    """A program that prints the store's URL runs once, and not if nothing is paced or kept."""
+    count = shell.home / "count"
+    store = f'{{ command = ["sh", "-c", "echo x >> {count}; echo {redis.url}"] }}'
+    shell.write_profiles(f'store = {store}\noutbox = "store"\n[profiles.ops]\nurl = "{shell.env["CHATPOST_URL"]}"\n')
+    assert shell("send", "--spool", "-p", "ops", "hello").status == 0
+    assert count.read_text() == "x\n"
+    assert shell("send", "--no-pacing", "-p", "ops", "hello").status == 0
+    assert count.read_text() == "x\n"
+
+
+def test_a_url_in_the_environment(shell: Shell, redis: RedisProcess) -> None:
+    """The profile file's store holds for CHATPOST_URL, too; a file that is broken is a warning then."""
+    shell.write_profiles(f'store = "{redis.url}"\noutbox = "store"\n')
+    assert shell("send", "--spool-first", "hello").status == 0
+    assert "hello" in shell("outbox").out
+    shell.config.write_text("store = ")
+    done = shell("send", "hello")
+    assert (done.status, "a store in the profile file is not used" in done.err) == (0, True)
+
+
 # Checked -------------------------------------------------------------------------------------------------------
 
 
@@ -331,13 +423,14 @@ def test_a_check(shell: Shell, redis: RedisProcess) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_check_of_a_store_that_fails(shell: Shell, own: RedisProcess, fault: str) -> None:
-    """`profiles check` exits with 75 for a store that cannot be used, and says why."""
+    """`profiles check` says why a store cannot be used, with 75 if that may pass, else with 78."""
     shell.env["CHATPOST_STORE"] = own.url
     assert shell("profiles", "check").status == 0
     inflict, said = FAULTS[fault]
     inflict(own)
     done = shell("profiles", "check")
-    assert (done.status, said.partition(" within")[0] in done.err) == (75, True)
+    status = 78 if fault in {"a new password", "keys of others"} else 75
+    assert (done.status, said.partition(" within")[0] in done.err) == (status, True)
 
 
 @pytest.mark.parametrize(
@@ -563,8 +656,141 @@ def test_ids_that_are_given_again(machines: list[Shell], chat: Emulator, redis: 
     redis.call("FLUSHALL")
     two("send", "--spool-first", "other")
     _, err = process.communicate(timeout=60)
-    assert (process.returncode, b"dropped from the outbox meanwhile" in err) == (75, True)
+    assert (process.returncode, b"not in the outbox any more" in err) == (75, True)
     assert "mine" not in texts(chat)
+
+
+def test_a_message_that_is_moved(machines: list[Shell], chat: Emulator) -> None:
+    """A message that may have been posted stays as it was when it is moved; one that has expired is posted."""
+    one, _ = machines
+    one.write_profiles(f'[profiles.same]\nurl = "{one.env["CHATPOST_URL"]}"\n')
+    for text in ("one", "two"):
+        one("send", "--spool-first", text)
+    chat.faults.append(Fault(Kind.DROP_AFTER))
+    assert one("outbox", "flush", "--digest", "--retries", "0").status == 75
+    one("send", "--spool-first", "three")
+    assert one("outbox", "retry", "1", "-p", "same").status == 0
+    assert one("outbox", "flush", "--digest").status == 0
+    posted = "".join(texts(chat))
+    assert [posted.count(text) for text in ("one", "two", "three")] == [1, 1, 1]
+
+
+def test_a_late_note_of_another_message(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
+    """If the store loses its data while a message is sent, the answer is not taken for the next message's."""
+    one, two = machines
+    one("send", "--spool-first", "first")
+    stored = threading.Event()
+    chat.on_received = lambda _: stored.set()
+    chat.faults.append(Fault(Kind.DELAY, seconds=3))
+    slow = flushing(one)
+    assert stored.wait(60)
+    redis.call("FLUSHALL")
+    two("send", "--spool-first", "second")
+    slow.communicate()
+    two("outbox", "flush")
+    assert texts(chat) == ["first", "second"]
+
+
+def test_a_store_that_dies_under_a_sender(machines: list[Shell], chat: Emulator, own: RedisProcess) -> None:
+    """A sender whose message the store has lost still posts it, and says its name."""
+    one, _ = machines
+    one.env["CHATPOST_STORE"] = own.url
+    come = threading.Event()
+    chat.on_received = lambda _: come.set()
+    chat.faults.append(Fault(Kind.DELAY, seconds=1))
+    process = subprocess.Popen(
+        ["chatpost", "send", "--spool", "mine"], env=one.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert come.wait(60)
+    own.kill()
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, texts(chat)) == (0, ["mine"])
+    assert out.decode().strip() == chat.space().messages[0].name
+    assert b"it may be kept" in err
+
+
+def test_a_late_answer(machines: list[Shell], chat: Emulator, own: RedisProcess) -> None:
+    """A message that its sender has posted by itself, and that the store keeps all the same, is posted once."""
+    one, _ = machines
+    one.env["CHATPOST_STORE"] = own.url
+    one("send", "--spool", "so that the scripts are known")
+    stop(own)
+    assert one("send", "--spool", "deployed").status == 0
+    own.signal(signal.SIGCONT)
+    one("send", "--spool-first", "another")
+    assert one("outbox", "flush", "--digest").status == 0
+    assert "".join(texts(chat)).count("deployed") == 1
+
+
+def test_a_digest_whose_head_is_thrown_away(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
+    """If Redis evicts the body of a digest, its other messages are still posted, and ids are not given twice."""
+    one, _ = machines
+    for number in range(3):
+        one("send", "--spool-first", f"message {number}")
+    chat.faults.append(answering(503))
+    one("outbox", "flush", "--digest", "--retries", "0")
+    redis.call("DEL", "chatpost:{outbox}:message:1", "chatpost:{outbox}:last")
+    assert one("outbox", "flush").status == 0
+    assert texts(chat) == ["message 1", "message 2"]
+    for number in range(2):
+        one("send", "--spool-first", f"later {number}")
+    redis.call("DEL", "chatpost:{outbox}:last")
+    one("send", "--spool-first", "later 2")
+    assert one("outbox", "flush").status == 0
+    assert texts(chat)[2:] == ["later 0", "later 1", "later 2"]
+
+
+def test_connections_that_redis_closes(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
+    """A connection that Redis closes while Chat takes its time is no failure of the store."""
+    one, _ = machines
+    one("send", "--spool-first", "hello")
+    stored = threading.Event()
+    chat.on_received = lambda _: stored.set()
+    chat.faults.append(Fault(Kind.DELAY, seconds=1))
+    slow = flushing(one)
+    assert stored.wait(60)
+    redis.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    _, err = slow.communicate()
+    assert (slow.returncode, b"cannot be used" in err, one("outbox").err) == (
+        0,
+        False,
+        "chatpost: the outbox is empty\n",
+    )
+
+
+def test_a_path_that_is_not_utf8(machines: list[Shell], chat: Emulator) -> None:
+    """A profile file's path need not be UTF-8, for both outboxes."""
+    one, _ = machines
+    file = os.fsencode(one.home) + b"/pro\xfffiles.toml"
+    with open(file, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as profiles:
+        profiles.write(f'[profiles.ops]\nurl = "{chat.url()}"\n')
+    for where in ("store", "machine"):
+        one.env["CHATPOST_OUTBOX"] = where
+        command = ["chatpost", "send", "--spool-first", "-p", "ops", "--config", os.fsdecode(file), where]
+        subprocess.run(command, env=one.env, check=True, stderr=subprocess.DEVNULL)
+        assert one("outbox", "flush").status == 0
+    assert texts(chat) == ["store", "machine"]
+
+
+def test_a_large_digest_in_one_step(machines: list[Shell], redis: RedisProcess) -> None:
+    """A digest of thousands of messages is dropped at once, without looking at it for each of them."""
+    one, _ = machines
+    one("send", "--spool-first", "hello")
+    script = """
+    local row = redis.call('HGETALL', 'chatpost:{outbox}:message:1')
+    for id = 1, 5000 do
+      redis.call('HSET', 'chatpost:{outbox}:message:' .. id, unpack(row))
+      redis.call('HSET', 'chatpost:{outbox}:message:' .. id, 'state', 'refused', 'digest', '1')
+      redis.call('SADD', 'chatpost:{outbox}:digest:1', id)
+      redis.call('ZADD', 'chatpost:{outbox}:all', id, id)
+    end"""
+    redis.call("EVAL", script, 0)
+    redis.call("CONFIG", "RESETSTAT")
+    assert one("outbox", "drop", "--all", "--yes").err == "chatpost: 5000 messages are dropped\n"
+    stats = redis.call("INFO", "commandstats").decode()
+    smembers = re.search(r"cmdstat_smembers:calls=(\d+)", stats)
+    assert smembers is not None
+    assert int(smembers[1]) < 100
 
 
 # Watching ------------------------------------------------------------------------------------------------------

@@ -38,6 +38,7 @@ BELOW = {
     "cli": {"errors", "directories", "processes", "waiting", "chat", "jobs", "content", "delivery", "profiles"},
     "commands": {
         "errors",
+        "directories",
         "processes",
         "waiting",
         "chat",

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+PROFILES = "profiles.toml"
+
+
 def user_config() -> Path | None:
     """Return the user's directory for configuration; None for a user without a home."""
     return _in_home(platformdirs.user_config_dir, "XDG_CONFIG_HOME")
@@ -25,6 +28,14 @@ def user_state() -> Path | None:
 def site_config() -> Path | None:
     """Return the system's directory for configuration."""
     return _absolute(platformdirs.site_config_dir("chatpost", appauthor=False))
+
+
+def find_profile_file(config: Path | None) -> Path | None:
+    """Return the file given, else the user's, else the system's; None if none of them exists."""
+    if config is not None:
+        return config
+    candidates = [directory / PROFILES for directory in (user_config(), site_config()) if directory is not None]
+    return next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113 - pathlib's can raise
 
 
 def _in_home(find: Callable[..., str], variable: str) -> Path | None:

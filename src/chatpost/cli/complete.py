@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 def complete_profile(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Offer the names of the profiles, or none if the profile file cannot be read."""
-    from chatpost.profiles.file import find_profile_file, load_profiles  # not for --help
+    from chatpost.directories import find_profile_file
+    from chatpost.profiles.file import load_profiles  # not for --help
 
     path = find_profile_file(ctx.params.get("config"))
     try:

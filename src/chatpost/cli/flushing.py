@@ -11,7 +11,8 @@ from chatpost.cli.console import is_terminal, say
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.signals import last_words
 from chatpost.cli.spooling import COMPOSER, WebhookFinder, find_outbox
-from chatpost.cli.targets import TIMING, make_client, make_pacer, sharing_in
+from chatpost.cli.store import Store
+from chatpost.cli.targets import TIMING, make_client, make_pacer
 from chatpost.delivery.flusher import Flusher
 from chatpost.delivery.model import Deadline
 from chatpost.delivery.sender import Sender
@@ -25,25 +26,15 @@ if TYPE_CHECKING:
     from chatpost.delivery.kept import Outbox, State
     from chatpost.delivery.retry import RetryPolicy
     from chatpost.errors import ChatpostError
-    from chatpost.profiles.file import Sharing
 
 
 class Flush(NamedTuple):
-    """Posts what waits, as the options say. One is good for one pass: a store that fails is then left alone."""
+    """Posts what waits, as the options say."""
 
     box: Outbox
     flushing: Flushing
     policy: RetryPolicy
-    reporter: Reporter
     sender: Sender
-
-    @classmethod
-    def make(
-        cls, box: Outbox, sharing: Sharing | None, flushing: Flushing, policy: RetryPolicy, reporter: Reporter
-    ) -> Flush:
-        """Return one with a client and a pacer of its own."""
-        sender = Sender(make_client(), make_pacer(reporter.warn, sharing), TIMING, reporter.tell)
-        return cls(box, flushing, policy, reporter, sender)
 
     def post(self, space: str, finder: WebhookFinder) -> dict[int, ChatpostError]:
         """Post what waits for a space; return the errors of messages by their ids. Raises `StorageError`."""
@@ -60,12 +51,14 @@ class Flush(NamedTuple):
 
 def flush_outbox(flushing: Flushing, policy: RetryPolicy, telling: Telling) -> ExitStatus:
     """Post what waits; return the exit status. Raises `StorageError` if the outbox cannot be used."""
-    sharing = sharing_in(flushing.config)
-    box = find_outbox(sharing)
+    store = Store.of_file(flushing.config)
+    box = find_outbox(store)
     before = {number: state for number, state in box.states().items() if state.waits}
     if not before:
         return ExitStatus.OK
-    flush = Flush.make(box, sharing, flushing, policy, Reporter(telling))
+    reporter = Reporter(telling)
+    sender = Sender(make_client(), make_pacer(reporter.warn, store), TIMING, reporter.tell)
+    flush = Flush(box, flushing, policy, sender)
     finder = WebhookFinder(policy.timeout, flushing.config)
 
     def interrupted() -> None:

@@ -15,7 +15,8 @@ from chatpost.cli.option import Settings
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.sections import ENVELOPE, LENIENCY, PACING, RETRYING, SPOOLING, TELLING, THREAD, WHERE, defaults_of
 from chatpost.cli.signals import last_words
-from chatpost.cli.targets import TIMING, Target, find_targets, make_client, make_pacer, sharing_of
+from chatpost.cli.store import Store
+from chatpost.cli.targets import TIMING, Target, find_targets, make_client, make_pacer
 from chatpost.cli.values import Address
 from chatpost.delivery.model import Deadline, Delivery, Destination, Progress, drafts_of
 from chatpost.delivery.retry import SHORTEST_ATTEMPT
@@ -159,8 +160,8 @@ def _post(plan: Plan, recipients: Sequence[_Recipient], reporter: Reporter) -> E
             rehearse(delivery, one_line=settings[TELLING].output == "json")
         return ExitStatus.OK
     reporter.expect(deliveries)
-    pacer = make_pacer(reporter.warn, sharing_of([each.target for each in recipients]))
-    sender = Sender(make_client(), pacer, TIMING, reporter.tell)
+    store = Store.of_targets([each.target for each in recipients], settings[WHERE].config, reporter.warn)
+    sender = Sender(make_client(), make_pacer(reporter.warn, store), TIMING, reporter.tell)
 
     def cancel() -> None:
         reporter.broken_off("interrupted")
@@ -173,7 +174,8 @@ def _post(plan: Plan, recipients: Sequence[_Recipient], reporter: Reporter) -> E
 
     if stream is None:
         with last_words(cancel, die=plan.die):
-            return _deliver(plan, _by_outbox(sender, recipients, deliveries, reporter.warn), deliveries, reporter)
+            deliverer = _by_outbox(sender, store, recipients, deliveries, reporter.warn)
+            return _deliver(plan, deliverer, deliveries, reporter)
     stream.opening = deliveries[0]
     with last_words(cancel, stream.take_signal, plan.die):
         status = _deliver(plan, sender, deliveries, reporter)
@@ -218,7 +220,11 @@ def _deliver(plan: Plan, sender: Deliverer, deliveries: Sequence[Delivery], repo
 
 
 def _by_outbox(
-    sender: Sender, recipients: Sequence[_Recipient], deliveries: Sequence[Delivery], warn: Callable[[str], None]
+    sender: Sender,
+    store: Store,
+    recipients: Sequence[_Recipient],
+    deliveries: Sequence[Delivery],
+    warn: Callable[[str], None],
 ) -> Deliverer:
     """Put the outbox before the sender, if it is asked for."""
     spoolings = {each.progress: its for each, its in zip(deliveries, map(_spooling, recipients), strict=True)}
@@ -226,8 +232,7 @@ def _by_outbox(
         return sender
     from chatpost.cli.spooling import Spooler, find_outbox  # few messages are kept
 
-    sharing = sharing_of([each.target for each in recipients])
-    return Spooler(sender, partial(find_outbox, sharing), spoolings, recipients[0].settings[WHERE].config, warn)
+    return Spooler(sender, partial(find_outbox, store), spoolings, recipients[0].settings[WHERE].config, warn)
 
 
 def _spooling(recipient: _Recipient) -> Spooling:

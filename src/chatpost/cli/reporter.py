@@ -43,6 +43,7 @@ class Reporter:
         self._write = write
         self._under_way: Sequence[Delivery] = ()
         self._posted = 0
+        self._warned: set[str] = set()
         self._next_turn = 0.0
         self._bars: PartsBars | None = None
         self._live = ExitStack()
@@ -89,8 +90,9 @@ class Reporter:
         self._bars = None
 
     def warn(self, sentence: str) -> None:
-        """Warn the user, and go on."""
-        if not self.telling.quiet:
+        """Warn the user, once, and go on."""
+        if not self.telling.quiet and sentence not in self._warned:
+            self._warned.add(sentence)
             say(f"warning: {sentence}")
 
     def report(self, delivery: Delivery, known: str | None = None) -> ExitStatus:

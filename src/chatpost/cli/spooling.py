@@ -8,45 +8,45 @@ import socket
 import threading
 import time
 from collections import defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from chatpost.cli.targets import STORE_TIMEOUT, find_store, find_targets, is_outbox_in_store, state_file
+from chatpost.cli.targets import find_targets, state_file
 from chatpost.cli.values import Where
 from chatpost.content import digest
 from chatpost.content.report import duration
 from chatpost.delivery.flusher import Composer, Flusher
 from chatpost.delivery.kept import LONGEST_REST, Entry, Head
+from chatpost.delivery.packing import packed_path, unpacked_path
 from chatpost.errors import ConfigurationError, DeliveryError, InvalidMessage, StorageError, Unavailable, UnusableRoute
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from chatpost.chat.message import CreateMessageRequest
     from chatpost.chat.webhook import Webhook
+    from chatpost.cli.store import Store
     from chatpost.cli.values import Spooling
     from chatpost.delivery.kept import Outbox
     from chatpost.delivery.model import Delivery, Progress
     from chatpost.delivery.sender import Sender
     from chatpost.errors import ChatpostError
-    from chatpost.profiles.file import Sharing
 
 COMPOSER = Composer(digest.late, digest.digest, digest.expired)
 
 
-def find_outbox(sharing: Sharing | None) -> Outbox:
+def find_outbox(store: Store) -> Outbox:
     """Return the user's outbox on this machine, or the fleet's.
 
     Raises `ConfigurationError`, and `StorageError` for a user without a home.
     """
-    if not is_outbox_in_store(sharing):
+    if not store.has_outbox():
         from chatpost.delivery.outbox_file import OutboxFile
 
         return OutboxFile(state_file("outbox.sqlite3"), time.time)
-    from chatpost.delivery.redis_outbox import TIMEOUT, RedisOutbox
-    from chatpost.delivery.redis_server import RedisServer
+    from chatpost.delivery.redis_outbox import RedisOutbox
 
-    return RedisOutbox(RedisServer(find_store(sharing, STORE_TIMEOUT), TIMEOUT), time.time)
+    return RedisOutbox(store.server(), time.time)
 
 
 def fingerprint(webhook: Webhook) -> str:
@@ -80,18 +80,24 @@ class Spooler(NamedTuple):
             if spooling.spool_first:
                 progress.error = _not_kept(error)
                 return delivery
-            self.warn(f"if the message cannot be posted, it is not kept: {error}")
-            self.sender.deliver(delivery)
-            if progress.error is not None:
-                progress.gave_up = "; ".join(filter(None, (progress.gave_up, f"it is not kept: {error}")))
+            self._post_without(delivery, error, "it may be kept" if _maybe_done(error) else "it is not kept")
             return delivery
         progress.kept = ids[0]
         if not spooling.spool_first:
             try:
                 self._post(outbox, delivery, entries[0], ids)
             except StorageError as error:
-                progress.gave_up = str(error)
+                progress.kept = None
+                self._post_without(delivery, error, "it may be kept")
         return delivery
+
+    def _post_without(self, delivery: Delivery, error: Exception, is_kept: str) -> None:
+        """Post without the outbox. If the message is there all the same, Chat takes both for one."""
+        self.warn(f"if the message cannot be posted, {is_kept}: {error}")
+        self.sender.deliver(delivery)
+        progress = delivery.progress
+        if progress.error is not None:
+            progress.gave_up = "; ".join(filter(None, (progress.gave_up, f"{is_kept}: {error}")))
 
     def _post(self, outbox: Outbox, delivery: Delivery, first: Entry, ids: Sequence[int]) -> None:
         progress, rest = delivery.progress, outbox.rest_until(first.fingerprint) - time.time()
@@ -107,11 +113,12 @@ class Spooler(NamedTuple):
             failures = flusher.flush(first.space, delivery.to.policy, lambda: delivery.deadline, is_wanted)
             own = next((failures.of_messages[number] for number in ids if number in failures.of_messages), None)
             error = own or failures.of_webhooks.get(first.fingerprint)
-        left, is_dropped = [], False
+        left, found, is_dropped = list[int](), list[int](), False
         for number in ids:
             entry = outbox.get(number)
             if entry is not None and (entry.host, entry.written) != (first.host, first.written):
                 entry = None  # a store that has lost its messages gives their ids again
+            found += [number] if entry is not None else []
             is_dropped |= entry is None
             progress.attempts += entry.attempts if entry else 0
             progress.maybe_posted |= entry is not None and bool(entry.is_uncertain)
@@ -119,14 +126,16 @@ class Spooler(NamedTuple):
                 progress.confirm(entry.created)
             elif entry is not None:
                 left.append(number)
-        outbox.release(ids)
+        outbox.release(found)
         progress.kept = left[0] if left else None
         if left and isinstance(error, DeliveryError) and (not error.is_passing or isinstance(error, InvalidMessage)):
             with outbox.lock(first.space) as is_locked:  # else another process is sending it, or others, now
                 left = outbox.withdraw(left) if is_locked else left  # trying again would not mend it
             progress.kept, progress.error = left[0] if left else None, None if left else error
         if is_dropped:
-            progress.error = Unavailable("the message was dropped from the outbox meanwhile")
+            progress.error = Unavailable(
+                "the message is not in the outbox any more: it was dropped, or the store has lost it"
+            )
         elif left:
             progress.gave_up = str(error or "others post to the space now")
 
@@ -138,7 +147,7 @@ class Spooler(NamedTuple):
             written=now,
             host=socket.gethostname(),
             profile=to.label,
-            config=None if self.config is None else str(self.config.absolute()),
+            config=None if self.config is None else packed_path(self.config.absolute()),
             fingerprint=fingerprint(to.webhook),
             space=f"{to.webhook.origin}/{to.webhook.space}",
             thread="" if thread is None else str(thread.name or f"key {thread.key}"),
@@ -159,8 +168,12 @@ class Spooler(NamedTuple):
 def _not_kept(error: StorageError | ConfigurationError) -> DeliveryError:
     if isinstance(error, ConfigurationError):
         return UnusableRoute(f"the message is not kept: {error}")
-    is_known = "it is not known whether the message is kept" if error.maybe_done else "the message is not kept"
+    is_known = "it is not known whether the message is kept" if _maybe_done(error) else "the message is not kept"
     return Unavailable(f"{is_known}: {error}")
+
+
+def _maybe_done(error: StorageError | ConfigurationError) -> bool:
+    return isinstance(error, StorageError) and error.maybe_done
 
 
 def _goes_alone(request: CreateMessageRequest) -> bool:
@@ -206,8 +219,8 @@ class WebhookFinder:
 
     def _find(self, entry: Entry) -> Webhook | ConfigurationError:
         # A message of another machine may name a file that is not on this one.
-        has_own = entry.config is not None and os.path.isfile(entry.config)  # noqa: PTH113 - pathlib's can raise
-        config = Path(entry.config) if has_own and entry.config else self._config
+        own = unpacked_path(entry.config) if entry.config else None
+        config = own if own is not None and os.path.isfile(own) else self._config  # noqa: PTH113 - pathlib's can raise
         where = Where(() if entry.profile is None else (entry.profile,), config)
         try:
             if entry.profile is None and not os.environ.get("CHATPOST_URL"):

@@ -5,35 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chatpost.cli.console import say
-from chatpost.cli.targets import STORE_TIMEOUT, find_store, is_outbox_in_store
-from chatpost.delivery.redis_server import RedisServer
-from chatpost.delivery.redis_store import RedisStore
+from chatpost.delivery.redis_store import check_queue
 from chatpost.errors import ConfigurationError, ExitStatus, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from chatpost.profiles.file import Sharing
+    from chatpost.cli.store import Store
+    from chatpost.delivery.redis_server import RedisServer
 
-_TIMEOUT = 5.0
 
-
-def check_store(sharing: Sharing | None) -> ExitStatus:
+def check_store(store: Store) -> ExitStatus:
     """Take a place in a queue of the store, give it up, and say what was found."""
-    problems: list[str] = []
     try:
-        has_outbox = is_outbox_in_store(sharing)
-        server = RedisServer(find_store(sharing, STORE_TIMEOUT), _TIMEOUT)
-        turn = RedisStore(server, problems.append).turn("check", 1.0)
-        turn.ask(_TIMEOUT)
-        turn.leave()
+        has_outbox, server = store.has_outbox(), store.server()
+        check_queue(server)
+    except StorageError as error:
+        say(f"store {error}")
+        return ExitStatus.CONFIGURATION if error.is_damaged else error.exit_status
     except ConfigurationError as error:
         say(str(error))
-        return ExitStatus.CONFIGURATION
-    for problem in problems:
-        say(problem)
-    if problems:
-        return StorageError.exit_status
+        return error.exit_status
     facts = _facts(server)
     version = facts.get("valkey_version") or facts.get("redis_version", "")
     say(f"store {server.url}: ok{version and f', version {version}'}{', has the outbox' if has_outbox else ''}")

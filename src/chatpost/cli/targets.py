@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.chat.webhook import Webhook
@@ -16,19 +17,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from chatpost.chat.client import ChatClient
+    from chatpost.cli.store import Store
     from chatpost.cli.values import Where
     from chatpost.delivery.pacing import Pacer
-    from chatpost.delivery.store_url import StoreUrl
-    from chatpost.profiles.file import Profile, Sharing
-
-STORE = "CHATPOST_STORE"
-"""The variable with the URL of a fleet's store; empty for none."""
-
-STORE_TIMEOUT = 10.0
-"""Seconds for a program that prints that URL."""
-
-OUTBOX = "CHATPOST_OUTBOX"
-"""The variable that says where messages are kept."""
+    from chatpost.profiles.file import Profile
 
 TIMING = Timing(clock=time.monotonic, sleep=time.sleep, random=random.random)
 
@@ -72,10 +64,10 @@ def _webhook_from_environment(url: str) -> Webhook:
 
 def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], None]) -> list[Profile]:
     # Not at the top: a run with CHATPOST_URL reads no TOML.
+    from chatpost.directories import find_profile_file
     from chatpost.profiles.file import (
         NO_WEBHOOK,
         PROFILE_NAME,
-        find_profile_file,
         load_profiles,
         user_profile_file,
     )
@@ -114,93 +106,33 @@ def state_file(name: str) -> Path:
     return directory / name
 
 
-def make_pacer(warn: Callable[[str], None], sharing: Sharing | None = None) -> Pacer | None:
+def make_pacer(warn: Callable[[str], None], store: Store, retry_after: float = inf) -> Pacer | None:
     """Return the pacer that all of the user's processes on this machine share, and a fleet's if it has a store.
 
-    None for a user without a home, or a store.
+    None for a user without a home, or a store. A store that fails is left alone for ``retry_after`` seconds.
     """
     from chatpost.delivery.sqlite_store import SqliteStore, boot_id  # not for --help
     from chatpost.directories import user_state
 
     directory = user_state()
     own = None if directory is None else SqliteStore(directory / "pacing.sqlite3", time.monotonic, boot_id(), warn)
-    if has_store(sharing):
+    if store.is_configured:
         from chatpost.delivery.fleet import FleetPacer
 
-        return FleetPacer(own, lambda: _shared_store(sharing, warn))
+        return FleetPacer(own, lambda: _shared_queues(store, warn, retry_after))
     if own is None:
         warn("messages are not paced: there is no home directory; set HOME or XDG_STATE_HOME")
     return own
 
 
-def sharing_of(targets: Sequence[Target]) -> Sharing | None:
-    """Return what the file of the targets' profiles says of a fleet's store."""
-    return next((target.profile.sharing for target in targets if target.profile is not None), None)
-
-
-def sharing_in(config: Path | None) -> Sharing | None:
-    """Return what the profile file says of a fleet's store; None if there is no file, or the environment says it all.
-
-    Raises `ConfigurationError`.
-    """
-    if os.environ.get(STORE) is not None and os.environ.get(OUTBOX) is not None:
-        return None
-    from chatpost.profiles.file import find_profile_file, load_profiles
-
-    path = find_profile_file(config)
-    if path is None:
-        return None
-    file = load_profiles(path)
-    if error := file.permission_error():  # it could name a program
-        raise ConfigurationError(error)
-    return file.sharing
-
-
-def is_outbox_in_store(sharing: Sharing | None) -> bool:
-    """Return whether messages are kept in the fleet's store; raises `ConfigurationError`."""
-    from chatpost.profiles.file import OUTBOXES
-
-    where = os.environ.get(OUTBOX) or (sharing.outbox if sharing is not None else None) or "machine"
-    if where not in OUTBOXES:
-        msg = f"{OUTBOX} is not {' or '.join(OUTBOXES)}"
-        raise ConfigurationError(msg)
-    if where == "store" and not has_store(sharing):
-        msg = f"the outbox is to be in the fleet's store, but there is none: set {STORE}, or store in profiles.toml"
-        raise ConfigurationError(msg)
-    return where == "store"
-
-
-def has_store(sharing: Sharing | None) -> bool:
-    """Return whether a fleet's store is configured, by CHATPOST_STORE or in the profile file."""
-    url = os.environ.get(STORE)
-    return bool(url.strip()) if url is not None else sharing is not None and sharing.store is not None
-
-
-def find_store(sharing: Sharing | None, within: float) -> StoreUrl:
-    """Return the URL of a store that is configured, within so many seconds; raises `ConfigurationError`."""
-    from chatpost.delivery.store_url import StoreUrl
-
-    url = os.environ.get(STORE)
-    where = "store" if url is None else STORE
-    try:
-        if url is None and sharing is not None and sharing.store is not None:
-            url = sharing.store.fetch(within)
-        return StoreUrl.parse(url or "")
-    except ConfigurationError as error:
-        msg = f"{where}: {error}"
-        raise ConfigurationError(msg) from None
-
-
-def _shared_store(sharing: Sharing | None, warn: Callable[[str], None]) -> Pacer | None:
-    from chatpost.delivery.redis_server import RedisServer
-    from chatpost.delivery.redis_store import TIMEOUT, RedisStore
+def _shared_queues(store: Store, warn: Callable[[str], None], retry_after: float) -> Pacer | None:
+    from chatpost.delivery.redis_store import RedisStore
 
     try:
-        url = find_store(sharing, STORE_TIMEOUT)
+        return RedisStore(store.server(), warn, retry_after=retry_after)
     except ConfigurationError as error:
         warn(f"messages are paced by this machine alone: {error}")
         return None
-    return RedisStore(RedisServer(url, TIMEOUT), warn)
 
 
 def make_client() -> ChatClient:

@@ -11,9 +11,10 @@ from chatpost.cli.flushing import Flush
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.signals import last_words
 from chatpost.cli.spooling import WebhookFinder, find_outbox
-from chatpost.cli.targets import TIMING, sharing_in
-from chatpost.delivery.sender import Attempt
-from chatpost.errors import ChatpostError, StorageError, Unavailable
+from chatpost.cli.store import Store
+from chatpost.cli.targets import TIMING, make_client, make_pacer
+from chatpost.delivery.sender import Attempt, Sender
+from chatpost.errors import ChatpostError, ConfigurationError, StorageError, Unavailable
 from chatpost.waiting import start_without_signals
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _POLL = 1.0  # seconds between two looks at the outbox
 _FIRST_REST = 2.0  # seconds for which a space is left alone after a failure; they double
 _LONGEST_REST = 30.0
+_LEFT_ALONE = 30.0  # seconds for which a pass does without a store that has failed
 
 
 def watch_outbox(flushing: Flushing, policy: RetryPolicy, telling: Telling) -> NoReturn:
@@ -40,10 +42,11 @@ class _Watch:
         self._flushing = flushing
         self._policy = policy
         self._telling = telling
-        self._sharing = sharing_in(flushing.config)
-        self._box = find_outbox(self._sharing)
+        self._store = Store.of_file(flushing.config)
+        self._box = find_outbox(self._store)
         self._spaces: dict[str, _Space] = {}
         self._said: dict[str, set[str]] = {}
+        self._warned: set[str] = set()
 
     def run(self) -> NoReturn:
         if not self._telling.quiet:
@@ -59,15 +62,26 @@ class _Watch:
             waiting = self._box.waiting()
         except StorageError as error:
             self._say_once("", {str(error)})
+            self._start_again()
             return
         self._say_once("", set())
         for name in waiting:
             space = self._spaces.setdefault(name, _Space())
             if space.flush is None and TIMING.clock() >= space.rests_until:
-                reporter = _PassReporter(self._telling)
-                space.flush = Flush.make(self._box, self._sharing, self._flushing, self._policy, reporter)
+                reporter = _PassReporter(self._telling, self._warned)
+                pacer = make_pacer(reporter.warn, self._store, _LEFT_ALONE)
+                sender = Sender(make_client(), pacer, TIMING, reporter.tell)
+                space.flush = Flush(self._box, self._flushing, self._policy, sender)
                 thread = threading.Thread(target=self._post, args=(name, space, space.flush, reporter), daemon=True)
                 start_without_signals(thread)
+
+    def _start_again(self) -> None:
+        """Find the outbox again: the store's URL may be another one now, with another password."""
+        try:
+            self._store = Store.of_file(self._flushing.config)
+            self._box = find_outbox(self._store)
+        except ConfigurationError as error:
+            self._say_once("configuration", {str(error)})
 
     def _post(self, name: str, space: _Space, flush: Flush, reporter: _PassReporter) -> None:
         """Post what waits for a space, and let the space rest if that fails."""
@@ -78,7 +92,7 @@ class _Watch:
             said = {str(error)}
         except Exception as bug:  # noqa: BLE001 - the other spaces' messages are posted all the same
             said = {bug_line(bug)}
-        self._say_once(name, said | reporter.warnings)
+        self._say_once(name, said)
         space.rest(TIMING.clock(), has_posted=reporter.has_posted)
         space.flush = None
 
@@ -113,19 +127,14 @@ class _Space:
 
 
 class _PassReporter(Reporter):
-    """Reports a pass: remembers whether it has posted anything, and its warnings, which are the same each time."""
+    """Reports a pass: remembers whether it has posted anything. ``warned`` are warnings that were given before."""
 
-    def __init__(self, telling: Telling) -> None:
+    def __init__(self, telling: Telling, warned: set[str]) -> None:
         super().__init__(telling)
         self.has_posted = False
-        self.warnings: set[str] = set()
+        self._warned = warned
 
     def tell(self, delivery: Delivery, fact: Fact) -> None:
         """Show a fact."""
         self.has_posted |= isinstance(fact, Attempt) and fact.error is None
         super().tell(delivery, fact)
-
-    def warn(self, sentence: str) -> None:
-        """Keep a warning."""
-        if not self.telling.quiet:
-            self.warnings.add(f"warning: {sentence}")

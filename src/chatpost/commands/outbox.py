@@ -16,10 +16,12 @@ from chatpost.cli.help import SectionedCommand
 from chatpost.cli.option import Option, Section, Settings
 from chatpost.cli.sections import CONFIG, FLUSHING, KEEP_FOR, LIST_FORMAT, QUIET, RETRYING, VERBOSE
 from chatpost.cli.spooling import find_outbox, fingerprint
-from chatpost.cli.targets import find_targets, sharing_in
+from chatpost.cli.store import Store
+from chatpost.cli.targets import find_targets
 from chatpost.cli.types import Seconds
 from chatpost.cli.values import Telling, Where
 from chatpost.content.report import duration
+from chatpost.delivery.packing import packed_path
 from chatpost.delivery.retry import RetryPolicy
 from chatpost.errors import InputError, StorageError, UsageError
 
@@ -92,7 +94,7 @@ def _config(ctx: click.Context, config: Path | None) -> Path | None:
 
 def _find(ctx: click.Context, config: Path | None) -> Outbox:
     """Return the outbox on this machine, or the fleet's."""
-    return find_outbox(sharing_in(_config(ctx, config)))
+    return find_outbox(Store.of_file(_config(ctx, config)))
 
 
 def _list(box: Outbox, output: str) -> None:
@@ -222,7 +224,7 @@ def _webhook_of(box: Outbox, ids: Sequence[int], profile: str, config: Path | No
             raise UsageError(msg)
     return entries[0]._replace(
         profile=profile,
-        config=None if config is None else str(config.absolute()),
+        config=None if config is None else packed_path(config.absolute()),
         fingerprint=fingerprint(webhook),
         space=f"{webhook.origin}/{webhook.space}",
     )

@@ -13,13 +13,13 @@ from chatpost.cli.complete import complete_profile
 from chatpost.cli.console import as_json, print_table, say, write_data
 from chatpost.cli.sections import CONFIG, LIST_FORMAT, defaults_of
 from chatpost.cli.signals import restoring_terminal
-from chatpost.cli.targets import has_store
+from chatpost.cli.store import Store
 from chatpost.content.source import read_chunks
+from chatpost.directories import find_profile_file
 from chatpost.errors import ConfigurationError, ExitStatus
 from chatpost.profiles.file import (
     PROFILE_NAME,
     ProfileFile,
-    find_profile_file,
     load_profiles,
     user_profile_file,
 )
@@ -28,7 +28,7 @@ from chatpost.profiles.url_source import SIZE_LIMIT, first_line
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from chatpost.profiles.file import Profile, Sharing
+    from chatpost.profiles.file import Profile
 
 EPILOG = """\b
 Examples:
@@ -157,8 +157,9 @@ def check(ctx: click.Context, name: str | None, config: Path | None) -> int:
     Nothing is posted.
     """
     path = find_profile_file(_config(ctx, config))
-    if path is None and has_store(None):
-        return _check_store(None)
+    store = Store(None if path is None else load_profiles(path).sharing)
+    if store.is_configured and (path is None or not load_profiles(path).profiles):
+        return _check_store(store)
     file = _existing_file(ctx, config)
     if not file.profiles:
         raise ConfigurationError(_NO_PROFILES.format(file.path))
@@ -170,13 +171,14 @@ def check(ctx: click.Context, name: str | None, config: Path | None) -> int:
     rows = [_checked(profile) for profile in named]
     print_table(("PROFILE", "SPACE", ""), rows)
     status = ExitStatus.OK if all(verdict == "ok" for *_, verdict in rows) else ExitStatus.CONFIGURATION
-    return status or (_check_store(file.sharing) if has_store(file.sharing) else ExitStatus.OK)
+    of_store = _check_store(store) if store.is_configured else ExitStatus.OK
+    return status or of_store
 
 
-def _check_store(sharing: Sharing | None) -> ExitStatus:
+def _check_store(store: Store) -> ExitStatus:
     from chatpost.cli.store_check import check_store  # few have a store
 
-    return check_store(sharing)
+    return check_store(store)
 
 
 def _checked(profile: Profile) -> tuple[str, str, str]:

@@ -23,6 +23,9 @@ local LISTED_DAYS = 30 -- for which an expired message is listed
 
 local step, given = ARGV[1], cjson.decode(ARGV[2])
 local call = redis.call
+local clock = call('TIME')
+-- The clocks of the machines differ, so all times here are Redis's own; a message keeps the one at which it was written.
+local now = tonumber(clock[1]) + tonumber(clock[2]) / 1e6
 
 local function key(...)
   return KEYS[1] .. table.concat({ ... }, ':')
@@ -42,6 +45,13 @@ end
 
 local function place_of(space)
   return redis.sha1hex(space)
+end
+
+-- Change a message; Redis can have thrown it away meanwhile.
+local function set(id, ...)
+  if call('EXISTS', message(id)) == 1 then
+    call('HSET', message(id), ...)
+  end
 end
 
 -- Put a message where its state says it belongs.
@@ -72,6 +82,12 @@ local function index(id)
   end
 end
 
+-- Return the ids of the messages that are sent as one with this one.
+local function digest_of(id)
+  local members = call('SMEMBERS', key('digest', id))
+  return #members > 0 and members or { id }
+end
+
 -- Stop counting a message: it is posted, or gone.
 local function uncount(id)
   call('ZREM', key('all'), id)
@@ -82,7 +98,19 @@ local function uncount(id)
   end
 end
 
+local function unseal(head)
+  for _, id in ipairs(digest_of(head)) do
+    set(id, 'state', 'waiting')
+    call('HDEL', message(id), 'digest', 'sealed')
+    index(id)
+  end
+  call('DEL', key('digest', head))
+end
+
 local function remove(id)
+  if call('EXISTS', message(id)) == 0 then
+    unseal(id) -- Redis has thrown away the body of a digest: its messages go one by one
+  end
   uncount(id)
   call('SREM', key('posted'), id)
   local line, place, digest = fields(id, 'line', 'place', 'digest')
@@ -97,12 +125,6 @@ local function remove(id)
   call('DEL', message(id))
 end
 
--- Change a message; Redis can have thrown it away meanwhile.
-local function set(id, ...)
-  if call('EXISTS', message(id)) == 1 then
-    call('HSET', message(id), ...)
-  end
-end
 
 -- Return a message as a list of names and values, its id first; nothing if Redis has thrown it away meanwhile.
 local function read(id)
@@ -123,18 +145,13 @@ local function read_all(ids)
   return rows
 end
 
--- Return the ids of the messages that are sent as one with this one.
-local function digest_of(id)
-  local members = call('SMEMBERS', key('digest', id))
-  return #members > 0 and members or { id }
-end
-
 local function with_digests(ids)
   local all, seen = {}, {}
   for _, id in ipairs(ids) do
-    for _, member in ipairs(digest_of(fields(id, 'digest') or id)) do
-      if not seen[member] then
-        seen[member] = true
+    local head = fields(id, 'digest') or id
+    if not seen[head] then
+      seen[head] = true
+      for _, member in ipairs(digest_of(head)) do
         all[#all + 1] = member
       end
     end
@@ -142,26 +159,23 @@ local function with_digests(ids)
   return all
 end
 
-local function unseal(head)
-  for _, id in ipairs(digest_of(head)) do
-    set(id, 'state', 'waiting')
-    call('HDEL', message(id), 'digest', 'sealed')
-    index(id)
-  end
-  call('DEL', key('digest', head))
-end
-
 local function add(rows)
   local ids = {}
+  -- Redis can have thrown the counter away.
+  local highest = call('ZREVRANGE', key('all'), 0, 0)[1]
+  if highest and tonumber(highest) > tonumber(call('GET', key('last')) or 0) then
+    call('SET', key('last'), highest)
+  end
   for _, row in ipairs(rows) do
     local id = tostring(call('INCR', key('last')))
-    local flat = {}
+    local flat, keep_for = {}, row.keep_until - given.now
+    row.keep_until = string.format('%.6f', now + keep_for)
     for name, value in pairs(row) do
       flat[#flat + 1] = name
       flat[#flat + 1] = value
     end
     call('HSET', message(id), unpack(flat))
-    call('EXPIRE', message(id), math.ceil(math.max(0, row.keep_until - row.written)) + LISTED_DAYS * DAY)
+    call('EXPIRE', message(id), math.ceil(math.max(0, keep_for)) + LISTED_DAYS * DAY)
     call('ZADD', key('all'), id, id)
     call('HSET', key('sizes'), id, #row.request)
     call('INCRBY', key('bytes'), #row.request)
@@ -177,15 +191,21 @@ end
 local function sweep()
   for _, id in ipairs(call('SMEMBERS', key('posted'))) do
     local awaited, posted_at = fields(id, 'is_awaited', 'posted_at')
-    if awaited ~= '1' or tonumber(posted_at) < given.now - given.awaited_for then
+    if awaited ~= '1' or tonumber(posted_at) < now - given.awaited_for then
       remove(id)
     end
   end
 end
 
+-- A Redis that has lost its data gives ids again.
+local function is_same(message_given)
+  local written, host = fields(message_given.id, 'written', 'host')
+  return written == message_given.written and host == message_given.host
+end
+
 -- Return whether others have tried a message after this try of it, which is late.
 local function is_stale()
-  return tonumber(fields(given.id, 'attempts') or -1) ~= given.attempts
+  return not is_same(given) or tonumber(fields(given.id, 'attempts')) ~= given.attempts
 end
 
 local steps = {}
@@ -225,18 +245,27 @@ function steps.get()
   return read(given.id) or {}
 end
 
-function steps.entries()
-  return read_all(call('ZRANGE', key('all'), 0, -1))
+function steps.read()
+  return read_all(given.ids)
 end
 
+-- Redis can have thrown any key away: what waits, and is in no line, is put into its line again.
 function steps.states()
   local states = {}
   for _, id in ipairs(call('ZRANGE', key('all'), 0, -1)) do
-    local space, state = fields(id, 'space', 'state')
-    if state then
-      states[#states + 1] = { id, space, state }
-    else
+    local space, state, digest, line = fields(id, 'space', 'state', 'digest', 'line')
+    if not state then
       remove(id)
+    else
+      if digest and digest ~= id and call('EXISTS', message(digest)) == 0 then
+        call('HDEL', message(id), 'digest', 'sealed')
+        digest = false
+      end
+      local waits = (state == 'waiting' or state == 'sealed') and (not digest or digest == id)
+      if waits and not call('ZSCORE', key('line', line), id) then
+        index(id)
+      end
+      states[#states + 1] = { id, space, state }
     end
   end
   return states
@@ -285,7 +314,8 @@ end
 function steps.lease()
   local name = key('lease', place_of(given.space))
   local holder = call('GET', name)
-  if holder and holder ~= given.name then
+  -- A lease that lasts longer than we give is of a clock that has been set back.
+  if holder and holder ~= given.name and call('PTTL', name) <= given.milliseconds then
     return 0
   end
   call('SET', name, given.name, 'PX', given.milliseconds)
@@ -306,8 +336,8 @@ function steps.seal()
   for _, member in ipairs(given.members) do
     local state, attempts, fingerprint, space, digest =
       fields(member.id, 'state', 'attempts', 'fingerprint', 'space', 'digest')
-    local is_same = state == member.state and attempts == member.attempts and (not digest or digest == member.id)
-    if not (is_same and fingerprint == given.fingerprint and space == given.space) then
+    local is_as_read = state == member.state and attempts == member.attempts and (not digest or digest == member.id)
+    if not (is_as_read and is_same(member) and fingerprint == given.fingerprint and space == given.space) then
       return 0
     end
   end
@@ -323,21 +353,23 @@ function steps.seal()
 end
 
 function steps.posted()
-  local posted = fields(given.id, 'fingerprint') and digest_of(given.id) or {}
+  local posted = is_same(given) and digest_of(given.id) or {}
   for _, id in ipairs(posted) do
     uncount(id)
     local awaited, line, place = fields(id, 'is_awaited', 'line', 'place')
     if awaited == '1' then
       call('ZREM', key('line', line), id)
       call('ZREM', key('until', place), id)
-      set(id, 'state', 'posted', 'created', given.created, 'posted_at', given.now)
+      set(id, 'state', 'posted', 'created', given.created, 'posted_at', now)
       call('SADD', key('posted'), id)
       touch(key('posted'))
     else
       remove(id)
     end
   end
-  call('DEL', key('digest', given.id))
+  if #posted > 0 then
+    call('DEL', key('digest', given.id))
+  end
   call('DEL', key('rest', given.fingerprint))
   sweep()
 end
@@ -378,10 +410,11 @@ function steps.refuse()
   end
 end
 
--- Let messages expire; return those that the space has not been told of.
+-- Let some messages expire; return how many there were.
 function steps.expire()
   local place = place_of(given.space)
-  for _, head in ipairs(call('ZRANGEBYSCORE', key('until', place), '-inf', '(' .. given.now)) do
+  local late = call('ZRANGEBYSCORE', key('until', place), '-inf', now, 'LIMIT', 0, given.most)
+  for _, head in ipairs(late) do
     for _, id in ipairs(read(head) and digest_of(head) or {}) do
       set(id, 'state', 'expired')
       index(id)
@@ -390,7 +423,20 @@ function steps.expire()
     call('ZREM', key('until', place), head)
   end
   touch(key('untold', place))
-  return read_all(call('SORT', key('untold', place)))
+  return #late
+end
+
+-- Return the ids of expired messages that the space has not been told of.
+function steps.untold()
+  local untold, ids = key('untold', place_of(given.space)), {}
+  for _, id in ipairs(call('SORT', untold)) do
+    if fields(id, 'state') == 'expired' then
+      ids[#ids + 1] = tonumber(id)
+    else
+      call('SREM', untold, id)
+    end
+  end
+  return ids
 end
 
 -- Keep notices of expired messages, unless others have done so meanwhile.
@@ -408,14 +454,15 @@ function steps.tell()
 end
 
 function steps.rest_until()
-  return call('HGET', key('rest', given.fingerprint), 'until') or '0'
+  local ends = tonumber(call('HGET', key('rest', given.fingerprint), 'until') or 0)
+  return string.format('%.3f', ends - now + given.now)
 end
 
 function steps.rest()
   local name = key('rest', given.fingerprint)
   local failures = tonumber(call('HGET', name, 'failures') or 0)
   local seconds = math.min(given.longest, given.first * 2 ^ math.min(failures, 10))
-  call('HSET', name, 'failures', failures + 1, 'until', string.format('%.3f', given.now + seconds))
+  call('HSET', name, 'failures', failures + 1, 'until', string.format('%.3f', now + seconds))
   call('EXPIRE', name, math.ceil(2 * given.longest))
 end
 
@@ -423,7 +470,7 @@ function steps.retry()
   for _, id in ipairs(with_digests(given.ids)) do
     local state, is_uncertain, place, digest = fields(id, 'state', 'is_uncertain', 'place', 'digest')
     if state == 'refused' or state == 'expired' then
-      set(id, 'state', is_uncertain == '1' and 'sealed' or 'waiting', 'keep_until', given.keep_until)
+      set(id, 'state', is_uncertain == '1' and 'sealed' or 'waiting', 'keep_until', now + given.keep_for)
       call('HDEL', message(id), 'error')
       if is_uncertain ~= '1' then
         call('HDEL', message(id), 'digest', 'sealed')
@@ -443,6 +490,7 @@ function steps.move()
     local place = fields(id, 'place')
     if place then
       call('ZREM', key('until', place), id)
+      call('SREM', key('untold', place), id)
       call('HDEL', message(id), 'profile', 'config', 'error')
       for name, value in pairs(given.webhook) do
         set(id, name, value)

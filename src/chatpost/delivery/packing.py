@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote_to_bytes
 
 from chatpost.chat.message import CreatedMessage, CreateMessageRequest, Message, MessageReplyOption, Thread
 from chatpost.chat.webhook import mask_webhooks
@@ -28,6 +31,8 @@ def entry_of(row: Mapping[str, Any]) -> Entry:
     values = {name: row[name] for name in _OF_ENTRY}
     try:
         created = None if row["created"] is None else CreatedMessage(*json.loads(row["created"]))
+        # Its sender may lose sight of it, and post it without the outbox.
+        values["is_alone"] = bool(values["is_alone"] or row["is_awaited"])
         return Entry(**values, request=_unpacked(row["sealed"] or row["request"]), created=created)
     except (ValueError, TypeError):
         where = f"the outbox's message {row['id']}"
@@ -39,6 +44,16 @@ def packed(request: CreateMessageRequest) -> str:
     """Return a request as JSON, without the secrets of webhooks."""
     # The reply option alone is no plain value. A text can hold a webhook's URL.
     return json.dumps(mask_webhooks(request), default=lambda option: option.value)
+
+
+def packed_path(path: Path) -> str:
+    """Return a path as ASCII: it need not be UTF-8."""
+    return quote(os.fsencode(path))
+
+
+def unpacked_path(text: str) -> Path:
+    """Return the path that `packed_path` has packed."""
+    return Path(os.fsdecode(unquote_to_bytes(text)))
 
 
 def _unpacked(text: str) -> CreateMessageRequest:

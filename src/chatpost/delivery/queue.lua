@@ -65,6 +65,10 @@ if step == 'ask' then
   end
   local place = place_of(ticket)
   remove(place)
+  local latest = exact(now + LONGEST_SLEEP + LEASE)
+  for _, other in ipairs(redis.call('ZRANGEBYSCORE', expiring, '(' .. latest, '+inf')) do
+    redis.call('ZADD', expiring, latest, other)
+  end
   for _, expired in ipairs(redis.call('ZRANGEBYSCORE', expiring, '-inf', exact(now))) do
     remove(expired)
   end
@@ -87,6 +91,8 @@ if step == 'ask' then
     if math.max(sleep, turn_in) <= seconds then
       redis.call('ZADD', waiting, exact(ticket), place)
       redis.call('ZADD', expiring, exact(now + sleep + LEASE), place)
+    elseif queue.sender == ticket then
+      queue.sender, queue.sent_at = 0, queue.sent_before
     end
   else
     queue.sent_before, queue.sent_at = queue.sent_at, now

@@ -5,9 +5,10 @@ redis-py speaks it too, but its import takes half the CPU time of a send. It is 
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,8 +17,18 @@ if TYPE_CHECKING:
     from chatpost.delivery.store_url import StoreUrl
 
 
+_NOT_REDIS = "it does not speak Redis's protocol"
+_WELCOME = {"PING": b"PONG"}
+_LONGEST_LINE = 64 * 1024
+_DEEPEST = 8
+
+
 class RedisError(Exception):
     """The server's answer to a command is an error."""
+
+
+class UnusableUrl(OSError):
+    """Something in the URL cannot be used."""
 
 
 class RedisConnection:
@@ -32,28 +43,54 @@ class RedisConnection:
             self._first.append(("AUTH", *filter(None, (url.user,)), url.password))
         if url.database:
             self._first.append(("SELECT", str(url.database)))
+        self._first.append(("PING",))
 
     def ask(self, *words: str | float) -> Any:
         """Return the answer to a command: bytes, an int, None, or a list of these; raises `RedisError`."""
-        commands, self._first = [*self._first, words], []
-        self._socket.sendall(b"".join(map(_encoded, commands)))
-        answers = [self._read() for _ in commands]
-        for answer in answers:
-            if isinstance(answer, RedisError):
-                raise answer
-        return answers[-1]
+        while self._first:
+            self._introduce(self._first.pop(0))
+        return self._ask(words)
+
+    def is_open(self) -> bool:
+        """Return whether the server has not closed the connection; nothing is under way on it."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return not poll.poll(0)
+
+    def abort(self) -> None:
+        """Let a thread that waits for an answer fail."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the connection."""
         self._answers.close()
         self._socket.close()
 
-    def _read(self) -> Any:
-        line = self._answers.readline()
-        if not line.endswith(b"\r\n"):
+    def _introduce(self, words: tuple[str, ...]) -> None:
+        try:
+            if self._ask(words) != _WELCOME.get(words[0], b"OK"):
+                raise ConnectionAbortedError(_NOT_REDIS)
+        except RedisError as error:
+            # The server may quote the password.
+            msg = f"{str(error).partition(' ')[0]} {words[0]} is refused"
+            raise RedisError(msg) from None
+
+    def _ask(self, words: tuple[str | float, ...]) -> Any:
+        self._socket.sendall(_encoded(words))
+        answer = self._read()
+        if isinstance(answer, RedisError):
+            raise answer
+        return answer
+
+    def _read(self, depth: int = 0) -> Any:
+        line = self._answers.readline(_LONGEST_LINE)
+        if not line:
             msg = "the connection was closed"
             raise ConnectionResetError(msg)
         kind, rest = line[:1], line[1:-2]
+        if not line.endswith(b"\r\n") or depth > _DEEPEST:
+            raise ConnectionAbortedError(_NOT_REDIS)
         match kind:
             case b"+":
                 return rest
@@ -66,9 +103,8 @@ class RedisConnection:
             case b"$":
                 return self._answers.read(int(rest) + 2)[:-2]
             case b"*":
-                return [self._read() for _ in range(int(rest))]
-        msg = "it does not speak Redis's protocol"
-        raise ConnectionAbortedError(msg)
+                return [self._read(depth + 1) for _ in range(int(rest))]
+        raise ConnectionAbortedError(_NOT_REDIS)
 
 
 def _connected(url: StoreUrl, timeout: float) -> socket.socket:
@@ -86,6 +122,6 @@ def _connected(url: StoreUrl, timeout: float) -> socket.socket:
         return plain
 
 
-def _encoded(words: tuple[str | int | float, ...]) -> bytes:
+def _encoded(words: tuple[str | float, ...]) -> bytes:
     encoded = [str(word).encode() for word in words]
     return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in encoded)

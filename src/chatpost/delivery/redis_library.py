@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from redis import Redis, RedisCluster
 from redis.backoff import NoBackoff
@@ -15,13 +16,12 @@ from redis.exceptions import (
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
-    RedisError as LibraryError,
     ResponseError,
 )
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from chatpost.delivery.redis_connection import RedisError
+from chatpost.delivery.redis_connection import RedisError, UnusableUrl
 
 if TYPE_CHECKING:
     from chatpost.delivery.store_url import StoreUrl
@@ -43,18 +43,25 @@ class LibraryConnection:
     def __init__(self, url: StoreUrl, timeout: float) -> None:
         try:
             self._client = _client(url, timeout)
-        except LibraryError as error:
-            raise _translated(error) from None
         except (TypeError, ValueError):
-            msg = "redis-py does not know an option of its URL"
-            raise OSError(msg) from None
+            msg = "redis-py cannot use an option of its URL"
+            raise UnusableUrl(msg) from None
+        except Exception as error:  # noqa: BLE001 - whatever it is: a message must not wait for it
+            raise _translated(error) from None
 
     def ask(self, *words: str | float) -> Any:
         """Return the answer to a command; raises `RedisError` or `OSError`."""
         try:
             return self._client.execute_command(*words)
-        except (LibraryError, TypeError) as error:
+        except Exception as error:  # noqa: BLE001 - as above
             raise _translated(error) from None
+
+    def is_open(self) -> bool:
+        """Return True: redis-py looks at its connections by itself."""
+        return True
+
+    def abort(self) -> None:
+        """Do nothing: redis-py's own time-out ends the wait."""
 
     def close(self) -> None:
         """Close the connections."""
@@ -62,31 +69,38 @@ class LibraryConnection:
 
 
 def _client(url: StoreUrl, timeout: float) -> Any:
-    common: dict[str, Any] = {"socket_timeout": timeout, "socket_connect_timeout": timeout}
-    common |= {"retry": Retry(NoBackoff(), 0), "username": url.user or None, "password": url.password or None}
-    tls: dict[str, Any] = {"ssl": True} if url.is_tls else {}
+    ours: dict[str, Any] = {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "decode_responses": False,
+        "encoding": "utf-8",
+    }
+    ours |= {"retry": Retry(NoBackoff(), 0)} | ({"ssl": True} if url.is_tls else {})
+    who = {"username": url.user or None, "password": url.password or None}
+    options = {name: value for name, value in who.items() if value} | _options(url) | ours
     if url.kind == "cluster":
         make_node: Any = ClusterNode
-        nodes = [make_node(host, port) for host, port in url.hosts]
-        return RedisCluster(startup_nodes=nodes, **common, **tls, **_options(url))
+        return RedisCluster(startup_nodes=[make_node(host, port) for host, port in url.hosts], **options)
     if url.kind == "sentinel":
-        watchers = {"socket_timeout": timeout, "socket_connect_timeout": timeout, **tls}
         make_sentinel: Any = Sentinel
-        sentinel = make_sentinel(url.hosts, sentinel_kwargs=watchers, db=url.database, **common, **tls, **_options(url))
+        # Each of them has a share of the time, so that one that is away does not use it up.
+        share = timeout / (len(url.hosts) + 1)
+        watchers = {name: value for name, value in options.items() if name not in {"username", "password"}}
+        watchers |= {"socket_timeout": share, "socket_connect_timeout": share}
+        sentinel = make_sentinel(url.hosts, sentinel_kwargs=watchers, db=url.database, **options)
         return sentinel.master_for(url.service)
     if url.path:
-        return Redis(unix_socket_path=url.path, db=url.database, **common, **_options(url))
+        return Redis(unix_socket_path=url.path, db=url.database, **options)
     host, port = url.hosts[0]
-    return Redis(host=host, port=port, db=url.database, **common, **tls, **_options(url))
+    return Redis(host=host, port=port, db=url.database, **options)
 
 
 def _options(url: StoreUrl) -> dict[str, Any]:
     """Return the options of the URL as redis-py reads them."""
     if not url.options:
         return {}
-    query = "&".join(f"{name}={value}" for name, value in url.options.items())
-    pool = ConnectionPool.from_url(f"redis://localhost?{query}")
-    return {name: pool.connection_kwargs[name] for name in url.options}
+    pool = ConnectionPool.from_url(f"redis://localhost?{urlencode(url.options)}")
+    return {name: value for name, value in pool.connection_kwargs.items() if name in url.options}
 
 
 def _translated(error: Exception) -> Exception:

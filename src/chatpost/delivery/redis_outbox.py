@@ -32,17 +32,18 @@ if TYPE_CHECKING:
     from chatpost.chat.message import CreatedMessage, CreateMessageRequest
     from chatpost.delivery.redis_server import RedisServer
 
-TIMEOUT = 5.0
-"""Seconds that a step may take."""
+_MOST_READ = 100  # messages in one answer
+_MOST_EXPIRED = 500
 
 LEASE = 5.0
 """Seconds after which another process may post in place of one that has died."""
 
 _KEYS = f"{PREFIX}{{outbox}}:"
-_COLUMNS = (*Entry._fields, "sealed")
+_COLUMNS = (*Entry._fields, "sealed", "is_awaited")
 _INTS = frozenset(("id", "attempts", "digest"))
 _FLOATS = frozenset(("written", "interval", "keep_until"))
-_FLAGS = frozenset(("is_alone", "is_part", "is_uncertain"))
+_FRESH = {"state": "waiting", "attempts": 0, "is_uncertain": 0}
+_FLAGS = frozenset(("is_alone", "is_part", "is_uncertain", "is_awaited"))
 
 
 class RedisOutbox:
@@ -57,7 +58,7 @@ class RedisOutbox:
     def add(self, entries: Sequence[Entry], *, is_awaited: bool) -> list[int]:
         """Keep messages; return their ids. Raises `OutboxFull`."""
         kept = {"is_awaited": is_awaited}
-        rows = [_written(row_of(entry) | kept) for entry in entries]
+        rows = [_written(_FRESH | row_of(entry) | kept) for entry in entries]
         ids = self._run("add", rows=rows, most_messages=MOST_MESSAGES, most_bytes=MOST_BYTES)
         if ids[0] < 0:
             raise OutboxFull(ids[1])
@@ -78,7 +79,7 @@ class RedisOutbox:
 
     def entries(self) -> list[Entry]:
         """Return all messages that are not posted, in their order."""
-        return [_read(row) for row in self._run("entries")]
+        return self._read_all(self.states())
 
     def states(self) -> dict[int, State]:
         """Return the states of all messages that are not posted, by their ids."""
@@ -124,15 +125,13 @@ class RedisOutbox:
 
     def seal(self, head: Entry, members: Sequence[Entry], request: CreateMessageRequest) -> bool:
         """Note that the members are sent now, as this request; False if one has changed, or the lease is over."""
-        as_read = [
-            {"id": str(member.id), "state": member.state, "attempts": str(member.attempts)} for member in members
-        ]
-        its = {"id": str(head.id), "space": head.space, "fingerprint": head.fingerprint, "request": packed(request)}
-        return bool(self._run("seal", members=as_read, **its))
+        as_read = [{"state": member.state, "attempts": str(member.attempts), **_of(member)} for member in members]
+        its = {"space": head.space, "fingerprint": head.fingerprint, "request": packed(request)}
+        return bool(self._run("seal", members=as_read, **_of(head), **its))
 
     def posted(self, head: Entry, created: CreatedMessage) -> None:
         """Note that the message, with its digest, is posted."""
-        self._run("posted", id=str(head.id), fingerprint=head.fingerprint, created=json.dumps(created))
+        self._run("posted", fingerprint=head.fingerprint, created=json.dumps(created), **_of(head))
 
     def failed(self, head: Entry, error: str, *, maybe_posted: bool) -> None:
         """Note that an attempt has failed. If the message surely was not posted, it can be changed again."""
@@ -149,11 +148,16 @@ class RedisOutbox:
 
     def expire(self, space: str, now: float, notice: Callable[[Sequence[Entry], float], Entry]) -> None:
         """Let messages expire, and keep a notice of those that the space has not been told of."""
-        expired = [_read(row) for row in self._run("expire", space=space, now=now)]
+        while self._run("expire", space=space, most=_MOST_EXPIRED):
+            pass  # a few at a time, so that others get their answers meanwhile
+        expired = self._read_all(self._run("untold", space=space))
         for webhook in dict.fromkeys(entry.fingerprint for entry in expired):
             its = [entry for entry in expired if entry.fingerprint == webhook]
             self._run(
-                "tell", space=space, ids=_words(entry.id for entry in its), rows=[_written(row_of(notice(its, now)))]
+                "tell",
+                space=space,
+                ids=_words(entry.id for entry in its),
+                rows=[_written(_FRESH | row_of(notice(its, now)))],
             )
 
     def rest_until(self, fingerprint: str) -> float:
@@ -162,12 +166,12 @@ class RedisOutbox:
 
     def rest(self, fingerprint: str, now: float) -> None:
         """Leave a webhook alone that has failed: the longer, the more often it has since it was last posted to."""
-        self._run("rest", fingerprint=fingerprint, first=FIRST_REST, longest=LONGEST_REST, now=now)
+        del now  # Redis has a clock of its own
+        self._run("rest", fingerprint=fingerprint, first=FIRST_REST, longest=LONGEST_REST)
 
     def retry(self, ids: Iterable[int], keep_until: float) -> None:
         """Let messages wait again, with their digests. One that may have been posted stays as it was sent."""
-        keep_for = keep_until - self._clock()
-        self._run("retry", ids=_words(ids), keep_until=repr(keep_until), keep_for=keep_for)
+        self._run("retry", ids=_words(ids), keep_for=keep_until - self._clock())
 
     def move(self, ids: Iterable[int], webhook: Entry) -> None:
         """Give messages, with their digests, the webhook of this entry."""
@@ -178,17 +182,30 @@ class RedisOutbox:
         """Take messages out, with their digests; return how many there were."""
         return int(self._run("drop", ids=_words(ids)))
 
+    def _read_all(self, ids: Iterable[int]) -> list[Entry]:
+        """Read messages, a few at a time, so that others get their answers meanwhile."""
+        left, read = _words(ids), []
+        while left:
+            read += [_read(row) for row in self._run("read", ids=left[:_MOST_READ])]
+            del left[:_MOST_READ]
+        return read
+
     def _lease(self, space: str) -> bool:
         milliseconds = int(LEASE * 1000)
         return bool(self._run("lease", space=space, name=self._name, milliseconds=milliseconds))
 
     def _run(self, step: str, **given: Any) -> Any:
         common = {"name": self._name, "now": self._clock(), "awaited_for": AWAITED_FOR}
-        return self._server.run(self._script, (_KEYS,), step, json.dumps(common | given))
+        return self._server.run(self._script, (_KEYS,), (step, json.dumps(common | given)))
 
 
 def _after_attempt(head: Entry, error: str) -> dict[str, Any]:
-    return {"id": str(head.id), "attempts": head.attempts + 1, "error": error}
+    return {"attempts": head.attempts + 1, "error": error, **_of(head)}
+
+
+def _of(entry: Entry) -> dict[str, str]:
+    """Return what tells a message from others: a Redis that has lost its data gives ids again."""
+    return {"id": str(entry.id), "written": repr(entry.written), "host": entry.host}
 
 
 def _texts(values: Iterable[bytes | None]) -> list[Any]:
@@ -201,8 +218,7 @@ def _words(ids: Iterable[int]) -> list[str]:
 
 def _written(row: Mapping[str, Any]) -> dict[str, str]:
     """Return the fields of a message: all are strings, and those that are None are left out."""
-    fresh = {"state": "waiting", "attempts": 0, "is_uncertain": 0}
-    whole = {name: int(value) if isinstance(value, bool) else value for name, value in (fresh | dict(row)).items()}
+    whole = {name: int(value) if isinstance(value, bool) else value for name, value in row.items()}
     return {
         name: value if isinstance(value, str) else repr(value) for name, value in whole.items() if value is not None
     }

@@ -4,32 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import pkgutil
+import time
+from math import inf
+from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from chatpost.delivery.redis_connection import RedisConnection, RedisError
+from chatpost.delivery.redis_connection import RedisConnection, RedisError, UnusableUrl
 from chatpost.errors import StorageError
 from chatpost.waiting import within
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from chatpost.delivery.store_url import StoreUrl
 
 PREFIX = "chatpost:"
 """The beginning of all of our keys."""
 
-_REASONS = {
+_LASTING = {
     "NOAUTH": "it wants a password: put it into the store's URL",
     "WRONGPASS": "its user or password is wrong",
     "NOPERM": f"its user may not run scripts, or not use keys that begin with {PREFIX}",
+    "WRONGTYPE": f"another program uses keys that begin with {PREFIX}",
+    "MOVED": "it is a part of a cluster: begin its URL with redis+cluster://",
+}
+_PASSING = {
     "OOM": "it is full",
     "READONLY": "it is a replica, which takes no writes",
     "LOADING": "it is loading its data",
     "MISCONF": "it cannot save its data",
-    "WRONGTYPE": f"another program uses keys that begin with {PREFIX}",
     "MASTERDOWN": "its primary is away",
     "CLUSTERDOWN": "its cluster is down",
-    "MOVED": "it is a part of a cluster: begin its URL with redis+cluster://",
+    "BUSY": "it is busy with a script",
 }
 
 
@@ -49,33 +55,39 @@ class Script(NamedTuple):
 class _Connection(Protocol):
     def ask(self, *words: str | float) -> Any: ...
 
+    def is_open(self) -> bool: ...
+
+    def abort(self) -> None: ...
+
     def close(self) -> None: ...
 
 
 class RedisServer:
     """The Redis at a URL, whose every answer comes within ``timeout`` seconds. Threads may share it.
 
-    All calls raise `StorageError`.
+    All calls raise `StorageError`. ``failed_at`` is the monotonic time of the last call if that has failed.
     """
 
     def __init__(self, url: StoreUrl, timeout: float) -> None:
         self.url = url
+        self.failed_at: float | None = None
         self._timeout = timeout
         self._idle: list[_Connection] = []
 
-    def run(self, script: Script, keys: tuple[str, ...], *arguments: str | float) -> Any:
-        """Run a script, which Redis does all at once; return its answer."""
+    def run(self, script: Script, keys: tuple[str, ...], arguments: Sequence[str | float], within: float = inf) -> Any:
+        """Run a script, which Redis does all at once; return its answer, at the latest after ``within`` seconds."""
+        rest = (len(keys), *keys, *arguments)
         try:
-            return self._ask("EVALSHA", script.digest, len(keys), *keys, *arguments)
+            return self._ask(("EVALSHA", script.digest, *rest), within)
         except RedisError as error:
-            if not str(error).startswith("NOSCRIPT"):
+            if not _is_unknown_script(error):
                 raise self._failure(error) from None
-        return self.call("EVAL", script.text, len(keys), *keys, *arguments)
+        return self.call("EVAL", script.text, *rest, within=within)
 
-    def call(self, *words: str | float) -> Any:
+    def call(self, *words: str | float, within: float = inf) -> Any:
         """Return the answer to a command."""
         try:
-            return self._ask(*words)
+            return self._ask(words, within)
         except RedisError as error:
             raise self._failure(error) from None
 
@@ -85,41 +97,62 @@ class RedisServer:
             self._idle.pop().close()
 
     def _failure(self, error: RedisError) -> StorageError:
+        self.failed_at = time.monotonic()
         name, answer = str(error).partition(" ")[0], str(error)
         if "unauthenticated" in answer:  # it takes no long command before a password
             name = "NOAUTH"
-        if self.url.password:  # an answer may quote the command
-            answer = answer.replace(self.url.password, "***")
-        return StorageError(self.url, _REASONS.get(name, f"it answered {answer[:100]}"))
+        reason = _LASTING.get(name) or _PASSING.get(name, f"it answered {answer[:100]}")
+        return StorageError(self.url, reason, is_damaged=name in _LASTING)
 
-    def _ask(self, *words: str | float) -> Any:
-        is_sent = False
+    def _ask(self, words: Sequence[str | float], limit: float) -> Any:
+        """Return the answer to a command; raises `RedisError`, or `StorageError` if none comes."""
+        limit = min(limit, self._timeout)
+        used: list[_Connection] = []
 
         def ask() -> Any:
-            nonlocal is_sent
-            connection = self._idle.pop() if self._idle else connect(self.url, self._timeout)
-            is_sent = True
+            connection = self._idle_connection() or connect(self.url, limit)
+            used.append(connection)
             try:
                 answer = connection.ask(*words)
-            except RedisError:
-                self._idle.append(connection)
-                raise
-            except BaseException:
-                connection.close()
+            except BaseException as error:
+                # Whatever else it is: another server may answer the next one, or take another password.
+                if isinstance(error, RedisError) and _is_unknown_script(error):
+                    self._idle.append(connection)
+                else:
+                    connection.close()
                 raise
             self._idle.append(connection)
             return answer
 
+        is_lasting = False
         try:
             connect = self._connection_type()
-            return within(self._timeout, ask)
+            answer = within(limit, ask)
+        except RedisError:
+            raise
         except TimeoutError:
-            reason = f"it does not answer within {self._timeout:g} s"
+            reason = f"it does not answer within {limit:g} s"
+            for connection in used:
+                connection.abort()
         except ImportError:
-            reason = "such a URL needs redis-py: pipx install --force 'chatpost-cli[redis]'"
-        except (OSError, ValueError) as error:
+            reason, is_lasting = "such a URL needs redis-py: pipx install --force 'chatpost-cli[redis]'", True
+        except Exception as error:  # noqa: BLE001 - whatever it is: a message must not wait for it
             reason = (getattr(error, "strerror", None) or "").lower() or str(error) or type(error).__name__
-        raise StorageError(self.url, reason, maybe_done=is_sent)
+            is_lasting = isinstance(error, SSLCertVerificationError | UnusableUrl)
+        else:
+            self.failed_at = None
+            return answer
+        self.failed_at = time.monotonic()
+        raise StorageError(self.url, reason, is_damaged=is_lasting, maybe_done=bool(used))
+
+    def _idle_connection(self) -> _Connection | None:
+        """Return a connection that is not in use; the server may have closed some of them."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_open():
+                return connection
+            connection.close()
+        return None
 
     def _connection_type(self) -> Callable[[StoreUrl, float], _Connection]:
         if self.url.kind == "server" and not self.url.options:
@@ -127,3 +160,7 @@ class RedisServer:
         from chatpost.delivery.redis_library import LibraryConnection  # takes half the time of a send
 
         return LibraryConnection
+
+
+def _is_unknown_script(error: RedisError) -> bool:
+    return str(error).startswith("NOSCRIPT")

@@ -7,6 +7,9 @@ machine's own queue goes on.
 from __future__ import annotations
 
 import hashlib
+import time
+from math import inf
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from chatpost.delivery import pacing
@@ -35,22 +38,32 @@ _CONSTANTS = (
 class RedisStore:
     """Keeps queues in a Redis, by its own clock or by ``clock``. Threads may share one.
 
-    ``warn`` is called, at most once, with the reason why it is left alone.
+    ``warn`` is called, at most once, with the reason why it is left alone for ``retry_after`` seconds. ``timeout`` is
+    in seconds, for each step.
     """
 
     def __init__(
-        self, server: RedisServer, warn: Callable[[str], None], clock: Callable[[], float] | None = None
+        self,
+        server: RedisServer,
+        warn: Callable[[str], None],
+        *,
+        clock: Callable[[], float] | None = None,
+        retry_after: float = inf,
+        timeout: float = TIMEOUT,
     ) -> None:
         self._server = server
         self._warn = warn
         self._clock = clock
+        self._retry_after = retry_after
+        self._timeout = timeout
         self._script = Script.load("queue.lua")
-        self.is_usable = True
+        self._lock = Lock()
+        self._has_warned = False
         self.holders: set[RedisTurn] = set()
 
     def turn(self, space: str, interval: float) -> RedisTurn:
         """Return a place, not taken yet, in the space's queue."""
-        return RedisTurn(self, hashlib.sha256(space.encode()).hexdigest()[:32], interval)
+        return RedisTurn(self, _hashed(space), interval)
 
     def leave(self) -> None:
         """Leave all queues: the command is cancelled."""
@@ -58,20 +71,36 @@ class RedisStore:
             turn.leave()
 
     def step(self, step: str, space: str, ticket: int, interval: float, seconds: float = 0.0) -> list[bytes]:
-        """Take a step in the queue of a space, given by its hash; return nothing once the store is left alone."""
-        if not self.is_usable:
+        """Take a step in the queue of a space, given by its hash; return nothing while the store is left alone."""
+        failed_at = self._server.failed_at  # the outbox may have asked it, too
+        if failed_at is not None and time.monotonic() - failed_at < self._retry_after:
             return []
-        # The keys of a space share a tag, so that they are on the same server of a cluster.
-        keys = tuple(f"{PREFIX}{{{space}}}:{part}" for part in ("gate", "waiting", "expiring"))
         now = "" if self._clock is None else repr(self._clock())
         try:
             arguments = (step, now, ticket, repr(interval), repr(seconds), *_CONSTANTS)
-            answer: list[bytes] = self._server.run(self._script, keys, *arguments)
+            answer: list[bytes] = self._server.run(self._script, _keys(space), arguments, self._timeout)
         except StorageError as failure:
-            self.is_usable = False
-            self._warn(f"messages are paced by this machine alone: {failure}")
+            with self._lock:
+                has_warned, self._has_warned = self._has_warned, True
+            if not has_warned:
+                self._warn(f"messages are paced by this machine alone: {failure}")
             return []
         return answer
+
+
+def check_queue(server: RedisServer) -> None:
+    """Take a step in a queue, to see whether that can be done; raises `StorageError`."""
+    nobody = ("leave", "", 0, "1.0", "0", *_CONSTANTS)
+    server.run(Script.load("queue.lua"), _keys(_hashed("")), nobody)
+
+
+def _hashed(space: str) -> str:
+    return hashlib.sha256(space.encode()).hexdigest()[:32]
+
+
+def _keys(space: str) -> tuple[str, ...]:
+    # The keys of a space share a tag, so that they are on the same server of a cluster.
+    return tuple(f"{PREFIX}{{{space}}}:{part}" for part in ("gate", "waiting", "expiring"))
 
 
 class RedisTurn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from chatpost.errors import ConfigurationError
 
@@ -16,6 +16,8 @@ _SCHEME = re.compile(r"(redis|rediss|unix)|rediss?\+(sentinel|cluster)")
 _HOST = re.compile(r"(\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<name>[A-Za-z0-9._-]*))(:(?P<port>[0-9]{1,5}))?")
 _PORTS = {"sentinel": 26379}
 _PORT = 6379
+_MOST_PORTS = 65535
+_ESCAPES = "in a password, write %2F %3F %23 %40 for / ? # @"
 _FORMS = "redis://, rediss:// or unix://, or redis+sentinel:// or redis+cluster://"
 
 
@@ -48,21 +50,14 @@ class StoreUrl:
 
     @classmethod
     def _parse(cls, text: str) -> StoreUrl:
-        try:
-            parts = urlsplit(text)
-        except ValueError:  # it quotes what is wrong
-            msg = "is no URL: a [ in a password is %5B"
-            raise ValueError(msg) from None
-        if any(not character.isprintable() or character == " " for character in text):
-            msg = "has a character that no URL can have"
-            raise ValueError(msg)
-        if not _SCHEME.fullmatch(parts.scheme):
-            msg = f"does not begin with {_FORMS}"
-            raise ValueError(msg)
+        parts = _split(text)
         options = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
         is_tls, kind = parts.scheme.startswith("rediss"), parts.scheme.partition("+")[2] or "server"
         who, _, where = parts.netloc.rpartition("@")
         user, _, password = map(unquote, who.partition(":"))
+        if user and not password:
+            msg = "names a user and no password"
+            raise ValueError(msg)
         names = [unquote(name) for name in parts.path.split("/") if name]
         if parts.scheme == "unix":
             if where or not names:
@@ -78,8 +73,8 @@ class StoreUrl:
         if kind == "sentinel" and not service:
             msg = "names no service: write redis+sentinel://HOST:26379/SERVICE"
             raise ValueError(msg)
-        if len(names) > 1 or (names and kind == "cluster"):
-            msg = "has more behind the host than the number of a database; a / ? or # in a password is %2F %3F or %23"
+        if len(names) > 1 or (kind == "cluster" and (names or "db" in options)):
+            msg = f"has more behind the host than the number of a database, of which a cluster has one; {_ESCAPES}"
             raise ValueError(msg)
         database = _database(options.pop("db", names[0] if names else "0"))
         return cls(kind, hosts, is_tls, "", user, password, database, service, options)
@@ -93,16 +88,33 @@ class StoreUrl:
         return "/".join(filter(None, (f"{scheme}{way}://{hosts}", self.service, str(self.database or ""))))
 
 
+def _split(text: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # it quotes what is wrong
+        msg = "is no URL; in a password, write %5B for ["
+        raise ValueError(msg) from None
+    if any(not character.isprintable() or character == " " for character in text):
+        msg = "has a character that no URL can have"
+    elif parts.fragment or ("@" in parts.path + parts.query and parts.scheme != "unix"):
+        msg = f"has a # or an @ in the wrong place; {_ESCAPES}"
+    elif not _SCHEME.fullmatch(parts.scheme):
+        msg = f"does not begin with {_FORMS}"
+    else:
+        return parts
+    raise ValueError(msg)
+
+
 def _host(text: str, port: int) -> tuple[str, int]:
     found = _HOST.fullmatch(text)
-    if found is None:
-        msg = "has a host that is no name, or a port that is no number; a / ? or # in a password is %2F %3F or %23"
+    if found is None or int(found["port"] or 0) > _MOST_PORTS:
+        msg = f"has a host that is no name, or a port that is no number; {_ESCAPES}"
         raise ValueError(msg)
     return (found["six"] or found["name"] or "localhost").lower(), int(found["port"] or port)
 
 
 def _database(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", text):
-        msg = "names a database that is no number; a / ? or # in a password is %2F %3F or %23"
+        msg = f"names a database that is no number; {_ESCAPES}"
         raise ValueError(msg)
     return int(text)

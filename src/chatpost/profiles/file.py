@@ -11,6 +11,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chatpost.chat.webhook import Webhook
+from chatpost.directories import PROFILES, user_config
 from chatpost.errors import ConfigurationError
 from chatpost.profiles.ownership import reason_for_distrust
 from chatpost.profiles.url_source import FromCommand, Literal, UrlSource, read_source
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-FILE_NAME = "profiles.toml"
 SIZE_LIMIT = 1024 * 1024
 """Bytes that a profile file can have."""
 
@@ -102,28 +102,16 @@ class ProfileFile(NamedTuple):
         return None
 
 
-def find_profile_file(config: Path | None) -> Path | None:
-    """Return the file given, else the user's, else the system's; None if none of them exists."""
-    if config is not None:
-        return config
-    from chatpost.directories import site_config, user_config  # a run with CHATPOST_URL needs no directory
-
-    candidates = [directory / FILE_NAME for directory in (user_config(), site_config()) if directory is not None]
-    return next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113 - pathlib's can raise
-
-
 def user_profile_file() -> Path:
     """Return the path of the user's own file, which may not exist.
 
     Raises `ConfigurationError` for a user without a home.
     """
-    from chatpost.directories import user_config
-
     directory = user_config()
     if directory is None:
         msg = "there is no home directory for a profile file: set HOME, or name a file with --config"
         raise ConfigurationError(msg)
-    return directory / FILE_NAME
+    return directory / PROFILES
 
 
 def load_profiles(path: Path) -> ProfileFile:
