@@ -19,7 +19,7 @@ docs: .venv/dev
 	$(BIN)/python tests/help_pages.py
 	CHATPOST_SCREENSHOT="$(CURDIR)/docs/emulator.png" $(BIN)/pytest -q tests/test_page.py -k screenshot
 
-# Prints the tables of docs/performance.md, in some eight minutes.
+# Prints the tables of docs/performance.md, in some twenty minutes.
 bench: .venv/bench
 	$(BIN)/python -m tests.benchmarks
 
