@@ -14,10 +14,11 @@ lint: .venv/dev
 	$(BIN)/ruff check
 	$(BIN)/mypy
 
-# Writes the help pages in docs/usage.md, and takes the screenshot in docs/emulator.md.
+# Writes the help pages in docs/usage.md, and takes the pictures of the emulator.
 docs: .venv/dev
 	$(BIN)/python tests/help_pages.py
-	CHATPOST_SCREENSHOT="$(CURDIR)/docs/emulator.png" $(BIN)/pytest -q tests/test_page.py -k screenshot
+	CHATPOST_SCREENSHOT="$(CURDIR)/docs/emulator.png" CHATPOST_MENTIONS="$(CURDIR)/docs/mentions.png" \
+		$(BIN)/pytest -q tests/test_page.py -k "screenshot or picture"
 
 # Prints the tables of docs/performance.md, in some twenty minutes.
 bench: .venv/bench

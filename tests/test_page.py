@@ -292,6 +292,18 @@ def test_only_known_tags(text: str) -> None:
     assert safe_link(text) is None or text.startswith("http")
 
 
+def test_picture_of_a_mention(page: Page, shell: Shell, chat: Emulator, tmp_path: Path) -> None:
+    """A message that mentions people by their names, as docs/mentions.md shows it (`make docs` takes the picture)."""
+    names = '[mentions]\nalice = "108506379394699518012"\nbob = "113415678901234567890"\noncall = ["alice", "bob"]\n'
+    shell.write_profiles(f'{names}[profiles.ops]\nurl = "{chat.url()}"\n')
+    assert shell("send", "-p", "ops", "--mention", "oncall", "The shop is down").status == 0
+    expect(page.locator(".message")).to_have_count(1)
+    page.set_viewport_size({"width": 700, "height": 220})
+    path = Path(os.environ.get("CHATPOST_MENTIONS", tmp_path / "page.png"))
+    page.screenshot(path=path)
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
 def test_screenshot(page: Page, shell: Shell, tmp_path: Path) -> None:
     """The page with a day's messages, as docs/emulator.md shows it (`make docs` takes the picture again)."""
     assert shell("thread", "-k", "deploy", "*Deploy 1.2* to <https://example.com|production> <users/all>").status == 0

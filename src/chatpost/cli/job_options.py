@@ -7,10 +7,9 @@ from typing import NamedTuple
 import click
 
 from chatpost.cli.option import Option, Section
-from chatpost.cli.sections import CARD, EVERY, QUIET, STYLE, VERBOSE, output_option
+from chatpost.cli.sections import CARD, EVERY, QUIET, STYLE, VERBOSE, output_option, quick_card
 from chatpost.cli.types import YEAR, Seconds, Whole, Words
 from chatpost.cli.values import Following, Telling
-from chatpost.content.cards import QuickCard
 from chatpost.content.compose import Style
 from chatpost.jobs.past import DAY, Rule
 
@@ -90,7 +89,7 @@ STYLE_OF_JOB = Section(STYLE.heading, Style, tuple(option for option in STYLE.op
 # The outcome is the card's status.
 CARD_OF_JOB = Section(
     "Card",
-    lambda **parts: QuickCard(parts.pop("title"), fields=parts.pop("field"), buttons=parts.pop("button"), **parts),
+    quick_card,
     tuple(option for option in CARD.options if option.key not in {"card", "status"}),
 )
 

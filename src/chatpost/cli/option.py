@@ -142,9 +142,15 @@ class Settings:
     A value is the first of these that is set: command line, environment, profile, built-in default.
     """
 
-    def __init__(self, ctx: click.Context, defaults: Mapping[str, Any] | None = None) -> None:
-        """``defaults`` are those of a profile, from `read_defaults`."""
+    def __init__(
+        self,
+        ctx: click.Context,
+        defaults: Mapping[str, Any] | None = None,
+        meanings: Mapping[str, Callable[[Any], Any]] | None = None,
+    ) -> None:
+        """``defaults`` are those of a profile, from `read_defaults`; ``meanings`` change options' values."""
         self._ctx = ctx
+        self._meanings = meanings or {}
         # A command can have an option of its own that takes no default from a profile.
         own = {option.name for option in ctx.command.params if isinstance(option, Option) and not option.in_profile}
         self._defaults = {name: value for name, value in (defaults or {}).items() if name not in own}
@@ -185,7 +191,8 @@ class Settings:
     def _value_of(self, option: Option) -> Any:
         """Return the value; of an option that the command does not have, the built-in default."""
         if option.key in self._ctx.params:
-            return self._value(option.key)
+            value = self._value(option.key)
+            return self._meanings[option.key](value) if option.key in self._meanings else value
         return () if option.multiple else option.get_default(self._ctx)
 
     def _value(self, name: str) -> Any:

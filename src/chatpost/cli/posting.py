@@ -11,9 +11,21 @@ from uuid import uuid4
 from chatpost.chat.message import CreateMessageRequest, MessageReplyOption, Thread
 from chatpost.cli.console import write_aside, write_data
 from chatpost.cli.help import SectionedCommand
+from chatpost.cli.naming import user_ids
 from chatpost.cli.option import Settings
 from chatpost.cli.reporter import Reporter
-from chatpost.cli.sections import ENVELOPE, LENIENCY, PACING, RETRYING, SPOOLING, TELLING, THREAD, WHERE, defaults_of
+from chatpost.cli.sections import (
+    ENVELOPE,
+    LENIENCY,
+    PACING,
+    RETRYING,
+    SPOOLING,
+    STYLE,
+    TELLING,
+    THREAD,
+    WHERE,
+    defaults_of,
+)
 from chatpost.cli.signals import last_words
 from chatpost.cli.store import Store
 from chatpost.cli.targets import TIMING, Target, find_targets, make_client, make_pacer
@@ -105,7 +117,11 @@ def thread_of(settings: Settings) -> Address:
 
 
 def _settings(ctx: click.Context, target: Target) -> Settings:
-    return Settings(ctx) if target.profile is None else Settings(ctx, defaults_of(target.profile))
+    defaults = None if target.profile is None else defaults_of(target.profile)
+    config = Settings(ctx)[WHERE].config
+    settings = Settings(ctx, defaults, {"mention": lambda users: user_ids(users, target, config)})
+    settings[STYLE]  # a name that nobody has is an error before anything is read
+    return settings
 
 
 def _check_stream(stream: Stream | None, configured: Sequence[tuple[Target, Settings]]) -> None:

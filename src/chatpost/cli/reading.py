@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from chatpost.cli.values import Card
 
 
+NO_CI = "--ci adds nothing: no variable of a CI is set"
+
 Composer: TypeAlias = "Callable[[Settings], Sequence[Message]]"
 """Makes the messages for a recipient with these settings."""
 
@@ -46,6 +48,8 @@ def _read_content(words: Sequence[str], configured: Sequence[Settings], warn: Ca
     cards = [settings[CARD] for settings in configured]
     for card in cards:
         _check_card(words, card)
+    if any(card.lacks_ci for card in cards):
+        warn(NO_CI)
     # The option --card is for one message, so it is the same for all.
     path = cards[0].file
     file = None if path is None else read_cards(card_file(path), card_file_name(path))._replace(is_piped=path == "-")

@@ -16,6 +16,7 @@ from chatpost.cli.console import say
 from chatpost.cli.job_options import CARD_OF_JOB, CHANGE, JOB, REPORT, TELLING_JOB
 from chatpost.cli.option import Settings
 from chatpost.cli.posting import Plan, post, thread_of
+from chatpost.cli.reading import NO_CI
 from chatpost.cli.sections import STYLE
 from chatpost.cli.targets import state_file
 from chatpost.cli.values import Address
@@ -66,8 +67,10 @@ class JobReporter:
             self._news = self._remember(ending, settings[CHANGE])
             return self._news is not None
 
-        def read(_: Sequence[Settings], _warn: Callable[[str], None]) -> Composer:
+        def read(configured: Sequence[Settings], warn: Callable[[str], None]) -> Composer:
             tail = _read_tail(output)
+            if configured[0].is_set("ci") and not configured[0][CARD_OF_JOB].fields:
+                warn(NO_CI)
             return lambda settings: (self._message(ending, tail, settings),)
 
         def die_told(number: int) -> NoReturn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,8 +41,10 @@ from chatpost.content.cards import STATUSES, QuickCard
 from chatpost.content.compose import Overflow, Style
 from chatpost.delivery.pacing import DEFAULT_INTERVAL
 from chatpost.delivery.retry import RetryPolicy
+from chatpost.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from chatpost.content.ci import CiRun
     from chatpost.profiles.file import Profile
 
 _POLICY = RetryPolicy()
@@ -134,8 +137,8 @@ STYLE = Section(
             "--mention",
             type=UserId(),
             multiple=True,
-            metavar="USER_ID|all",
-            help="User id to mention, or all for everyone; repeatable.",
+            metavar="USER",
+            help="User id, name in [mentions], or all, to mention; repeatable.",
         ),
         Option("--allow-mentions", is_flag=True, help="Let <users/...> in piped text mention people."),
     ),
@@ -163,8 +166,23 @@ OVERFLOW = Section(
 )
 
 
-def _card(*, card: str | None, field: Any, button: Any, **parts: str | None) -> Card:
-    return Card(card, QuickCard(**parts, fields=field, buttons=button))
+def quick_card(*, field: Any, button: Any, ci: bool, **parts: str | None) -> QuickCard:
+    """Return the card that the options make."""
+    quick, run = QuickCard(**parts, fields=field, buttons=button), _ci_run() if ci else None
+    if run is None:
+        return quick
+    buttons = (("Open run", run.url), *quick.buttons) if run.url else quick.buttons
+    return quick._replace(title=quick.title or run.title, fields=(*run.fields, *quick.fields), buttons=tuple(buttons))
+
+
+def _ci_run() -> CiRun | None:
+    from chatpost.content.ci import find_run  # few messages tell of a CI
+
+    return find_run(os.environ)
+
+
+def _card(*, card: str | None, ci: bool, **parts: Any) -> Card:
+    return Card(card, quick_card(ci=ci, **parts), lacks_ci=ci and _ci_run() is None)
 
 
 CARD = Section(
@@ -182,6 +200,7 @@ CARD = Section(
             help="Labelled value; repeatable.",
         ),
         Option("--button", type=Pair("TEXT=URL", Link()), multiple=True, help="Button that opens a link; repeatable."),
+        Option("--ci", is_flag=True, help="Add what the CI tells of its run: branch, commit, a button, and more."),
         Option(
             "--card",
             type=click.Path(allow_dash=True, dir_okay=False),
@@ -190,7 +209,7 @@ CARD = Section(
             help="Read the card from a JSON file; - is stdin.",
         ),
     ),
-    one_of=(("card",), ("title", "subtitle", "icon", "status", "field", "button")),
+    one_of=(("card",), ("title", "subtitle", "icon", "status", "field", "button", "ci")),
 )
 
 ENVELOPE = Section(
@@ -336,4 +355,9 @@ def defaults_of(profile: Profile) -> dict[str, Any]:
     from chatpost.cli.job_options import CHANGE, REPORT  # not for a send without a profile
 
     where = f"{profile.path}: profiles.{profile.name}"
-    return read_defaults(where, profile.defaults, (WHERE, THREAD, FOLLOWING, CHANGE, REPORT, FLUSHING, *POSTING))
+    values = read_defaults(where, profile.defaults, (WHERE, THREAD, FOLLOWING, CHANGE, REPORT, FLUSHING, *POSTING))
+    for user in values.get("mention", ()):
+        if not (user.isdigit() or user == "all" or user in profile.mentions):
+            msg = f"{where}.mention has something that is no user's id, and no name in [mentions]"
+            raise ConfigurationError(msg)
+    return values

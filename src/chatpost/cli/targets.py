@@ -53,7 +53,10 @@ def find_targets(where: Where, warn: Callable[[str], None]) -> list[Target]:
 def _webhook_from_environment(url: str) -> Webhook:
     if not url.strip():
         # A CI secret that a fork does not get is empty: its messages must not go to a default profile.
-        msg = "CHATPOST_URL is set but empty: set it to a webhook's URL, or unset it to use a profile"
+        msg = (
+            "CHATPOST_URL is set but empty: set it to a webhook's URL, or unset it to use a profile"
+            " (in a CI, a pull request from a fork gets no secrets)"
+        )
         raise ConfigurationError(msg)
     try:
         return Webhook.parse(url)

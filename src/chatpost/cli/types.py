@@ -135,16 +135,16 @@ class Language(click.ParamType[str]):
 
 
 class UserId(click.ParamType[str]):
-    """A user to mention."""
+    """A user to mention: Chat's number, all, or a name in the profile file."""
 
-    name = "USER_ID|all"
-    allowed = "a list of user ids, or all"
+    name = "USER"
+    allowed = "a list of user ids and names, or all"
 
     def convert(self, value: str, param: Parameter | None, ctx: Context | None) -> str:
         """Check the form; ``users/ID`` is taken too."""
         user = value.removeprefix("users/")
-        if not re.fullmatch(r"[A-Za-z0-9._@+-]{1,100}", user):
-            self.fail(f"{value!r:.60} is not a user id, and not all", param, ctx)
+        if not re.fullmatch(r"[0-9]{1,30}|[A-Za-z][A-Za-z0-9._-]{0,63}", user):
+            self.fail(f"{value!r:.60} is not a user id, a name in [mentions], or all", param, ctx)
         return user
 
 

@@ -29,10 +29,14 @@ class Address(NamedTuple):
 
 
 class Card(NamedTuple):
-    """A card from a file (``-`` for stdin), or a quick card made of options."""
+    """A card from a file (``-`` for stdin), or a quick card made of options.
+
+    ``lacks_ci``: it was to have parts of a CI's run, and there is none.
+    """
 
     file: str | None
     quick: QuickCard
+    lacks_ci: bool = False
 
 
 class Envelope(NamedTuple):

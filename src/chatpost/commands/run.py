@@ -16,12 +16,14 @@ from chatpost.cli.console import say
 from chatpost.cli.help import SectionedCommand
 from chatpost.cli.job_following import JobFollower
 from chatpost.cli.job_options import CARD_OF_JOB, CHANGE, FOLLOWING_JOB, JOB, REPORT, STYLE_OF_JOB, TELLING_JOB
+from chatpost.cli.naming import user_ids
 from chatpost.cli.option import Settings
 from chatpost.cli.posting import thread_of
 from chatpost.cli.running import JobReporter
 from chatpost.cli.sections import ENVELOPE, PACING, RETRYING, SPOOLING, THREAD, WHERE
 from chatpost.cli.signals import last_words
-from chatpost.errors import UsageError, VariablesClash
+from chatpost.cli.targets import find_targets
+from chatpost.errors import ConfigurationError, UsageError, VariablesClash
 from chatpost.jobs.job import Job
 from chatpost.jobs.output import Output
 from chatpost.processes import die_of
@@ -118,6 +120,7 @@ def _check(ctx: click.Context, settings: Settings) -> None:
         if isinstance(ctx.command, SectionedCommand):
             settings.check(ctx.command.sections)
         thread_of(settings)
+    _check_mentions(settings)
     is_followed = settings[FOLLOWING_JOB].follow
     profiles = settings[WHERE].profile
     quick = settings[CARD_OF_JOB]
@@ -138,6 +141,14 @@ def _check(ctx: click.Context, settings: Settings) -> None:
         msg = "--follow posts while the job runs, so nothing of it is kept: leave out --spool"
     if msg:
         raise UsageError(msg)
+
+
+def _check_mentions(settings: Settings) -> None:
+    users = settings.typed("mention")
+    if users:
+        where = settings[WHERE]
+        with suppress(ConfigurationError):  # a wrong profile keeps no job from running
+            user_ids(users, find_targets(where, lambda _: None)[0], where.config)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from chatpost.chat.webhook import Webhook
 from chatpost.directories import PROFILES, user_config
 from chatpost.errors import ConfigurationError
+from chatpost.profiles.mentions import read_mentions
 from chatpost.profiles.ownership import reason_for_distrust
 from chatpost.profiles.url_source import FromCommand, Literal, UrlSource, read_source
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 SIZE_LIMIT = 1024 * 1024
 """Bytes that a profile file can have."""
+
+_KEYS = frozenset(("default", "store", "outbox", "mentions", "profiles"))
 
 OUTBOXES = ("store", "machine")
 """The places of the outbox: the fleet's store, or the machine's own file."""
@@ -41,13 +44,17 @@ class Sharing(NamedTuple):
 
 
 class Profile(NamedTuple):
-    """A name for a webhook, in the file at ``path``. ``defaults`` are option values, still as TOML."""
+    """A name for a webhook, in the file at ``path``. ``defaults`` are option values, still as TOML.
+
+    ``mentions`` are the file's names for users, each with their ids.
+    """
 
     path: Path
     name: str
     source: UrlSource
     defaults: Mapping[str, object]
     sharing: Sharing = Sharing()
+    mentions: Mapping[str, tuple[str, ...]] = {}
 
     def webhook(self, within: float = inf) -> Webhook:
         """Fetch the URL from its source, within so many seconds; raises `ConfigurationError` that names the profile."""
@@ -73,6 +80,7 @@ class ProfileFile(NamedTuple):
     named_default: str | None
     mode: int
     sharing: Sharing = Sharing()
+    mentions: Mapping[str, tuple[str, ...]] = {}
 
     @property
     def default(self) -> str | None:
@@ -160,21 +168,24 @@ def _without_values(complaint: str) -> str:
 
 
 def _read_document(path: Path, document: dict[str, Any], mode: int) -> ProfileFile:
-    unknown = next((key for key in document if key not in {"default", "store", "outbox", "profiles"}), None)
+    unknown = next((key for key in document if key not in _KEYS), None)
     if unknown is not None:
-        msg = f"unknown key{_shown(unknown)}: a profile file has default, store, outbox and [profiles.NAME]"
+        msg = f"unknown key{_shown(unknown)}: a profile file has default, store, outbox, [mentions] and [profiles.NAME]"
         raise ValueError(msg)
-    sharing = _read_sharing(document, path)
+    sharing, mentions = _read_sharing(document, path), read_mentions(document.get("mentions", {}))
     tables = document.get("profiles", {})
     if not isinstance(tables, dict):
         msg = "profiles is not a table: write [profiles.NAME]"
         raise ValueError(msg)  # noqa: TRY004 - every fault of the file is the same error
-    profiles = {name: _read_profile(name, table, path)._replace(sharing=sharing) for name, table in tables.items()}
+    profiles = {
+        name: _read_profile(name, table, path)._replace(sharing=sharing, mentions=mentions)
+        for name, table in tables.items()
+    }
     default = document.get("default")
     if default is not None and not (isinstance(default, str) and default in profiles):
         msg = f"default names no profile in this file (it has: {', '.join(profiles) or 'none'})"
         raise ValueError(msg)
-    return ProfileFile(path, profiles, default, mode, sharing)
+    return ProfileFile(path, profiles, default, mode, sharing, mentions)
 
 
 def _read_sharing(document: dict[str, Any], path: Path) -> Sharing:

@@ -1,0 +1,53 @@
+"""Mentions by name: finds the users that a name in the profile file stands for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from chatpost.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from chatpost.cli.targets import Target
+
+
+def user_ids(users: Sequence[str], target: Target | None, config: Path | None) -> tuple[str, ...]:
+    """Return the ids of users that are given by ids or names, each once.
+
+    The names are those of the target's profile file, or else of the user's. Raises `UsageError` for an unknown name,
+    and `ConfigurationError` for a file that is at fault.
+    """
+    if all(user.isdigit() or user == "all" for user in users):
+        return tuple(dict.fromkeys(users))
+    known = _known(target, config)
+    ids: list[str] = []
+    for user in users:
+        if user.isdigit() or user == "all":
+            ids.append(user)
+        elif user in known:
+            ids += known[user]
+        else:
+            raise UsageError(_unknown(user, known))
+    return tuple(dict.fromkeys(ids))
+
+
+def _known(target: Target | None, config: Path | None) -> Mapping[str, tuple[str, ...]]:
+    if target is not None and target.profile is not None:
+        return target.profile.mentions
+    from chatpost.directories import find_profile_file
+    from chatpost.profiles.file import load_profiles  # few messages name anybody
+
+    path = find_profile_file(config)
+    return {} if path is None else load_profiles(path).mentions
+
+
+def _unknown(user: str, known: Mapping[str, tuple[str, ...]]) -> str:
+    from difflib import get_close_matches  # only for a mistake
+
+    from chatpost.profiles.mentions import HOW_TO_FIND_AN_ID
+
+    nearest = get_close_matches(user, known, 1)
+    more = f": did you mean {nearest[0]}?" if nearest else f" of profiles.toml; {HOW_TO_FIND_AN_ID}"
+    return f"--mention {user} is no user id, and no name in [mentions]{more}"

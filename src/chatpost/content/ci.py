@@ -1,0 +1,241 @@
+"""What a CI tells of the run that a command is a part of, by its variables: fields of a card, and a link to the run.
+
+The sources are each CI's own list of predefined variables. Only what it tells is shown.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from chatpost.content.terminal import screen_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_COMMIT = 8  # hexadecimal digits of a commit that are shown
+_LONGEST = 200
+_PULL_REQUEST = re.compile(r"(?:^|/(?:pull|pull-requests|merge_requests)/)(\d+)(?:$|/)")
+# A pull request's own commit is only in the event's file: GITHUB_SHA is the one that merges it.
+_GITHUB_HEAD = "GITHUB_HEAD_SHA (of the event)"
+
+
+class Ci(NamedTuple):
+    """The variables of a CI. It is the one that is running if ``marker`` is set.
+
+    Each part is a list of templates, of which the first counts whose variables are all set.
+    """
+
+    marker: str
+    repository: tuple[str, ...]
+    tag: tuple[str, ...]
+    branch: tuple[str, ...]
+    commit: tuple[str, ...]
+    pull_request: tuple[str, ...]
+    workflow: tuple[str, ...]
+    job: tuple[str, ...]
+    started_by: tuple[str, ...]
+    number: tuple[str, ...]
+    attempt: tuple[str, ...]
+    url: tuple[str, ...]
+
+
+_NONE: tuple[str, ...] = ()
+
+CIS = {
+    "GitHub Actions": Ci(
+        marker="GITHUB_ACTIONS",
+        repository=("{GITHUB_REPOSITORY}",),
+        tag=("{GITHUB_REF_TYPE}:{GITHUB_REF_NAME}",),
+        branch=("{GITHUB_HEAD_REF}", "{GITHUB_REF_NAME}"),
+        commit=(f"{{{_GITHUB_HEAD}}}", "{GITHUB_SHA}"),
+        pull_request=("{GITHUB_REF}",),
+        workflow=("{GITHUB_WORKFLOW}",),
+        job=("{GITHUB_JOB}",),
+        started_by=("{GITHUB_TRIGGERING_ACTOR}", "{GITHUB_ACTOR}"),
+        number=("{GITHUB_RUN_NUMBER}",),
+        attempt=("{GITHUB_RUN_ATTEMPT}",),
+        url=(
+            "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}/attempts/{GITHUB_RUN_ATTEMPT}",
+            "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}",
+        ),
+    ),
+    "GitLab CI": Ci(
+        marker="GITLAB_CI",
+        repository=("{CI_PROJECT_PATH}",),
+        tag=("{CI_COMMIT_TAG}",),
+        branch=("{CI_MERGE_REQUEST_SOURCE_BRANCH_NAME}", "{CI_COMMIT_BRANCH}", "{CI_COMMIT_REF_NAME}"),
+        commit=("{CI_MERGE_REQUEST_SOURCE_BRANCH_SHA}", "{CI_COMMIT_SHA}"),
+        pull_request=("{CI_MERGE_REQUEST_IID}",),
+        workflow=("{CI_PIPELINE_NAME}",),
+        job=("{CI_JOB_NAME}",),
+        started_by=("{GITLAB_USER_LOGIN}",),
+        number=("{CI_PIPELINE_IID}", "{CI_PIPELINE_ID}"),
+        attempt=_NONE,
+        url=("{CI_PIPELINE_URL}", "{CI_JOB_URL}"),
+    ),
+    "Jenkins": Ci(
+        marker="JENKINS_URL",
+        repository=("{GIT_URL}",),
+        tag=("{TAG_NAME}",),
+        branch=("{CHANGE_BRANCH}", "{BRANCH_NAME}", "{GIT_BRANCH}"),
+        commit=("{GIT_COMMIT}",),
+        pull_request=("{CHANGE_ID}",),
+        workflow=("{JOB_NAME}",),
+        job=("{STAGE_NAME}",),
+        started_by=("{BUILD_USER}", "{CHANGE_AUTHOR}"),
+        number=("{BUILD_NUMBER}",),
+        attempt=_NONE,
+        url=("{BUILD_URL}",),
+    ),
+    "Bitbucket Pipelines": Ci(
+        marker="BITBUCKET_BUILD_NUMBER",
+        repository=("{BITBUCKET_REPO_FULL_NAME}",),
+        tag=("{BITBUCKET_TAG}",),
+        branch=("{BITBUCKET_BRANCH}",),
+        commit=("{BITBUCKET_COMMIT}",),
+        pull_request=("{BITBUCKET_PR_ID}",),
+        workflow=_NONE,
+        job=_NONE,
+        started_by=_NONE,
+        number=("{BITBUCKET_BUILD_NUMBER}",),
+        attempt=_NONE,
+        url=("https://bitbucket.org/{BITBUCKET_REPO_FULL_NAME}/pipelines/results/{BITBUCKET_BUILD_NUMBER}",),
+    ),
+    "CircleCI": Ci(
+        marker="CIRCLECI",
+        repository=("{CIRCLE_PROJECT_USERNAME}/{CIRCLE_PROJECT_REPONAME}",),
+        tag=("{CIRCLE_TAG}",),
+        branch=("{CIRCLE_BRANCH}",),
+        commit=("{CIRCLE_SHA1}",),
+        pull_request=("{CIRCLE_PR_NUMBER}", "{CIRCLE_PULL_REQUEST}"),
+        workflow=_NONE,
+        job=("{CIRCLE_JOB}",),
+        started_by=("{CIRCLE_USERNAME}",),
+        number=("{CIRCLE_BUILD_NUM}",),
+        attempt=_NONE,
+        url=("{CIRCLE_BUILD_URL}",),
+    ),
+    "Azure Pipelines": Ci(
+        marker="TF_BUILD",
+        repository=("{BUILD_REPOSITORY_NAME}",),
+        tag=("{BUILD_SOURCEBRANCH}",),
+        branch=("{SYSTEM_PULLREQUEST_SOURCEBRANCH}", "{BUILD_SOURCEBRANCH}"),
+        commit=("{SYSTEM_PULLREQUEST_SOURCECOMMITID}", "{BUILD_SOURCEVERSION}"),
+        pull_request=("{SYSTEM_PULLREQUEST_PULLREQUESTNUMBER}", "{SYSTEM_PULLREQUEST_PULLREQUESTID}"),
+        workflow=("{BUILD_DEFINITIONNAME}",),
+        job=("{SYSTEM_JOBDISPLAYNAME}",),
+        started_by=("{BUILD_REQUESTEDFOR}",),
+        number=("{BUILD_BUILDNUMBER}",),
+        attempt=("{SYSTEM_JOBATTEMPT}",),
+        url=("{SYSTEM_COLLECTIONURI}{SYSTEM_TEAMPROJECT}/_build/results?buildId={BUILD_BUILDID}",),
+    ),
+    "Buildkite": Ci(
+        marker="BUILDKITE",
+        repository=("{BUILDKITE_REPO}",),
+        tag=("{BUILDKITE_TAG}",),
+        branch=("{BUILDKITE_BRANCH}",),
+        commit=("{BUILDKITE_COMMIT}",),
+        pull_request=("{BUILDKITE_PULL_REQUEST}",),
+        workflow=("{BUILDKITE_PIPELINE_NAME}", "{BUILDKITE_PIPELINE_SLUG}"),
+        job=("{BUILDKITE_LABEL}",),
+        started_by=("{BUILDKITE_BUILD_CREATOR}", "{BUILDKITE_BUILD_AUTHOR}"),
+        number=("{BUILDKITE_BUILD_NUMBER}",),
+        attempt=_NONE,
+        url=("{BUILDKITE_BUILD_URL}",),
+    ),
+}
+"""The CIs, by their names."""
+
+
+class CiRun(NamedTuple):
+    """A run of a CI: a title for it, pairs of label and value, and its page, if the CI tells it."""
+
+    title: str
+    fields: tuple[tuple[str, str], ...]
+    url: str | None
+
+
+def find_run(environment: Mapping[str, str]) -> CiRun | None:
+    """Return the run that the environment is of; None outside a CI."""
+    found = next(((name, ci) for name, ci in CIS.items() if environment.get(ci.marker)), None)
+    if found is None:
+        return None
+    name, ci = found
+    told = _Variables(environment)
+    tag, pull_request = _tag(told.first(ci.tag)), _pull_request(told.first(ci.pull_request))
+    branch = told.first(ci.branch).removeprefix("refs/heads/").removeprefix("origin/")
+    attempt = told.first(ci.attempt)
+    label = "Merge request" if ci.marker == "GITLAB_CI" else "Pull request"
+    fields = {
+        "Repository": _repository(told.first(ci.repository)),
+        "Tag": tag,
+        "Branch": "" if tag or branch.startswith("refs/") or _is_merge(branch) else branch,
+        label: pull_request and f"{'!' if ci.marker == 'GITLAB_CI' else '#'}{pull_request}",
+        "Commit": _commit(told.first(ci.commit)),
+        "Workflow": told.first(ci.workflow),
+        "Job": told.first(ci.job),
+        "Started by": told.first(ci.started_by),
+        "Attempt": "" if attempt in {"", "1"} else attempt,
+    }
+    number = told.first(ci.number)
+    title = " ".join(filter(None, (told.first(ci.workflow) or name, number and f"#{number}")))
+    url = told.first(ci.url)
+    shown = tuple((label, value) for label, value in fields.items() if value)
+    return CiRun(title, shown, url if re.fullmatch(r"https?://[^\s<>\"]+", url) else None)
+
+
+class _Variables:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._values = {**environment, **_github_head(environment)}
+
+    def first(self, templates: Sequence[str]) -> str:
+        """Return the first template whose variables are all set, on one line; an empty text if there is none."""
+        for template in templates:
+            names = re.findall(r"\{(.*?)\}", template)
+            if all(self._values.get(name) for name in names):
+                value = re.sub(r"\{(.*?)\}", lambda name: self._values[name[1]], template)
+                text = screen_text(value.encode(errors="surrogateescape").decode(errors="replace"))
+                return " ".join(text.split())[:_LONGEST]
+        return ""
+
+
+def _github_head(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the last commit of a pull request of GitHub's, from the file with the event."""
+    path = environment.get("GITHUB_EVENT_PATH", "")
+    if not environment.get("GITHUB_ACTIONS") or not environment.get("GITHUB_HEAD_REF") or not path:
+        return {}
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - few lines, and no other use of a path
+            sha = json.load(file)["pull_request"]["head"]["sha"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return {}
+    return {_GITHUB_HEAD: sha} if isinstance(sha, str) else {}
+
+
+def _tag(text: str) -> str:
+    """Return a tag: as it is, ``tag:NAME``, or ``refs/tags/NAME``; nothing for a branch."""
+    for beginning in ("tag:", "refs/tags/"):
+        if text.startswith(beginning):
+            return text.removeprefix(beginning)
+    return "" if text.startswith(("branch:", "refs/")) else text
+
+
+def _is_merge(branch: str) -> bool:
+    return re.fullmatch(r"\d+/merge", branch) is not None
+
+
+def _pull_request(text: str) -> str:
+    found = _PULL_REQUEST.search(text)
+    return found[1] if found else ""
+
+
+def _commit(text: str) -> str:
+    return text[:_COMMIT] if re.fullmatch("[0-9a-fA-F]{8,}", text) else text
+
+
+def _repository(text: str) -> str:
+    """Return a repository without the rest of its URL, in which a password could be."""
+    path = re.sub(r"^(\w+://[^/]*/|[^@/\s]+@[^:/]+:)", "", text)
+    return path.removesuffix(".git").strip("/")

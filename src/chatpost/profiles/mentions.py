@@ -1,0 +1,50 @@
+"""Names for users, in the table [mentions] of the profile file: a name stands for a user's id, or for several names."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+USER_ID = re.compile(r"[0-9]{1,30}|all")
+"""Chat's number for a user, or everyone in the space."""
+
+USER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
+
+HOW_TO_FIND_AN_ID = "docs/mentions.md says how to find a user's id"
+
+
+def read_mentions(table: object) -> dict[str, tuple[str, ...]]:
+    """Return the ids that each name stands for. Raises `ValueError` with a line for a person."""
+    if not isinstance(table, dict):
+        msg = 'mentions is not a table: write [mentions], and below it NAME = "USER_ID"'
+        raise ValueError(msg)  # noqa: TRY004 - every fault of the file is the same error
+    for name, value in table.items():
+        words = value if isinstance(value, list) else [value]
+        if not USER_NAME.fullmatch(name) or name == "all":
+            msg = "[mentions] has a name that is not letters, digits, and . _ - after a letter"
+            raise ValueError(msg)
+        if not words or not all(isinstance(word, str) for word in words):
+            msg = f'mentions.{name} is not "USER_ID" or a list of names'
+            raise ValueError(msg)
+    return {name: _ids(name, table, ()) for name in table}
+
+
+def _ids(name: str, table: Mapping[str, str | list[str]], above: tuple[str, ...]) -> tuple[str, ...]:
+    if name in above:
+        msg = f"mentions.{name} stands for itself: {' > '.join((*above, name))}"
+        raise ValueError(msg)
+    value = table[name]
+    ids: list[str] = []
+    for word in [value] if isinstance(value, str) else value:
+        user = word.removeprefix("users/")
+        if USER_ID.fullmatch(user):
+            ids.append(user)
+        elif user in table:
+            ids += _ids(user, table, (*above, name))
+        else:
+            msg = f"mentions.{name} has something that is no user's id, and no name in [mentions]; {HOW_TO_FIND_AN_ID}"
+            raise ValueError(msg)
+    return tuple(dict.fromkeys(ids))

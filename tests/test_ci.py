@@ -1,0 +1,322 @@
+"""`--ci`: the variables of each CI become fields and a button, and what it does not tell is left out."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from chatpost.content.ci import CIS, find_run
+from chatpost.emulator.faults import answering
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from chatpost.emulator import Emulator
+    from tests.conftest import Shell
+
+SHA, HEAD = "ffac537e6cbbf934b08745a378932722df287a53", "aa218f56b14c9653891f9e74264a383fa43fefbd"
+
+# As the CIs' own pages list them, for a run on a branch or of a pull request.
+GITHUB = {
+    "CI": "true",
+    "GITHUB_ACTIONS": "true",
+    "GITHUB_ACTOR": "octocat",
+    "GITHUB_TRIGGERING_ACTOR": "hubot",
+    "GITHUB_EVENT_NAME": "push",
+    "GITHUB_HEAD_REF": "",
+    "GITHUB_JOB": "build",
+    "GITHUB_REF": "refs/heads/feature-12",
+    "GITHUB_REF_NAME": "feature-12",
+    "GITHUB_REF_TYPE": "branch",
+    "GITHUB_REPOSITORY": "octocat/Hello-World",
+    "GITHUB_RUN_ATTEMPT": "1",
+    "GITHUB_RUN_ID": "1658821493",
+    "GITHUB_RUN_NUMBER": "3",
+    "GITHUB_SERVER_URL": "https://github.com",
+    "GITHUB_SHA": SHA,
+    "GITHUB_WORKFLOW": "Tests",
+}
+GITHUB_PULL_REQUEST = GITHUB | {
+    "GITHUB_EVENT_NAME": "pull_request",
+    "GITHUB_HEAD_REF": "fix-typo",
+    "GITHUB_REF": "refs/pull/42/merge",
+    "GITHUB_REF_NAME": "42/merge",
+    "GITHUB_RUN_ATTEMPT": "2",
+}
+GITLAB = {
+    "CI": "true",
+    "GITLAB_CI": "true",
+    "CI_COMMIT_BRANCH": "main",
+    "CI_COMMIT_REF_NAME": "main",
+    "CI_COMMIT_SHA": SHA,
+    "CI_JOB_NAME": "deploy",
+    "CI_JOB_URL": "https://gitlab.example.com/group/app/-/jobs/9",
+    "CI_PIPELINE_ID": "1001",
+    "CI_PIPELINE_IID": "77",
+    "CI_PIPELINE_URL": "https://gitlab.example.com/group/app/-/pipelines/1001",
+    "CI_PROJECT_PATH": "group/app",
+    "GITLAB_USER_LOGIN": "alice",
+}
+GITLAB_MERGE_REQUEST = {name: value for name, value in GITLAB.items() if name != "CI_COMMIT_BRANCH"} | {
+    "CI_COMMIT_REF_NAME": "fix",
+    "CI_MERGE_REQUEST_IID": "5",
+    "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME": "fix",
+    "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA": HEAD,
+    "CI_PIPELINE_NAME": "Merge checks",
+}
+JENKINS = {
+    "JENKINS_URL": "https://jenkins.example.com/",
+    "BRANCH_NAME": "main",
+    "BUILD_NUMBER": "153",
+    "BUILD_URL": "https://jenkins.example.com/job/app/job/main/153/",
+    "GIT_BRANCH": "origin/main",
+    "GIT_COMMIT": SHA,
+    "GIT_URL": "https://user:secret@github.com/us/app.git",
+    "JOB_NAME": "app/main",
+    "STAGE_NAME": "Test",
+}
+BITBUCKET = {
+    "CI": "true",
+    "BITBUCKET_BRANCH": "main",
+    "BITBUCKET_BUILD_NUMBER": "12",
+    "BITBUCKET_COMMIT": SHA,
+    "BITBUCKET_PR_ID": "7",
+    "BITBUCKET_REPO_FULL_NAME": "team/app",
+}
+CIRCLE = {
+    "CI": "true",
+    "CIRCLECI": "true",
+    "CIRCLE_BRANCH": "main",
+    "CIRCLE_BUILD_NUM": "88",
+    "CIRCLE_BUILD_URL": "https://circleci.com/gh/us/app/88",
+    "CIRCLE_JOB": "test",
+    "CIRCLE_PROJECT_REPONAME": "app",
+    "CIRCLE_PROJECT_USERNAME": "us",
+    "CIRCLE_PULL_REQUEST": "https://github.com/us/app/pull/31",
+    "CIRCLE_SHA1": SHA,
+    "CIRCLE_USERNAME": "bob",
+}
+AZURE = {
+    "TF_BUILD": "True",
+    "BUILD_BUILDID": "400",
+    "BUILD_BUILDNUMBER": "20261124.3",
+    "BUILD_DEFINITIONNAME": "app-CI",
+    "BUILD_REPOSITORY_NAME": "us/app",
+    "BUILD_REQUESTEDFOR": "Carol Jones",
+    "BUILD_SOURCEBRANCH": "refs/heads/main",
+    "BUILD_SOURCEVERSION": SHA,
+    "SYSTEM_COLLECTIONURI": "https://dev.azure.com/us/",
+    "SYSTEM_JOBATTEMPT": "2",
+    "SYSTEM_JOBDISPLAYNAME": "Build",
+    "SYSTEM_TEAMPROJECT": "app",
+}
+AZURE_PULL_REQUEST = AZURE | {
+    "BUILD_SOURCEBRANCH": "refs/pull/9/merge",
+    "SYSTEM_PULLREQUEST_PULLREQUESTID": "9",
+    "SYSTEM_PULLREQUEST_SOURCEBRANCH": "refs/heads/fix",
+    "SYSTEM_PULLREQUEST_SOURCECOMMITID": HEAD,
+}
+BUILDKITE = {
+    "CI": "true",
+    "BUILDKITE": "true",
+    "BUILDKITE_BRANCH": "main",
+    "BUILDKITE_BUILD_CREATOR": "Dan",
+    "BUILDKITE_BUILD_NUMBER": "1514",
+    "BUILDKITE_BUILD_URL": "https://buildkite.com/us/app/builds/1514",
+    "BUILDKITE_COMMIT": "HEAD",
+    "BUILDKITE_LABEL": ":hammer: Tests",
+    "BUILDKITE_PIPELINE_NAME": "app",
+    "BUILDKITE_PULL_REQUEST": "false",
+    "BUILDKITE_REPO": "git@github.com:us/app.git",
+    "BUILDKITE_TAG": "",
+}
+
+
+@pytest.mark.parametrize(
+    ("environment", "title", "fields", "url"),
+    [
+        pytest.param(
+            GITHUB,
+            "Tests #3",
+            "Repository=octocat/Hello-World Branch=feature-12 Commit=ffac537e Workflow=Tests Job=build"
+            " Started_by=hubot",
+            "https://github.com/octocat/Hello-World/actions/runs/1658821493/attempts/1",
+            id="GitHub Actions",
+        ),
+        pytest.param(
+            GITHUB | {"GITHUB_REF": "refs/tags/v1", "GITHUB_REF_NAME": "v1", "GITHUB_REF_TYPE": "tag"},
+            "Tests #3",
+            "Repository=octocat/Hello-World Tag=v1 Commit=ffac537e Workflow=Tests Job=build Started_by=hubot",
+            "https://github.com/octocat/Hello-World/actions/runs/1658821493/attempts/1",
+            id="GitHub Actions, a tag",
+        ),
+        pytest.param(
+            GITLAB,
+            "GitLab CI #77",
+            "Repository=group/app Branch=main Commit=ffac537e Job=deploy Started_by=alice",
+            "https://gitlab.example.com/group/app/-/pipelines/1001",
+            id="GitLab CI",
+        ),
+        pytest.param(
+            GITLAB_MERGE_REQUEST,
+            "Merge checks #77",
+            "Repository=group/app Branch=fix Merge_request=!5 Commit=aa218f56 Workflow=Merge_checks Job=deploy"
+            " Started_by=alice",
+            "https://gitlab.example.com/group/app/-/pipelines/1001",
+            id="GitLab CI, a merge request",
+        ),
+        pytest.param(
+            JENKINS,
+            "app/main #153",
+            "Repository=us/app Branch=main Commit=ffac537e Workflow=app/main Job=Test",
+            "https://jenkins.example.com/job/app/job/main/153/",
+            id="Jenkins",
+        ),
+        pytest.param(
+            BITBUCKET,
+            "Bitbucket Pipelines #12",
+            "Repository=team/app Branch=main Pull_request=#7 Commit=ffac537e",
+            "https://bitbucket.org/team/app/pipelines/results/12",
+            id="Bitbucket Pipelines",
+        ),
+        pytest.param(
+            CIRCLE,
+            "CircleCI #88",
+            "Repository=us/app Branch=main Pull_request=#31 Commit=ffac537e Job=test Started_by=bob",
+            "https://circleci.com/gh/us/app/88",
+            id="CircleCI",
+        ),
+        pytest.param(
+            AZURE,
+            "app-CI #20261124.3",
+            "Repository=us/app Branch=main Commit=ffac537e Workflow=app-CI Job=Build Started_by=Carol_Jones Attempt=2",
+            "https://dev.azure.com/us/app/_build/results?buildId=400",
+            id="Azure Pipelines",
+        ),
+        pytest.param(
+            AZURE_PULL_REQUEST,
+            "app-CI #20261124.3",
+            "Repository=us/app Branch=fix Pull_request=#9 Commit=aa218f56 Workflow=app-CI Job=Build"
+            " Started_by=Carol_Jones Attempt=2",
+            "https://dev.azure.com/us/app/_build/results?buildId=400",
+            id="Azure Pipelines, a pull request",
+        ),
+        pytest.param(
+            BUILDKITE,
+            "app #1514",
+            "Repository=us/app Branch=main Commit=HEAD Workflow=app Job=:hammer:_Tests Started_by=Dan",
+            "https://buildkite.com/us/app/builds/1514",
+            id="Buildkite",
+        ),
+    ],
+)
+def test_each_ci(environment: dict[str, str], title: str, fields: str, url: str) -> None:
+    """Each CI's own variables are told, and no others; no password in a repository's URL is."""
+    run = find_run(environment)
+    assert run is not None
+    assert " ".join(f"{label}={value}".replace(" ", "_") for label, value in run.fields) == fields
+    assert (run.title, run.url) == (title, url)
+
+
+def test_a_pull_request_of_github(tmp_path: Path) -> None:
+    """The commit is the pull request's own, which is in the event's file, not the one that merges it."""
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps({"pull_request": {"head": {"sha": HEAD}}}))
+    run = find_run(GITHUB_PULL_REQUEST | {"GITHUB_EVENT_PATH": str(event)})
+    assert run is not None
+    told = dict(run.fields)
+    assert (told["Branch"], told["Pull request"], told["Commit"], told["Attempt"]) == ("fix-typo", "#42", HEAD[:8], "2")
+    assert run.url is not None
+    assert run.url.endswith("/attempts/2")
+
+
+@pytest.mark.parametrize("event", ["", "{}", "[" * 10_000, '{"pull_request": 5}', None])
+def test_an_event_that_cannot_be_read(tmp_path: Path, event: str | None) -> None:
+    """Without the event's file the commit is the one that the CI names."""
+    path = tmp_path / "event.json"
+    if event is not None:
+        path.write_text(event)
+    run = find_run(GITHUB_PULL_REQUEST | {"GITHUB_EVENT_PATH": str(path)})
+    assert run is not None
+    assert dict(run.fields)["Commit"] == SHA[:8]
+
+
+@pytest.mark.parametrize("name", CIS)
+def test_a_ci_that_tells_nothing(name: str) -> None:
+    """A CI that sets nothing but its mark gives a title and no fields."""
+    run = find_run({CIS[name].marker: "true"})
+    assert run is not None
+    assert run.title.startswith(name)
+    assert run.fields == () or CIS[name].marker == "BITBUCKET_BUILD_NUMBER"
+    assert run.url is None
+
+
+def test_no_ci() -> None:
+    """Outside a CI there is no run, also if CI is set, as some people do."""
+    assert find_run({"CI": "true", "HOME": "/root"}) is None
+
+
+def body_of(chat: Emulator) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(chat.received[-1].body)
+    return body
+
+
+def card_of(chat: Emulator) -> dict[str, Any]:
+    card: dict[str, Any] = body_of(chat)["cardsV2"][0]["card"]
+    return card
+
+
+def test_a_message(shell: Shell, chat: Emulator) -> None:
+    """`--ci` makes a card: the text is its paragraph, its own fields and buttons come after the CI's."""
+    shell.env |= GITHUB
+    done = shell("send", "--ci", "--status", "ok", "--field", "Size=3", "--button", "Log=https://example.com", "Done")
+    assert done.status == 0
+    card, shown = card_of(chat), json.dumps(body_of(chat))
+    assert card["header"]["title"] == "Tests #3"
+    assert "Done" in shown
+    buttons = card["sections"][0]["widgets"][-1]["buttonList"]["buttons"]
+    assert [button["text"] for button in buttons] == ["Open run", "Log"]
+    assert shown.index("Started by") < shown.index("Size")
+
+
+@pytest.mark.parametrize("argv", [["send", "--ci"], ["reply", "-k", "k", "--ci"], ["thread", "--ci"]])
+def test_without_a_text(shell: Shell, chat: Emulator, argv: list[str]) -> None:
+    """The card needs no text, on any command; a title of one's own wins."""
+    shell.env |= GITHUB | {"CHATPOST_TITLE": "Nightly"}
+    assert shell(*argv).status == 0
+    assert card_of(chat)["header"]["title"] == "Nightly"
+
+
+def test_a_job(shell: Shell, chat: Emulator) -> None:
+    """`run --ci` tells of the CI's run beside the job's outcome."""
+    shell.env |= GITLAB
+    assert shell("run", "--ci", "--", "sh", "-c", "exit 3").status == 3
+    shown = json.dumps(body_of(chat))
+    assert ("GitLab CI #77" in shown, "Open run" in shown, "Failed" in shown) == (True, True, True)
+
+
+@pytest.mark.parametrize("argv", [["send", "--ci", "Done"], ["run", "--ci", "--", "true"]])
+def test_outside_a_ci(shell: Shell, chat: Emulator, argv: list[str]) -> None:
+    """Outside a CI, `--ci` is a warning, and the message is posted as without it."""
+    done = shell(*argv)
+    assert (done.status, done.err.count("warning: --ci adds nothing"), done.err.count("\n")) == (0, 1, 1)
+    assert "cardsV2" not in body_of(chat)
+
+
+def test_a_fork(shell: Shell, chat: Emulator) -> None:
+    """A pull request from a fork gets no secret: with `--soft-fail` that is one line that says so, and 0."""
+    shell.env |= GITHUB_PULL_REQUEST | {"CHATPOST_URL": ""}
+    done = shell("send", "--ci", "--soft-fail", "Done")
+    assert (done.status, done.err.count("\n"), chat.received) == (0, 1, [])
+    assert "a pull request from a fork gets no secrets" in done.err
+
+
+def test_a_profile_that_tells_of_the_ci(shell: Shell, chat: Emulator) -> None:
+    """`ci = true` in a profile tells of the run in each of its messages."""
+    shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\nci = true\n')
+    shell.env |= CIRCLE
+    chat.faults.append(answering(503))
+    assert shell("send", "-p", "ops", "Done").status == 0
+    assert card_of(chat)["header"]["title"] == "CircleCI #88"

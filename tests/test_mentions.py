@@ -1,0 +1,100 @@
+"""Mentions by name: names for users in the profile file."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from chatpost.emulator import Emulator
+    from tests.conftest import Shell
+
+NAMES = """
+[mentions]
+alice = "1234567890"
+bob = "users/22"
+oncall = ["alice", "bob", "33"]
+everyone = "all"
+"""
+
+
+@pytest.fixture
+def user(shell: Shell, chat: Emulator) -> Shell:
+    """Give a user who has names for others."""
+    shell.write_profiles(f'{NAMES}\n[profiles.ops]\nurl = "{chat.url()}"\n[profiles.dev]\nurl = "{chat.url("dev")}"\n')
+    return shell
+
+
+def text_of(chat: Emulator) -> str:
+    return str(json.loads(chat.received[-1].body)["text"])
+
+
+@pytest.mark.parametrize("profile", [(), ("-p", "ops")], ids=["CHATPOST_URL", "profile"])
+@pytest.mark.parametrize(
+    ("users", "mentions"),
+    [
+        (["alice"], "<users/1234567890>"),
+        (["oncall"], "<users/1234567890> <users/22> <users/33>"),
+        (["bob", "oncall", "22"], "<users/22> <users/1234567890> <users/33>"),
+        (["everyone"], "<users/all>"),
+        (["all"], "<users/all>"),
+    ],
+)
+def test_names(user: Shell, chat: Emulator, profile: tuple[str, ...], users: list[str], mentions: str) -> None:
+    """A name stands for an id, or for several names; each user is mentioned once."""
+    options = [word for name in users for word in ("--mention", name)]
+    assert user("send", *profile, *options, "Look").status == 0
+    assert text_of(chat) == f"{mentions} Look"
+
+
+@pytest.mark.parametrize("command", [["send"], ["thread"], ["reply", "-k", "k"], ["run", "--", "false"]])
+def test_an_unknown_name(user: Shell, chat: Emulator, command: list[str]) -> None:
+    """It is an error that names the nearest, or says how to find an id, before anything is posted or run."""
+    at = command.index("--") if "--" in command else len(command)
+    words = [] if "--" in command else ["Look"]
+    done = user(*command[:at], "--mention", "alcie", *command[at:], *words)
+    assert (done.status, "did you mean alice?" in done.err, chat.received) == (2, True, [])
+    done = user(*command[:at], "--mention", "zoe", *command[at:], *words)
+    assert (done.status, "docs/mentions.md says how to find a user's id" in done.err) == (2, True)
+
+
+def test_no_names(shell: Shell, chat: Emulator) -> None:
+    """Without a profile file there are no names."""
+    done = shell("send", "--mention", "alice", "Look")
+    assert (done.status, "is no user id" in done.err, chat.received) == (2, True, [])
+
+
+def test_a_profile_that_mentions(user: Shell, chat: Emulator) -> None:
+    """A profile can mention a name in each of its messages; `profiles check` finds one that nobody has."""
+    profiles = f'{NAMES}\n[profiles.ops]\nurl = "{chat.url()}"\nmention = ["bob"]\n'
+    user.write_profiles(profiles)
+    assert user("send", "-p", "ops", "Look").status == 0
+    assert text_of(chat) == "<users/22> Look"
+    assert user("profiles", "check").status == 0
+    user.write_profiles(profiles.replace('["bob"]', '["rob"]'))
+    done = user("profiles", "check")
+    assert (done.status, "profiles.ops.mention has something" in done.out) == (78, True)
+    assert user("send", "-p", "ops", "Look").status == 78
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ('mentions = "alice"', "mentions is not a table"),
+        ("[mentions]\nalice = 12", "mentions.alice is not"),
+        ("[mentions]\nalice = []", "mentions.alice is not"),
+        ('[mentions]\nalice = "bob"', "mentions.alice has something that is no user's id"),
+        ('[mentions]\nalice = "a@example.com"', "no user's id, and no name in [mentions]; docs/mentions.md"),
+        ('[mentions]\n"a b" = "12"', "[mentions] has a name"),
+        ('[mentions]\nall = "12"', "[mentions] has a name"),
+        ('[mentions]\n12 = "12"', "[mentions] has a name"),
+        ('[mentions]\na = ["b"]\nb = ["c"]\nc = ["a"]', "mentions.a stands for itself: a > b > c > a"),
+    ],
+)
+def test_tables_that_are_wrong(shell: Shell, table: str, said: str) -> None:
+    """A mistake in [mentions] is named by its key."""
+    shell.write_profiles(f"{table}\n")
+    done = shell("profiles")
+    assert (done.status, said in done.err) == (78, True)
