@@ -1,4 +1,4 @@
-.PHONY: demo test lint docs bench soak clean
+.PHONY: demo test lint docs bench soak zipapp release-check clean
 PYTHON ?= python3
 BIN = .venv/bin
 
@@ -13,10 +13,12 @@ lint: .venv/dev
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	$(BIN)/zizmor --quiet --offline .github
 
-# Writes the help pages in docs/usage.md, and takes the pictures of the emulator.
+# Writes the help pages in docs/usage.md, the man pages and the scripts that complete words, and takes the pictures of the emulator.
 docs: .venv/dev
 	$(BIN)/python tests/help_pages.py
+	$(BIN)/python tests/man_pages.py
 	CHATPOST_SCREENSHOT="$(CURDIR)/docs/emulator.png" CHATPOST_MENTIONS="$(CURDIR)/docs/mentions.png" \
 		$(BIN)/pytest -q tests/test_page.py -k "screenshot or picture"
 
@@ -27,6 +29,28 @@ bench: .venv/bench
 # Posts 1,000 messages through faults and kills, in some minutes; MESSAGES=10000 for more.
 soak: .venv/dev
 	$(BIN)/python -m tests.soak $(or $(MESSAGES),1000)
+
+# Builds build/chatpost.pyz, one file that needs nothing but Python 3.11. What is native is left out of it.
+zipapp: .venv/dev
+	rm -rf build/zipapp
+	$(BIN)/pip install --quiet --no-compile --no-deps --target build/zipapp .
+	$(BIN)/pip install --quiet --no-compile --only-binary :all: --platform any --target build/zipapp \
+		click requests urllib3 rich platformdirs tomlkit
+	$(BIN)/python tests/build_zipapp.py build/zipapp build/chatpost.pyz
+
+# All of a release that needs no GitHub: builds, checks, and runs the demo with what a user would install.
+release-check: .venv/release zipapp
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+	for package in dist/*; do \
+		rm -rf build/trial && $(PYTHON) -m venv build/trial && \
+		build/trial/bin/pip install --quiet "$$package[emulator]" && \
+		test -f build/trial/share/man/man1/chatpost-send.1 && \
+		PATH="$(CURDIR)/build/trial/bin:$$PATH" chatpost emulator -- sh docs/examples/demo.sh || exit 1; \
+	done
+	$(PYTHON) build/chatpost.pyz --version
 
 .venv/demo: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -43,5 +67,10 @@ soak: .venv/dev
 	$(BIN)/pip install --quiet --editable '.[bench]'
 	touch $@
 
+.venv/release: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[release]'
+	touch $@
+
 clean:
-	rm -rf .venv
+	rm -rf .venv build dist

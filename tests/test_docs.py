@@ -15,6 +15,7 @@ from chatpost.errors import ExitStatus
 from chatpost.profiles.file import load_profiles
 from tests.conftest import KEY, TOKEN, Shell
 from tests.help_pages import MARK, USAGE, pages
+from tests.man_pages import completions, man_pages
 from tests.tools import need
 
 if TYPE_CHECKING:
@@ -175,6 +176,28 @@ def test_help_pages() -> None:
     """docs/usage.md shows the help pages as they are (`make docs` writes them)."""
     shown = USAGE.read_text().partition(MARK)[2]
     assert shown.split() == pages().split()
+
+
+@pytest.mark.parametrize(("folder", "files"), [("man", man_pages()), ("completions", completions())])
+def test_installed_files(folder: str, files: dict[str, str]) -> None:
+    """docs/man and docs/completions are made of the same source as --help (`make docs` writes them)."""
+    assert {path.name: path.read_text() for path in (TOP / "docs" / folder).iterdir()} == files
+
+
+@pytest.mark.parametrize("page", sorted((TOP / "docs" / "man").iterdir()), ids=lambda path: path.name)
+def test_man_pages(page: Path) -> None:
+    """Troff has nothing to say of the man pages, and they have the sections that a page needs."""
+    done = subprocess.run(
+        [need("groff"), "-ww", "-man", "-Tutf8", page],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "/usr/bin:/bin"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(
+        heading in page.read_text() for heading in (".SH NAME", ".SH SYNOPSIS", ".SH DESCRIPTION", ".SH SEE ALSO")
+    )
 
 
 @pytest.mark.parametrize("command", ["send", "reply", "thread", "run"])

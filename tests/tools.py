@@ -37,6 +37,7 @@ _FINDERS: dict[str, Callable[[], str | None]] = {
     "zsh": lambda: shutil.which("zsh"),
     "fish": lambda: shutil.which("fish"),
     "systemd": lambda: shutil.which("systemd-analyze"),
+    "groff": lambda: shutil.which("groff"),
     "redis-server": lambda: shutil.which("redis-server"),
 }
 """The programs, by the names of their packages."""

@@ -36,7 +36,7 @@ class SectionedCommand(click.Command):
         super().__init__(name, **attributes)
         self.sections = sections
         self._short = short
-        self._examples = examples
+        self.examples = examples
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write every option below its section's heading."""
@@ -76,7 +76,7 @@ class SectionedCommand(click.Command):
 
     def _write_examples(self, formatter: click.HelpFormatter) -> None:
         formatter.write_paragraph()
-        formatter.write_text("\b\nExamples:\n" + "\n".join(f"  {line}" for line in self._examples.splitlines()))
+        formatter.write_text("\b\nExamples:\n" + "\n".join(f"  {line}" for line in self.examples.splitlines()))
 
 
 _SPEC_WIDTH = 24

@@ -143,8 +143,11 @@ def _start_of_tail(text: str, limit: int) -> int:
 
 def _bounds(text: str, place: int) -> Iterator[int]:
     """Yield the ends of the graphemes around a place in the text."""
-    import regex  # needed only if there is no space in the whole message
-
+    try:
+        import regex  # needed only if there is no space in the whole message
+    except ImportError:  # in the one file, which has nothing native
+        yield from range(max(0, place - _WINDOW), place + _WINDOW)
+        return
     start = max(0, place - _WINDOW)
     while start and ord(text[start - 1]) in _FLAG_LETTERS:
         start -= 1

@@ -1,0 +1,100 @@
+"""What a release ships: the wheel with man pages and completions, and the one file."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from chatpost import __version__
+from tests.build_zipapp import build
+
+if TYPE_CHECKING:
+    from chatpost.emulator import Emulator
+    from tests.conftest import Shell
+
+TOP = Path(__file__).parent.parent
+REQUIRED = ("click", "requests", "urllib3", "certifi", "idna", "charset_normalizer", "platformdirs", "tomlkit")
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """Build the wheel of a copy of the checkout, so that nothing is left in it."""
+    copy = tmp_path_factory.mktemp("checkout") / "project"
+    shutil.copytree(
+        TOP, copy, ignore=shutil.ignore_patterns(".venv", ".git", "build", "dist", "__pycache__", ".*_cache")
+    )
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(copy / "dist")]
+    subprocess.run(command, cwd=copy, check=True, capture_output=True)
+    (path,) = (copy / "dist").iterdir()
+    return zipfile.ZipFile(path)
+
+
+def test_the_wheel(wheel: zipfile.ZipFile) -> None:
+    """It has the scripts in Lua, a man page for each command, and completions where each shell looks for them."""
+    names = set(wheel.namelist())
+    assert {f"chatpost/delivery/{name}.lua" for name in ("queue", "outbox")} <= names
+    data = f"chatpost_cli-{__version__}.data/data/share"
+    pages = {f"{data}/man/man1/{path.name}" for path in (TOP / "docs" / "man").iterdir()}
+    assert len(pages) == 9
+    completions = ("bash-completion/completions/chatpost", "zsh/site-functions/_chatpost")
+    assert pages | {f"{data}/{name}" for name in completions} <= names
+    assert f"{data}/fish/vendor_completions.d/chatpost.fish" in names
+    assert not [name for name in names if "tests" in name]
+
+
+def test_the_version_is_in_one_place() -> None:
+    """Only one file says the version; the changelog begins with it."""
+    assert re.findall(r"^## (\S+)", (TOP / "CHANGELOG.md").read_text(), re.MULTILINE)[0] == __version__
+    assert __version__ not in (TOP / "pyproject.toml").read_text()
+
+
+@pytest.fixture(scope="module")
+def one_file(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the one file of the wheel and of what is installed here."""
+    folder = tmp_path_factory.mktemp("python-path")
+    for name in wheel.namelist():
+        if name.startswith("chatpost/"):
+            wheel.extract(name, folder)
+    installed = Path(sys.modules["click"].__file__ or "").parent.parent
+    for name in REQUIRED:
+        shutil.copytree(installed / name, folder / name)
+    target = tmp_path_factory.mktemp("built") / "chatpost.pyz"
+    build(folder, target)
+    build(folder, target.with_name("again.pyz"))
+    return target
+
+
+def test_the_one_file(one_file: Path, shell: Shell, chat: Emulator) -> None:
+    """It posts with nothing but Python, also a text that is one long word, and with a profile."""
+    shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\n')
+    url = shell.env["CHATPOST_URL"]
+    shell.env = {"HOME": str(shell.home), "XDG_CONFIG_HOME": shell.env["XDG_CONFIG_HOME"], "PATH": "/usr/bin:/bin"}
+    python = (sys.executable, "-I", "-S", str(one_file))
+    assert shell.run(*python, "send", "-p", "ops", "Hello").status == 0
+    shell.env["CHATPOST_URL"] = url
+    assert shell.run(*python, "send", "-q", stdin="é" * 20_000).status == 0
+    assert "".join(message.text for message in chat.space().messages) == "Hello" + "é" * 20_000
+    assert shell.run(*python, "send", "--help").status == 0
+
+
+def test_the_one_file_is_reproducible(one_file: Path) -> None:
+    """The same input makes the same bytes, without a time, a path, or anything native."""
+    assert one_file.read_bytes() == one_file.with_name("again.pyz").read_bytes()
+    with zipfile.ZipFile(one_file) as archive:
+        names = archive.namelist()
+        assert names == sorted(names)
+        assert {entry.date_time[0] for entry in archive.infolist()} == {1980}
+        assert not [name for name in names if name.endswith((".so", ".pyc", "direct_url.json"))]
+
+
+def test_an_old_python_is_told() -> None:
+    """The one file's first lines are read by any Python 3, and say which one is needed."""
+    text = (TOP / "tests" / "build_zipapp.py").read_text()
+    assert "chatpost needs Python 3.11 or newer" in text
