@@ -22,7 +22,7 @@ _FILES = {"bash": "chatpost", "zsh": "_chatpost", "fish": "chatpost.fish"}
 
 def man_pages() -> dict[str, str]:
     """Return the pages by the names of their files: chatpost.1, and one for each command."""
-    settings: dict[str, Any] = group.context_settings
+    settings: dict[str, Any] = dict(group.context_settings)
     top = click.Context(group, info_name="chatpost", **settings)
     pages = {"chatpost.1": _page("chatpost", group, top)}
     for name in group.list_commands(top):

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections import defaultdict
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.cli.targets import find_targets, state_file
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from chatpost.chat.message import CreateMessageRequest
+    from chatpost.chat.message import CreatedMessage, CreateMessageRequest
     from chatpost.chat.webhook import Webhook
     from chatpost.cli.store import Store
     from chatpost.cli.values import Spooling
@@ -78,17 +79,17 @@ class Spooler(NamedTuple):
             ids = outbox.add(entries, is_awaited=not spooling.spool_first)
         except (StorageError, ConfigurationError) as error:
             if spooling.spool_first:
-                progress.error = _not_kept(error)
+                progress.error = _not_kept(error, delivery.request_id)
                 return delivery
             self._post_without(delivery, error, "it may be kept" if _maybe_done(error) else "it is not kept")
             return delivery
         progress.kept = ids[0]
         if not spooling.spool_first:
+            kept = _Kept(outbox, delivery, entries[0], ids, {}, {}, {})
             try:
-                self._post(outbox, delivery, entries[0], ids)
+                self._post(kept)
             except StorageError as error:
-                progress.kept = None
-                self._post_without(delivery, error, "it may be kept")
+                self._post_rest(kept, error)
         return delivery
 
     def _post_without(self, delivery: Delivery, error: Exception, is_kept: str) -> None:
@@ -99,45 +100,63 @@ class Spooler(NamedTuple):
         if progress.error is not None:
             progress.gave_up = "; ".join(filter(None, (progress.gave_up, f"{is_kept}: {error}")))
 
-    def _post(self, outbox: Outbox, delivery: Delivery, first: Entry, ids: Sequence[int]) -> None:
-        progress, rest = delivery.progress, outbox.rest_until(first.fingerprint) - time.time()
-        error: ChatpostError | None = None
-        if 0 < rest <= LONGEST_REST:  # else the clock has been set meanwhile
-            error = Unavailable(f"Chat has failed before, so it is left alone for {duration(rest)}")
-        else:
-            flusher = Flusher(outbox, self.sender, COMPOSER, lambda _: delivery.to.webhook, lambda _: False, time.time)
+    def _post_rest(self, kept: _Kept, error: StorageError) -> None:
+        """Post what is not posted yet, without the outbox, which has failed."""
+        progress = kept.tell_what_is_posted()
+        pairs = zip(kept.delivery.drafts, kept.ids, strict=True)
+        rest = [draft for draft, number in pairs if number not in kept.created]
+        if rest:  # an interruption says that it is kept: it may be
+            self._post_without(kept.delivery._replace(drafts=rest), error, "it may be kept")
+        progress.kept = None
 
-            def is_wanted(head: Head) -> bool:
-                return (head.fingerprint, head.thread) == (first.fingerprint, first.thread) and head.id <= ids[-1]
-
-            failures = flusher.flush(first.space, delivery.to.policy, lambda: delivery.deadline, is_wanted)
-            own = next((failures.of_messages[number] for number in ids if number in failures.of_messages), None)
-            error = own or failures.of_webhooks.get(first.fingerprint)
-        left, found, is_dropped = list[int](), list[int](), False
+    def _post(self, kept: _Kept) -> None:
+        outbox, delivery, first, ids = kept[:4]
+        error = self._flush(kept)
+        left, found = list[int](), list[int]()
         for number in ids:
+            if number in kept.created:
+                found.append(number)
+                continue
             entry = outbox.get(number)
-            if entry is not None and (entry.host, entry.written) != (first.host, first.written):
-                entry = None  # a store that has lost its messages gives their ids again
-            found += [number] if entry is not None else []
-            is_dropped |= entry is None
-            progress.attempts += entry.attempts if entry else 0
-            progress.maybe_posted |= entry is not None and bool(entry.is_uncertain)
-            if entry is not None and entry.created is not None:
-                progress.confirm(entry.created)
-            elif entry is not None:
+            if entry is None or not kept.has(entry):
+                continue  # taken out
+            found.append(number)
+            kept.note(number, entry.attempts, entry.created, maybe_posted=bool(entry.is_uncertain))
+            if entry.created is None:
                 left.append(number)
-        outbox.release(found)
-        progress.kept = left[0] if left else None
+        with suppress(StorageError):
+            outbox.release(found)
         if left and isinstance(error, DeliveryError) and (not error.is_passing or isinstance(error, InvalidMessage)):
             with outbox.lock(first.space) as is_locked:  # else another process is sending it, or others, now
                 left = outbox.withdraw(left) if is_locked else left  # trying again would not mend it
-            progress.kept, progress.error = left[0] if left else None, None if left else error
-        if is_dropped:
-            progress.error = Unavailable(
-                "the message is not in the outbox any more: it was dropped, or the store has lost it"
-            )
+            delivery.progress.error = None if left else error
+        progress = kept.tell_what_is_posted()
+        progress.kept = left[0] if left else None
+        if len(found) < len(ids):
+            progress.error = Unavailable("the message is not in the outbox any more: it was dropped")
         elif left:
             progress.gave_up = str(error or "others post to the space now")
+
+    def _flush(self, kept: _Kept) -> ChatpostError | None:
+        """Post the messages, behind those that wait in their thread; return the error that they have met."""
+        outbox, delivery, first, ids = kept[:4]
+        rest = outbox.rest_until(first.fingerprint) - time.time()
+        if 0 < rest <= LONGEST_REST:  # else the clock has been set meanwhile
+            return Unavailable(f"Chat has failed before, so it is left alone for {duration(rest)}")
+
+        def is_wanted(head: Head) -> bool:
+            return (head.fingerprint, head.thread) == (first.fingerprint, first.thread) and head.id <= ids[-1]
+
+        def tell(entry: Entry, tried: Progress) -> None:
+            if entry.id in ids and kept.has(entry):
+                attempts = kept.attempts.get(entry.id, 0) + 1
+                kept.note(entry.id, attempts, tried.created, maybe_posted=tried.maybe_posted)
+
+        find = lambda _: delivery.to.webhook  # noqa: E731 - it is no more than that
+        flusher = Flusher(outbox, self.sender, COMPOSER, find, lambda _: False, time.time, tell)
+        failures = flusher.flush(first.space, delivery.to.policy, lambda: delivery.deadline, is_wanted)
+        own = next((failures.of_messages[number] for number in ids if number in failures.of_messages), None)
+        return own or failures.of_webhooks.get(first.fingerprint)
 
     def _entries(self, delivery: Delivery, spooling: Spooling) -> list[Entry]:
         to, now = delivery.to, time.time()
@@ -165,11 +184,50 @@ class Spooler(NamedTuple):
         ]
 
 
-def _not_kept(error: StorageError | ConfigurationError) -> DeliveryError:
+class _Kept(NamedTuple):
+    """A delivery whose messages are in an outbox under these ids; ``first`` is the first of them.
+
+    ``created`` are the answers to those that are posted, and ``unsure`` tells of the others whether they may be.
+    ``attempts`` are those of each.
+    """
+
+    outbox: Outbox
+    delivery: Delivery
+    first: Entry
+    ids: Sequence[int]
+    created: dict[int, CreatedMessage]
+    unsure: dict[int, bool]
+    attempts: dict[int, int]
+
+    def has(self, entry: Entry) -> bool:
+        """Return whether it is one of them: an outbox that has lost its messages gives their ids again."""
+        return (entry.host, entry.written) == (self.first.host, self.first.written)
+
+    def note(self, number: int, attempts: int, created: CreatedMessage | None, *, maybe_posted: bool) -> None:
+        """Note what is known of a message, from its attempts or from the outbox."""
+        self.attempts[number] = attempts
+        self.unsure[number] = maybe_posted or self.unsure.get(number, False)
+        if created is not None:
+            self.created[number] = created
+
+    def tell_what_is_posted(self) -> Progress:
+        """Put it into the delivery's progress, and return that."""
+        progress = self.delivery.progress
+        for number in self.ids:
+            if number in self.created:
+                progress.confirm(self.created[number])
+        progress.attempts = sum(self.attempts.values())
+        progress.maybe_posted = any(its for number, its in self.unsure.items() if number not in self.created)
+        return progress
+
+
+def _not_kept(error: StorageError | ConfigurationError, request_id: str) -> DeliveryError:
     if isinstance(error, ConfigurationError):
         return UnusableRoute(f"the message is not kept: {error}")
-    is_known = "it is not known whether the message is kept" if _maybe_done(error) else "the message is not kept"
-    return Unavailable(f"{is_known}: {error}")
+    if _maybe_done(error):
+        msg = f"it is not known whether the message is kept: {error}; repeat it with --request-id {request_id}"
+        return Unavailable(msg, maybe_posted=True)
+    return Unavailable(f"the message is not kept: {error}")
 
 
 def _maybe_done(error: StorageError | ConfigurationError) -> bool:

@@ -47,6 +47,7 @@ class _Watch:
         self._spaces: dict[str, _Space] = {}
         self._said: dict[str, set[str]] = {}
         self._warned: set[str] = set()
+        self._finding, self._finds_at = _FIRST_REST, 0.0
 
     def run(self) -> NoReturn:
         if not self._telling.quiet:
@@ -65,6 +66,7 @@ class _Watch:
             self._start_again()
             return
         self._say_once("", set())
+        self._finding = _FIRST_REST
         for name in waiting:
             space = self._spaces.setdefault(name, _Space())
             if space.flush is None and TIMING.clock() >= space.rests_until:
@@ -76,7 +78,11 @@ class _Watch:
                 start_without_signals(thread)
 
     def _start_again(self) -> None:
-        """Find the outbox again: the store's URL may be another one now, with another password."""
+        """Find the outbox again, at times: the store's URL may be another one now, with another password."""
+        if TIMING.clock() < self._finds_at:
+            return
+        self._finding = min(2 * self._finding, _LONGEST_REST)
+        self._finds_at = TIMING.clock() + self._finding
         try:
             self._store = Store.of_file(self._flushing.config)
             self._box = find_outbox(self._store)

@@ -204,7 +204,8 @@ def retry(ctx: click.Context, /, ids: Sequence[int], config: Path | None, profil
         if target is not None:
             box.move(chosen, target)
         box.retry(chosen, time.time() + KEEP_FOR)
-    say(f"{_count(len(chosen))} waiting: `chatpost outbox flush` posts what waits")
+        left = len(box.states().keys() & chosen)
+    say(f"{_count(left)} waiting: `chatpost outbox flush` posts what waits{_meanwhile(len(chosen) - left)}")
 
 
 def _webhook_of(box: Outbox, ids: Sequence[int], profile: str, config: Path | None) -> Entry:
@@ -262,8 +263,9 @@ def drop(ctx: click.Context, /, ids: Sequence[int], config: Path | None, *, is_a
         if not click.confirm(f"Drop {all_of_them}?", err=True):
             return
     with _not_being_sent(box, chosen):
+        gone = len(set(chosen) - box.states().keys())
         dropped = box.drop(chosen)
-    say(f"{_count(dropped)} dropped")
+    say(f"{_count(dropped)} dropped{_meanwhile(gone)}")
 
 
 def _chosen(box: Outbox, ids: Sequence[int], *, is_all: bool) -> list[int]:
@@ -281,3 +283,7 @@ def _chosen(box: Outbox, ids: Sequence[int], *, is_all: bool) -> list[int]:
 
 def _count(messages: int) -> str:
     return "1 message is" if messages == 1 else f"{messages} messages are"
+
+
+def _meanwhile(messages: int) -> str:
+    return f"; {messages} posted meanwhile" if messages else ""

@@ -50,7 +50,8 @@ class Flusher(NamedTuple):
     """Posts what waits.
 
     ``find`` returns a message's webhook, and raises `ConfigurationError` if it is not there any more. ``joins`` tells
-    whether a message may go into a digest. ``clock`` is that of the outbox: seconds since the epoch.
+    whether a message may go into a digest. ``clock`` is that of the outbox: seconds since the epoch. ``tell`` is called
+    after each attempt, before the outbox notes it.
     """
 
     outbox: Outbox
@@ -59,6 +60,7 @@ class Flusher(NamedTuple):
     find: Callable[[Entry], Webhook]
     joins: Callable[[Entry], bool]
     clock: Callable[[], float]
+    tell: Callable[[Entry, Progress], None] = lambda *_: None
 
     def flush(
         self, space: str, policy: RetryPolicy, deadline: Callable[[], TimeLeft], is_wanted: Callable[[Head], bool]
@@ -121,6 +123,7 @@ class Flusher(NamedTuple):
             if progress.error is None and sent is None:
                 return None
             if sent is not None:
+                self.tell(sent, progress)
                 self._note(sent, progress)
             return _Tried(sent or entry, delivery, progress.error)
 

@@ -101,7 +101,7 @@ class Outbox(Protocol):
         """Say that nobody waits for the messages' answers any more."""
 
     def get(self, id: int) -> Entry | None:  # noqa: A002 - the name that users know
-        """Return a message."""
+        """Return a message; None if it has been taken out. Raises `StorageError` if the outbox has lost it."""
 
     def entries(self) -> list[Entry]:
         """Return all messages that are not posted, in their order."""

@@ -242,7 +242,11 @@ function steps.release()
 end
 
 function steps.get()
-  return read(given.id) or {}
+  local row = read(given.id)
+  if not row and tonumber(given.id) > tonumber(call('GET', key('last')) or 0) then
+    return redis.error_reply('LOST the message')
+  end
+  return row or {}
 end
 
 function steps.read()

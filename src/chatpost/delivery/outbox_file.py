@@ -84,8 +84,14 @@ class OutboxFile:
             self._sweep(file)
 
     def get(self, id: int) -> Entry | None:  # noqa: A002 - the name that users know
-        """Return a message."""
-        return next(iter(self._read("id = ?", id)), None)
+        """Return a message; None if it has been taken out. Raises `StorageError` if the file has lost it."""
+        with self._transaction() as file:
+            row = file.execute("SELECT * FROM message WHERE id = ?", (id,)).fetchone()
+            given = file.execute("SELECT seq FROM sqlite_sequence WHERE name = 'message'").fetchone()
+        if row is None and (given is None or given[0] < id):
+            reason = "it has lost its messages"
+            raise StorageError(self._path, reason)
+        return None if row is None else entry_of(row)
 
     def entries(self) -> list[Entry]:
         """Return all messages that are not posted, in their order."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 _NOT_REDIS = "it does not speak Redis's protocol"
-_WELCOME = {"PING": b"PONG"}
+_ECHO = "chatpost"
 _LONGEST_LINE = 64 * 1024
 _DEEPEST = 8
 
@@ -43,7 +43,7 @@ class RedisConnection:
             self._first.append(("AUTH", *filter(None, (url.user,)), url.password))
         if url.database:
             self._first.append(("SELECT", str(url.database)))
-        self._first.append(("PING",))
+        self._first.append(("ECHO", _ECHO))
 
     def ask(self, *words: str | float) -> Any:
         """Return the answer to a command: bytes, an int, None, or a list of these; raises `RedisError`."""
@@ -69,7 +69,7 @@ class RedisConnection:
 
     def _introduce(self, words: tuple[str, ...]) -> None:
         try:
-            if self._ask(words) != _WELCOME.get(words[0], b"OK"):
+            if self._ask(words) != (b"OK" if words[0] != "ECHO" else _ECHO.encode()):
                 raise ConnectionAbortedError(_NOT_REDIS)
         except RedisError as error:
             # The server may quote the password.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager, suppress
+from math import inf
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from chatpost.chat.message import CreatedMessage, CreateMessageRequest
     from chatpost.delivery.redis_server import RedisServer
 
+_SHORT = 1.0  # seconds for what must not keep a message waiting
 _MOST_READ = 100  # messages in one answer
 _MOST_EXPIRED = 500
 
@@ -59,7 +61,9 @@ class RedisOutbox:
         """Keep messages; return their ids. Raises `OutboxFull`."""
         kept = {"is_awaited": is_awaited}
         rows = [_written(_FRESH | row_of(entry) | kept) for entry in entries]
-        ids = self._run("add", rows=rows, most_messages=MOST_MESSAGES, most_bytes=MOST_BYTES)
+        # A sender that waits for its message can post it without the outbox.
+        limit = _SHORT if is_awaited else inf
+        ids = self._run("add", limit, rows=rows, most_messages=MOST_MESSAGES, most_bytes=MOST_BYTES)
         if ids[0] < 0:
             raise OutboxFull(ids[1])
         return list(ids)
@@ -73,7 +77,7 @@ class RedisOutbox:
         self._run("release", ids=_words(ids))
 
     def get(self, id: int) -> Entry | None:  # noqa: A002 - the name that users know
-        """Return a message."""
+        """Return a message; None if it has been taken out. Raises `StorageError` if the Redis has lost it."""
         row = self._run("get", id=str(id))
         return _read(row) if row else None
 
@@ -119,9 +123,10 @@ class RedisOutbox:
             yield True
         finally:
             is_over.set()
-            renewal.join()
-            with suppress(StorageError):  # then the lease ends by itself
-                self._run("give_back", space=space)
+            renewal.join(_SHORT)
+            if self._server.failed_at is None:
+                with suppress(StorageError):  # then the lease ends by itself
+                    self._run("give_back", space=space)
 
     def seal(self, head: Entry, members: Sequence[Entry], request: CreateMessageRequest) -> bool:
         """Note that the members are sent now, as this request; False if one has changed, or the lease is over."""
@@ -194,9 +199,9 @@ class RedisOutbox:
         milliseconds = int(LEASE * 1000)
         return bool(self._run("lease", space=space, name=self._name, milliseconds=milliseconds))
 
-    def _run(self, step: str, **given: Any) -> Any:
+    def _run(self, step: str, limit: float = inf, /, **given: Any) -> Any:
         common = {"name": self._name, "now": self._clock(), "awaited_for": AWAITED_FOR}
-        return self._server.run(self._script, (_KEYS,), (step, json.dumps(common | given)))
+        return self._server.run(self._script, (_KEYS,), (step, json.dumps(common | given)), limit)
 
 
 def _after_attempt(head: Entry, error: str) -> dict[str, Any]:

@@ -36,6 +36,7 @@ _PASSING = {
     "MASTERDOWN": "its primary is away",
     "CLUSTERDOWN": "its cluster is down",
     "BUSY": "it is busy with a script",
+    "LOST": "it has lost its messages",
 }
 
 

@@ -61,7 +61,7 @@ class StoreUrl:
         names = [unquote(name) for name in parts.path.split("/") if name]
         if parts.scheme == "unix":
             if where or not names:
-                msg = "names no socket: write unix:///run/redis.sock, with user and password before the third /"
+                msg = "names no socket: write unix:///run/redis.sock, or unix://:PASSWORD@/run/redis.sock"
                 raise ValueError(msg)
             path, database = unquote(parts.path), _database(options.pop("db", "0"))
             return cls(kind, (), path=path, user=user, password=password, database=database, options=options)
@@ -96,7 +96,7 @@ def _split(text: str) -> SplitResult:
         raise ValueError(msg) from None
     if any(not character.isprintable() or character == " " for character in text):
         msg = "has a character that no URL can have"
-    elif parts.fragment or ("@" in parts.path + parts.query and parts.scheme != "unix"):
+    elif parts.fragment or "@" in parts.path + parts.query:
         msg = f"has a # or an @ in the wrong place; {_ESCAPES}"
     elif not _SCHEME.fullmatch(parts.scheme):
         msg = f"does not begin with {_FORMS}"
