@@ -44,6 +44,10 @@ READERS_SCRIPTS = {
 }
 
 
+# The recipes are for other programs than a shell; tests/test_recipes.py runs them.
+COMMANDS = [page for page in PAGES if page.name != "recipes.md"]
+
+
 def blocks(language: str, pages: list[Path] = PAGES) -> list[Any]:
     """Every fenced block of a language in the docs, named by its place."""
     found = []
@@ -91,7 +95,7 @@ def run_example(reader: Shell, chat: Emulator, script: str) -> None:
         assert any(space.messages for space in chat.spaces.values())
 
 
-@pytest.mark.parametrize("script", blocks("sh"))
+@pytest.mark.parametrize("script", blocks("sh", COMMANDS))
 def test_shell_examples(reader: Shell, chat: Emulator, redis: RedisProcess, script: str) -> None:
     """Every shell example of the docs runs as it stands."""
     if script in RUN_ELSEWHERE:
@@ -112,7 +116,7 @@ def test_cron_examples(reader: Shell, chat: Emulator, table: str) -> None:
         run_example(reader, chat, command)
 
 
-@pytest.mark.parametrize("steps", blocks("yaml"))
+@pytest.mark.parametrize("steps", blocks("yaml", COMMANDS))
 def test_ci_examples(reader: Shell, chat: Emulator, steps: str) -> None:
     """Every command of a CI step in the docs runs."""
     commands = re.findall(r"^\s*-? ?run: (.*)$", steps, re.MULTILINE)
@@ -135,9 +139,9 @@ def test_systemd_examples(tmp_path: Path) -> None:
     names = []
     for block in blocks("ini"):
         name, _, unit = block.values[0].partition("\n")
-        names.append(tmp_path / name.removeprefix("# "))
+        names.append(tmp_path / name.removeprefix("# ").replace("@.", "@a."))
         names[-1].write_text(unit)
-    assert len(names) == 3
+    assert len(names) == 5
     verify = [need("systemd"), "--user", "verify", *map(str, names)]
     done = subprocess.run(verify, capture_output=True, text=True, check=False, env={"XDG_RUNTIME_DIR": str(tmp_path)})
     assert (done.returncode, done.stderr) == (0, "")
@@ -158,7 +162,8 @@ def test_python_example(chat: Emulator, reader: Shell) -> None:
 def test_no_example_is_left_out() -> None:
     """Every block in the docs has a language that is tested here; only output and help pages are plain text."""
     languages = {language for page in PAGES for language in re.findall(r"^ *```(.*)$", page.read_text(), re.MULTILINE)}
-    assert languages == {"", "sh", "cron", "yaml", "toml", "ini", "python", "text"}
+    in_recipes = {"dockerfile", "groovy", "make"}
+    assert languages == {"", "sh", "cron", "yaml", "toml", "ini", "python", "text"} | in_recipes
     assert not blocks("text", [TOP / "README.md"])
 
 
