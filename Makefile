@@ -19,6 +19,7 @@ lint: .venv/dev
 docs: .venv/dev
 	$(BIN)/python tests/help_pages.py
 	$(BIN)/python tests/man_pages.py
+	$(BIN)/python tests/messages.py
 	CHATPOST_SCREENSHOT="$(CURDIR)/docs/emulator.png" CHATPOST_MENTIONS="$(CURDIR)/docs/mentions.png" \
 		$(BIN)/pytest -q tests/test_page.py -k "screenshot or picture"
 

@@ -16,6 +16,7 @@ from chatpost.profiles.file import load_profiles
 from tests.conftest import KEY, TOKEN, Shell
 from tests.help_pages import MARK, USAGE, pages
 from tests.man_pages import completions, man_pages
+from tests.messages import PAGE, listed, modules, troubleshooting
 from tests.tools import need
 
 if TYPE_CHECKING:
@@ -241,6 +242,13 @@ def test_exit_statuses_are_documented(page: Path) -> None:
     """The table of exit statuses has each status once."""
     rows = re.findall(r"^\| (\d+) \|", page.read_text(), re.MULTILINE)
     assert rows == [str(int(status)) for status in ExitStatus]
+
+
+def test_messages_are_documented() -> None:
+    """docs/troubleshooting.md has every message that the code can say, once (`make docs` writes them there)."""
+    assert sorted(listed()) == sorted(set(listed()))
+    assert set(modules()) <= set(listed())
+    assert PAGE.read_text() == troubleshooting()
 
 
 def test_promises_have_tests() -> None:
