@@ -1,4 +1,4 @@
-.PHONY: demo test lint docs bench soak zipapp release-check clean
+.PHONY: demo test lint docs bench soak site zipapp release-check clean
 PYTHON ?= python3
 BIN = .venv/bin
 
@@ -20,12 +20,19 @@ docs: .venv/dev
 	$(BIN)/python tests/help_pages.py
 	$(BIN)/python tests/man_pages.py
 	$(BIN)/python tests/messages.py
+	$(BIN)/python -m tests.terminal_picture
+	$(BIN)/python -m tests.benchmarks.charts
 	CHATPOST_SCREENSHOT="$(CURDIR)/docs/emulator.png" CHATPOST_MENTIONS="$(CURDIR)/docs/mentions.png" \
 		$(BIN)/pytest -q tests/test_page.py -k "screenshot or picture"
 
-# Prints the tables of docs/performance.md, in some twenty minutes.
+# Builds the site of the docs in docs/.site.
+site: .venv/dev
+	$(BIN)/zensical build -f docs/zensical.toml --clean
+
+# Prints the tables of docs/performance.md, in some twenty minutes, and draws what stands there.
 bench: .venv/bench
 	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks.charts
 
 # Posts 1,000 messages through faults and kills, in some minutes; MESSAGES=10000 for more.
 soak: .venv/dev
@@ -74,4 +81,4 @@ release-check: .venv/release zipapp
 	touch $@
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv build dist docs/.site docs/.cache

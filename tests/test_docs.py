@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from chatpost.cli.job_options import CHANGE, FOLLOWING_JOB, JOB, REPORT
 from chatpost.cli.sections import FOLLOWING, POSTING, THREAD, WHERE, defaults_of
 from chatpost.errors import ExitStatus
 from chatpost.profiles.file import load_profiles
+from tests.benchmarks.charts import charts
 from tests.conftest import KEY, TOKEN, Shell
 from tests.help_pages import MARK, USAGE, pages
 from tests.man_pages import completions, man_pages
@@ -237,11 +240,30 @@ def test_options_are_documented() -> None:
             assert name in prose or not name.startswith("--"), name
 
 
-@pytest.mark.parametrize("page", [TOP / "README.md", TOP / "docs" / "exit-status.md"], ids=lambda page: page.name)
-def test_exit_statuses_are_documented(page: Path) -> None:
+def test_exit_statuses_are_documented() -> None:
     """The table of exit statuses has each status once."""
-    rows = re.findall(r"^\| (\d+) \|", page.read_text(), re.MULTILINE)
+    rows = re.findall(r"^\| (\d+) \|", (TOP / "docs" / "exit-status.md").read_text(), re.MULTILINE)
     assert rows == [str(int(status)) for status in ExitStatus]
+
+
+def test_charts() -> None:
+    """The bars are those of the tables in docs/performance.md."""
+    assert {name: (TOP / "docs" / name).read_text() for name in charts()} == charts()
+
+
+def test_the_site(tmp_path: Path) -> None:
+    """The site is built without a complaint; it has each page, a search, and light and dark pages."""
+    docs = tmp_path / "docs"
+    shutil.copytree(TOP / "docs", docs, ignore=shutil.ignore_patterns(".site", ".cache"))
+    build = [str(Path(sys.executable).parent / "zensical"), "build", "--strict", "-f", str(docs / "zensical.toml")]
+    done = subprocess.run(build, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, "No issues found" in done.stdout + done.stderr) == (0, True), done.stdout + done.stderr
+    site = docs / ".site"
+    pages = [path.stem for path in (TOP / "docs").glob("*.md")]
+    assert all((site / name / "index.html").exists() for name in pages if name != "index")
+    front = (site / "index.html").read_text()
+    assert all(f'href="{name}/"' in front for name in pages if name != "index")
+    assert ("slate" in front, (site / "search.json").exists()) == (True, True)
 
 
 def test_messages_are_documented() -> None:
