@@ -37,7 +37,7 @@ def draw() -> str:
             script = "(exit 3)\necho $?" if command == "echo $?" else f"{shown}{command}"
             done = subprocess.run(["bash", "-c", script], env=shell.env, capture_output=True, text=True, check=False)
             console.print(Text.assemble(("$ ", "green bold"), command))
-            console.print(Text((done.stdout + done.stderr).rstrip()), soft_wrap=True)
+            console.print(Text((done.stdout + done.stderr).rstrip()))
     # The page that shows it must not load fonts from elsewhere.
     return re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title="chatpost"), flags=re.DOTALL)
 
