@@ -90,6 +90,10 @@ def test_a_profile_that_mentions(user: Shell, chat: Emulator) -> None:
         ('[mentions]\n"a b" = "12"', "[mentions] has a name"),
         ('[mentions]\nall = "12"', "[mentions] has a name"),
         ('[mentions]\n12 = "12"', "[mentions] has a name"),
+        (
+            "[mentions]\n" + "".join(f'n{number} = "n{number + 1}"\n' for number in range(1000)) + 'n1000 = "1"',
+            "more than 20 deep",
+        ),
         ('[mentions]\na = ["b"]\nb = ["c"]\nc = ["a"]', "mentions.a stands for itself: a > b > c > a"),
     ],
 )
@@ -98,3 +102,11 @@ def test_tables_that_are_wrong(shell: Shell, table: str, said: str) -> None:
     shell.write_profiles(f"{table}\n")
     done = shell("profiles")
     assert (done.status, said in done.err) == (78, True)
+
+
+def test_names_that_multiply(shell: Shell, chat: Emulator) -> None:
+    """Names that stand for each other many times take no time."""
+    table = "".join(f'n{number} = ["n{number + 1}", "n{number + 1}"]\n' for number in range(18))
+    shell.write_profiles(f'[mentions]\n{table}n18 = "7"\n[profiles.ops]\nurl = "{chat.url()}"\n')
+    assert shell("send", "-p", "ops", "--mention", "n0", "Look").status == 0
+    assert text_of(chat) == "<users/7> Look"

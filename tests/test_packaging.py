@@ -49,9 +49,28 @@ def test_the_wheel(wheel: zipfile.ZipFile) -> None:
     assert not [name for name in names if "tests" in name]
 
 
+def test_the_notes_of_a_release(tmp_path: Path) -> None:
+    """The release workflow's own lines find the section of the changelog, and stop if the tag is another version."""
+    workflow = (TOP / ".github" / "workflows" / "release.yml").read_text()
+    script = workflow.split("agree\n        run: |\n")[1].split("\n      - ")[0]
+    (tmp_path / "src" / "chatpost").mkdir(parents=True)
+    shutil.copy(TOP / "src" / "chatpost" / "__init__.py", tmp_path / "src" / "chatpost")
+    (tmp_path / "CHANGELOG.md").write_text(
+        f"# Changelog\n\n## [{__version__}] - 2026-12-01\n\n- New\n\n## [0.0.9] - 2026-01-01\n\n- Old\n"
+    )
+    for tag, status in ((f"v{__version__}", 0), ("v9.9.9", 1)):
+        environment = {"GITHUB_REF_NAME": tag, "PATH": "/usr/bin:/bin"}
+        done = subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env=environment, check=False)
+        assert done.returncode == status
+    assert (tmp_path / "notes.md").read_text().split() == ["-", "New"]
+
+
 def test_the_version_is_in_one_place() -> None:
-    """Only one file says the version; the changelog begins with it."""
-    assert re.findall(r"^## (\S+)", (TOP / "CHANGELOG.md").read_text(), re.MULTILINE)[0] == __version__
+    """Only one file says the version; the changelog begins with it, or with what comes."""
+    assert re.findall(r"^## \[(.+)\]", (TOP / "CHANGELOG.md").read_text(), re.MULTILINE)[0] in {
+        "Unreleased",
+        __version__,
+    }
     assert __version__ not in (TOP / "pyproject.toml").read_text()
 
 

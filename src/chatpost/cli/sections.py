@@ -269,7 +269,7 @@ PACING = Section(
         Option(
             "--pacing/--no-pacing",
             default=True,
-            help="Queue with your other processes on this machine.  [default: pacing]",
+            help="Queue with your other processes, and with your fleet's.  [default: pacing]",
         ),
         Option(
             "--interval",

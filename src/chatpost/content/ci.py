@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.content.terminal import screen_text
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _COMMIT = 8  # hexadecimal digits of a commit that are shown
 _LONGEST = 200
+_LARGEST_EVENT = 32 * 1024 * 1024  # bytes; GitHub's have 25 MB at most
 _PULL_REQUEST = re.compile(r"(?:^|/(?:pull|pull-requests|merge_requests)/)(\d+)(?:$|/)")
 # A pull request's own commit is only in the event's file: GITHUB_SHA is the one that merges it.
 _GITHUB_HEAD = "GITHUB_HEAD_SHA (of the event)"
@@ -207,8 +209,10 @@ def _github_head(environment: Mapping[str, str]) -> dict[str, str]:
     if not environment.get("GITHUB_ACTIONS") or not environment.get("GITHUB_HEAD_REF") or not path:
         return {}
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - few lines, and no other use of a path
-            sha = json.load(file)["pull_request"]["head"]["sha"]
+        event = Path(path)
+        # Anything but a file, such as a named pipe, could block for ever.
+        raw = event.read_bytes() if event.is_file() and event.stat().st_size <= _LARGEST_EVENT else b""
+        sha = json.loads(raw)["pull_request"]["head"]["sha"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return {}
     return {_GITHUB_HEAD: sha} if isinstance(sha, str) else {}

@@ -13,6 +13,8 @@ USER_ID = re.compile(r"[0-9]{1,30}|all")
 
 USER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 
+_DEEPEST = 20
+
 HOW_TO_FIND_AN_ID = "docs/mentions.md says how to find a user's id"
 
 
@@ -29,12 +31,23 @@ def read_mentions(table: object) -> dict[str, tuple[str, ...]]:
         if not words or not all(isinstance(word, str) for word in words):
             msg = f'mentions.{name} is not "USER_ID" or a list of names'
             raise ValueError(msg)
-    return {name: _ids(name, table, ()) for name in table}
+    found: dict[str, tuple[str, ...]] = {}
+    for name in table:
+        _find(name, table, (), found)
+    return found
 
 
-def _ids(name: str, table: Mapping[str, str | list[str]], above: tuple[str, ...]) -> tuple[str, ...]:
+def _find(
+    name: str, table: Mapping[str, str | list[str]], above: tuple[str, ...], found: dict[str, tuple[str, ...]]
+) -> tuple[str, ...]:
+    """Find the ids of a name, and of those that it stands for; ``above`` are those that stand for it."""
+    if name in found:
+        return found[name]
     if name in above:
         msg = f"mentions.{name} stands for itself: {' > '.join((*above, name))}"
+        raise ValueError(msg)
+    if len(above) > _DEEPEST:
+        msg = f"mentions.{above[0]} stands for names that stand for names, more than {_DEEPEST} deep"
         raise ValueError(msg)
     value = table[name]
     ids: list[str] = []
@@ -43,8 +56,9 @@ def _ids(name: str, table: Mapping[str, str | list[str]], above: tuple[str, ...]
         if USER_ID.fullmatch(user):
             ids.append(user)
         elif user in table:
-            ids += _ids(user, table, (*above, name))
+            ids += _find(user, table, (*above, name), found)
         else:
             msg = f"mentions.{name} has something that is no user's id, and no name in [mentions]; {HOW_TO_FIND_AN_ID}"
             raise ValueError(msg)
-    return tuple(dict.fromkeys(ids))
+    found[name] = tuple(dict.fromkeys(ids))
+    return found[name]
