@@ -210,6 +210,16 @@ def test_a_long_text_that_breaks_off(shell: Shell, chat: Emulator) -> None:
     assert "\n".join(texts(chat)) == text
 
 
+def test_a_long_text_that_fails_in_the_middle(shell: Shell, chat: Emulator) -> None:
+    """If the webhook is refused after the first part, that is told, with the part that is posted; nothing is kept."""
+    text = "\n".join(f"line {number}" for number in range(8000))
+    chat.faults.extend([Fault(Kind.NONE), answering(401)])
+    done = shell("send", "--spool", "-o", "json", stdin=text)
+    record = json.loads(done.out)
+    assert (done.status, record["parts"], record["error"]["exit"]) == (77, {"posted": 1, "of": 3}, 77)
+    assert ("1 of 3 parts" in done.err, waiting(shell)) == (True, [])
+
+
 def test_several_profiles(shell: Shell, chat: Emulator) -> None:
     """Of several profiles, only those keep messages that cannot post them."""
     shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{chat.url(name)}"\n' for name in "ab"))

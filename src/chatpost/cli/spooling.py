@@ -85,7 +85,7 @@ class Spooler(NamedTuple):
             return delivery
         progress.kept = ids[0]
         if not spooling.spool_first:
-            kept = _Kept(outbox, delivery, entries[0], ids, {}, {}, {})
+            kept = _Kept(outbox, delivery, entries[0], ids)
             try:
                 self._post(kept)
             except StorageError as error:
@@ -110,7 +110,7 @@ class Spooler(NamedTuple):
         progress.kept = None
 
     def _post(self, kept: _Kept) -> None:
-        outbox, delivery, first, ids = kept[:4]
+        outbox, first, ids = kept.outbox, kept.first, kept.ids
         error = self._flush(kept)
         left, found = list[int](), list[int]()
         for number in ids:
@@ -126,11 +126,11 @@ class Spooler(NamedTuple):
                 left.append(number)
         with suppress(StorageError):
             outbox.release(found)
+        progress = kept.tell_what_is_posted()
         if left and isinstance(error, DeliveryError) and (not error.is_passing or isinstance(error, InvalidMessage)):
             with outbox.lock(first.space) as is_locked:  # else another process is sending it, or others, now
                 left = outbox.withdraw(left) if is_locked else left  # trying again would not mend it
-            delivery.progress.error = None if left else error
-        progress = kept.tell_what_is_posted()
+            progress.error = None if left else error
         progress.kept = left[0] if left else None
         if len(found) < len(ids):
             progress.error = Unavailable("the message is not in the outbox any more: it was dropped")
@@ -139,7 +139,7 @@ class Spooler(NamedTuple):
 
     def _flush(self, kept: _Kept) -> ChatpostError | None:
         """Post the messages, behind those that wait in their thread; return the error that they have met."""
-        outbox, delivery, first, ids = kept[:4]
+        outbox, delivery, first, ids = kept.outbox, kept.delivery, kept.first, kept.ids
         rest = outbox.rest_until(first.fingerprint) - time.time()
         if 0 < rest <= LONGEST_REST:  # else the clock has been set meanwhile
             return Unavailable(f"Chat has failed before, so it is left alone for {duration(rest)}")
@@ -184,20 +184,21 @@ class Spooler(NamedTuple):
         ]
 
 
-class _Kept(NamedTuple):
+class _Kept:
     """A delivery whose messages are in an outbox under these ids; ``first`` is the first of them.
 
-    ``created`` are the answers to those that are posted, and ``unsure`` tells of the others whether they may be.
-    ``attempts`` are those of each.
+    ``created`` are the answers to those that are posted; ``attempts`` are those of each.
     """
 
-    outbox: Outbox
-    delivery: Delivery
-    first: Entry
-    ids: Sequence[int]
-    created: dict[int, CreatedMessage]
-    unsure: dict[int, bool]
-    attempts: dict[int, int]
+    def __init__(self, outbox: Outbox, delivery: Delivery, first: Entry, ids: Sequence[int]) -> None:
+        self.outbox = outbox
+        self.delivery = delivery
+        self.first = first
+        self.ids = ids
+        self.created: dict[int, CreatedMessage] = {}
+        self.attempts: dict[int, int] = {}
+        self._maybe_posted: set[int] = set()
+        self._told: set[int] = set()
 
     def has(self, entry: Entry) -> bool:
         """Return whether it is one of them: an outbox that has lost its messages gives their ids again."""
@@ -206,7 +207,8 @@ class _Kept(NamedTuple):
     def note(self, number: int, attempts: int, created: CreatedMessage | None, *, maybe_posted: bool) -> None:
         """Note what is known of a message, from its attempts or from the outbox."""
         self.attempts[number] = attempts
-        self.unsure[number] = maybe_posted or self.unsure.get(number, False)
+        if maybe_posted:
+            self._maybe_posted.add(number)
         if created is not None:
             self.created[number] = created
 
@@ -214,10 +216,11 @@ class _Kept(NamedTuple):
         """Put it into the delivery's progress, and return that."""
         progress = self.delivery.progress
         for number in self.ids:
-            if number in self.created:
+            if number in self.created and number not in self._told:
+                self._told.add(number)
                 progress.confirm(self.created[number])
         progress.attempts = sum(self.attempts.values())
-        progress.maybe_posted = any(its for number, its in self.unsure.items() if number not in self.created)
+        progress.maybe_posted = bool(self._maybe_posted - self.created.keys())
         return progress
 
 
