@@ -64,7 +64,10 @@ def _page(name: str, command: click.Command, ctx: click.Context) -> str:
             its = command.get_command(ctx, its_name)
             assert its is not None
             inner = click.Context(its, parent=ctx, info_name=its_name, help_option_names=ctx.help_option_names)
-            lines += [f".SH {inner.command_path.upper()}", *_options(inner, its.params)]
+            usage = _plain(" ".join(its.collect_usage_pieces(inner)))
+            its_text = _text((its.help or "").replace("\b\n", "").strip())
+            lines += [f".SH {inner.command_path.upper()}", f".B {_plain(inner.command_path)}", usage, *its_text]
+            lines += _options(inner, its.params)
     else:
         lines += [".SH OPTIONS", *_options(ctx, command.params)]
     lines += _examples(command)

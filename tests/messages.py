@@ -29,9 +29,9 @@ def messages_of(module: str) -> list[str]:
 
 
 def modules() -> list[str]:
-    """Return the modules that can say anything, but for the emulator's, which is for tests."""
+    """Return the modules that can say anything, but for those of the emulator itself."""
     names = [path.relative_to(SOURCE).with_suffix("").as_posix() for path in sorted(SOURCE.rglob("*.py"))]
-    return [name for name in names if "emulator" not in name and messages_of(name)]
+    return [name for name in names if not name.startswith("emulator/") and messages_of(name)]
 
 
 def troubleshooting() -> str:
@@ -76,7 +76,7 @@ def _text(node: ast.expr) -> Iterator[str]:
         yield from _text(node.body)
         yield from _text(node.orelse)
     elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield node.value
+        yield node.value.replace("{}", "…")
     elif isinstance(node, ast.JoinedStr):
         parts = (part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
         yield re.sub("…+", "…", "".join(map(str, parts)))

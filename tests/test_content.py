@@ -230,7 +230,7 @@ def test_any_json_is_a_card_or_is_refused(value: Any) -> None:
     ("argv", "status", "said"),
     [
         (["--language", "two words", "x"], 2, "is not the name of a language"),
-        (["--mention", "two words", "x"], 2, "is not a user id, a name in [mentions], or all"),
+        (["--mention", "two words", "x"], 2, "is not a user id, which is a number and no e-mail address"),
         (["--field", "no sign", "x"], 2, "is not LABEL=VALUE"),
         (["--field", "=value", "x"], 2, "--field"),
         (["--button", "Log=javascript:alert(1)", "x"], 2, "https://"),

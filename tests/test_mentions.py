@@ -57,7 +57,7 @@ def test_an_unknown_name(user: Shell, chat: Emulator, command: list[str]) -> Non
     done = user(*command[:at], "--mention", "alcie", *command[at:], *words)
     assert (done.status, "did you mean alice?" in done.err, chat.received) == (2, True, [])
     done = user(*command[:at], "--mention", "zoe", *command[at:], *words)
-    assert (done.status, "docs/mentions.md says how to find a user's id" in done.err) == (2, True)
+    assert (done.status, "a user id is a number" in done.err) == (2, True)
 
 
 def test_no_names(shell: Shell, chat: Emulator) -> None:
@@ -86,9 +86,9 @@ def test_a_profile_that_mentions(user: Shell, chat: Emulator) -> None:
         ("[mentions]\nalice = 12", "mentions.alice is not"),
         ("[mentions]\nalice = []", "mentions.alice is not"),
         ('[mentions]\nalice = "bob"', "mentions.alice has something that is no user's id"),
-        ('[mentions]\nalice = "a@example.com"', "no user's id, and no name in [mentions]; docs/mentions.md"),
+        ('[mentions]\nalice = "a@example.com"', "no user's id, and no name in [mentions]; a user id is a number"),
         ('[mentions]\n"a b" = "12"', "[mentions] has a name"),
-        ('[mentions]\nall = "12"', "[mentions] has a name"),
+        ('[mentions]\nall = "12"', "cannot name anybody all"),
         ('[mentions]\n12 = "12"', "[mentions] has a name"),
         (
             "[mentions]\n" + "".join(f'n{number} = "n{number + 1}"\n' for number in range(1000)) + 'n1000 = "1"',

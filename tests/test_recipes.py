@@ -68,7 +68,7 @@ def test_the_action(runner: Shell, chat: Emulator) -> None:
     (step,) = [
         its
         for its in yaml.safe_load(recipe("GitHub Actions, with the action", "yaml"))["jobs"]["build"]["steps"]
-        if "uses" in its
+        if "chatpost" in its.get("uses", "")
     ]
     given = {("on" if name is True else name): value for name, value in step["with"].items()}  # YAML 1.1 reads on so
     assert set(given) <= set(ACTION["inputs"])
@@ -76,7 +76,7 @@ def test_the_action(runner: Shell, chat: Emulator) -> None:
     ended = run_action(
         runner, status="failure", **{name.replace("-", "_"): str(value) for name, value in given.items()}
     )
-    assert (ended.outputs["ok"], "The nightly build has ended." in shown(chat)) == ("true", True)
+    assert (ended.outputs["ok"], "The nightly build has failed." in shown(chat)) == ("true", True)
 
 
 def lines_of(heading: str) -> list[str]:
@@ -181,11 +181,15 @@ def test_git_hooks(user: Shell, chat: Emulator, tmp_path: Path) -> None:
     git("commit", "-q", "--allow-empty", "-m", "One")
     git("push", "-q", "origin", "main")
     hook = bare / "hooks" / "post-receive"
-    hook.write_text(f"#!/bin/sh\n{recipe('Git hooks', 'sh')}")
+    hook.write_text(recipe("Git hooks", "sh"))
     hook.chmod(0o755)
     git("commit", "-q", "--allow-empty", "-m", "Mend the pump")
     git("push", "-q", "origin", "main")
     assert ("Alice: Mend the pump" in shown(chat), "Pushed to main" in shown(chat)) == (True, True)
+    git("push", "-q", "origin", "main:other")
+    assert ("Alice: One" in shown(chat), "Pushed to other" in shown(chat)) == (True, True)
+    git("push", "-q", "origin", ":other")
+    assert "other is deleted" in shown(chat)
 
 
 def test_a_script_that_fails(user: Shell, chat: Emulator) -> None:
@@ -194,7 +198,7 @@ def test_a_script_that_fails(user: Shell, chat: Emulator) -> None:
     script.write_text(recipe("A script that fails", "sh"))
     done = user.run("bash", str(script))
     assert done.status == 2
-    assert "Line 4 failed: ls /no/such/file" in shown(chat)
+    assert "Line 5 failed: ls /no/such/file" in shown(chat)
 
 
 def test_the_template_of_systemd(user: Shell, chat: Emulator) -> None:

@@ -144,7 +144,8 @@ class UserId(click.ParamType[str]):
         """Check the form; ``users/ID`` is taken too."""
         user = value.removeprefix("users/")
         if not re.fullmatch(r"[0-9]{1,30}|[A-Za-z][A-Za-z0-9._-]{0,63}", user):
-            self.fail(f"{value!r:.60} is not a user id, a name in [mentions], or all", param, ctx)
+            what = "a user id, which is a number and no e-mail address, a name in [mentions], or all"
+            self.fail(f"{value!r:.60} is not {what}", param, ctx)
         return user
 
 

@@ -24,12 +24,12 @@ _GITHUB_HEAD = "GITHUB_HEAD_SHA (of the event)"
 
 
 class Ci(NamedTuple):
-    """The variables of a CI. It is the one that is running if ``marker`` is set.
+    """The variables of a CI. It is the one that is running if one of ``markers`` is set.
 
     Each part is a list of templates, of which the first counts whose variables are all set.
     """
 
-    marker: str
+    markers: tuple[str, ...]
     repository: tuple[str, ...]
     tag: tuple[str, ...]
     branch: tuple[str, ...]
@@ -47,7 +47,7 @@ _NONE: tuple[str, ...] = ()
 
 CIS = {
     "GitHub Actions": Ci(
-        marker="GITHUB_ACTIONS",
+        markers=("GITHUB_ACTIONS",),
         repository=("{GITHUB_REPOSITORY}",),
         tag=("{GITHUB_REF_TYPE}:{GITHUB_REF_NAME}",),
         branch=("{GITHUB_HEAD_REF}", "{GITHUB_REF_NAME}"),
@@ -64,7 +64,7 @@ CIS = {
         ),
     ),
     "GitLab CI": Ci(
-        marker="GITLAB_CI",
+        markers=("GITLAB_CI",),
         repository=("{CI_PROJECT_PATH}",),
         tag=("{CI_COMMIT_TAG}",),
         branch=("{CI_MERGE_REQUEST_SOURCE_BRANCH_NAME}", "{CI_COMMIT_BRANCH}", "{CI_COMMIT_REF_NAME}"),
@@ -78,7 +78,7 @@ CIS = {
         url=("{CI_PIPELINE_URL}", "{CI_JOB_URL}"),
     ),
     "Jenkins": Ci(
-        marker="JENKINS_URL",
+        markers=("JENKINS_URL", "JENKINS_HOME"),
         repository=("{GIT_URL}",),
         tag=("{TAG_NAME}",),
         branch=("{CHANGE_BRANCH}", "{BRANCH_NAME}", "{GIT_BRANCH}"),
@@ -92,7 +92,7 @@ CIS = {
         url=("{BUILD_URL}",),
     ),
     "Bitbucket Pipelines": Ci(
-        marker="BITBUCKET_BUILD_NUMBER",
+        markers=("BITBUCKET_BUILD_NUMBER",),
         repository=("{BITBUCKET_REPO_FULL_NAME}",),
         tag=("{BITBUCKET_TAG}",),
         branch=("{BITBUCKET_BRANCH}",),
@@ -106,7 +106,7 @@ CIS = {
         url=("https://bitbucket.org/{BITBUCKET_REPO_FULL_NAME}/pipelines/results/{BITBUCKET_BUILD_NUMBER}",),
     ),
     "CircleCI": Ci(
-        marker="CIRCLECI",
+        markers=("CIRCLECI",),
         repository=("{CIRCLE_PROJECT_USERNAME}/{CIRCLE_PROJECT_REPONAME}",),
         tag=("{CIRCLE_TAG}",),
         branch=("{CIRCLE_BRANCH}",),
@@ -120,7 +120,7 @@ CIS = {
         url=("{CIRCLE_BUILD_URL}",),
     ),
     "Azure Pipelines": Ci(
-        marker="TF_BUILD",
+        markers=("TF_BUILD",),
         repository=("{BUILD_REPOSITORY_NAME}",),
         tag=("{BUILD_SOURCEBRANCH}",),
         branch=("{SYSTEM_PULLREQUEST_SOURCEBRANCH}", "{BUILD_SOURCEBRANCH}"),
@@ -134,7 +134,7 @@ CIS = {
         url=("{SYSTEM_COLLECTIONURI}{SYSTEM_TEAMPROJECT}/_build/results?buildId={BUILD_BUILDID}",),
     ),
     "Buildkite": Ci(
-        marker="BUILDKITE",
+        markers=("BUILDKITE",),
         repository=("{BUILDKITE_REPO}",),
         tag=("{BUILDKITE_TAG}",),
         branch=("{BUILDKITE_BRANCH}",),
@@ -161,7 +161,7 @@ class CiRun(NamedTuple):
 
 def find_run(environment: Mapping[str, str]) -> CiRun | None:
     """Return the run that the environment is of; None outside a CI."""
-    found = next(((name, ci) for name, ci in CIS.items() if environment.get(ci.marker)), None)
+    found = next(((name, ci) for name, ci in CIS.items() if any(map(environment.get, ci.markers))), None)
     if found is None:
         return None
     name, ci = found
@@ -169,12 +169,12 @@ def find_run(environment: Mapping[str, str]) -> CiRun | None:
     tag, pull_request = _tag(told.first(ci.tag)), _pull_request(told.first(ci.pull_request))
     branch = told.first(ci.branch).removeprefix("refs/heads/").removeprefix("origin/")
     attempt = told.first(ci.attempt)
-    label = "Merge request" if ci.marker == "GITLAB_CI" else "Pull request"
+    label = "Merge request" if ci.markers == ("GITLAB_CI",) else "Pull request"
     fields = {
         "Repository": _repository(told.first(ci.repository)),
         "Tag": tag,
         "Branch": "" if tag or branch.startswith("refs/") or _is_merge(branch) else branch,
-        label: pull_request and f"{'!' if ci.marker == 'GITLAB_CI' else '#'}{pull_request}",
+        label: pull_request and f"{'!' if ci.markers[0] == 'GITLAB_CI' else '#'}{pull_request}",
         "Commit": _commit(told.first(ci.commit)),
         "Workflow": told.first(ci.workflow),
         "Job": told.first(ci.job),

@@ -15,7 +15,9 @@ USER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 
 _DEEPEST = 20
 
-HOW_TO_FIND_AN_ID = "docs/mentions.md says how to find a user's id"
+HOW_TO_FIND_AN_ID = (
+    "a user id is a number, in Chat on the web the data-member-id around a person's name (see docs/mentions.md)"
+)
 
 
 def read_mentions(table: object) -> dict[str, tuple[str, ...]]:
@@ -25,11 +27,14 @@ def read_mentions(table: object) -> dict[str, tuple[str, ...]]:
         raise ValueError(msg)  # noqa: TRY004 - every fault of the file is the same error
     for name, value in table.items():
         words = value if isinstance(value, list) else [value]
-        if not USER_NAME.fullmatch(name) or name == "all":
+        if name == "all":
+            msg = "[mentions] cannot name anybody all, which means everyone"
+            raise ValueError(msg)
+        if not USER_NAME.fullmatch(name):
             msg = "[mentions] has a name that is not letters, digits, and . _ - after a letter"
             raise ValueError(msg)
         if not words or not all(isinstance(word, str) for word in words):
-            msg = f'mentions.{name} is not "USER_ID" or a list of names'
+            msg = f'mentions.{name} is not "USER_ID", in quotes, or a list of names'
             raise ValueError(msg)
     found: dict[str, tuple[str, ...]] = {}
     for name in table:
