@@ -66,7 +66,11 @@ def run_action(runner: Shell, **inputs: str) -> Ended:
         environment = {**runner.env, **env, "GITHUB_OUTPUT": str(output)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=runner.home)
         said += done.stdout
-        hidden = [line.partition("::add-mask::")[2] for line in said.splitlines() if line.startswith("::add-mask::")]
+        hidden = [
+            line.partition("::add-mask::")[2].replace("%25", "%")
+            for line in said.splitlines()
+            if line.startswith("::add-mask::")
+        ]
         shown = "\n".join(line for line in (said + done.stderr).splitlines() if not line.startswith("::add-mask::"))
         for secret in hidden:
             shown = shown.replace(secret, "***")
@@ -86,7 +90,7 @@ def test_a_message(runner: Shell, chat: Emulator) -> None:
     ended = run_action(runner, webhook_url=url_of(chat), text="Done -- *all* $(of) it", fields="Size=3\nTime=4 s")
     assert ended.status == 0
     masks = re.findall("::add-mask::(.*)", ended.said)
-    assert masks == [url_of(chat), KEY, TOKEN]
+    assert masks == [KEY, TOKEN.replace("%", "%25"), url_of(chat).replace("%", "%25")]
     message = chat.space().messages[0]
     assert ended.outputs["ok"] == "true"
     assert (ended.outputs["name"], ended.outputs["thread"]) == (
@@ -146,6 +150,28 @@ def test_wrong_inputs(runner: Shell, chat: Emulator, inputs: dict[str, str]) -> 
     ended = run_action(runner, webhook_url=url_of(chat), **inputs)
     assert (ended.status, ended.outputs["ok"], chat.received) == (0, "false", [])
     assert "::warning title=chatpost::" in ended.said
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{"CHATPOST_SOFT_FAIL": "1"}, {"CHATPOST_SPOOL": "1"}, {"CHATPOST_SPOOL_FIRST": "1"}, {"CHATPOST_DRY_RUN": "1"}],
+    ids=lambda variables: next(iter(variables)),
+)
+def test_the_jobs_own_variables(runner: Shell, chat: Emulator, variables: dict[str, str]) -> None:
+    """They do not change the action's message: ok is true only if it is posted."""
+    runner.env |= variables | {"CHATPOST_THREAD": "spaces/AAAA/threads/T"}
+    chat.faults.extend([answering(403)])
+    ended = run_action(runner, webhook_url=url_of(chat))
+    assert (ended.outputs["ok"], "::warning" in ended.said) == ("false", True)
+    ended = run_action(runner, webhook_url=url_of(chat), fields="A=1\n\nB=2\n")
+    assert (ended.outputs["ok"], ended.outputs["name"]) == ("true", chat.space().messages[0].name)
+
+
+def test_a_url_on_several_lines(runner: Shell, chat: Emulator) -> None:
+    """Each line of a secret is hidden, before anything else is said."""
+    ended = run_action(runner, webhook_url=f"\n{url_of(chat)}\n")
+    assert ended.outputs["ok"] == "true"
+    assert all(line.startswith("::add-mask::") for line in ended.said.splitlines() if "token" in line)
 
 
 def test_no_input_is_put_into_a_script() -> None:

@@ -263,6 +263,73 @@ def body_of(chat: Emulator) -> dict[str, Any]:
     return body
 
 
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://user:secret@github.com/us/app.git", "us/app"),
+        ("git+https://user:secret@h/us/app.git", "us/app"),
+        ("git@github.com:us/app.git", "us/app"),
+        ("user:secret@github.com:us/app.git", "us/app"),
+        ("ssh://git@h:22/us/app", "us/app"),
+        ("https://user:secret", None),
+        ("https://user:sec/ret@h/us/app", "us/app"),
+        ("https://h/us/app.git?access_token=secret", "us/app"),
+        ("us/app", "us/app"),
+    ],
+)
+def test_no_password_of_a_repository(url: str, shown: str | None) -> None:
+    """A repository is its path, without a password in whatever form of URL."""
+    run = find_run({"JENKINS_URL": "x", "GIT_URL": url})
+    assert run is not None
+    assert dict(run.fields).get("Repository") == shown
+
+
+@pytest.mark.parametrize(
+    ("environment", "url"),
+    [
+        (
+            AZURE | {"SYSTEM_TEAMPROJECT": "My Project"},
+            "https://dev.azure.com/us/My%20Project/_build/results?buildId=400",
+        ),
+        (JENKINS | {"BUILD_URL": "https://u:secret@jenkins/job/1/"}, None),
+        (JENKINS | {"BUILD_URL": f"https://jenkins/job/{'a' * 400}/"}, f"https://jenkins/job/{'a' * 400}/"),
+        (JENKINS | {"BUILD_URL": f"https://jenkins/job/{'a' * 4000}/"}, None),
+        (GITHUB | {"GITHUB_SERVER_URL": "javascript:alert(1)//"}, None),
+    ],
+)
+def test_links(environment: dict[str, str], url: str | None) -> None:
+    """The button's link is whole, and has no password; else there is no button."""
+    run = find_run(environment)
+    assert run is not None
+    assert run.url == url
+
+
+@pytest.mark.parametrize("ref", ["refs/heads/fix/pull/12/foo", "refs/heads/pull/1", "refs/heads/12"])
+def test_a_branch_that_looks_like_a_pull_request(ref: str) -> None:
+    """Only GitHub's own names of pull requests are pull requests; no value turns the text around."""
+    run = find_run(GITHUB | {"GITHUB_REF": ref, "GITHUB_REF_NAME": "a\u202eb"})
+    assert run is not None
+    assert "Pull request" not in dict(run.fields)
+    assert dict(run.fields)["Branch"] == "ab"
+
+
+def test_a_mark_that_is_false() -> None:
+    """A variable that says false is no mark of a CI."""
+    run = find_run(GITLAB | {"GITHUB_ACTIONS": "false"})
+    assert run is not None
+    assert run.title == "GitLab CI #77"
+
+
+@pytest.mark.parametrize("sha", ["\\ud800abc", "x" * 40, "a" * 10_000_000])
+def test_a_commit_that_is_none(tmp_path: Path, sha: str) -> None:
+    """Only a commit's name counts as one."""
+    event = tmp_path / "event.json"
+    event.write_text(f'{{"pull_request": {{"head": {{"sha": "{sha}"}}}}}}')
+    run = find_run(GITHUB_PULL_REQUEST | {"GITHUB_EVENT_PATH": str(event)})
+    assert run is not None
+    assert dict(run.fields)["Commit"] == SHA[:8]
+
+
 def card_of(chat: Emulator) -> dict[str, Any]:
     card: dict[str, Any] = body_of(chat)["cardsV2"][0]["card"]
     return card

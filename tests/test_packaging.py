@@ -62,7 +62,7 @@ def test_the_notes_of_a_release(tmp_path: Path) -> None:
         environment = {"GITHUB_REF_NAME": tag, "PATH": "/usr/bin:/bin"}
         done = subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env=environment, check=False)
         assert done.returncode == status
-    assert (tmp_path / "notes.md").read_text().split() == ["-", "New"]
+    assert (tmp_path / "build" / "notes.md").read_text().split() == ["-", "New"]
 
 
 def test_the_version_is_in_one_place() -> None:

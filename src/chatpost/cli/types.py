@@ -195,5 +195,5 @@ class Pair(click.ParamType[tuple[str, str]]):
         return Words().convert(first, param, ctx), self._second.convert(second, param, ctx)
 
     def split_envvar_value(self, rv: str) -> list[str]:
-        """Split a variable's value into its lines."""
-        return rv.splitlines()
+        """Split a variable's value into its lines; blank ones do not count."""
+        return [line for line in rv.splitlines() if line.strip()]

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 _COMMIT = 8  # hexadecimal digits of a commit that are shown
 _LONGEST = 200
 _LARGEST_EVENT = 32 * 1024 * 1024  # bytes; GitHub's have 25 MB at most
-_PULL_REQUEST = re.compile(r"(?:^|/(?:pull|pull-requests|merge_requests)/)(\d+)(?:$|/)")
+_LONGEST_URL = 2000
+_PULL_REQUEST = re.compile(r"refs/pull/(\d+)/.*|(\d+)|https?://.*/pull/(\d+)")
+_COMMIT_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+# Anyone who opens a pull request names its branch.
+_TURNING = dict.fromkeys(map(ord, "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"))
 # A pull request's own commit is only in the event's file: GITHUB_SHA is the one that merges it.
 _GITHUB_HEAD = "GITHUB_HEAD_SHA (of the event)"
 
@@ -161,13 +165,22 @@ class CiRun(NamedTuple):
 
 def find_run(environment: Mapping[str, str]) -> CiRun | None:
     """Return the run that the environment is of; None outside a CI."""
-    found = next(((name, ci) for name, ci in CIS.items() if any(map(environment.get, ci.markers))), None)
+    found = next(
+        (
+            (name, ci)
+            for name, ci in CIS.items()
+            if any(environment.get(its, "").lower() not in {"", "0", "false"} for its in ci.markers)
+        ),
+        None,
+    )
     if found is None:
         return None
     name, ci = found
     told = _Variables(environment)
     tag, pull_request = _tag(told.first(ci.tag)), _pull_request(told.first(ci.pull_request))
-    branch = told.first(ci.branch).removeprefix("refs/heads/").removeprefix("origin/")
+    branch = told.first(ci.branch).removeprefix("refs/heads/")
+    if name == "Jenkins":
+        branch = branch.removeprefix("origin/")
     attempt = told.first(ci.attempt)
     label = "Merge request" if ci.markers == ("GITLAB_CI",) else "Pull request"
     fields = {
@@ -183,23 +196,23 @@ def find_run(environment: Mapping[str, str]) -> CiRun | None:
     }
     number = told.first(ci.number)
     title = " ".join(filter(None, (told.first(ci.workflow) or name, number and f"#{number}")))
-    url = told.first(ci.url)
+    url = told.first(ci.url, _LONGEST_URL + 1).replace(" ", "%20")
     shown = tuple((label, value) for label, value in fields.items() if value)
-    return CiRun(title, shown, url if re.fullmatch(r"https?://[^\s<>\"]+", url) else None)
+    return CiRun(title, shown, url if _is_harmless(url) else None)
 
 
 class _Variables:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._values = {**environment, **_github_head(environment)}
 
-    def first(self, templates: Sequence[str]) -> str:
+    def first(self, templates: Sequence[str], longest: int = _LONGEST) -> str:
         """Return the first template whose variables are all set, on one line; an empty text if there is none."""
         for template in templates:
             names = re.findall(r"\{(.*?)\}", template)
             if all(self._values.get(name) for name in names):
-                value = re.sub(r"\{(.*?)\}", lambda name: self._values[name[1]], template)
+                value = re.sub(r"\{(.*?)\}", lambda name: self._values[name[1]][: 4 * longest], template)
                 text = screen_text(value.encode(errors="surrogateescape").decode(errors="replace"))
-                return " ".join(text.split())[:_LONGEST]
+                return " ".join(text.translate(_TURNING).split())[:longest]
         return ""
 
 
@@ -215,7 +228,7 @@ def _github_head(environment: Mapping[str, str]) -> dict[str, str]:
         sha = json.loads(raw)["pull_request"]["head"]["sha"]
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return {}
-    return {_GITHUB_HEAD: sha} if isinstance(sha, str) else {}
+    return {_GITHUB_HEAD: sha} if isinstance(sha, str) and _COMMIT_NAME.fullmatch(sha) else {}
 
 
 def _tag(text: str) -> str:
@@ -231,8 +244,8 @@ def _is_merge(branch: str) -> bool:
 
 
 def _pull_request(text: str) -> str:
-    found = _PULL_REQUEST.search(text)
-    return found[1] if found else ""
+    found = _PULL_REQUEST.fullmatch(text)
+    return next(filter(None, found.groups())) if found else ""
 
 
 def _commit(text: str) -> str:
@@ -241,5 +254,13 @@ def _commit(text: str) -> str:
 
 def _repository(text: str) -> str:
     """Return a repository without the rest of its URL, in which a password could be."""
-    path = re.sub(r"^(\w+://[^/]*/|[^@/\s]+@[^:/]+:)", "", text)
+    path = re.split(r"[?#]", text)[0]
+    if "@" in path or "://" in path:
+        _, sign, path = path.rpartition("@")[2].rpartition("://")[2].partition(":" if "://" not in path else "/")
+        path = path if sign else ""
     return path.removesuffix(".git").strip("/")
+
+
+def _is_harmless(url: str) -> bool:
+    """Return whether it is a whole URL of the web, without a password in it."""
+    return len(url) <= _LONGEST_URL and re.fullmatch(r"https?://[^\s<>\"/@]+(/[^\s<>\"]*)?", url) is not None
