@@ -102,9 +102,11 @@ def pytest_xdist_auto_num_workers() -> int:
 settings.register_profile("chatpost", deadline=None)
 settings.load_profile("chatpost")
 
-# A shell's background job ignores SIGINT, and so would all that the tests start.
+# A shell's background job ignores SIGINT, one under nohup SIGHUP, and so would all that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
