@@ -536,8 +536,7 @@ def test_a_flusher_that_dies(machines: list[Shell], chat: Emulator, end: signal.
     one, two = machines
     for number in range(3):
         one("send", "--spool-first", f"message {number}")
-    stored = threading.Event()
-    chat.on_received = lambda _: stored.set()
+    stored = arrival(chat)
     chat.faults.append(Fault(Kind.DELAY, seconds=300))
     dying = flushing(one)
     assert stored.wait(60)
@@ -556,8 +555,7 @@ def test_a_lease_is_renewed(machines: list[Shell], chat: Emulator, redis: RedisP
     """While a flusher waits long for Chat's answer, no other sends to the space."""
     one, two = machines
     one("send", "--spool-first", "hello")
-    stored = threading.Event()
-    chat.on_received = lambda _: stored.set()
+    stored = arrival(chat)
     chat.faults.append(Fault(Kind.DELAY, seconds=8))
     slow = flushing(one)
     assert stored.wait(60)
@@ -655,8 +653,7 @@ def test_a_message_that_redis_has_thrown_away(machines: list[Shell], chat: Emula
 def test_ids_that_are_given_again(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
     """A sender whose message the store has lost does not take another's message for its own."""
     one, two = machines
-    come = threading.Event()
-    chat.on_received = lambda _: come.set()
+    come = arrival(chat)
     chat.faults.append(answering(429, Retry_After="4"))
     process = subprocess.Popen(["chatpost", "send", "--spool", "mine"], env=one.env, stderr=subprocess.PIPE)
     assert come.wait(60)
@@ -686,8 +683,7 @@ def test_a_late_note_of_another_message(machines: list[Shell], chat: Emulator, r
     """If the store loses its data while a message is sent, the answer is not taken for the next message's."""
     one, two = machines
     one("send", "--spool-first", "first")
-    stored = threading.Event()
-    chat.on_received = lambda _: stored.set()
+    stored = arrival(chat)
     chat.faults.append(Fault(Kind.DELAY, seconds=3))
     slow = flushing(one)
     assert stored.wait(60)
@@ -702,8 +698,7 @@ def test_a_store_that_dies_under_a_sender(machines: list[Shell], chat: Emulator,
     """A sender whose message the store has lost knows that it has posted it, and says its name."""
     one, _ = machines
     one.env["CHATPOST_STORE"] = own.url
-    come = threading.Event()
-    chat.on_received = lambda _: come.set()
+    come = arrival(chat)
     chat.faults.append(Fault(Kind.DELAY, seconds=1))
     process = subprocess.Popen(
         ["chatpost", "send", "--spool", "mine"], env=one.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -722,8 +717,7 @@ def test_a_long_text_whose_store_dies(machines: list[Shell], chat: Emulator, own
     one, _ = machines
     one.env["CHATPOST_STORE"] = own.url
     text = "\n".join(f"line {number}" for number in range(8000))
-    come = threading.Event()
-    chat.on_received = lambda _: come.set()
+    come = arrival(chat)
     chat.faults.append(Fault(Kind.DELAY, seconds=1))
     command = ["chatpost", "send", "--spool", "-o", "json"]
     process = subprocess.Popen(
@@ -745,8 +739,7 @@ def test_a_long_text_whose_store_dies(machines: list[Shell], chat: Emulator, own
 def test_what_is_posted_is_said(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
     """A message that a sender has posted counts as posted, also if the store loses it meanwhile."""
     one, _ = machines
-    come = threading.Event()
-    chat.on_received = lambda _: come.set()
+    come = arrival(chat)
     chat.faults.append(Fault(Kind.DELAY, seconds=1))
     process = subprocess.Popen(["chatpost", "send", "--spool", "X"], env=one.env, stdout=subprocess.PIPE)
     assert come.wait(60)
@@ -803,8 +796,7 @@ def test_connections_that_redis_closes(machines: list[Shell], chat: Emulator, re
     """A connection that Redis closes while Chat takes its time is no failure of the store."""
     one, _ = machines
     one("send", "--spool-first", "hello")
-    stored = threading.Event()
-    chat.on_received = lambda _: stored.set()
+    stored = arrival(chat)
     chat.faults.append(Fault(Kind.DELAY, seconds=1))
     slow = flushing(one)
     assert stored.wait(60)

@@ -520,13 +520,13 @@ def transaction(path, *args, **options):
 database.transaction = transaction
 from chatpost.delivery.redis_server import RedisServer
 run = RedisServer.run
-def run_and_die(self, script, keys, arguments, within=60):
+def run_and_die(self, script, keys, arguments, limit=60):
     global count
     is_change = arguments[0] in {"add", "seal", "posted", "failed", "release", "lease"}
     count += is_change
     if is_change and count == number and not after:
         os.kill(os.getpid(), signal.SIGKILL)
-    answer = run(self, script, keys, arguments, within)
+    answer = run(self, script, keys, arguments, limit)
     if is_change and count == number:
         os.kill(os.getpid(), signal.SIGKILL)
     return answer

@@ -168,7 +168,10 @@ OVERFLOW = Section(
 
 def quick_card(*, field: Any, button: Any, ci: bool, **parts: str | None) -> QuickCard:
     """Return the card that the options make."""
-    quick, run = QuickCard(**parts, fields=field, buttons=button), _ci_run() if ci else None
+    return _with_run(QuickCard(**parts, fields=field, buttons=button), _ci_run() if ci else None)
+
+
+def _with_run(quick: QuickCard, run: CiRun | None) -> QuickCard:
     if run is None:
         return quick
     buttons = (("Open run", run.url), *quick.buttons) if run.url else quick.buttons
@@ -181,8 +184,10 @@ def _ci_run() -> CiRun | None:
     return find_run(os.environ)
 
 
-def _card(*, card: str | None, ci: bool, **parts: Any) -> Card:
-    return Card(card, quick_card(ci=ci, **parts), lacks_ci=ci and _ci_run() is None)
+def _card(*, card: str | None, field: Any, button: Any, ci: bool, **parts: Any) -> Card:
+    run = _ci_run() if ci else None
+    quick = _with_run(QuickCard(**parts, fields=field, buttons=button), run)
+    return Card(card, quick, lacks_ci=ci and run is None)
 
 
 CARD = Section(

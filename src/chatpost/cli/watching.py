@@ -87,7 +87,7 @@ class _Watch:
             self._store = Store.of_file(self._flushing.config)
             self._box = find_outbox(self._store)
         except ConfigurationError as error:
-            self._say_once("configuration", {str(error)})
+            self._say_once("", {str(error)})
 
     def _post(self, name: str, space: _Space, flush: Flush, reporter: _PassReporter) -> None:
         """Post what waits for a space, and let the space rest if that fails."""

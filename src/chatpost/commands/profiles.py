@@ -157,12 +157,12 @@ def check(ctx: click.Context, name: str | None, config: Path | None) -> int:
     Nothing is posted.
     """
     path = find_profile_file(_config(ctx, config))
-    store = Store(None if path is None else load_profiles(path).sharing)
-    if store.is_configured and (path is None or not load_profiles(path).profiles):
-        return _check_store(store)
-    file = _existing_file(ctx, config)
-    if not file.profiles:
-        raise ConfigurationError(_NO_PROFILES.format(file.path))
+    file = None if path is None else load_profiles(path)
+    store = Store(None if file is None else file.sharing)
+    if file is None or not file.profiles:
+        if store.is_configured:
+            return _check_store(store)
+        raise ConfigurationError(_NO_PROFILES.format(path or user_profile_file()))
     named = [file.profile(name)] if name else list(file.profiles.values())
     if error := file.permission_error():  # then its commands are not run, either
         raise ConfigurationError(error)

@@ -1,4 +1,4 @@
-"""What a CI tells of the run that a command is a part of, by its variables: fields of a card, and a link to the run.
+"""The CI run that a command is a part of, from the CI's variables: fields of a card, and a link to the run.
 
 The sources are each CI's own list of predefined variables. Only what it tells is shown.
 """
@@ -182,12 +182,12 @@ def find_run(environment: Mapping[str, str]) -> CiRun | None:
     if name == "Jenkins":
         branch = branch.removeprefix("origin/")
     attempt = told.first(ci.attempt)
-    label = "Merge request" if ci.markers == ("GITLAB_CI",) else "Pull request"
+    label, sign = ("Merge request", "!") if name == "GitLab CI" else ("Pull request", "#")
     fields = {
         "Repository": _repository(told.first(ci.repository)),
         "Tag": tag,
         "Branch": "" if tag or branch.startswith("refs/") or _is_merge(branch) else branch,
-        label: pull_request and f"{'!' if ci.markers[0] == 'GITLAB_CI' else '#'}{pull_request}",
+        label: pull_request and f"{sign}{pull_request}",
         "Commit": _commit(told.first(ci.commit)),
         "Workflow": told.first(ci.workflow),
         "Job": told.first(ci.job),
@@ -219,7 +219,7 @@ class _Variables:
 def _github_head(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the last commit of a pull request of GitHub's, from the file with the event."""
     path = environment.get("GITHUB_EVENT_PATH", "")
-    if not environment.get("GITHUB_ACTIONS") or not environment.get("GITHUB_HEAD_REF") or not path:
+    if not environment.get("GITHUB_HEAD_REF") or not path:
         return {}
     try:
         event = Path(path)
@@ -255,9 +255,10 @@ def _commit(text: str) -> str:
 def _repository(text: str) -> str:
     """Return a repository without the rest of its URL, in which a password could be."""
     path = re.split(r"[?#]", text)[0]
-    if "@" in path or "://" in path:
-        _, sign, path = path.rpartition("@")[2].rpartition("://")[2].partition(":" if "://" not in path else "/")
-        path = path if sign else ""
+    if "://" in path:  # SCHEME://USER:PASSWORD@HOST/PATH
+        path = path.partition("://")[2].rpartition("@")[2].partition("/")[2]
+    elif "@" in path:  # USER@HOST:PATH
+        path = path.rpartition("@")[2].partition(":")[2]
     return path.removesuffix(".git").strip("/")
 
 

@@ -75,20 +75,20 @@ class RedisServer:
         self._timeout = timeout
         self._idle: list[_Connection] = []
 
-    def run(self, script: Script, keys: tuple[str, ...], arguments: Sequence[str | float], within: float = inf) -> Any:
-        """Run a script, which Redis does all at once; return its answer, at the latest after ``within`` seconds."""
+    def run(self, script: Script, keys: tuple[str, ...], arguments: Sequence[str | float], limit: float = inf) -> Any:
+        """Run a script, which Redis does all at once; return its answer, at the latest after ``limit`` seconds."""
         rest = (len(keys), *keys, *arguments)
         try:
-            return self._ask(("EVALSHA", script.digest, *rest), within)
+            return self._ask(("EVALSHA", script.digest, *rest), limit)
         except RedisError as error:
             if not _is_unknown_script(error):
                 raise self._failure(error) from None
-        return self.call("EVAL", script.text, *rest, within=within)
+        return self.call("EVAL", script.text, *rest, limit=limit)
 
-    def call(self, *words: str | float, within: float = inf) -> Any:
+    def call(self, *words: str | float, limit: float = inf) -> Any:
         """Return the answer to a command."""
         try:
-            return self._ask(words, within)
+            return self._ask(words, limit)
         except RedisError as error:
             raise self._failure(error) from None
 
@@ -109,9 +109,13 @@ class RedisServer:
         """Return the answer to a command; raises `RedisError`, or `StorageError` if none comes."""
         limit = min(limit, self._timeout)
         used: list[_Connection] = []
+        is_over = False
 
         def ask() -> Any:
             connection = self._idle_connection() or connect(self.url, limit)
+            if is_over:  # it has been said that nothing was sent
+                connection.close()
+                raise TimeoutError
             used.append(connection)
             try:
                 answer = connection.ask(*words)
@@ -125,26 +129,20 @@ class RedisServer:
             self._idle.append(connection)
             return answer
 
-        is_lasting = False
         try:
             connect = self._connection_type()
             answer = within(limit, ask)
         except RedisError:
             raise
-        except TimeoutError:
-            reason = f"it does not answer within {limit:g} s"
+        except Exception as error:  # noqa: BLE001 - whatever it is: a message must not wait for it
+            is_over = True
             for connection in used:
                 connection.abort()
-        except ImportError:
-            reason, is_lasting = "such a URL needs redis-py: pipx install --force 'chatpost-cli[redis]'", True
-        except Exception as error:  # noqa: BLE001 - whatever it is: a message must not wait for it
-            reason = (getattr(error, "strerror", None) or "").lower() or str(error) or type(error).__name__
-            is_lasting = isinstance(error, SSLCertVerificationError | UnusableUrl)
-        else:
-            self.failed_at = None
-            return answer
-        self.failed_at = time.monotonic()
-        raise StorageError(self.url, reason, is_damaged=is_lasting, maybe_done=bool(used))
+            self.failed_at = time.monotonic()
+            reason, is_lasting = _reason_of(error, limit)
+            raise StorageError(self.url, reason, is_damaged=is_lasting, maybe_done=bool(used)) from None
+        self.failed_at = None
+        return answer
 
     def _idle_connection(self) -> _Connection | None:
         """Return a connection that is not in use; the server may have closed some of them."""
@@ -165,3 +163,13 @@ class RedisServer:
 
 def _is_unknown_script(error: RedisError) -> bool:
     return str(error).startswith("NOSCRIPT")
+
+
+def _reason_of(error: Exception, limit: float) -> tuple[str, bool]:
+    """Return the reason, for a person, why no answer came within so many seconds, and whether that will last."""
+    if isinstance(error, TimeoutError):
+        return f"it does not answer within {limit:g} s", False
+    if isinstance(error, ImportError):
+        return "such a URL needs redis-py: pipx install --force 'chatpost-cli[redis]'", True
+    reason = (getattr(error, "strerror", None) or "").lower() or str(error) or type(error).__name__
+    return reason, isinstance(error, SSLCertVerificationError | UnusableUrl)

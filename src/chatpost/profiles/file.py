@@ -37,7 +37,7 @@ NO_WEBHOOK = """there is no webhook to post to. To make one:
 
 
 class Sharing(NamedTuple):
-    """What a profile file says of a fleet's store: the source of its URL, and whether the outbox is there."""
+    """A profile file's lines about a fleet's store: the source of its URL, and the place of the outbox."""
 
     store: UrlSource | None = None
     outbox: str | None = None
