@@ -8,9 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.cli.console import is_terminal, say
+from chatpost.cli.finding import WebhookFinder
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.signals import last_words
-from chatpost.cli.spooling import COMPOSER, WebhookFinder, find_outbox
+from chatpost.cli.spooling import COMPOSER, find_outbox
 from chatpost.cli.store import Store
 from chatpost.cli.targets import TIMING, make_client, make_pacer
 from chatpost.delivery.flusher import Flusher

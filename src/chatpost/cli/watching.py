@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 from chatpost.cli.app import bug_line
 from chatpost.cli.console import say
+from chatpost.cli.finding import WebhookFinder
 from chatpost.cli.flushing import Flush
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.signals import last_words
-from chatpost.cli.spooling import WebhookFinder, find_outbox
+from chatpost.cli.spooling import find_outbox
 from chatpost.cli.store import Store
 from chatpost.cli.targets import TIMING, make_client, make_pacer
 from chatpost.delivery.sender import Attempt, Sender
