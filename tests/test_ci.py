@@ -68,13 +68,13 @@ GITLAB_MERGE_REQUEST = {name: value for name, value in GITLAB.items() if name !=
 }
 JENKINS = {
     "JENKINS_URL": "https://jenkins.example.com/",
-    "BRANCH_NAME": "main",
+    "BRANCH_NAME": "fix/login",
     "BUILD_NUMBER": "153",
-    "BUILD_URL": "https://jenkins.example.com/job/app/job/main/153/",
-    "GIT_BRANCH": "origin/main",
+    "BUILD_URL": "https://jenkins.example.com/job/app/job/fix%252Flogin/153/",
+    "GIT_BRANCH": "fix/login",
     "GIT_COMMIT": SHA,
     "GIT_URL": "https://user:secret@github.com/us/app.git",
-    "JOB_NAME": "app/main",
+    "JOB_NAME": "app/fix%2Flogin",
     "STAGE_NAME": "Test",
 }
 BITBUCKET = {
@@ -169,9 +169,16 @@ BUILDKITE = {
         ),
         pytest.param(
             JENKINS,
-            "app/main #153",
-            "Repository=us/app Branch=main Commit=ffac537e Workflow=app/main Job=Test",
-            "https://jenkins.example.com/job/app/job/main/153/",
+            "app/fix/login #153",
+            "Repository=us/app Branch=fix/login Commit=ffac537e Workflow=app/fix/login Job=Test",
+            "https://jenkins.example.com/job/app/job/fix%252Flogin/153/",
+            id="Jenkins, a multibranch job",
+        ),
+        pytest.param(
+            JENKINS | {"BRANCH_NAME": "", "GIT_BRANCH": "origin/main", "JOB_NAME": "nightly", "STAGE_NAME": ""},
+            "nightly #153",
+            "Repository=us/app Branch=main Commit=ffac537e Workflow=nightly",
+            "https://jenkins.example.com/job/app/job/fix%252Flogin/153/",
             id="Jenkins",
         ),
         pytest.param(

@@ -230,13 +230,17 @@ def test_check_of_nothing(user: Shell) -> None:
 
 
 def test_completion(user: Shell) -> None:
-    """The shell completes the names of profiles for -p; on an error it offers nothing."""
-    user.write_profiles(f'{COMMENTED}[profiles.other]\nurl = "{URL}"\n')
+    """The shell completes the names of profiles for -p, and of mentions; on an error it offers nothing of the file."""
+    user.write_profiles(f'{COMMENTED}[profiles.other]\nurl = "{URL}"\n[mentions]\nalice = "1"\nbob = "2"\n')
     user.env |= {"_CHATPOST_COMPLETE": "bash_complete", "COMP_WORDS": "chatpost send -p o", "COMP_CWORD": "3"}
     assert user().out.split() == ["plain,ops", "plain,other"]
     user.env["COMP_WORDS"] = "chatpost send -p ot"
     assert user().out.split() == ["plain,other"]
+    user.env["COMP_WORDS"] = "chatpost send --mention a"
+    assert user().out.split() == ["plain,alice", "plain,all"]
     user.write_profiles("broken")
+    assert user().out.split() == ["plain,all"]
+    user.env["COMP_WORDS"] = "chatpost send -p o"
     done = user()
     assert (done.out.strip(), done.err) == ("", "")
 

@@ -9,15 +9,27 @@ from chatpost.errors import ConfigurationError
 if TYPE_CHECKING:
     import click
 
+    from chatpost.profiles.file import ProfileFile
+
 
 def complete_profile(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """Offer the names of the profiles, or none if the profile file cannot be read."""
+    file = _profile_file(ctx)
+    return [name for name in file.profiles if name.startswith(incomplete)] if file else []
+
+
+def complete_user(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Offer the names in [mentions], and all."""
+    file = _profile_file(ctx)
+    return [name for name in (*(file.mentions if file else ()), "all") if name.startswith(incomplete)]
+
+
+def _profile_file(ctx: click.Context) -> ProfileFile | None:
     from chatpost.directories import find_profile_file
     from chatpost.profiles.file import load_profiles  # not for --help
 
     path = find_profile_file(ctx.params.get("config"))
     try:
-        names = load_profiles(path).profiles if path else {}
+        return load_profiles(path) if path else None
     except ConfigurationError:
-        return []
-    return [name for name in names if name.startswith(incomplete)]
+        return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chatpost.chat.message import MessageReplyOption, Thread
-from chatpost.cli.complete import complete_profile
+from chatpost.cli.complete import complete_profile, complete_user
 from chatpost.cli.option import Option, Section, read_defaults
 from chatpost.cli.types import (
     YEAR,
@@ -138,6 +138,7 @@ STYLE = Section(
             type=UserId(),
             multiple=True,
             metavar="USER",
+            shell_complete=complete_user,
             help="User id, name in [mentions], or all, to mention; repeatable.",
         ),
         Option("--allow-mentions", is_flag=True, help="Let <users/...> in piped text mention people."),

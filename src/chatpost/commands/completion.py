@@ -24,7 +24,7 @@ To use it in every new shell:
 def completion(shell: str) -> None:
     """Print the script that completes words in a shell.
 
-    It completes commands, options, their values, and the names of profiles.
+    It completes commands, options, their values, and the names of profiles and mentions.
     """
     from click.shell_completion import ShellComplete, get_completion_class
 

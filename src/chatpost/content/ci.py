@@ -178,9 +178,10 @@ def find_run(environment: Mapping[str, str]) -> CiRun | None:
     name, ci = found
     told = _Variables(environment)
     tag, pull_request = _tag(told.first(ci.tag)), _pull_request(told.first(ci.pull_request))
-    branch = told.first(ci.branch).removeprefix("refs/heads/")
+    branch, workflow = told.first(ci.branch).removeprefix("refs/heads/"), told.first(ci.workflow)
     if name == "Jenkins":
         branch = branch.removeprefix("origin/")
+        workflow = workflow.replace("%2F", "/")  # the job of a branch has its name
     attempt = told.first(ci.attempt)
     label, sign = ("Merge request", "!") if name == "GitLab CI" else ("Pull request", "#")
     fields = {
@@ -189,13 +190,13 @@ def find_run(environment: Mapping[str, str]) -> CiRun | None:
         "Branch": "" if tag or branch.startswith("refs/") or _is_merge(branch) else branch,
         label: pull_request and f"{sign}{pull_request}",
         "Commit": _commit(told.first(ci.commit)),
-        "Workflow": told.first(ci.workflow),
+        "Workflow": workflow,
         "Job": told.first(ci.job),
         "Started by": told.first(ci.started_by),
         "Attempt": "" if attempt in {"", "1"} else attempt,
     }
     number = told.first(ci.number)
-    title = " ".join(filter(None, (told.first(ci.workflow) or name, number and f"#{number}")))
+    title = " ".join(filter(None, (workflow or name, number and f"#{number}")))
     url = told.first(ci.url, _LONGEST_URL + 1).replace(" ", "%20")
     shown = tuple((label, value) for label, value in fields.items() if value)
     return CiRun(title, shown, url if _is_harmless(url) else None)
