@@ -19,7 +19,6 @@ lint: .venv/dev
 docs: .venv/dev
 	$(BIN)/python tests/help_pages.py
 	$(BIN)/python tests/man_pages.py
-	$(BIN)/python tests/messages.py
 	$(BIN)/python -m tests.terminal_picture
 	$(BIN)/python -m tests.benchmarks.charts
 	CHATPOST_SCREENSHOT="$(CURDIR)/docs/emulator.png" CHATPOST_MENTIONS="$(CURDIR)/docs/mentions.png" \

@@ -1,4 +1,4 @@
-"""The messages that chatpost can say, taken out of its code for docs/troubleshooting.md (`make docs`)."""
+"""The sentences in the code that a user can read, each of which docs/troubleshooting.md explains."""
 
 from __future__ import annotations
 
@@ -8,84 +8,101 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 TOP = Path(__file__).parent.parent
 PAGE = TOP / "docs" / "troubleshooting.md"
 SOURCE = TOP / "src" / "chatpost"
-_VARIABLES = {"msg", "reason", "complaint", "NO_WEBHOOK", "NO_CI", "_NO_PROFILES"}
-_SAID_BY = {"say", "warn", "fail", "Unavailable", "Refused", "NotAllowed", "ProtocolError", "UnusableRoute"}
-_TABLES = {"_LASTING", "_PASSING"}  # of reasons, by Redis's own words
-_SHORTEST = 14
-_SENTENCE = re.compile("[a-z]{2} [a-z]+ ")
-_MARK = re.compile(r"(<!-- messages of (.*?) -->\n)(?:\n?- .*\n)*")
+
+_WORDS = re.compile("[a-z]{2} [A-Za-z]")
+_ENTRY = re.compile(r"^- (`+)([^`](?:(?!\1)[\s\S])*)\1:\s+(\S.*(?:\n  .*)*)", re.MULTILINE)
+_HELP = {"help", "epilog", "short_help"}
+_PATTERNS = {"compile", "fullmatch", "match"}
+# Modules without sentences of their own for a user of chatpost: the emulator's server, the lists of commands and of
+# CIs, and what stands on help pages.
+_SILENT = re.compile("emulator/.*|commands/__init__|cli/help|content/ci")
+# SQL, examples, what stands on help pages, cards or stdout, and what is told to a library.
+_NO_MESSAGES = re.compile(
+    "(CREATE|DELETE|INSERT|SELECT|UPDATE|state IN|space =) .*|(t=.*)?chatpost .*|export CHATPOST_URL=.*"
+    "|Where to post|When to post|Following (stdin|the output)|Exit status|Line to print for each message."
+    "|Open run|<b>.*|what it holds does not matter|Unable to find acceptable character detection"
+)
 
 
-def messages_of(module: str) -> list[str]:
-    """Return the messages in a module (``chat/webhook``), each once; an ellipsis stands for what differs."""
-    found = [text for node in ast.walk(ast.parse((SOURCE / f"{module}.py").read_text())) for text in _texts(node)]
-    lines = (text.partition("\n")[0].strip(" :") for text in found)
-    return list(dict.fromkeys(line for line in lines if len(line) > _SHORTEST and _SENTENCE.search(line)))
+def sentences() -> dict[str, str]:
+    """Return each sentence, or part of one, of the code, with its module; an ellipsis stands for what differs."""
+    found: dict[str, str] = {}
+    for path in sorted(SOURCE.rglob("*.py")):
+        module = path.relative_to(SOURCE).with_suffix("").as_posix()
+        if not _SILENT.fullmatch(module):
+            texts = _texts(ast.parse(path.read_text()))
+            found |= {text: module for text in texts if text and not _NO_MESSAGES.fullmatch(text)}
+    return found
 
 
-def modules() -> list[str]:
-    """Return the modules that can say anything, but for those of the emulator itself."""
-    names = [path.relative_to(SOURCE).with_suffix("").as_posix() for path in sorted(SOURCE.rglob("*.py"))]
-    return [name for name in names if not name.startswith("emulator/") and messages_of(name)]
+def explained() -> dict[str, str]:
+    """Return the explanations in docs/troubleshooting.md by the messages."""
+    entries = _ENTRY.finditer(PAGE.read_text())
+    return {" ".join(entry[2].split()): " ".join(entry[3].split()) for entry in entries}
 
 
-def troubleshooting() -> str:
-    """Return the page as it should be: below each mark, the messages of its modules."""
-
-    def filled(mark: re.Match[str]) -> str:
-        lines = dict.fromkeys(message for module in mark[2].split() for message in messages_of(module))
-        return mark[1] + "\n" + "".join(f"- {_shown(line)}\n" for line in lines)
-
-    return _MARK.sub(filled, PAGE.read_text())
+def pieces(text: str) -> list[str]:
+    """Return a message's words between the ellipses."""
+    return [piece for piece in (part.strip(" .,:;()") for part in text.split("…")) if _WORDS.search(piece)]
 
 
-def listed() -> list[str]:
-    """Return the modules that the page names."""
-    return [module for mark in _MARK.finditer(PAGE.read_text()) for module in mark[2].split()]
+def is_within(sentence: str, message: str) -> bool:
+    """Return whether the pieces of the code's sentence are in the message, in their order."""
+    return re.search(".*".join(map(re.escape, pieces(sentence))), message) is not None
 
 
-def _shown(line: str) -> str:
-    fence = "``" if "`" in line else "`"
-    return f"{fence} {line} {fence}" if "`" in line else f"{fence}{line}{fence}"
+def is_of_code(message: str, code: Iterable[str]) -> bool:
+    """Return whether the code has all of the message's words, at least two of them next to each other."""
+    texts = [_plain(text) for text in code]
+    return all(_is_covered(_plain(piece).split(), texts) for piece in pieces(message))
 
 
-def _texts(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-        if node.targets[0].id in _VARIABLES:
-            yield from _text(node.value)
-        elif node.targets[0].id in _TABLES and isinstance(node.value, ast.Dict):
-            for value in node.value.values:
-                yield from _text(value)
-    elif isinstance(node, ast.Return | ast.Yield) and node.value is not None:
-        for value in node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]:
-            yield from _text(value)
-    elif isinstance(node, ast.Call):
-        name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-        if name in _SAID_BY or name.endswith("Error"):
-            for argument in node.args[:2]:
-                yield from _text(argument)
+def _is_covered(words: list[str], texts: list[str]) -> bool:
+    parts = (count for count in range(len(words), 0, -1) if count > 1 or count == len(words))
+    return not words or any(
+        any(_line(words[:count]) in text for text in texts) and _is_covered(words[count:], texts) for count in parts
+    )
 
 
-def _text(node: ast.expr) -> Iterator[str]:
-    if isinstance(node, ast.IfExp):
-        yield from _text(node.body)
-        yield from _text(node.orelse)
-    elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-        yield node.value.replace("{}", "…")
-    elif isinstance(node, ast.JoinedStr):
-        parts = (part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
-        yield re.sub("…+", "…", "".join(map(str, parts)))
+def _plain(text: str) -> str:
+    """Return the words with one space before and behind each."""
+    return _line(re.sub(r"[\s.,:;()]+", " ", text.replace("…", " … ")).split())
 
 
-def main() -> None:
-    """Write the page."""
-    PAGE.write_text(troubleshooting())
+def _line(words: list[str]) -> str:
+    return f" {' '.join(words)} "
 
 
-if __name__ == "__main__":
-    main()
+def _texts(tree: ast.AST) -> Iterator[str]:
+    if isinstance(tree, ast.Constant | ast.JoinedStr):
+        yield _text(tree).partition("\n")[0].strip(" :")
+        return
+    for child in ast.iter_child_nodes(tree):
+        if not _is_no_sentence(child):
+            yield from _texts(child)
+
+
+def _is_no_sentence(node: ast.AST) -> bool:
+    """Return whether it is a docstring, a help text, or a regular expression."""
+    match node:
+        case ast.Expr(ast.Constant()):
+            return True
+        case ast.keyword(arg=name):
+            return name in _HELP
+        case ast.Assign([ast.Name("EPILOG")]):
+            return True
+        case ast.Call(ast.Attribute(attr=name)):
+            return name in _PATTERNS
+    return False
+
+
+def _text(node: ast.Constant | ast.JoinedStr) -> str:
+    if isinstance(node, ast.Constant):
+        return node.value.replace("{}", "…") if isinstance(node.value, str) else ""
+    parts = (part.value if isinstance(part, ast.Constant) else "…" for part in node.values)
+    return re.sub("…+", "…", "".join(map(str, parts)))

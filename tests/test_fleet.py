@@ -202,6 +202,7 @@ def test_sentinel(shell: Shell, chat: Emulator) -> None:
             shell.env["CHATPOST_STORE"] += "x"
             done = shell("send", "again")
             assert (done.status, ALONE in done.err) == (0, True)
+            assert "its sentinels know no primary of this service" in done.err
     assert texts(chat) == ["hello", "again"]
 
 
@@ -347,6 +348,8 @@ def test_never_in_the_way_by_redis_py(shell: Shell, chat: Emulator, store: str) 
         b":1\r\n",
         b"*1\r\n" * 5000,
         b"$99999999999999999999\r\n",
+        b"$999999999999999999\r\n",
+        b":one\r\n",
         b"HTTP/1.1 400 Bad Request\r\n\r\n",
         b"",
         b"x" * 200_000,
@@ -359,6 +362,7 @@ def test_what_is_no_redis(shell: Shell, chat: Emulator, answer: bytes) -> None:
         shell.env |= {"CHATPOST_STORE": f"redis://127.0.0.1:{port}", "CHATPOST_OUTBOX": "store"}
         done = shell("send", "hello")
         assert (done.status, texts(chat), done.err.count(ALONE), done.err.count("\n")) == (0, ["hello"], 1, 1)
+        assert done.err.endswith(("it does not speak Redis's protocol\n", "the connection was closed\n"))
         done = shell("send", "--spool-first", "kept")
         assert (done.status, "kept in the outbox as" in done.err) == (75, False)
 

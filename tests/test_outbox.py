@@ -436,10 +436,10 @@ def test_drop(shell: Shell, chat: Emulator) -> None:
     ("argv", "status", "said"),
     [
         (["show", "7"], 66, "there is no message 7"),
+        (["retry", "x"], 2, "'x' is no number of a message: `chatpost outbox list` shows them"),
         (["drop", "7"], 66, "there is no message 7"),
         (["retry"], 2, "name messages by their ids"),
         (["drop", "1", "--all"], 2, "name messages by their ids"),
-        (["retry", "x"], 2, "ID"),
         (["flush", "--deadline", "soon"], 2, "is not a number"),
     ],
 )

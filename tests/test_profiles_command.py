@@ -39,7 +39,9 @@ def test_add_makes_the_file(user: Shell) -> None:
     """The first profile makes a file that only its owner can read, and is the default."""
     done = user("profiles", "add", "ops", stdin=f"{URL}\n")
     assert (done.status, done.out) == (0, "")
-    assert "posts to spaces/AAAA" in done.err
+    assert "profile ops, the default, posts to spaces/AAAA" in done.err
+    assert "profile ci posts to spaces/AAAA" in user("profiles", "add", "ci", stdin=f"{URL}\n").err
+    assert user("profiles", "remove", "ci").status == 0
     assert stat.S_IMODE(user.config.stat().st_mode) == 0o600
     assert tomllib.loads(user.config.read_text()) == {"default": "ops", "profiles": {"ops": {"url": URL}}}
 

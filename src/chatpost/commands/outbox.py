@@ -54,7 +54,22 @@ _WIDTH = 60
 _LONGEST_ATTEMPT = 30.0
 _POLL = 0.1
 
-_IDS = click.Argument(["ids"], nargs=-1, type=click.IntRange(1), metavar="ID...")
+
+class _MessageNumber(click.IntRange):
+    """The number of a message in the outbox."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read the number."""
+        try:
+            return int(super().convert(value, param, ctx))
+        except click.BadParameter:
+            self.fail(f"{value!r:.60} is no number of a message: `chatpost outbox list` shows them", param, ctx)
+
+
+_IDS = click.Argument(["ids"], nargs=-1, type=_MessageNumber(), metavar="ID...")
 _DEADLINE = Option(
     "--deadline", type=Seconds(), default=60, show_default=True, help="Seconds for each message, and for each wait."
 )
@@ -149,7 +164,7 @@ def _record(entry: Entry) -> dict[str, Any]:
 
 
 @outbox.command(params=[CONFIG])
-@click.argument("id", type=click.IntRange(1))
+@click.argument("id", type=_MessageNumber())
 @click.pass_context
 def show(ctx: click.Context, id: int, config: Path | None) -> None:  # noqa: A002 - the name that users know
     """Show a message as JSON."""

@@ -102,8 +102,8 @@ def add(ctx: click.Context, name: str, config: Path | None, *, replace: bool) ->
     url = _read_url()
     webhook = Webhook.parse(url)
     file = add_profile(path, name, url, replace=replace)
-    default = ", the default" if file.default == name else ""
-    say(f"profile {name}{default}, posts to {webhook.space} ({file.path}); try: chatpost send -p {name} Hello")
+    default = ", the default," if file.default == name else ""
+    say(f"profile {name}{default} posts to {webhook.space} ({file.path}); try: chatpost send -p {name} Hello")
 
 
 @profiles.command(params=[CONFIG])

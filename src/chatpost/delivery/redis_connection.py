@@ -78,7 +78,10 @@ class RedisConnection:
 
     def _ask(self, words: tuple[str | float, ...]) -> Any:
         self._socket.sendall(_encoded(words))
-        answer = self._read()
+        try:
+            answer = self._read()
+        except (ValueError, OverflowError, MemoryError):  # a length that is no number, or too great
+            raise ConnectionAbortedError(_NOT_REDIS) from None
         if isinstance(answer, RedisError):
             raise answer
         return answer

@@ -19,7 +19,7 @@ from redis.exceptions import (
     ResponseError,
 )
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import MasterNotFoundError, Sentinel
 
 from chatpost.delivery.redis_connection import RedisError, UnusableUrl
 
@@ -107,4 +107,6 @@ def _translated(error: Exception) -> Exception:
     name = next((name for kind, name in _NAMES.items() if isinstance(error, kind)), None)
     if name is not None or isinstance(error, ResponseError):
         return RedisError(f"{name} {error}" if name else str(error))
-    return OSError(str(error) or type(error).__name__)
+    if isinstance(error, MasterNotFoundError):
+        return OSError("its sentinels know no primary of this service: check the service's name")
+    return OSError(str(error).rstrip(".") or type(error).__name__)

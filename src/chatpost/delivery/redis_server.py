@@ -171,5 +171,7 @@ def _reason_of(error: Exception, limit: float) -> tuple[str, bool]:
         return f"it does not answer within {limit:g} s", False
     if isinstance(error, ImportError):
         return "such a URL needs redis-py: pipx install --force 'chatpost-cli[redis]'", True
+    if isinstance(error, SSLCertVerificationError):
+        return f"its certificate cannot be trusted: {error.verify_message.rstrip('.')}", True
     reason = (getattr(error, "strerror", None) or "").lower() or str(error) or type(error).__name__
-    return reason, isinstance(error, SSLCertVerificationError | UnusableUrl)
+    return reason, isinstance(error, UnusableUrl)
