@@ -94,7 +94,7 @@ CIRCLE = {
     "CIRCLE_JOB": "test",
     "CIRCLE_PROJECT_REPONAME": "app",
     "CIRCLE_PROJECT_USERNAME": "us",
-    "CIRCLE_PULL_REQUEST": "https://github.com/us/app/pull/31",
+    "CIRCLE_PULL_REQUEST": "https://bitbucket.org/us/app/pull-requests/31",
     "CIRCLE_SHA1": SHA,
     "CIRCLE_USERNAME": "bob",
 }
@@ -231,15 +231,20 @@ def test_a_pull_request_of_github(tmp_path: Path) -> None:
     """The commit is the pull request's own, which is in the event's file, not the one that merges it."""
     event = tmp_path / "event.json"
     event.write_text(json.dumps({"pull_request": {"head": {"sha": HEAD}}}))
-    run = find_run(GITHUB_PULL_REQUEST | {"GITHUB_EVENT_PATH": str(event)})
+    environment = GITHUB_PULL_REQUEST | {"GITHUB_EVENT_PATH": str(event)}
+    run = find_run(environment)
     assert run is not None
     told = dict(run.fields)
     assert (told["Branch"], told["Pull request"], told["Commit"], told["Attempt"]) == ("fix-typo", "#42", HEAD[:8], "2")
     assert run.url is not None
     assert run.url.endswith("/attempts/2")
+    event.write_text(json.dumps({"pull_request": {"head": {"sha": HEAD}, "number": 41}}))
+    run = find_run(environment | {"GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main"})
+    assert run is not None
+    assert dict(run.fields)["Pull request"] == "#41"  # of pull_request_target
 
 
-@pytest.mark.parametrize("event", ["", "{}", "[" * 10_000, '{"pull_request": 5}', None])
+@pytest.mark.parametrize("event", ["", "{}", "[]", "[" * 10_000, '{"pull_request": 5}', '{"pull_request": []}', None])
 def test_an_event_that_cannot_be_read(tmp_path: Path, event: str | None) -> None:
     """Without the event's file the commit is the one that the CI names."""
     path = tmp_path / "event.json"
@@ -311,6 +316,13 @@ def test_links(environment: dict[str, str], url: str | None) -> None:
     assert run.url == url
 
 
+def test_no_password_in_a_field() -> None:
+    """A password in the URL of any field is left out."""
+    run = find_run(BUILDKITE | {"BUILDKITE_LABEL": "curl https://user:secret@host/x", "BUILDKITE_PIPELINE_NAME": "x"})
+    assert run is not None
+    assert dict(run.fields)["Job"] == "curl https://host/x"
+
+
 @pytest.mark.parametrize("ref", ["refs/heads/fix/pull/12/foo", "refs/heads/pull/1", "refs/heads/12"])
 def test_a_branch_that_looks_like_a_pull_request(ref: str) -> None:
     """Only GitHub's own names of pull requests are pull requests; no value turns the text around."""
@@ -371,12 +383,79 @@ def test_a_job(shell: Shell, chat: Emulator) -> None:
     assert ("GitLab CI #77" in shown, "Open run" in shown, "Failed" in shown) == (True, True, True)
 
 
-@pytest.mark.parametrize("argv", [["send", "--ci", "Done"], ["run", "--ci", "--", "true"]])
+def test_words_of_a_stranger(shell: Shell, chat: Emulator) -> None:
+    """What a CI says is shown as it is: it is no markup and mentions nobody."""
+    shell.env |= GITHUB | {"GITHUB_REF_NAME": "_wip_", "GITHUB_WORKFLOW": "<https://e.example|<b>> <users/all>"}
+    assert shell("send", "--ci", "Done").status == 0
+    card, body = card_of(chat), body_of(chat)
+    fields = {
+        each["topLabel"]: each["text"]
+        for widget in card["sections"][0]["widgets"]
+        if (each := widget.get("decoratedText"))
+    }
+    assert fields["Branch"] == "_wip_"
+    assert fields["Workflow"] == "&lt;https://e.example|&lt;b&gt;&gt; &lt;users/all&gt;"
+    assert "<users/" not in body["fallbackText"]
+
+
+def test_secrets_of_a_job(shell: Shell, chat: Emulator) -> None:
+    """`run` masks the values of secret variables in what the CI says, too."""
+    shell.env |= GITHUB | {"MY_TOKEN": "made-up-secret", "GITHUB_REF_NAME": "made-up-secret"}
+    shell.env["GITHUB_WORKFLOW"] = "of made-up-secret"
+    for options in ([], ["--follow"]):
+        assert shell("run", "--ci", *options, "--", "true").status == 0
+    assert ["made-up" in request.body.decode() for request in chat.received] == [False] * 3
+
+
+@pytest.mark.parametrize("environment", [{}, GITHUB])
+def test_a_text_in_a_pipe(shell: Shell, chat: Emulator, environment: dict[str, str]) -> None:
+    """With `--ci` alone a piped text is posted, in a CI and outside; with other parts of a card it wants a `-`."""
+    shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\nci = true\n')
+    shell.env |= environment
+    for argv in (["send", "--ci"], ["send", "-p", "ops"]):
+        assert shell(*argv, stdin="piped").status == 0
+        assert "piped" in json.dumps(body_of(chat))
+    assert shell("send", "--ci", "--status", "ok", stdin="piped").status == 0
+    assert "piped" not in json.dumps(body_of(chat))
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["send", "--ci", "Done"],
+        ["send", "--ci", "--subtitle", "below", "--icon", "https://example.com/i.png", "Done"],
+        ["run", "--ci", "--", "true"],
+        ["run", "--ci", "--subtitle", "below", "--", "true"],
+        ["run", "--ci", "--follow", "--", "true"],
+    ],
+)
 def test_outside_a_ci(shell: Shell, chat: Emulator, argv: list[str]) -> None:
     """Outside a CI, `--ci` is a warning, and the message is posted as without it."""
     done = shell(*argv)
     assert (done.status, done.err.count("warning: --ci adds nothing"), done.err.count("\n")) == (0, 1, 1)
     assert "cardsV2" not in body_of(chat)
+
+
+@pytest.mark.parametrize(
+    ("environment", "argv", "warns"),
+    [
+        ({}, ["--ci", "--field", "A=B"], True),
+        ({"CHATPOST_CI": "0"}, [], False),
+        ({"GITHUB_ACTIONS": "1"}, ["--ci"], False),
+    ],
+)
+def test_the_warning_of_a_job(shell: Shell, environment: dict[str, str], argv: list[str], *, warns: bool) -> None:
+    """A job's warning says that there is no CI: not if it was not asked for, nor if the CI tells nothing."""
+    shell.env |= environment
+    done = shell("run", *argv, "--", "true")
+    assert (done.status, "--ci adds nothing" in done.err) == (0, warns)
+
+
+def test_a_variable_without_a_title(shell: Shell, chat: Emulator) -> None:
+    """A variable keeps no job from running: a subtitle without a title is left out."""
+    shell.env["CHATPOST_SUBTITLE"] = "below"
+    done = shell("run", "--", "echo", "ran")
+    assert (done.status, done.out, len(chat.received)) == (0, "ran\n", 1)
 
 
 def test_a_fork(shell: Shell, chat: Emulator) -> None:

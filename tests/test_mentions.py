@@ -55,15 +55,39 @@ def test_an_unknown_name(user: Shell, chat: Emulator, command: list[str]) -> Non
     at = command.index("--") if "--" in command else len(command)
     words = [] if "--" in command else ["Look"]
     done = user(*command[:at], "--mention", "alcie", *command[at:], *words)
-    assert (done.status, "did you mean alice?" in done.err, chat.received) == (2, True, [])
+    assert (done.status, "did you mean alice?" in done.err, chat.received) == (78, True, [])
     done = user(*command[:at], "--mention", "zoe", *command[at:], *words)
-    assert (done.status, "a user id is a number" in done.err) == (2, True)
+    assert (done.status, "a user id is a number" in done.err) == (78, True)
+
+
+def test_an_unknown_name_in_a_variable(user: Shell, chat: Emulator) -> None:
+    """A machine's file need not have the name: `--soft-fail` and JSON hold for that, too."""
+    user.env["CHATPOST_MENTION"] = "zoe"
+    done = user("send", "--soft-fail", "-o", "json", "Look")
+    assert (done.status, "is no user id" in json.loads(done.out)["error"]["message"], chat.received) == (0, True, [])
+
+
+@pytest.mark.parametrize("options", [[], ["--follow"], ["--on", "failure"]])
+def test_a_job_with_an_unknown_name_in_a_variable(user: Shell, chat: Emulator, options: list[str]) -> None:
+    """A job runs, and its report mentions those who are known, after one warning."""
+    user.env["CHATPOST_MENTION"] = "zoe alice"
+    done = user("run", *options, "--", "sh", "-c", "echo ran; exit 3")
+    assert (done.status, done.out) == (3, "ran\n")
+    assert done.err.count("warning: CHATPOST_MENTION is not used: --mention zoe is no user id") == 1
+    assert "<users/1234567890>" in "".join(json.loads(request.body).get("text", "") for request in chat.received)
+
+
+def test_names_that_others_can_write(user: Shell, chat: Emulator) -> None:
+    """A file that others can write to names nobody: who is mentioned is not theirs to say."""
+    user.config.chmod(0o666)
+    done = user("send", "--mention", "alice", "Look")
+    assert (done.status, "others can write to" in done.err, chat.received) == (78, True, [])
 
 
 def test_no_names(shell: Shell, chat: Emulator) -> None:
     """Without a profile file there are no names."""
     done = shell("send", "--mention", "alice", "Look")
-    assert (done.status, "is no user id" in done.err, chat.received) == (2, True, [])
+    assert (done.status, "is no user id" in done.err, chat.received) == (78, True, [])
 
 
 def test_a_profile_that_mentions(user: Shell, chat: Emulator) -> None:
@@ -85,14 +109,22 @@ def test_a_profile_that_mentions(user: Shell, chat: Emulator) -> None:
         ('mentions = "alice"', "mentions is not a table"),
         ("[mentions]\nalice = 12", "mentions.alice is not"),
         ("[mentions]\nalice = []", "mentions.alice is not"),
-        ('[mentions]\nalice = "bob"', "mentions.alice has something that is no user's id"),
-        ('[mentions]\nalice = "a@example.com"', "no user's id, and no name in [mentions]; a user id is a number"),
+        (
+            '[mentions]\nalice = "bob"',
+            "mentions.alice has bob, which is no user's id, and no name in [mentions]; a user",
+        ),
+        ('[mentions]\nalice = "a@example.com"', "mentions.alice has something, which is no user's id"),
+        ('[mentions]\nalice = "12"\ndefault = "ops"', "mentions.default is a key of the whole file: write it above"),
         ('[mentions]\n"a b" = "12"', "[mentions] has a name"),
         ('[mentions]\nall = "12"', "cannot name anybody all"),
         ('[mentions]\n12 = "12"', "[mentions] has a name"),
         (
-            "[mentions]\n" + "".join(f'n{number} = "n{number + 1}"\n' for number in range(1000)) + 'n1000 = "1"',
-            "more than 20 deep",
+            f"[mentions]\nteam = {[str(number) for number in range(501)]}",
+            "mentions.team stands for more than 500 users",
+        ),
+        (
+            '[mentions]\nn0 = "0"\n' + "".join(f'n{n + 1} = ["n{n}", "{n + 1}"]\n' for n in range(20_000)),
+            "mentions.n500 stands for more than 500 users",
         ),
         ('[mentions]\na = ["b"]\nb = ["c"]\nc = ["a"]', "mentions.a stands for itself: a > b > c > a"),
     ],
@@ -102,6 +134,15 @@ def test_tables_that_are_wrong(shell: Shell, table: str, said: str) -> None:
     shell.write_profiles(f"{table}\n")
     done = shell("profiles")
     assert (done.status, said in done.err) == (78, True)
+
+
+def test_names_behind_each_other(shell: Shell, chat: Emulator) -> None:
+    """How deep names stand for names, and in what order they are written, does not matter."""
+    lines = [f'n{number} = "n{number + 1}"' for number in range(1000)] + ['n1000 = "7"']
+    for table in (lines, lines[::-1]):
+        shell.write_profiles("\n".join(["[mentions]", *table]) + f'\n[profiles.ops]\nurl = "{chat.url()}"\n')
+        assert shell("send", "-p", "ops", "--mention", "n0", "Look").status == 0
+        assert text_of(chat) == "<users/7> Look"
 
 
 def test_names_that_multiply(shell: Shell, chat: Emulator) -> None:

@@ -397,6 +397,17 @@ def test_a_named_profile_file(shell: Shell, chat: Emulator) -> None:
     assert (shell(*FLUSH).status, texts(chat)) == (0, ["hello"])
 
 
+def test_a_directory_that_is_gone(shell: Shell, chat: Emulator) -> None:
+    """A message from a working directory that is gone is posted or kept, although its profile file is not there."""
+    shell.env["CHATPOST_CONFIG"] = "mine.toml"
+    for option in ("--spool", "--spool-first"):
+        script = f"mkdir gone; cd gone; rmdir ../gone; chatpost send {option} hello"
+        assert shell.run("sh", "-c", script).status == 0
+    del shell.env["CHATPOST_CONFIG"]
+    assert shell("outbox", "flush").status == 0
+    assert [texts(chat)] == [["hello", "hello"]]
+
+
 # The list ------------------------------------------------------------------------------------------------------
 
 

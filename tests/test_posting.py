@@ -258,7 +258,7 @@ def test_several_profiles_where_one_fails(shell: Shell, chat: Emulator) -> None:
         ),
         (["send", "-p", "a", "-p", "a", "text"], 2, "named twice"),
         (["send", "--config", "/nowhere/x.toml", "-p", "a", "b"], 78, "/nowhere/x.toml cannot be read: no such file"),
-        (["send", "--config", "/", "-p", "a", "b"], 2, "'/' is a directory"),
+        (["send", "--config", "/", "-p", "a", "b"], 78, "/ cannot be read: is a directory"),
         (["send", f"--url=https://chat.googleapis.com/v1/spaces/A/messages?key={KEY}&token={TOKEN}", "a"], 2, "--url"),
         (["send", "a", "--timeout", f"https://chat.googleapis.com/?key={KEY}&token={TOKEN}"], 2, "key=***&token=***"),
     ],

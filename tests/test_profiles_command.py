@@ -247,6 +247,18 @@ def test_completion(user: Shell) -> None:
     assert (done.out.strip(), done.err) == ("", "")
 
 
+def test_completion_of_a_pipe(user: Shell) -> None:
+    """A profile file that is a pipe is not waited for."""
+    os.mkfifo(user.home / "pipe")
+    user.env |= {
+        "_CHATPOST_COMPLETE": "bash_complete",
+        "COMP_WORDS": "chatpost send --config pipe -p o",
+        "COMP_CWORD": "5",
+    }
+    done = user()
+    assert (done.out.strip(), done.err) == ("", "")
+
+
 @pytest.mark.parametrize(
     "before",
     [

@@ -287,6 +287,15 @@ def test_a_wrong_variable(shell: Shell, chat: Emulator) -> None:
     assert done.err.startswith("chatpost: warning: CHATPOST_TIMEOUT is not used: 'abc' is not")
 
 
+def test_a_wrong_profile_file(shell: Shell, chat: Emulator) -> None:
+    """If the profile file that is named cannot be used, nothing goes to another file's space; the job runs."""
+    shell.write_profiles(f'[profiles.private]\nurl = "{shell.env.pop("CHATPOST_URL")}"\n')
+    shell.env["CHATPOST_CONFIG"] = "/"
+    done = shell("run", "--", "sh", "-c", "echo ran; exit 5")
+    assert (done.status, done.out, done.err) == (5, "ran\n", "chatpost: / cannot be read: is a directory\n")
+    assert texts(chat) == []
+
+
 # The message ---------------------------------------------------------------------------------------------------
 
 

@@ -30,6 +30,7 @@ def _profile_file(ctx: click.Context) -> ProfileFile | None:
 
     path = find_profile_file(ctx.params.get("config"))
     try:
-        return load_profiles(path) if path else None
-    except ConfigurationError:
+        # Anything but a file, such as a pipe, could block for ever.
+        return load_profiles(path) if path is not None and path.is_file() else None
+    except (ConfigurationError, OSError):
         return None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import click
 
 from chatpost.cli.option import Option, Section
-from chatpost.cli.sections import CARD, EVERY, QUIET, STYLE, VERBOSE, output_option, quick_card
+from chatpost.cli.sections import CARD, EVERY, QUIET, STYLE, VERBOSE, make_card, output_option
 from chatpost.cli.types import YEAR, Seconds, Whole, Words
 from chatpost.cli.values import Following, Telling
 from chatpost.content.compose import Style
@@ -89,7 +89,7 @@ STYLE_OF_JOB = Section(STYLE.heading, Style, tuple(option for option in STYLE.op
 # The outcome is the card's status.
 CARD_OF_JOB = Section(
     "Card",
-    quick_card,
+    make_card,
     tuple(option for option in CARD.options if option.key not in {"card", "status"}),
 )
 

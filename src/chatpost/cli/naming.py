@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from chatpost.errors import UsageError
+from chatpost.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -13,11 +13,15 @@ if TYPE_CHECKING:
     from chatpost.cli.targets import Target
 
 
+class UnknownUser(ConfigurationError):
+    """A name that nobody has in the profile file."""
+
+
 def user_ids(users: Sequence[str], target: Target | None, config: Path | None) -> tuple[str, ...]:
     """Return the ids of users that are given by ids or names, each once.
 
-    The names are those of the target's profile file, or else of the user's. Raises `UsageError` for an unknown name,
-    and `ConfigurationError` for a file that is at fault.
+    The names are those of the target's profile file, or else of the user's. Raises `UnknownUser`, and
+    `ConfigurationError` for a file that is at fault.
     """
     if all(user.isdigit() or user == "all" for user in users):
         return tuple(dict.fromkeys(users))
@@ -29,7 +33,7 @@ def user_ids(users: Sequence[str], target: Target | None, config: Path | None) -
         elif user in known:
             ids += known[user]
         else:
-            raise UsageError(_unknown(user, known))
+            raise UnknownUser(_unknown(user, known))
     return tuple(dict.fromkeys(ids))
 
 
@@ -40,7 +44,12 @@ def _known(target: Target | None, config: Path | None) -> Mapping[str, tuple[str
     from chatpost.profiles.file import load_profiles  # few messages name anybody
 
     path = find_profile_file(config)
-    return {} if path is None else load_profiles(path).mentions
+    if path is None:
+        return {}
+    file = load_profiles(path)
+    if error := file.permission_error():
+        raise ConfigurationError(error)
+    return file.mentions
 
 
 def _unknown(user: str, known: Mapping[str, tuple[str, ...]]) -> str:

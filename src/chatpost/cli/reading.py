@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, TypeAlias
 
+from chatpost.cli.console import is_terminal
 from chatpost.cli.sections import CARD, LENIENCY, OVERFLOW, STYLE
 from chatpost.content.cards import read_cards
 from chatpost.content.compose import Content, compose
@@ -54,8 +56,10 @@ def _read_content(words: Sequence[str], configured: Sequence[Settings], warn: Ca
     path = cards[0].file
     file = None if path is None else read_cards(card_file(path), card_file_name(path))._replace(is_piped=path == "-")
     can_do_without_text = all(file is not None or card.quick.is_asked_for for card in cards)
-    # A card needs no text, so with one, stdin is read only if it is asked for.
-    if not words and can_do_without_text:
+    # A card needs no text, so with one, stdin is read only if it is asked for. Whether there is a CI's card depends on
+    # the machine: with nothing else, the text is read as without one.
+    is_ci_alone = file is None and any(not card.quick.has_own_parts for card in cards) and not is_terminal(sys.stdin)
+    if not words and can_do_without_text and not is_ci_alone:
         return Content(Text.whole(""), file)
     ends_only = all(settings[OVERFLOW].overflow in {"head", "tail"} for settings in configured)
     text = message_text(words, ends_only=ends_only)
@@ -73,7 +77,7 @@ def _check_card(words: Sequence[str], card: Card) -> None:
     msg = None
     if card.file == "-" and tuple(words) == ("-",):
         msg = "stdin can be the card (--card -) or the text (-), not both"
-    elif (card.quick.subtitle or card.quick.icon) and not card.quick.title:
+    elif card.lacks_title:
         msg = "--subtitle and --icon need a title: add --title"
     if msg:
         raise UsageError(msg)

@@ -54,7 +54,7 @@ KEEP_FOR = 3 * 86_400.0
 
 CONFIG = Option(
     "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, readable=False),  # what is wrong with it is said when it is read
     metavar="FILE",
     in_profile=False,
     help="Read profiles from FILE.",
@@ -167,16 +167,13 @@ OVERFLOW = Section(
 )
 
 
-def quick_card(*, field: Any, button: Any, ci: bool, **parts: str | None) -> QuickCard:
+def make_card(*, field: Any, button: Any, ci: bool, card: str | None = None, **parts: str | None) -> Card:
     """Return the card that the options make."""
-    return _with_run(QuickCard(**parts, fields=field, buttons=button), _ci_run() if ci else None)
-
-
-def _with_run(quick: QuickCard, run: CiRun | None) -> QuickCard:
-    if run is None:
-        return quick
-    buttons = (("Open run", run.url), *quick.buttons) if run.url else quick.buttons
-    return quick._replace(title=quick.title or run.title, fields=(*run.fields, *quick.fields), buttons=tuple(buttons))
+    quick = QuickCard(**parts, fields=field, buttons=button, run=_ci_run() if ci else None)
+    lacks_ci = ci and quick.run is None
+    if lacks_ci and not quick.title:  # the CI would have given the title that these stand below
+        quick = quick._replace(subtitle=None, icon=None)
+    return Card(card, quick, lacks_ci)
 
 
 def _ci_run() -> CiRun | None:
@@ -185,15 +182,9 @@ def _ci_run() -> CiRun | None:
     return find_run(os.environ)
 
 
-def _card(*, card: str | None, field: Any, button: Any, ci: bool, **parts: Any) -> Card:
-    run = _ci_run() if ci else None
-    quick = _with_run(QuickCard(**parts, fields=field, buttons=button), run)
-    return Card(card, quick, lacks_ci=ci and run is None)
-
-
 CARD = Section(
     "Card",
-    _card,
+    make_card,
     (
         Option("--title", type=Words(), help="Make a card with this title; the text is its paragraph."),
         Option("--subtitle", type=Words(), help="Line below the title."),

@@ -162,7 +162,7 @@ class Spooler(NamedTuple):
             written=now,
             host=socket.gethostname(),
             profile=to.label,
-            config=None if self.config is None else packed_path(self.config.absolute()),
+            config=None if self.config is None else packed_path(self.config),
             fingerprint=fingerprint(to.webhook),
             space=f"{to.webhook.origin}/{to.webhook.space}",
             thread="" if thread is None else str(thread.name or f"key {thread.key}"),

@@ -36,7 +36,13 @@ class Card(NamedTuple):
 
     file: str | None
     quick: QuickCard
-    lacks_ci: bool = False
+    lacks_ci: bool
+
+    @property
+    def lacks_title(self) -> bool:
+        """Whether something is to stand below a title that is not there."""
+        quick = self.quick
+        return bool(quick.subtitle or quick.icon) and not (quick.title or quick.run)
 
 
 class Envelope(NamedTuple):

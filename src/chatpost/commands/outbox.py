@@ -240,7 +240,7 @@ def _webhook_of(box: Outbox, ids: Sequence[int], profile: str, config: Path | No
             raise UsageError(msg)
     return entries[0]._replace(
         profile=profile,
-        config=None if config is None else packed_path(config.absolute()),
+        config=None if config is None else packed_path(config),
         fingerprint=fingerprint(webhook),
         space=f"{webhook.origin}/{webhook.space}",
     )

@@ -16,7 +16,7 @@ from chatpost.cli.console import say
 from chatpost.cli.help import SectionedCommand
 from chatpost.cli.job_following import JobFollower
 from chatpost.cli.job_options import CARD_OF_JOB, CHANGE, FOLLOWING_JOB, JOB, REPORT, STYLE_OF_JOB, TELLING_JOB
-from chatpost.cli.naming import user_ids
+from chatpost.cli.naming import UnknownUser, user_ids
 from chatpost.cli.option import Settings
 from chatpost.cli.posting import thread_of
 from chatpost.cli.running import JobReporter
@@ -120,10 +120,9 @@ def _check(ctx: click.Context, settings: Settings) -> None:
         if isinstance(ctx.command, SectionedCommand):
             settings.check(ctx.command.sections)
         thread_of(settings)
-    _check_mentions(settings)
+    _check_mentions(ctx, settings)
     is_followed = settings[FOLLOWING_JOB].follow
     profiles = settings[WHERE].profile
-    quick = settings[CARD_OF_JOB]
     msg = None
     if settings.typed("dry_run"):
         msg = "--dry-run would run the job all the same: try the message with chatpost send --dry-run"
@@ -135,7 +134,7 @@ def _check(ctx: click.Context, settings: Settings) -> None:
         msg = f"--no-output cannot be used with {'--follow' if is_followed else '--merge'}: leave one of them out"
     elif is_followed and settings.typed("on") not in {None, "always"}:
         msg = "--follow posts while the job runs, so --on must be always: leave one of them out"
-    elif (quick.subtitle or quick.icon) and not quick.title:
+    elif _lacks_title(settings):
         msg = "--subtitle and --icon need a title: add --title"
     elif is_followed and (settings.typed("spool") or settings.typed("spool_first")):
         msg = "--follow posts while the job runs, so nothing of it is kept: leave out --spool"
@@ -143,12 +142,28 @@ def _check(ctx: click.Context, settings: Settings) -> None:
         raise UsageError(msg)
 
 
-def _check_mentions(settings: Settings) -> None:
-    users = settings.typed("mention")
-    if users:
-        where = settings[WHERE]
-        with suppress(ConfigurationError):  # a wrong profile keeps no job from running
-            user_ids(users, find_targets(where, lambda _: None)[0], where.config)
+def _lacks_title(settings: Settings) -> bool:
+    """Return whether something typed is to stand below a title that is not there. A CI is not looked at yet."""
+    return bool(settings.typed("subtitle") or settings.typed("icon")) and not any(map(settings.is_set, ("title", "ci")))
+
+
+def _check_mentions(ctx: click.Context, settings: Settings) -> None:
+    """Raise `UnknownUser` for a typed name that nobody has; leave one in a variable out, with a warning."""
+    where, users = settings[WHERE], ctx.params["mention"]
+
+    def is_known(user: str) -> bool:
+        try:
+            user_ids((user,), find_targets(where, lambda _: None)[0], where.config)
+        except UnknownUser as error:
+            if settings.typed("mention"):
+                raise
+            say(f"warning: CHATPOST_MENTION is not used: {error}")
+            return False
+        except ConfigurationError:  # it keeps no job from running, and is told when there is something to post
+            return True
+        return True
+
+    ctx.params["mention"] = tuple(filter(is_known, users))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from chatpost.content.markup import without_mentions
 from chatpost.content.terminal import screen_text
 from chatpost.errors import DataError
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from chatpost.chat.syntax import Part
+    from chatpost.content.ci import CiRun
     from chatpost.content.compose import Style
 
 STATUSES = {
@@ -197,7 +199,10 @@ def _emptiness(cards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 class QuickCard(NamedTuple):
-    """A card made of its parts. ``fields`` are pairs of label and value, ``buttons`` pairs of text and URL."""
+    """A card made of its parts. ``fields`` are pairs of label and value, ``buttons`` pairs of text and URL.
+
+    ``run``: the CI run that it tells of. What a CI says is shown as it is, since its words can be a stranger's.
+    """
 
     title: str | None = None
     subtitle: str | None = None
@@ -205,11 +210,17 @@ class QuickCard(NamedTuple):
     status: str | None = None
     fields: Sequence[tuple[str, str]] = ()
     buttons: Sequence[tuple[str, str]] = ()
+    run: CiRun | None = None
 
     @property
     def is_asked_for(self) -> bool:
         """Whether it has any part."""
         return any(self)
+
+    @property
+    def has_own_parts(self) -> bool:
+        """Whether it has any part but the CI's."""
+        return any(self._replace(run=None))
 
     def message(self, words: str, style: Style) -> CardMessage:
         """Return the card with the words as its paragraph, in their style."""
@@ -218,16 +229,20 @@ class QuickCard(NamedTuple):
             widgets.append(_status_widget(self.status))
         if words:
             widgets.append({"textParagraph": _paragraph(words, style)})
-        widgets += (
-            {"decoratedText": {"topLabel": label, "text": card_text(value), "wrapText": True}}
-            for label, value in self.fields
-        )
-        if self.buttons:
-            buttons = [{"text": name, "onClick": {"openLink": {"url": url}}} for name, url in self.buttons]
+        fields = [(label, card_text(value)) for label, value in self.fields]
+        links = list(self.buttons)
+        title = self.title
+        if self.run is not None:
+            title = title or self.run.title
+            fields[:0] = [(label, _plain(value)) for label, value in self.run.fields]
+            links[:0] = [("Open run", self.run.url)] if self.run.url else []
+        widgets += ({"decoratedText": {"topLabel": label, "text": text, "wrapText": True}} for label, text in fields)
+        if links:
+            buttons = [{"text": name, "onClick": {"openLink": {"url": url}}} for name, url in links]
             widgets.append({"buttonList": {"buttons": buttons}})
         card: dict[str, Any] = {}
-        if self.title:
-            card["header"] = {"title": self.title}
+        if title:
+            card["header"] = {"title": title}
             if self.subtitle:
                 card["header"]["subtitle"] = self.subtitle
             if self.icon:
@@ -239,7 +254,8 @@ class QuickCard(NamedTuple):
     def _in_words(self, words: str) -> str:
         """Return the text for a notification, which cannot show a card."""
         status = STATUSES[self.status][2] if self.status else ""
-        first = ": ".join(filter(None, (status, self.title, self.subtitle, words)))
+        title = self.title or (without_mentions(self.run.title) if self.run else None)
+        first = ": ".join(filter(None, (status, title, self.subtitle, words)))
         text = first or ", ".join(f"{label}: {value}" for label, value in self.fields) or self.buttons[0][0]
         return text if len(text) <= _LONGEST_NOTIFICATION else f"{text[:_LONGEST_NOTIFICATION]}..."
 
@@ -251,9 +267,16 @@ def _paragraph(words: str, style: Style) -> dict[str, str]:
     return {"text": card_text(words)}
 
 
+def _plain(text: str) -> str:
+    """Return a text as it is as the text of a card."""
+    from html import escape  # it has large tables, and few messages have a card
+
+    return escape(text, quote=False)
+
+
 def card_text(text: str) -> str:
     """Return a text in Chat's own markup as the text of a card, which has a few tags of HTML instead."""
-    from html import escape  # it has large tables, and few messages have a card
+    from html import escape
 
     from chatpost.chat.syntax import parts
 

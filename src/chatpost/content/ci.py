@@ -19,12 +19,15 @@ _COMMIT = 8  # hexadecimal digits of a commit that are shown
 _LONGEST = 200
 _LARGEST_EVENT = 32 * 1024 * 1024  # bytes; GitHub's have 25 MB at most
 _LONGEST_URL = 2000
-_PULL_REQUEST = re.compile(r"refs/pull/(\d+)/.*|(\d+)|https?://.*/pull/(\d+)")
+_PULL_REQUEST = re.compile(r"refs/pull/(\d+)/.*|(\d+)|https?://.*/(?:pull|pull-requests|merge_requests)/(\d+)")
 _COMMIT_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 # Anyone who opens a pull request names its branch.
 _TURNING = dict.fromkeys(map(ord, "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"))
-# A pull request's own commit is only in the event's file: GITHUB_SHA is the one that merges it.
+_PASSWORD = re.compile(r"(?<=://)[^\s/@]*@")
+# A pull request's own commit is only in the event's file: GITHUB_SHA is the one that merges it, and GITHUB_REF can be
+# the branch that it is for.
 _GITHUB_HEAD = "GITHUB_HEAD_SHA (of the event)"
+_GITHUB_NUMBER = "GITHUB_PULL_REQUEST (of the event)"
 
 
 class Ci(NamedTuple):
@@ -56,7 +59,7 @@ CIS = {
         tag=("{GITHUB_REF_TYPE}:{GITHUB_REF_NAME}",),
         branch=("{GITHUB_HEAD_REF}", "{GITHUB_REF_NAME}"),
         commit=(f"{{{_GITHUB_HEAD}}}", "{GITHUB_SHA}"),
-        pull_request=("{GITHUB_REF}",),
+        pull_request=(f"{{{_GITHUB_NUMBER}}}", "{GITHUB_REF}"),
         workflow=("{GITHUB_WORKFLOW}",),
         job=("{GITHUB_JOB}",),
         started_by=("{GITHUB_TRIGGERING_ACTOR}", "{GITHUB_ACTOR}"),
@@ -198,13 +201,13 @@ def find_run(environment: Mapping[str, str]) -> CiRun | None:
     number = told.first(ci.number)
     title = " ".join(filter(None, (workflow or name, number and f"#{number}")))
     url = told.first(ci.url, _LONGEST_URL + 1).replace(" ", "%20")
-    shown = tuple((label, value) for label, value in fields.items() if value)
-    return CiRun(title, shown, url if _is_harmless(url) else None)
+    shown = tuple((label, _PASSWORD.sub("", value)) for label, value in fields.items() if value)
+    return CiRun(_PASSWORD.sub("", title), shown, url if _is_harmless(url) else None)
 
 
 class _Variables:
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._values = {**environment, **_github_head(environment)}
+        self._values = {**environment, **_github_pull_request(environment)}
 
     def first(self, templates: Sequence[str], longest: int = _LONGEST) -> str:
         """Return the first template whose variables are all set, on one line; an empty text if there is none."""
@@ -217,19 +220,20 @@ class _Variables:
         return ""
 
 
-def _github_head(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the last commit of a pull request of GitHub's, from the file with the event."""
+def _github_pull_request(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the last commit and the number of a pull request of GitHub's, from the file with the event."""
     path = environment.get("GITHUB_EVENT_PATH", "")
     if not environment.get("GITHUB_HEAD_REF") or not path:
         return {}
     try:
         event = Path(path)
-        # Anything but a file, such as a named pipe, could block for ever.
-        raw = event.read_bytes() if event.is_file() and event.stat().st_size <= _LARGEST_EVENT else b""
-        sha = json.loads(raw)["pull_request"]["head"]["sha"]
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        # Anything but a file, such as a named pipe, could block for ever, and so could some files of the kernel's.
+        raw = event.read_bytes() if event.is_file() and 0 < event.stat().st_size <= _LARGEST_EVENT else b""
+        pull_request = json.loads(raw)["pull_request"]
+        told = {_GITHUB_HEAD: pull_request["head"]["sha"], _GITHUB_NUMBER: str(pull_request.get("number", ""))}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}
-    return {_GITHUB_HEAD: sha} if isinstance(sha, str) and _COMMIT_NAME.fullmatch(sha) else {}
+    return told if _COMMIT_NAME.fullmatch(str(told[_GITHUB_HEAD])) else {}
 
 
 def _tag(text: str) -> str:

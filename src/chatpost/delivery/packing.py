@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes
@@ -47,7 +48,9 @@ def packed(request: CreateMessageRequest) -> str:
 
 
 def packed_path(path: Path) -> str:
-    """Return a path as ASCII: it need not be UTF-8."""
+    """Return a path, as seen from the root, as ASCII: it need not be UTF-8."""
+    with suppress(OSError):  # the working directory can be gone, and with it what was there
+        path = path.absolute()
     return quote(os.fsencode(path))
 
 

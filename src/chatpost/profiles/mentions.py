@@ -6,14 +6,16 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 USER_ID = re.compile(r"[0-9]{1,30}|all")
 """Chat's number for a user, or everyone in the space."""
 
 USER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 
-_DEEPEST = 20
+_SHORT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,19}")
+_KEYS_OF_FILE = {"default", "outbox", "store"}
+_MOST = 500  # users that a name stands for; a message has room for some thousand
 
 HOW_TO_FIND_AN_ID = (
     "a user id is a number, in Chat on the web the data-member-id around a person's name (see docs/mentions.md)"
@@ -27,6 +29,9 @@ def read_mentions(table: object) -> dict[str, tuple[str, ...]]:
         raise ValueError(msg)  # noqa: TRY004 - every fault of the file is the same error
     for name, value in table.items():
         words = value if isinstance(value, list) else [value]
+        if name in _KEYS_OF_FILE:
+            msg = f"mentions.{name} is a key of the whole file: write it above [mentions]"
+            raise ValueError(msg)
         if name == "all":
             msg = "[mentions] cannot name anybody all, which means everyone"
             raise ValueError(msg)
@@ -36,34 +41,35 @@ def read_mentions(table: object) -> dict[str, tuple[str, ...]]:
         if not words or not all(isinstance(word, str) for word in words):
             msg = f'mentions.{name} is not "USER_ID", in quotes, or a list of names'
             raise ValueError(msg)
+    return table and _found({name: [value] if isinstance(value, str) else value for name, value in table.items()})
+
+
+def _found(table: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    from graphlib import CycleError, TopologicalSorter  # few files have names
+
+    words = {name: [word.removeprefix("users/") for word in value] for name, value in table.items()}
+    try:
+        # Each name comes behind those that it stands for.
+        above = {name: [word for word in words[name] if word in table] for name in table}
+        names = list(TopologicalSorter(above).static_order())
+    except CycleError as error:
+        circle = error.args[1][::-1]
+        msg = f"mentions.{circle[0]} stands for itself: {' > '.join(circle)}"
+        raise ValueError(msg) from None
     found: dict[str, tuple[str, ...]] = {}
-    for name in table:
-        _find(name, table, (), found)
-    return found
-
-
-def _find(
-    name: str, table: Mapping[str, str | list[str]], above: tuple[str, ...], found: dict[str, tuple[str, ...]]
-) -> tuple[str, ...]:
-    """Find the ids of a name, and of those that it stands for; ``above`` are those that stand for it."""
-    if name in found:
-        return found[name]
-    if name in above:
-        msg = f"mentions.{name} stands for itself: {' > '.join((*above, name))}"
-        raise ValueError(msg)
-    if len(above) > _DEEPEST:
-        msg = f"mentions.{above[0]} stands for names that stand for names, more than {_DEEPEST} deep"
-        raise ValueError(msg)
-    value = table[name]
-    ids: list[str] = []
-    for word in [value] if isinstance(value, str) else value:
-        user = word.removeprefix("users/")
-        if USER_ID.fullmatch(user):
-            ids.append(user)
-        elif user in table:
-            ids += _find(user, table, (*above, name), found)
-        else:
-            msg = f"mentions.{name} has something that is no user's id, and no name in [mentions]; {HOW_TO_FIND_AN_ID}"
+    for name in names:
+        ids: dict[str, None] = {}
+        for word in words[name]:
+            if word not in found and not USER_ID.fullmatch(word):
+                # What does not look like a name could be a secret.
+                what = word if _SHORT_NAME.fullmatch(word) else "something"
+                msg = (
+                    f"mentions.{name} has {what}, which is no user's id, and no name in [mentions]; {HOW_TO_FIND_AN_ID}"
+                )
+                raise ValueError(msg)
+            ids |= dict.fromkeys(found.get(word, (word,)))
+        if len(ids) > _MOST:
+            msg = f"mentions.{name} stands for more than {_MOST} users"
             raise ValueError(msg)
-    found[name] = tuple(dict.fromkeys(ids))
-    return found[name]
+        found[name] = tuple(ids)
+    return {name: found[name] for name in table}
