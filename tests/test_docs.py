@@ -147,7 +147,7 @@ def test_systemd_examples(tmp_path: Path) -> None:
         name, _, unit = block.values[0].partition("\n")
         names.append(tmp_path / name.removeprefix("# ").replace("@.", "@a."))
         names[-1].write_text(unit)
-    assert len(names) == 4
+    assert len(names) == 6
     verify = [need("systemd"), "--user", "verify", *map(str, names)]
     done = subprocess.run(verify, capture_output=True, text=True, check=False, env={"XDG_RUNTIME_DIR": str(tmp_path)})
     assert (done.returncode, done.stderr) == (0, "")
@@ -168,7 +168,7 @@ def test_python_example(chat: Emulator, reader: Shell) -> None:
 def test_no_example_is_left_out() -> None:
     """Every block in the docs has a language that is tested here; only output and help pages are plain text."""
     languages = {language for page in PAGES for language in re.findall(r"^ *```(.*)$", page.read_text(), re.MULTILINE)}
-    in_recipes = {"dockerfile", "groovy", "make"}
+    in_recipes = {"dockerfile", "groovy", "json", "make"}
     assert languages == {"", "sh", "cron", "yaml", "toml", "ini", "python", "text"} | in_recipes
     assert not blocks("text", [TOP / "README.md"])
 

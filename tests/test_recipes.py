@@ -6,18 +6,25 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
+import time
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 import yaml
 
+from chatpost.emulator.faults import answering
 from tests.conftest import BIN, KEY, TOKEN, Shell
 from tests.test_action import ACTION, run_action, runner, url_of
 from tests.test_ci import BITBUCKET, GITHUB, GITLAB, JENKINS
 from tests.test_docs import READERS_SCRIPTS, TOP
+from tests.tools import need
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from chatpost.emulator import Emulator
@@ -39,10 +46,14 @@ ALERTS = {
 }
 
 
+def section(heading: str) -> str:
+    """Return what is below a heading."""
+    return PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+
+
 def recipe(heading: str, language: str) -> str:
-    """Return the block of a language below a heading."""
-    section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    return section.split(f"```{language}\n")[1].split("```")[0]
+    """Return the first block of a language below a heading."""
+    return section(heading).split(f"```{language}\n")[1].split("```")[0]
 
 
 @pytest.fixture
@@ -122,7 +133,7 @@ def test_jenkins(user: Shell, chat: Emulator) -> None:
     user.env |= JENKINS
     lines = re.findall(r"sh '(.*)'", recipe("Jenkins", "groovy"))
     assert [user.run("sh", "-c", line).status for line in lines] == [0, 0]
-    assert "app/main #153" in shown(chat)
+    assert "app/fix/login #153" in shown(chat)
 
 
 def test_docker() -> None:
@@ -147,22 +158,53 @@ def test_make(user: Shell, chat: Emulator) -> None:
 
 
 def test_ansible(user: Shell, chat: Emulator) -> None:
-    """The tasks' commands run."""
-    (play,) = yaml.safe_load(recipe("Ansible", "yaml"))
-    for task in (*play["tasks"], *play["post_tasks"]):
-        command = task["ansible.builtin.command"]
-        words = command["argv"] if isinstance(command, dict) else command.split()
-        assert user.run(*[re.sub(r"\{\{.*?\}\}", "web-1, web-2", word) for word in words]).status == 0
+    """Ansible plays it on two hosts, and one message names them."""
+    (user.home / "play.yml").write_text(recipe("Ansible", "yaml"))
+    (user.home / "hosts").write_text("[web]\nweb-[1:2]\n[web:vars]\nansible_connection=local\n")
+    (user.home / "secrets.json").write_text(json.dumps({"chat_webhook": chat.url()}))
+    done = user.run(need("ansible-core"), "-i", "hosts", "-e", "@secrets.json", "play.yml")
+    assert (done.status, len(chat.received)) == (0, 1), done
     assert "Deployed to web-1, web-2" in shown(chat)
 
 
 def test_alerts(user: Shell, chat: Emulator) -> None:
-    """The alerts of Alertmanager and Grafana become a message; without any, nothing is posted."""
-    script = recipe("Alertmanager and Grafana", "sh")
-    assert user.run("sh", "-c", script, stdin=json.dumps(ALERTS)).status == 0
-    assert "*firing* DiskFull db-1: 97 %\\n*resolved* Down : " in shown(chat)
-    assert user.run("sh", "-c", script, stdin='{"alerts": []}').status == 0
+    """The server gives the alerts to the script, which posts them; to what is none, the answer is an error."""
+    program = user.home / "chatpost-alerts"
+    program.write_text(recipe("Alertmanager and Grafana", "sh"))
+    program.chmod(0o755)
+    hooks = recipe("Alertmanager and Grafana", "json").replace("/usr/local/bin/chatpost-alerts", str(program))
+    (user.home / "hooks.json").write_text(hooks)
+    with webhook_server(user) as url:
+        assert requests.post(f"{url}/hooks/alerts", json=ALERTS, timeout=60).status_code == 200
+        assert "*firing* DiskFull db-1: 97 %\\n*resolved* Down : " in shown(chat)
+        for wrong in ('{"alerts": []}', '{"alerts": 5}', "{}"):
+            assert requests.post(f"{url}/hooks/alerts", wrong, timeout=60).status_code == 500
     assert len(chat.received) == 1
+
+
+@contextmanager
+def webhook_server(user: Shell) -> Iterator[str]:
+    """Run it on a free port of loopback; give its URL."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        options = ("-ip", "127.0.0.1", "-port", str(port), "-hooks", "hooks.json")
+        with subprocess.Popen([need("webhook"), *options], env=user.env, cwd=user.home) as process:
+            try:
+                if has_started(process, port):
+                    yield f"http://127.0.0.1:{port}"
+                    return
+            finally:
+                process.kill()
+
+
+def has_started(process: subprocess.Popen[bytes], port: int) -> bool:
+    """Wait until it accepts connections; return whether it does: another process can have taken the port."""
+    while process.poll() is None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), 10):
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def test_git_hooks(user: Shell, chat: Emulator, tmp_path: Path) -> None:
@@ -192,19 +234,50 @@ def test_git_hooks(user: Shell, chat: Emulator, tmp_path: Path) -> None:
     assert "other is deleted" in shown(chat)
 
 
-def test_a_script_that_fails(user: Shell, chat: Emulator) -> None:
-    """The trap tells the line and the command that failed, and the script fails as before."""
+@pytest.mark.parametrize(
+    ("line", "command", "status"),
+    [
+        ("ls /no/such/file", "ls /no/such/file", 2),
+        ("n=$(ls /no/such/file)", "n=$(ls /no/such/file)", 2),
+        ("( exit 3 )", "( exit 3 )", 3),
+        ("tell() { false; }; tell", "false", 1),
+    ],
+)
+def test_a_script_that_fails(user: Shell, chat: Emulator, line: str, command: str, status: int) -> None:
+    """The trap tells once the line and the command that failed, and the script fails as before."""
     script = user.home / "job.sh"
-    script.write_text(recipe("A script that fails", "sh"))
+    script.write_text(recipe("A script that fails", "sh").replace("ls /no/such/file", line))
     done = user.run("bash", str(script))
-    assert done.status == 2
-    assert "Line 5 failed: ls /no/such/file" in shown(chat)
+    assert (done.status, len(chat.received)) == (status, 1)
+    assert f"Line 6 failed: {command}" in shown(chat)
 
 
-def test_the_template_of_systemd(user: Shell, chat: Emulator) -> None:
-    """The template's command runs, as systemd fills it in."""
-    (line,) = re.findall(r"^ExecStart=(.*chatpost.*)$", recipe("systemd", "ini"), re.MULTILINE)
-    filled = line.replace("%i", "backup.service").replace("%H", "db-1")
-    assert user.run("sh", "-c", filled).status == 0
+def test_systemd(user: Shell, chat: Emulator) -> None:
+    """The template's command runs, as systemd fills it in; the timer's unit posts what it has kept."""
+    template, service = re.findall(r"^ExecStart=(.*chatpost.*)$", section("systemd"), re.MULTILINE)
+    assert section("systemd").count("\nEnvironment=XDG_STATE_HOME=/var/lib\n") == 2  # one outbox
+    filled = template.replace("%i", "backup.service").replace("%H", "db-1")
+    user.env["CHATPOST_RETRIES"] = "0"
+    chat.faults.append(answering(503))
+    assert (user.run("sh", "-c", filled).status, chat.spaces) == (0, {})
+    assert user.run("sh", "-c", service).status == 0
     assert "backup.service has failed" in shown(chat)
-    assert os.path.exists("/usr/bin/env")  # noqa: PTH110 - as the unit names it
+    assert os.path.exists("/usr/bin/env")  # noqa: PTH110 - as the units name it
+
+
+SCHEMAS = {
+    "GitHub Actions, with the action": "github-workflows",
+    "GitHub Actions, without it": "github-workflows",
+    "GitLab CI": "gitlab-ci",
+    "Bitbucket Pipelines": "bitbucket-pipelines",
+}
+
+
+@pytest.mark.parametrize("heading", SCHEMAS)
+def test_schemas(tmp_path: Path, heading: str) -> None:
+    """The configuration is of the form that its CI's schema demands."""
+    path = tmp_path / "ci.yml"
+    path.write_text(recipe(heading, "yaml"))
+    check = [str(BIN / "check-jsonschema"), "--builtin-schema", f"vendor.{SCHEMAS[heading]}", str(path)]
+    done = subprocess.run(check, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout

@@ -39,6 +39,8 @@ _FINDERS: dict[str, Callable[[], str | None]] = {
     "systemd": lambda: shutil.which("systemd-analyze"),
     "groff": lambda: shutil.which("groff"),
     "redis-server": lambda: shutil.which("redis-server"),
+    "webhook": lambda: shutil.which("webhook"),
+    "ansible-core": lambda: shutil.which("ansible-playbook"),
 }
 """The programs, by the names of their packages."""
 
