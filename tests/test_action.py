@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from chatpost import __version__
-from chatpost.emulator.faults import answering
+from chatpost.emulator.faults import Fault, Kind, answering
 from tests.conftest import KEY, PIECES, TOKEN, Shell
 from tests.test_ci import GITHUB
 
@@ -136,9 +136,30 @@ def test_a_failure(runner: Shell, chat: Emulator, errors: str, status: int) -> N
     ended = run_action(runner, webhook_url=url_of(chat), errors=errors)
     assert (ended.status, ended.outputs["ok"], "name" in ended.outputs) == (status, "false", False)
     level = "error" if status else "warning"
-    assert re.search(
-        rf"^::{level} title=chatpost::The message is not posted \(status 77\): .*403", ended.said, re.MULTILINE
-    )
+    assert re.search(rf"^::{level} title=chatpost::Posting has failed \(status 77\): .*403", ended.said, re.MULTILINE)
+
+
+def test_a_part(runner: Shell, chat: Emulator) -> None:
+    """Of a long text of which only a part could be posted, the outputs name that part, and the warning says so."""
+    chat.faults.extend([Fault(Kind.NONE), answering(403)])
+    ended = run_action(runner, webhook_url=url_of(chat), text="word " * 14_000)
+    assert (ended.outputs["ok"], ended.outputs["name"]) == ("false", chat.space().messages[0].name)
+    assert ("1 of 3 parts are posted" in ended.said, "not posted" in ended.said) == (True, False)
+
+
+def test_no_room(runner: Shell, chat: Emulator) -> None:
+    """If the runner has no room for a temporary file, it is told."""
+    runner.env["TMPDIR"] = "/nonexistent"
+    ended = run_action(runner, webhook_url=url_of(chat))
+    assert (ended.status, ended.outputs["ok"], chat.received) == (0, "false", [])
+    assert "::warning title=chatpost::There is no room for a temporary file" in ended.said
+
+
+def test_a_field_without_a_value(runner: Shell, chat: Emulator) -> None:
+    """A field with an empty value, such as another step's output that is not set, is left out."""
+    assert run_action(runner, webhook_url=url_of(chat), fields="Tag=\nSize=3\nTime= ").outputs["ok"] == "true"
+    shown = chat.received[0].body.decode()
+    assert [label in shown for label in ("Tag", "Size", "Time")] == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,14 @@ def test_the_one_file(one_file: Path, shell: Shell, chat: Emulator) -> None:
     assert shell.run(*python, "send", "--help").status == 0
 
 
+def test_the_one_file_leaves_nothing(one_file: Path, shell: Shell, tmp_path: Path) -> None:
+    """A send leaves no temporary file behind."""
+    (tmp_path / "temporary").mkdir()
+    shell.env["TMPDIR"] = str(tmp_path / "temporary")
+    assert shell.run(sys.executable, "-I", "-S", str(one_file), "send", "Hello").status == 0
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 def test_the_one_file_is_reproducible(one_file: Path) -> None:
     """The same input makes the same bytes, without a time, a path, or anything native."""
     assert one_file.read_bytes() == one_file.with_name("again.pyz").read_bytes()

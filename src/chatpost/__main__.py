@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
 import signal
@@ -30,6 +31,8 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError):
             stream.flush()
+    # What libraries leave for the end: certifi deletes the copy of its file that it makes if it is in a zip file.
+    atexit._run_exitfuncs()  # noqa: SLF001 - it has no other name
     os._exit(status)
 
 
