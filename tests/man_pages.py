@@ -14,10 +14,27 @@ from chatpost.cli.help import SectionedCommand
 from chatpost.commands import chatpost as group
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 DOCS = Path(__file__).parent.parent / "docs"
 _FILES = {"bash": "chatpost", "zsh": "_chatpost", "fish": "chatpost.fish"}
+# zsh makes the file the function that it calls at each Tab. It has nothing to set up: Click's end fails at the second.
+_ZSH_END = re.compile(r"if \[\[ \$zsh_eval_context.*", re.DOTALL)
+
+_VARIABLES = {
+    "CHATPOST_URL": "The webhook's URL. It comes before the default profile, and -p before it.",
+    "CHATPOST_PROFILE": "The profiles to post to, with spaces between their names.",
+    "CHATPOST_CONFIG": "The profile file.",
+    "CHATPOST_STORE": "The URL of a Redis by which many machines share a space.",
+    "CHATPOST_OUTBOX": "store, if messages wait in that Redis, or machine.",
+    "HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE": "The network's proxy, and its certificate authorities.",
+}
+_USED_FILES = {
+    "~/.config/chatpost/profiles.toml": "The user's profiles: webhooks, options for each, and names to mention.",
+    "/etc/xdg/chatpost/profiles.toml": "The system's, for users without a file of their own.",
+    "~/.local/state/chatpost/outbox.sqlite3": "Messages that wait.",
+    "~/.local/state/chatpost/pacing.sqlite3": "The queue of the user's processes.",
+}
 
 
 def man_pages() -> dict[str, str]:
@@ -41,7 +58,7 @@ def completions() -> dict[str, str]:
         kind = get_completion_class(shell)
         assert kind is not None
         script = ShellComplete.source(kind(click.Group(), {}, "chatpost", "_CHATPOST_COMPLETE")).strip()
-        scripts[name] = f"{script}\n"
+        scripts[name] = _ZSH_END.sub('_chatpost_completion "$@"', script) + "\n"
     return scripts
 
 
@@ -68,10 +85,11 @@ def _page(name: str, command: click.Command, ctx: click.Context) -> str:
             its_text = _text((its.help or "").replace("\b\n", "").strip())
             lines += [f".SH {inner.command_path.upper()}", f".B {_plain(inner.command_path)}", usage, *its_text]
             lines += _options(inner, its.params)
-    else:
-        lines += [".SH OPTIONS", *_options(ctx, command.params)]
+    elif options := list(_options(ctx, command.params)):
+        lines += [".SH OPTIONS", *options]
     lines += _examples(command)
-    lines += [".SH ENVIRONMENT", "Every option can be set by a variable: CHATPOST_ and its name.", ".SH SEE ALSO"]
+    lines += _surroundings(command)
+    lines += [".SH SEE ALSO"]
     others = ["chatpost", *(f"chatpost\\-{other}" for other in group.list_commands(ctx))]
     lines += [", ".join(f"{other} (1)" for other in others if other != _plain(name))]
     return "\n".join(line for line in lines if line) + "\n"
@@ -86,10 +104,31 @@ def _options(ctx: click.Context, options: Iterable[click.Parameter]) -> Iterator
 
 def _examples(command: click.Command) -> list[str]:
     if isinstance(command, SectionedCommand):
-        lines = command.examples.splitlines()
-    else:
-        lines = [line.strip() for line in (command.epilog or "").replace("\b\n", "").splitlines() if line[:1] == " "]
-    return [".SH EXAMPLES", ".nf", *map(_plain, lines), ".fi"] if lines else []
+        return [".SH EXAMPLES", ".nf", *map(_plain, command.examples.splitlines()), ".fi"]
+    lines = [".SH EXAMPLES"]
+    for block in (command.epilog or "").split("\b\n"):
+        heading, *rest = block.strip().splitlines() or [""]
+        if rest:
+            lines += [] if heading == "Examples:" else [".PP", _plain(heading)]
+            lines += [".nf", *(_plain(line.strip()) for line in rest), ".fi"]
+    return lines if len(lines) > 1 else []
+
+
+def _surroundings(command: click.Command) -> list[str]:
+    """Return what a command reads of its surroundings; the page of the group has what is the same for all."""
+    if command is group:
+        lines = [".SH ENVIRONMENT", *_described(_VARIABLES), ".SH FILES", *_described(_USED_FILES)]
+        statuses = re.findall(r"^\| (\d+) \| \w+ \| (.*?) \|", (DOCS / "exit-status.md").read_text(), re.MULTILINE)
+        return [*lines, ".SH EXIT STATUS", *_described({status: text.replace("`", "") for status, text in statuses})]
+    lines = [".SH ENVIRONMENT", "chatpost (1) has the variables, the files and the exit statuses."]
+    if isinstance(command, SectionedCommand):
+        lines.append("Besides, every option can be set by a variable, CHATPOST_ and its name: CHATPOST_DEADLINE=10.")
+    return lines
+
+
+def _described(table: Mapping[str, str]) -> Iterator[str]:
+    for name, text in table.items():
+        yield from (".TP", f".B {_plain(name)}", _plain(text))
 
 
 def _text(text: str) -> Iterator[str]:

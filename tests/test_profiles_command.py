@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import BIN, KEY, TOKEN
+from tests.messages import TOP
 from tests.tools import need
 
 if TYPE_CHECKING:
@@ -372,6 +373,27 @@ def test_the_completion_script(user: Shell, kind: str) -> None:
     done = user.run(program, *arguments, "-c", COMPLETIONS[kind])
     assert (done.status, done.err) == (0, ""), done
     assert {"ops", "other"} <= set(done.out.split()), done
+
+
+def test_the_installed_completion_of_zsh(user: Shell) -> None:
+    """The file that the wheel installs works at each Tab, not only at the first."""
+    user.write_profiles(COMMENTED)
+    user.env["ZDOTDIR"] = str(user.home)
+    script = f"""
+        fpath=({TOP}/docs/completions $fpath); autoload -Uz compinit && compinit -u -D
+        compadd() {{ print -l -- ${{(P)@[-1]}} }}; _describe() {{ : }}
+        words=(chatpost send -p o); CURRENT=4
+        for tab in 1 2 3; do $_comps[chatpost]; done
+        """
+    done = user.run(need("zsh"), "-f", "-c", script)
+    assert (done.status, done.out, done.err) == (0, "ops\nops\nops\n", "")
+
+
+@pytest.mark.parametrize("words", ["chatpost run -- ./ba", "chatpost emulator -- ./ba"])
+def test_completion_of_a_command(user: Shell, words: str) -> None:
+    """The words of a command that is run are the names of files, as without our completion."""
+    user.env |= {"_CHATPOST_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": "3"}
+    assert user().out == "file,./ba\n"
 
 
 def test_completion_of_an_unknown_shell(user: Shell) -> None:

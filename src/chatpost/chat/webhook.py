@@ -188,6 +188,7 @@ def _read_query(query: str) -> dict[str, str]:
         secrets[name] = value
     for name in ("key", "token"):
         if name not in secrets:
-            msg = f"the webhook URL has no {name}: put the URL in quotes, since a shell ends a word at &"
+            fix = "copy the whole link, and in a shell put it in quotes, since & ends a word"
+            msg = f"the webhook URL has no {name}: {fix}"
             raise ConfigurationError(msg)
     return secrets

@@ -8,6 +8,7 @@ from chatpost.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import click
+    from click.shell_completion import CompletionItem
 
     from chatpost.profiles.file import ProfileFile
 
@@ -22,6 +23,13 @@ def complete_user(ctx: click.Context, _param: click.Parameter, incomplete: str) 
     """Offer the names in [mentions], and all."""
     file = _profile_file(ctx)
     return [name for name in (*(file.mentions if file else ()), "all") if name.startswith(incomplete)]
+
+
+def complete_file(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell offer the names of files, as it does for a command that it does not know."""
+    from click.shell_completion import CompletionItem  # not for --help
+
+    return [CompletionItem(incomplete, type="file")]
 
 
 def _profile_file(ctx: click.Context) -> ProfileFile | None:

@@ -133,7 +133,7 @@ def _nearest_key(key: str, options: Mapping[str, Option]) -> str:
 
     names = ["url", *(name for name, option in options.items() if option.in_profile)]
     nearest = get_close_matches(key, names, 1)
-    return f": did you mean {nearest[0]}?" if nearest else " of a profile: see docs/profiles.md"
+    return f": did you mean {nearest[0]}?" if nearest else " of a profile: its keys are the long options, with _ for -"
 
 
 class Settings:

@@ -218,7 +218,7 @@ def _allow_for(recipient: _Recipient, messages: int) -> None:
         deadline.extend(seconds)
     elif not settings[SPOOLING].spool_first and seconds > deadline.left():
         msg = (
-            f"the text makes {messages} messages for this space, which take {seconds:.0f} s, and the deadline of"
+            f"the text makes {messages} messages for this space, which take {seconds:.1f} s, and the deadline of"
             f" {settings[RETRYING].deadline:g} s is shorter, so nothing was posted: use a longer --deadline, or"
             " --overflow tail to post the end"
         )

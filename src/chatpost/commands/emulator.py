@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from chatpost.cli.complete import complete_file
 from chatpost.cli.console import is_terminal, say, write_data
 from chatpost.cli.drawing import draw_trees
 from chatpost.cli.signals import raising_interrupt
@@ -64,7 +65,7 @@ class _Faults(click.ParamType["list[Fault]"]):
 @click.option(
     "--fault", "faults", type=_Faults(), multiple=True, help="Fault to inject into the next request; repeatable."
 )
-@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, shell_complete=complete_file)
 def emulator(
     port: int, faults: Sequence[list[Fault]], command: Sequence[str], *, open_page: bool, no_quota: bool
 ) -> int:

@@ -140,7 +140,7 @@ def default(ctx: click.Context, name: str | None, config: Path | None) -> int:
     return ExitStatus.OK
 
 
-@profiles.command(params=[CONFIG])
+@profiles.command(params=[CONFIG], short_help="Print the path of the profile file, which may not exist.")
 @click.pass_context
 def path(ctx: click.Context, config: Path | None) -> None:
     """Print the path of the profile file, even if it does not exist yet."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from click.core import ParameterSource
 
+from chatpost.cli.complete import complete_file
 from chatpost.cli.console import say
 from chatpost.cli.help import SectionedCommand
 from chatpost.cli.job_following import JobFollower
@@ -82,7 +83,7 @@ def _variable_of(error: click.BadParameter) -> str | None:
     context_settings={"allow_interspersed_args": False},
     options_metavar="[OPTIONS] --",
 )
-@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=complete_file)
 @click.pass_context
 def run(ctx: click.Context, /, command: Sequence[str], **_: object) -> int:
     """Run a job, post how it went, and exit as it did.

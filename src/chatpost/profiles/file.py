@@ -94,7 +94,7 @@ class ProfileFile(NamedTuple):
         from difflib import get_close_matches  # only for a mistake
 
         nearest = get_close_matches(name, self.profiles, 1)
-        known = f"did you mean {nearest[0]}?" if nearest else f"add it with `chatpost profiles add {name}`"
+        known = f"did you mean {nearest[0]}?" if nearest else f"`chatpost profiles add {name}` adds it"
         msg = f"there is no profile {name} in {self.path} (it has: {', '.join(self.profiles) or 'none'}); {known}"
         raise ConfigurationError(msg)
 
