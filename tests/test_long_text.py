@@ -172,7 +172,7 @@ def test_profiles_of_the_same_space_share_its_time(shell: Shell, chat: Emulator)
     text = "word " * 20_000
     done = shell("send", "-p", "a", "-p", "b", "--deadline", "5", stdin=text)
     assert (done.status, chat.received) == (65, [])
-    assert "makes 8 messages for this space, which take 8 s" in done.err
+    assert "makes 8 messages for this space, which take 7.7 s" in done.err
 
 
 def test_each_profile_makes_its_own_card(shell: Shell, chat: Emulator) -> None:
@@ -208,7 +208,8 @@ def test_a_deadline_for_many_parts(shell: Shell, chat: Emulator) -> None:
     done = shell(*argv, "--deadline", "200", stdin=long)
     assert (done.status, chat.received) == (65, [])
     assert (
-        "the text makes 14 messages for this space, which take 1300 s, and the deadline of 200 s is shorter" in done.err
+        "the text makes 14 messages for this space, which take 1300.0 s, and the deadline of 200 s is shorter"
+        in done.err
     )
     with subprocess.Popen(
         ["chatpost", *argv, "-v"], env=shell.env, stdin=subprocess.PIPE, stderr=subprocess.PIPE
