@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import termios
+import time
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -656,6 +657,19 @@ class Terminal:
             self.shown += os.read(self.ours, 4096).decode()
         self.shown = self.shown.partition(text)[2]
 
+    def wait_for_stop(self) -> None:
+        """Wait until chatpost has stopped, which the shell shows, and its job, too, which could still read a line."""
+        self.wait_for("Stopped")
+        self.wait_for("$ ")
+        while not all(state.startswith("T") for state in self._states_below(self.shell.pid)):
+            time.sleep(0.01)
+
+    def _states_below(self, process: int) -> list[str]:
+        table = subprocess.check_output(["ps", "-A", "-o", "pid=,ppid=,stat="], text=True)
+        rows = map(str.split, table.splitlines())
+        below = [(int(pid), state) for pid, parent, state in rows if int(parent) == process]
+        return [state for pid, its in below for state in (its, *self._states_below(pid))]
+
     def close(self) -> None:
         self.shell.kill()
         self.shell.wait()
@@ -691,8 +705,7 @@ def test_control_z(terminal: Terminal) -> None:
     terminal.type("chatpost run -- bash job; echo status-$?\n")
     terminal.wait_for("ready")
     terminal.type("\x1a")
-    terminal.wait_for("Stopped")
-    terminal.wait_for("$ ")
+    terminal.wait_for_stop()
     terminal.type("fg\n")
     terminal.wait_for("chatpost run")
     terminal.type("a\nb\n")
@@ -703,8 +716,7 @@ def test_control_z(terminal: Terminal) -> None:
 def test_a_job_that_stops_itself(terminal: Terminal) -> None:
     """A job that stops itself stops chatpost too, so that the shell takes over."""
     terminal.type('chatpost run -- sh -c \'kill -STOP $$; echo go""ne on\'; echo sta""tus-$?\n')
-    terminal.wait_for("Stopped")
-    terminal.wait_for("$ ")
+    terminal.wait_for_stop()
     terminal.type("fg\n")
     terminal.wait_for("gone on")
 
