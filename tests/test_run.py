@@ -9,8 +9,8 @@ import signal
 import sqlite3
 import subprocess
 import termios
-import time
 import threading
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
