@@ -34,6 +34,7 @@ _USED_FILES = {
     "/etc/xdg/chatpost/profiles.toml": "The system's, for users without a file of their own.",
     "~/.local/state/chatpost/outbox.sqlite3": "Messages that wait.",
     "~/.local/state/chatpost/pacing.sqlite3": "The queue of the user's processes.",
+    "~/.local/state/chatpost/jobs.sqlite3": "How jobs went before, for run --on change.",
 }
 
 
@@ -90,8 +91,9 @@ def _page(name: str, command: click.Command, ctx: click.Context) -> str:
     lines += _examples(command)
     lines += _surroundings(command)
     lines += [".SH SEE ALSO"]
-    others = ["chatpost", *(f"chatpost\\-{other}" for other in group.list_commands(ctx))]
-    lines += [", ".join(f"{other} (1)" for other in others if other != _plain(name))]
+    others = ["chatpost", *(f"chatpost-{other}" for other in group.list_commands(ctx))]
+    *first, last = (_reference(other) for other in others if other != name)
+    lines += [*(f"{line}," for line in first), last]
     return "\n".join(line for line in lines if line) + "\n"
 
 
@@ -120,10 +122,18 @@ def _surroundings(command: click.Command) -> list[str]:
         lines = [".SH ENVIRONMENT", *_described(_VARIABLES), ".SH FILES", *_described(_USED_FILES)]
         statuses = re.findall(r"^\| (\d+) \| \w+ \| (.*?) \|", (DOCS / "exit-status.md").read_text(), re.MULTILINE)
         return [*lines, ".SH EXIT STATUS", *_described({status: text.replace("`", "") for status, text in statuses})]
-    lines = [".SH ENVIRONMENT", "chatpost (1) has the variables, the files and the exit statuses."]
+    lines = [".SH ENVIRONMENT", _reference("chatpost"), "has the variables, the files and the exit statuses."]
+    if command.name == "run":
+        lines.append(
+            "The exit status is the job\\(aqs, or 124 after the time limit, 126 or 127 if it cannot be started."
+        )
     if isinstance(command, SectionedCommand):
         lines.append("Besides, every option can be set by a variable, CHATPOST_ and its name: CHATPOST_DEADLINE=10.")
     return lines
+
+
+def _reference(page: str) -> str:
+    return f".BR \\%{_plain(page)} (1)"
 
 
 def _described(table: Mapping[str, str]) -> Iterator[str]:

@@ -96,6 +96,13 @@ def test_reads_a_status_bare_and_wrapped(wrap: Any) -> None:
     assert error.status == "UNAVAILABLE"
 
 
+def test_a_refusal_that_is_not_of_chat() -> None:
+    """A page that forbids the request may be a proxy's: the webhook is not all that is named then."""
+    page = b"<html><body>Blocked by policy</body></html>"
+    assert 'that begins "Blocked by policy"; this may be a proxy\'s answer' in str(failure(403, page))
+    assert "does not accept the webhook's key or token" in str(failure(403, {"error": {"message": "Denied."}}))
+
+
 def test_reads_details() -> None:
     """Field violations are shown; a key that is not valid is about the webhook, not about the message."""
     violations = {"fieldViolations": [{"field": "message.text", "description": "too odd"}]}

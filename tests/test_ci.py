@@ -318,9 +318,10 @@ def test_links(environment: dict[str, str], url: str | None) -> None:
 
 def test_no_password_in_a_field() -> None:
     """A password in the URL of any field is left out."""
-    run = find_run(BUILDKITE | {"BUILDKITE_LABEL": "curl https://user:secret@host/x", "BUILDKITE_PIPELINE_NAME": "x"})
+    label = "curl https://user:sec@ret@host/x https://user:sec/ret@host/y"
+    run = find_run(BUILDKITE | {"BUILDKITE_LABEL": label})
     assert run is not None
-    assert dict(run.fields)["Job"] == "curl https://host/x"
+    assert dict(run.fields)["Job"] == "curl https://host/x https://host/y"
 
 
 @pytest.mark.parametrize("ref", ["refs/heads/fix/pull/12/foo", "refs/heads/pull/1", "refs/heads/12"])
@@ -349,8 +350,8 @@ def test_a_commit_that_is_none(tmp_path: Path, sha: str) -> None:
     assert dict(run.fields)["Commit"] == SHA[:8]
 
 
-def card_of(chat: Emulator) -> dict[str, Any]:
-    card: dict[str, Any] = body_of(chat)["cardsV2"][0]["card"]
+def card_of(chat: Emulator, request: int = -1) -> dict[str, Any]:
+    card: dict[str, Any] = json.loads(chat.received[request].body)["cardsV2"][0]["card"]
     return card
 
 
@@ -400,11 +401,19 @@ def test_words_of_a_stranger(shell: Shell, chat: Emulator) -> None:
 
 def test_secrets_of_a_job(shell: Shell, chat: Emulator) -> None:
     """`run` masks the values of secret variables in what the CI says, too."""
-    shell.env |= GITHUB | {"MY_TOKEN": "made-up-secret", "GITHUB_REF_NAME": "made-up-secret"}
-    shell.env["GITHUB_WORKFLOW"] = "of made-up-secret"
+    shell.env |= GITHUB | {"MY_TOKEN": "made-up  secret", "GITHUB_REF_NAME": "made-up  secret"}
+    shell.env |= {"GITHUB_WORKFLOW": f"{'x' * 190} made-up  secret", "GITHUB_SERVER_URL": "https://h/made-up  secret"}
     for options in ([], ["--follow"]):
         assert shell("run", "--ci", *options, "--", "true").status == 0
     assert ["made-up" in request.body.decode() for request in chat.received] == [False] * 3
+    assert ["Open run" in request.body.decode() for request in chat.received] == [False] * 3
+
+
+def test_the_key_of_a_thread_is_no_secret(shell: Shell, chat: Emulator) -> None:
+    """A run's id can be the key of the thread: it is shown, and so is the link to the run."""
+    shell.env |= GITHUB | {"CHATPOST_THREAD_KEY": GITHUB["GITHUB_RUN_ID"]}
+    assert shell("run", "--ci", "--", "true").status == 0
+    assert "Open run" in json.dumps(body_of(chat))
 
 
 @pytest.mark.parametrize("environment", [{}, GITHUB])
@@ -451,11 +460,29 @@ def test_the_warning_of_a_job(shell: Shell, environment: dict[str, str], argv: l
     assert (done.status, "--ci adds nothing" in done.err) == (0, warns)
 
 
-def test_a_variable_without_a_title(shell: Shell, chat: Emulator) -> None:
-    """A variable keeps no job from running: a subtitle without a title is left out."""
-    shell.env["CHATPOST_SUBTITLE"] = "below"
-    done = shell("run", "--", "echo", "ran")
-    assert (done.status, done.out, len(chat.received)) == (0, "ran\n", 1)
+def test_a_job_without_a_title(shell: Shell, chat: Emulator) -> None:
+    """A job runs, and its subtitle is left out with a warning; a profile can have the title."""
+    shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\ntitle = "Nightly"\n')
+    for argv, warns in (([], True), (["-p", "ops"], False)):
+        done = shell("run", *argv, "--subtitle", "below", "--", "echo", "ran")
+        assert (done.status, done.out, "need a title" in done.err) == (0, "ran\n", warns)
+    assert ['"subtitle"' in request.body.decode() for request in chat.received] == [False, True]
+
+
+def test_a_stream(shell: Shell, chat: Emulator) -> None:
+    """`thread --follow --ci` opens the thread with the card; the lines of stdin are its replies."""
+    shell.env |= GITHUB
+    assert shell("thread", "--follow", "--ci", "--every", "0.1", stdin="one\ntwo\n").status == 0
+    assert card_of(chat, 0)["header"]["title"] == "Tests #3"
+    assert [json.loads(request.body)["text"] for request in chat.received[1:]] == ["```\none\ntwo\n```"]
+
+
+@pytest.mark.parametrize("environment", [{}, GITHUB])
+def test_nothing_in_a_pipe(shell: Shell, chat: Emulator, environment: dict[str, str]) -> None:
+    """With `--skip-empty`, an empty pipe posts nothing, in a CI and outside."""
+    shell.env |= environment
+    done = shell("send", "--ci", "--skip-empty", stdin="")
+    assert (done.status, chat.received) == (0, [])
 
 
 def test_a_fork(shell: Shell, chat: Emulator) -> None:

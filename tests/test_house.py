@@ -49,7 +49,7 @@ BELOW = {
         "cli",
         "emulator",
     },
-    "__main__": {"errors", "cli", "commands"},
+    "__main__": {"errors", "processes", "cli", "commands"},
 }
 ONLY_IMPORTER = {
     "requests": {"chat/client.py", "chat/session.py", "chat/failure.py"},

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -103,11 +105,15 @@ def test_the_one_file(one_file: Path, shell: Shell, chat: Emulator) -> None:
     assert shell.run(*python, "send", "--help").status == 0
 
 
-def test_the_one_file_leaves_nothing(one_file: Path, shell: Shell, tmp_path: Path) -> None:
-    """A send leaves no temporary file behind."""
+@pytest.mark.parametrize("command", ["send Hello", "run -- true", "run -- sh -c 'kill -TERM $$'"])
+def test_the_one_file_leaves_nothing(
+    one_file: Path, shell: Shell, chat: Emulator, tmp_path: Path, command: str
+) -> None:
+    """A command leaves no temporary file behind, not even if it dies of its job's signal."""
     (tmp_path / "temporary").mkdir()
     shell.env["TMPDIR"] = str(tmp_path / "temporary")
-    assert shell.run(sys.executable, "-I", "-S", str(one_file), "send", "Hello").status == 0
+    done = shell.run(sys.executable, "-I", "-S", str(one_file), *shlex.split(command))
+    assert (done.status, len(chat.received)) == (-signal.SIGTERM if "kill" in command else 0, 1)
     assert list((tmp_path / "temporary").iterdir()) == []
 
 

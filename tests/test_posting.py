@@ -257,6 +257,13 @@ def test_several_profiles_where_one_fails(shell: Shell, chat: Emulator) -> None:
             "never a URL",
         ),
         (["send", "-p", "a", "-p", "a", "text"], 2, "named twice"),
+        (["send", "--text", "a"], 2, "No such option '--text' (see"),
+        (["send", "--keep-for", "0", "a"], 2, "above 0 and up to 31622400"),
+        (
+            ["profiles", "add", "ops", f"https://chat.googleapis.com/?key={KEY}"],
+            2,
+            "on the command line, others could see",
+        ),
         (["send", "--config", "/nowhere/x.toml", "-p", "a", "b"], 78, "/nowhere/x.toml cannot be read: no such file"),
         (["send", "--config", "/", "-p", "a", "b"], 78, "/ cannot be read: is a directory"),
         (["send", f"--url=https://chat.googleapis.com/v1/spaces/A/messages?key={KEY}&token={TOKEN}", "a"], 2, "--url"),
@@ -278,7 +285,7 @@ def test_bad_input(chatpost: InProcess, chat: Emulator, argv: list[str], status:
         ("CHATPOST_DEADLINE", "soon", "CHATPOST_DEADLINE: 'soon' is not a number"),
         ("CHATPOST_RETRIES", "-1", "CHATPOST_RETRIES: '-1' is not a whole number"),
         ("CHATPOST_OUTPUT", "xml", "CHATPOST_OUTPUT: 'xml' is not one of"),
-        ("CHATPOST_SILENT", "perhaps", "CHATPOST_SILENT: 'perhaps' is not a valid boolean"),
+        ("CHATPOST_SILENT", "perhaps", "CHATPOST_SILENT: 'perhaps' is neither 1 nor 0"),
     ],
 )
 def test_bad_environment(shell: Shell, chat: Emulator, variable: str, value: str, said: str) -> None:
@@ -415,7 +422,7 @@ def test_a_dry_run_is_json_whatever_it_masks(shell: Shell) -> None:
 
 def test_a_bug_is_told_without_a_traceback(chatpost: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug is 70, with a line that names its place but does not quote its message."""
-    monkeypatch.setattr("chatpost.cli.reading._read_content", lambda *_: 1 / 0)
+    monkeypatch.setattr("chatpost.cli.reading._read_content", lambda *_, **__: 1 / 0)
     done = chatpost("send", "a")
     assert done.status == 70
     assert re.fullmatch(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["runner"]  # the fixture
 
 PAGE = (TOP / "docs" / "recipes.md").read_text()
-ALERTS = {
+ALERTS: dict[str, Any] = {
     "version": "4",
     "status": "firing",
     "alerts": [
@@ -177,9 +177,12 @@ def test_alerts(user: Shell, chat: Emulator) -> None:
     with webhook_server(user) as url:
         assert requests.post(f"{url}/hooks/alerts", json=ALERTS, timeout=60).status_code == 200
         assert "*firing* DiskFull db-1: 97 %\\n*resolved* Down : " in shown(chat)
+        many = {"alerts": [*ALERTS["alerts"]] * 2000}
+        assert requests.post(f"{url}/hooks/alerts", json=many, timeout=60).status_code == 200
+        assert "bytes more are left out" in shown(chat)
         for wrong in ('{"alerts": []}', '{"alerts": 5}', "{}"):
             assert requests.post(f"{url}/hooks/alerts", wrong, timeout=60).status_code == 500
-    assert len(chat.received) == 1
+    assert len(chat.received) == 2
 
 
 @contextmanager
@@ -244,12 +247,14 @@ def test_git_hooks(user: Shell, chat: Emulator, tmp_path: Path) -> None:
     ],
 )
 def test_a_script_that_fails(user: Shell, chat: Emulator, line: str, command: str, status: int) -> None:
-    """The trap tells once the line and the command that failed, and the script fails as before."""
+    """The trap tells once the line and the command that failed, and the script fails as it would without it."""
     script = user.home / "job.sh"
     script.write_text(recipe("A script that fails", "sh").replace("ls /no/such/file", line))
     done = user.run("bash", str(script))
     assert (done.status, len(chat.received)) == (status, 1)
     assert f"Line 6 failed: {command}" in shown(chat)
+    user.env["CHATPOST_RETRIES"] = "wrong"
+    assert user.run("bash", str(script)).status == status
 
 
 def test_systemd(user: Shell, chat: Emulator) -> None:

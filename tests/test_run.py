@@ -514,7 +514,6 @@ def test_what_is_wrong_harms_no_job(
         (["--or-fail"], "--or-fail needs a thread"),
         (["--follow", "--on", "change"], "--on must be always"),
         (["--no-output", "--follow"], "--no-output cannot be used with --follow"),
-        (["--subtitle", "S"], "need a title"),
         (["-k", "a", "--thread", "spaces/A/threads/T"], "cannot be used together"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import gc
 import os
 import signal
@@ -26,13 +25,13 @@ def main() -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from chatpost.cli.app import run
     from chatpost.commands import chatpost
+    from chatpost.processes import tidy_up
 
     status = run(chatpost)
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError):
             stream.flush()
-    # What libraries leave for the end: certifi deletes the copy of its file that it makes if it is in a zip file.
-    atexit._run_exitfuncs()  # noqa: SLF001 - it has no other name
+    tidy_up()
     os._exit(status)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import threading
@@ -118,8 +119,14 @@ def handling_ends(handle: Callable[[int, Any], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def tidy_up() -> None:
+    """Do what libraries leave for the end: certifi deletes the copy of its file that it makes in a zip file."""
+    atexit._run_exitfuncs()  # noqa: SLF001 - it has no other name
+
+
 def die_of(number: int) -> NoReturn:
     """End the process by the signal, or if that does not end it, with the exit status that a shell would show."""
+    tidy_up()
     with suppress(OSError):  # SIGKILL has no action to be set
         signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

@@ -50,6 +50,11 @@ class Status(NamedTuple):
     violations: tuple[str, ...] = ()
     retry_delay: float | None = None
 
+    @property
+    def is_of_chat(self) -> bool:
+        """Whether anything in it shows that it is Google's, and not a page of something in between."""
+        return bool(self.status or self.message)
+
     @classmethod
     def read(cls, body: bytes) -> Status:
         """Read a Status from any bytes; missing or invalid parts are left out."""
@@ -113,6 +118,11 @@ def _meaning(code: int, status: Status) -> tuple[type[DeliveryError], str]:
         violations = _one_line("; ".join(status.violations), _LONGEST_QUOTE)
         return InvalidMessage, violations or "the message itself is invalid"
     if code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        if not status.is_of_chat:
+            return (
+                NotAllowed,
+                "this may be a proxy's answer: check the network, or copy the webhook's link from Chat again",
+            )
         return NotAllowed, "Chat does not accept the webhook's key or token: copy the webhook's link from Chat again"
     if code == HTTPStatus.NOT_FOUND:
         return Refused, "the webhook, its space or the thread does not exist"
@@ -127,7 +137,7 @@ def _meaning(code: int, status: Status) -> tuple[type[DeliveryError], str]:
 
 
 def _said(answer: Answer, status: Status) -> str:
-    if status.message or status.status:
+    if status.is_of_chat:
         name = f" {_one_line(status.status, _LONGEST_EXCERPT)}" if status.status else ""
         words = f': "{_one_line(status.message, _LONGEST_QUOTE)}"' if status.message else ""
         return f"Chat answered {answer.code}{name}{words}"

@@ -120,10 +120,17 @@ def _usage_line(error: click.UsageError) -> str:
         source = error.ctx.get_parameter_source(error.param.name or "")
         if source is click.core.ParameterSource.ENVIRONMENT:
             message = f"{error.param.envvar}: {error.message}"
+    if _has_url_too_many(error):
+        message = "The webhook's URL is asked for, or read from a pipe: on the command line, others could see it"
     if isinstance(error, click.NoSuchOption):
         message = f"No such option {error.option_name!r}. {_option_hint(error)}"
     command = error.ctx.command_path if error.ctx is not None else "chatpost"
     return f"{message.strip().rstrip('.')} (see {command} --help)"
+
+
+def _has_url_too_many(error: click.UsageError) -> bool:
+    """Return whether the URL stands behind the name of a new profile."""
+    return error.ctx is not None and error.ctx.command.name == "add" and "://" in error.message
 
 
 def _option_hint(error: click.NoSuchOption) -> str:
@@ -132,7 +139,8 @@ def _option_hint(error: click.NoSuchOption) -> str:
     name, ctx = error.option_name, error.ctx
     if ctx is not None and ctx.parent is None:
         return "Options go after the command, as in chatpost send -p ops"
-    known = [option for parameter in ctx.command.params for option in parameter.opts] if ctx is not None else []
+    options = [parameter for parameter in ctx.command.params if isinstance(parameter, click.Option)] if ctx else []
+    known = [name for option in options for name in option.opts]
     nearest = get_close_matches(name, known, 1, cutoff=0.75)
     if nearest:
         return f"Did you mean {nearest[0]}?"

@@ -12,7 +12,7 @@ from chatpost.cli.console import say, write_data
 from chatpost.cli.following import Stream
 from chatpost.cli.job_options import CARD_OF_JOB, CHANGE, REPORT
 from chatpost.cli.posting import Plan, thread_of
-from chatpost.cli.reading import NO_CI
+from chatpost.cli.reading import warn_of_cards
 from chatpost.cli.replies import lines_are
 from chatpost.cli.running import JobReporter
 from chatpost.cli.sections import STYLE
@@ -95,8 +95,7 @@ class JobFollower(JobReporter):
 
     def _open(self, configured: Sequence[Settings], warn: Callable[[str], None]) -> Composer:
         self._settings = configured[0]
-        if self._settings[CARD_OF_JOB].lacks_ci:
-            warn(NO_CI)
+        warn_of_cards([self._settings[CARD_OF_JOB]], warn)
 
         def message(settings: Settings) -> tuple[Message]:
             style = settings[STYLE]._replace(
@@ -106,7 +105,7 @@ class JobFollower(JobReporter):
             words = f"▶️ {name} started on {socket.gethostname()}"
             if settings[REPORT].show_command:
                 words += f"\n{self._shown_command(is_markdown=style.markdown)}"
-            return (one_message(Content(Text.whole(words, typed=True)), style, self._quick_card(settings)),)
+            return (one_message(Content(Text.whole(words, typed=True)), style, settings[CARD_OF_JOB].quick),)
 
         return message
 

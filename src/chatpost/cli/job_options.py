@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import os
+from typing import Any, NamedTuple
 
 import click
 
 from chatpost.cli.option import Option, Section
 from chatpost.cli.sections import CARD, EVERY, QUIET, STYLE, VERBOSE, make_card, output_option
 from chatpost.cli.types import YEAR, Seconds, Whole, Words
-from chatpost.cli.values import Following, Telling
+from chatpost.cli.values import Card, Following, Telling
 from chatpost.content.compose import Style
 from chatpost.jobs.past import DAY, Rule
 
@@ -86,10 +87,17 @@ CHANGE = Section(
 # The output is always code.
 STYLE_OF_JOB = Section(STYLE.heading, Style, tuple(option for option in STYLE.options if option.key != "code"))
 
-# The outcome is the card's status.
+
+def _card(**values: Any) -> Card:
+    from chatpost.content.report import secrets_of  # not for a profile's defaults
+
+    return make_card(**values, secrets=secrets_of(os.environ))
+
+
+# The outcome is the card's status. What a CI says is cleaned as the job's output is.
 CARD_OF_JOB = Section(
     "Card",
-    make_card,
+    _card,
     tuple(option for option in CARD.options if option.key not in {"card", "status"}),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from chatpost.errors import ConfigurationError
@@ -17,24 +18,27 @@ class UnknownUser(ConfigurationError):
     """A name that nobody has in the profile file."""
 
 
-def user_ids(users: Sequence[str], target: Target | None, config: Path | None) -> tuple[str, ...]:
-    """Return the ids of users that are given by ids or names, each once.
+class Names:
+    """The names of a target's profile file, or else of the user's. The file is read once, if it has to be."""
 
-    The names are those of the target's profile file, or else of the user's. Raises `UnknownUser`, and
-    `ConfigurationError` for a file that is at fault.
-    """
-    if all(user.isdigit() or user == "all" for user in users):
-        return tuple(dict.fromkeys(users))
-    known = _known(target, config)
-    ids: list[str] = []
-    for user in users:
-        if user.isdigit() or user == "all":
-            ids.append(user)
-        elif user in known:
-            ids += known[user]
-        else:
-            raise UnknownUser(_unknown(user, known))
-    return tuple(dict.fromkeys(ids))
+    def __init__(self, target: Target | None, config: Path | None) -> None:
+        """``config``: the profile file, if one is named."""
+        self._known = cache(lambda: _known(target, config))
+
+    def user_ids(self, users: Sequence[str]) -> tuple[str, ...]:
+        """Return the ids of users that are given by ids or names, each once.
+
+        Raises `UnknownUser`, and `ConfigurationError` for a file that is at fault.
+        """
+        ids: list[str] = []
+        for user in users:
+            if user.isdigit() or user == "all":
+                ids.append(user)
+            elif user in (known := self._known()):
+                ids += known[user]
+            else:
+                raise UnknownUser(_unknown(user, known))
+        return tuple(dict.fromkeys(ids))
 
 
 def _known(target: Target | None, config: Path | None) -> Mapping[str, tuple[str, ...]]:
@@ -58,5 +62,5 @@ def _unknown(user: str, known: Mapping[str, tuple[str, ...]]) -> str:
     from chatpost.profiles.mentions import HOW_TO_FIND_AN_ID
 
     nearest = get_close_matches(user, known, 1)
-    more = f": did you mean {nearest[0]}?" if nearest else f" of profiles.toml; {HOW_TO_FIND_AN_ID}"
-    return f"--mention {user} is no user id, and no name in [mentions]{more}"
+    more = f": did you mean {nearest[0]}?" if nearest else " of profiles.toml:"
+    return f"--mention {user} is no user id, and no name in [mentions]{more} {HOW_TO_FIND_AN_ID}"

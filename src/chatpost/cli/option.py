@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 import click
 from click.core import ParameterSource
 
-from chatpost.cli.types import Seconds
+from chatpost.cli.types import Flag, Seconds
 from chatpost.errors import ConfigurationError, UsageError, VariablesClash
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ class Option(click.Option):
     def __init__(self, *declarations: str, in_profile: bool = True, **attributes: Any) -> None:
         super().__init__(declarations, **attributes)
         self.in_profile = in_profile
+        if self.is_flag:
+            self.type = Flag()
         if "envvar" not in attributes:
             self.envvar = f"CHATPOST_{self.key.upper()}"
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 from chatpost.chat.message import CreateMessageRequest, MessageReplyOption, Thread
 from chatpost.cli.console import write_aside, write_data
 from chatpost.cli.help import SectionedCommand
-from chatpost.cli.naming import user_ids
+from chatpost.cli.naming import Names
 from chatpost.cli.option import Settings
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.sections import (
@@ -119,7 +119,7 @@ def thread_of(settings: Settings) -> Address:
 def _settings(ctx: click.Context, target: Target) -> Settings:
     defaults = None if target.profile is None else defaults_of(target.profile)
     config = Settings(ctx)[WHERE].config
-    settings = Settings(ctx, defaults, {"mention": lambda users: user_ids(users, target, config)})
+    settings = Settings(ctx, defaults, {"mention": Names(target, config).user_ids})
     settings[STYLE]  # a name that nobody has is an error before anything is read
     return settings
 

@@ -16,7 +16,7 @@ from chatpost.cli.console import say
 from chatpost.cli.job_options import CARD_OF_JOB, CHANGE, JOB, REPORT, TELLING_JOB
 from chatpost.cli.option import Settings
 from chatpost.cli.posting import Plan, post, thread_of
-from chatpost.cli.reading import NO_CI
+from chatpost.cli.reading import warn_of_cards
 from chatpost.cli.sections import STYLE
 from chatpost.cli.targets import state_file
 from chatpost.cli.values import Address
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from chatpost.chat.message import Message
     from chatpost.cli.reading import Composer
-    from chatpost.content.cards import QuickCard
     from chatpost.content.compose import Style
     from chatpost.delivery.model import Delivery
     from chatpost.jobs.job import Ending
@@ -70,8 +69,7 @@ class JobReporter:
 
         def read(configured: Sequence[Settings], warn: Callable[[str], None]) -> Composer:
             tail = _read_tail(output)
-            if any(settings[CARD_OF_JOB].lacks_ci for settings in configured):
-                warn(NO_CI)
+            warn_of_cards([settings[CARD_OF_JOB] for settings in configured], warn)
             return lambda settings: (self._message(ending, tail, settings),)
 
         def die_told(number: int) -> NoReturn:
@@ -122,7 +120,7 @@ class JobReporter:
         return address
 
     def _message(self, ending: Ending, tail: Tail, settings: Settings) -> Message:
-        style, quick, shown = self._style(settings), self._quick_card(settings), settings[REPORT]
+        style, quick, shown = self._style(settings), settings[CARD_OF_JOB].quick, settings[REPORT]
         outcome = self._outcome(ending)
         words = outcome.line(is_markdown=style.is_markdown)
         if shown.show_command:
@@ -130,14 +128,6 @@ class JobReporter:
         if quick.is_asked_for:
             quick = quick._replace(status="ok" if outcome.is_success else "fail")
         return report(words, tail, shown.tail, style, quick)
-
-    def _quick_card(self, settings: Settings) -> QuickCard:
-        """Return the card, without secrets in what the CI says."""
-        quick, secrets = settings[CARD_OF_JOB].quick, secrets_of(os.environ)
-        if quick.run is None:
-            return quick
-        fields = tuple((label, masked(value, secrets)) for label, value in quick.run.fields)
-        return quick._replace(run=quick.run._replace(title=masked(quick.run.title, secrets), fields=fields))
 
     def _shown_command(self, *, is_markdown: bool) -> str:
         secrets = secrets_of(os.environ)

@@ -44,6 +44,8 @@ from chatpost.delivery.retry import RetryPolicy
 from chatpost.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from chatpost.content.ci import CiRun
     from chatpost.profiles.file import Profile
 
@@ -167,19 +169,21 @@ OVERFLOW = Section(
 )
 
 
-def make_card(*, field: Any, button: Any, ci: bool, card: str | None = None, **parts: str | None) -> Card:
-    """Return the card that the options make."""
-    quick = QuickCard(**parts, fields=field, buttons=button, run=_ci_run() if ci else None)
+def make_card(
+    *, field: Any, button: Any, ci: bool, card: str | None = None, secrets: Sequence[str] = (), **parts: str | None
+) -> Card:
+    """Return the card that the options make, without these secrets in what a CI says."""
+    quick = QuickCard(**parts, fields=field, buttons=button, run=_ci_run(secrets) if ci else None)
     lacks_ci = ci and quick.run is None
     if lacks_ci and not quick.title:  # the CI would have given the title that these stand below
         quick = quick._replace(subtitle=None, icon=None)
     return Card(card, quick, lacks_ci)
 
 
-def _ci_run() -> CiRun | None:
+def _ci_run(secrets: Sequence[str]) -> CiRun | None:
     from chatpost.content.ci import find_run  # few messages tell of a CI
 
-    return find_run(os.environ)
+    return find_run(os.environ, secrets)
 
 
 CARD = Section(

@@ -28,7 +28,7 @@ class Seconds(click.ParamType[float]):
 
     def __init__(self, longest: float = LONGEST) -> None:
         self._longest = longest
-        self.allowed = f"a number of seconds above 0, up to {longest:g}"
+        self.allowed = f"a number of seconds above 0, up to {longest:.10g}"
 
     def convert(self, value: object, param: Parameter | None, ctx: Context | None) -> float:
         """Read the number."""
@@ -37,8 +37,19 @@ class Seconds(click.ParamType[float]):
         except (TypeError, ValueError):
             seconds = math.nan
         if not 0 < seconds <= self._longest:  # false for NaN too
-            self.fail(f"{value!r} is not a number of seconds above 0 and up to {self._longest:g}", param, ctx)
+            self.fail(f"{value!r} is not a number of seconds above 0 and up to {self._longest:.10g}", param, ctx)
         return seconds
+
+
+class Flag(click.types.BoolParamType):
+    """Whether a flag is set, in a variable."""
+
+    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> bool:
+        """Read the value, in any of the ways that Click knows."""
+        try:
+            return bool(super().convert(value, param, ctx))
+        except click.BadParameter:
+            self.fail(f"{value!r:.60} is neither 1 nor 0", param, ctx)
 
 
 class Whole(click.IntRange):

@@ -17,17 +17,17 @@ from chatpost.cli.console import say
 from chatpost.cli.help import SectionedCommand
 from chatpost.cli.job_following import JobFollower
 from chatpost.cli.job_options import CARD_OF_JOB, CHANGE, FOLLOWING_JOB, JOB, REPORT, STYLE_OF_JOB, TELLING_JOB
-from chatpost.cli.naming import UnknownUser, user_ids
+from chatpost.cli.naming import Names, UnknownUser
 from chatpost.cli.option import Settings
 from chatpost.cli.posting import thread_of
 from chatpost.cli.running import JobReporter
 from chatpost.cli.sections import ENVELOPE, PACING, RETRYING, SPOOLING, THREAD, WHERE
 from chatpost.cli.signals import last_words
-from chatpost.cli.targets import find_targets
+from chatpost.directories import find_profile_file
 from chatpost.errors import ConfigurationError, UsageError, VariablesClash
 from chatpost.jobs.job import Job
 from chatpost.jobs.output import Output
-from chatpost.processes import die_of
+from chatpost.processes import die_of, tidy_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -135,36 +135,33 @@ def _check(ctx: click.Context, settings: Settings) -> None:
         msg = f"--no-output cannot be used with {'--follow' if is_followed else '--merge'}: leave one of them out"
     elif is_followed and settings.typed("on") not in {None, "always"}:
         msg = "--follow posts while the job runs, so --on must be always: leave one of them out"
-    elif _lacks_title(settings):
-        msg = "--subtitle and --icon need a title: add --title"
     elif is_followed and (settings.typed("spool") or settings.typed("spool_first")):
         msg = "--follow posts while the job runs, so nothing of it is kept: leave out --spool"
     if msg:
         raise UsageError(msg)
 
 
-def _lacks_title(settings: Settings) -> bool:
-    """Return whether something typed is to stand below a title that is not there. A CI is not looked at yet."""
-    return bool(settings.typed("subtitle") or settings.typed("icon")) and not any(map(settings.is_set, ("title", "ci")))
-
-
 def _check_mentions(ctx: click.Context, settings: Settings) -> None:
-    """Raise `UnknownUser` for a typed name that nobody has; leave one in a variable out, with a warning."""
-    where, users = settings[WHERE], ctx.params["mention"]
+    """Raise `UsageError` for a typed name that nobody has; leave one in a variable out, with a warning."""
+    config = settings[WHERE].config
+    names = Names(None, config)
 
     def is_known(user: str) -> bool:
         try:
-            user_ids((user,), find_targets(where, lambda _: None)[0], where.config)
+            names.user_ids((user,))
         except UnknownUser as error:
             if settings.typed("mention"):
-                raise
-            say(f"warning: CHATPOST_MENTION is not used: {error}")
+                raise UsageError(str(error)) from None
+            say(f"warning: a name in CHATPOST_MENTION is left out: {error}")
             return False
         except ConfigurationError:  # it keeps no job from running, and is told when there is something to post
             return True
         return True
 
-    ctx.params["mention"] = tuple(filter(is_known, users))
+    path = find_profile_file(config)
+    with suppress(OSError):
+        if path is None or path.is_file():  # a pipe can be read only once
+            ctx.params["mention"] = tuple(filter(is_known, ctx.params["mention"]))
 
 
 @contextmanager
@@ -198,6 +195,7 @@ def _end_as(ending: Ending, _number: int = 0) -> NoReturn:
     if ending.signal is not None:
         _dump_no_core()
         die_of(ending.signal)
+    tidy_up()
     os._exit(ending.status)
 
 

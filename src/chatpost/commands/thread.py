@@ -69,7 +69,7 @@ def _follow(ctx: click.Context, settings: Settings, address: Callable[[Settings]
     with Stream.of_stdin(settings) as stream:
         try:
             _check(ctx.params["text"], settings)
-            return post(ctx, Plan(address, from_words(ctx.params["text"]), stream=stream))
+            return post(ctx, Plan(address, from_words(ctx.params["text"], has_stdin=False), stream=stream))
         except UsageError as error:
             say(str(error))  # now, and not when the stream has ended
             return error.exit_status

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from chatpost.content.report import MASK, masked
 from chatpost.content.terminal import screen_text
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _PULL_REQUEST = re.compile(r"refs/pull/(\d+)/.*|(\d+)|https?://.*/(?:pull|pull-r
 _COMMIT_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 # Anyone who opens a pull request names its branch.
 _TURNING = dict.fromkeys(map(ord, "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"))
-_PASSWORD = re.compile(r"(?<=://)[^\s/@]*@")
+_PASSWORD = re.compile(r"(?<=://)\S*@")
 # A pull request's own commit is only in the event's file: GITHUB_SHA is the one that merges it, and GITHUB_REF can be
 # the branch that it is for.
 _GITHUB_HEAD = "GITHUB_HEAD_SHA (of the event)"
@@ -166,8 +167,8 @@ class CiRun(NamedTuple):
     url: str | None
 
 
-def find_run(environment: Mapping[str, str]) -> CiRun | None:
-    """Return the run that the environment is of; None outside a CI."""
+def find_run(environment: Mapping[str, str], secrets: Sequence[str] = ()) -> CiRun | None:
+    """Return the run that the environment is of, without these secrets; None outside a CI."""
     found = next(
         (
             (name, ci)
@@ -179,7 +180,7 @@ def find_run(environment: Mapping[str, str]) -> CiRun | None:
     if found is None:
         return None
     name, ci = found
-    told = _Variables(environment)
+    told = _Variables(environment, secrets)
     tag, pull_request = _tag(told.first(ci.tag)), _pull_request(told.first(ci.pull_request))
     branch, workflow = told.first(ci.branch).removeprefix("refs/heads/"), told.first(ci.workflow)
     if name == "Jenkins":
@@ -206,15 +207,17 @@ def find_run(environment: Mapping[str, str]) -> CiRun | None:
 
 
 class _Variables:
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], secrets: Sequence[str]) -> None:
         self._values = {**environment, **_github_pull_request(environment)}
+        self._secrets = secrets
 
     def first(self, templates: Sequence[str], longest: int = _LONGEST) -> str:
         """Return the first template whose variables are all set, on one line; an empty text if there is none."""
         for template in templates:
             names = re.findall(r"\{(.*?)\}", template)
             if all(self._values.get(name) for name in names):
-                value = re.sub(r"\{(.*?)\}", lambda name: self._values[name[1]][: 4 * longest], template)
+                value = re.sub(r"\{(.*?)\}", lambda name: self._values[name[1]], template)
+                value = masked(value, self._secrets)[: 4 * longest]
                 text = screen_text(value.encode(errors="surrogateescape").decode(errors="replace"))
                 return " ".join(text.translate(_TURNING).split())[:longest]
         return ""
@@ -268,5 +271,9 @@ def _repository(text: str) -> str:
 
 
 def _is_harmless(url: str) -> bool:
-    """Return whether it is a whole URL of the web, without a password in it."""
-    return len(url) <= _LONGEST_URL and re.fullmatch(r"https?://[^\s<>\"/@]+(/[^\s<>\"]*)?", url) is not None
+    """Return whether it is a whole URL of the web, without a password in it, masked or not."""
+    return (
+        len(url) <= _LONGEST_URL
+        and MASK not in url
+        and re.fullmatch(r"https?://[^\s<>\"/@]+(/[^\s<>\"]*)?", url) is not None
+    )

@@ -28,7 +28,10 @@ SHORTEST_SECRET = 8
 """Characters that a variable's value must have to be taken for a secret: a shorter one stands in many a text."""
 
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY$")
-_MASK = "***"
+_EXEMPT = "CHATPOST_THREAD_KEY"
+MASK = "***"
+"""Stands for a secret."""
+
 _UNITS = (("day", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 _MANY = 24  # so many of a unit do not need a smaller one: 12 min 4 s, 45 min
 _SHORT = 10.0  # seconds below which tenths matter
@@ -136,15 +139,15 @@ def _words(outcome: str, end: str, left_out: int, style: Style) -> str:
 
 def secrets_of(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return the values of the variables that are named like secrets, each line by itself, the longest first."""
-    values = (value for name, value in environment.items() if _SECRET_NAME.search(name.upper()))
-    lines = {line.strip() for value in values for line in value.splitlines()}
+    named = (value for name, value in environment.items() if _SECRET_NAME.search(name.upper()) and name != _EXEMPT)
+    lines = {line.strip() for value in named for line in value.splitlines()}
     return tuple(sorted((line for line in lines if len(line) >= SHORTEST_SECRET), key=len, reverse=True))
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:
     """Return the text without these secrets."""
     for secret in secrets:
-        text = text.replace(secret, _MASK)
+        text = text.replace(secret, MASK)
     return text
 
 

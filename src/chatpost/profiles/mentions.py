@@ -18,7 +18,7 @@ _KEYS_OF_FILE = {"default", "outbox", "store"}
 _MOST = 500  # users that a name stands for; a message has room for some thousand
 
 HOW_TO_FIND_AN_ID = (
-    "a user id is a number, in Chat on the web the data-member-id around a person's name (see docs/mentions.md)"
+    "a user id is a number, which Chat on the web has as data-member-id around a person's name (right-click, Inspect)"
 )
 
 
@@ -29,9 +29,6 @@ def read_mentions(table: object) -> dict[str, tuple[str, ...]]:
         raise ValueError(msg)  # noqa: TRY004 - every fault of the file is the same error
     for name, value in table.items():
         words = value if isinstance(value, list) else [value]
-        if name in _KEYS_OF_FILE:
-            msg = f"mentions.{name} is a key of the whole file: write it above [mentions]"
-            raise ValueError(msg)
         if name == "all":
             msg = "[mentions] cannot name anybody all, which means everyone"
             raise ValueError(msg)
@@ -61,15 +58,17 @@ def _found(table: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
         ids: dict[str, None] = {}
         for word in words[name]:
             if word not in found and not USER_ID.fullmatch(word):
-                # What does not look like a name could be a secret.
-                what = word if _SHORT_NAME.fullmatch(word) else "something"
-                msg = (
-                    f"mentions.{name} has {what}, which is no user's id, and no name in [mentions]; {HOW_TO_FIND_AN_ID}"
-                )
-                raise ValueError(msg)
+                raise ValueError(_unknown(name, word))
             ids |= dict.fromkeys(found.get(word, (word,)))
         if len(ids) > _MOST:
             msg = f"mentions.{name} stands for more than {_MOST} users"
             raise ValueError(msg)
         found[name] = tuple(ids)
     return {name: found[name] for name in table}
+
+
+def _unknown(name: str, word: str) -> str:
+    if name in _KEYS_OF_FILE:
+        return f"mentions.{name} looks like a key of the whole file: write it above [mentions]"
+    what = word if _SHORT_NAME.fullmatch(word) else "something"  # what does not look like a name could be a secret
+    return f"mentions.{name} has {what}, which is no user's id, and no name in [mentions]: {HOW_TO_FIND_AN_ID}"
