@@ -287,7 +287,6 @@ def test_an_empty_url_in_the_environment(profiles: Shell, chat: Emulator) -> Non
     done = profiles("send", "a")
     assert (done.status, chat.received) == (78, [])
     assert "CHATPOST_URL is set but empty" in done.err
-    del profiles.env["CHATPOST_URL"]
     profiles.env["CHAT_WEBHOOK"] = ""
     profiles.write_profiles('[profiles.ci]\nurl = { env = "CHAT_WEBHOOK" }\n')
     assert "CHAT_WEBHOOK is set but empty" in profiles("send", "a").err
@@ -375,6 +374,15 @@ def test_a_link_to_a_file_of_ones_own(profiles: Shell) -> None:
     assert profiles("send", "-p", "ops", "a").status == 0
     (profiles.home / "other").symlink_to(real)
     assert profiles("send", "--config", "other/../other/profiles.toml", "-p", "ops", "a").status == 0
+
+
+def test_a_named_pipe_for_a_profile_file(profiles: Shell, chat: Emulator) -> None:
+    """A named pipe that nobody writes to is no profile file, and not waited for: a job's report ends, too."""
+    os.mkfifo(profiles.home / "pipe")
+    done = profiles("send", "--config", "pipe", "-p", "a", "hello")
+    assert (done.status, "there is no profile a in pipe" in done.err) == (78, True)
+    assert profiles("run", "--config", "pipe", "-p", "a", "--", "sh", "-c", "exit 3").status == 3
+    assert chat.received == []
 
 
 def test_a_profile_file_from_a_pipe_of_the_shell(profiles: Shell) -> None:

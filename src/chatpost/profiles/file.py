@@ -142,7 +142,9 @@ def load_profiles(path: Path) -> ProfileFile:
 
 def _read(path: Path) -> tuple[str, int]:
     try:
-        with path.open("rb") as file:
+        # A named pipe that nobody writes to is empty, and not waited for.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+            os.set_blocking(file.fileno(), True)
             raw = file.read(SIZE_LIMIT + 1)
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode) if os.name == "posix" else 0
     except OSError as failure:
