@@ -149,7 +149,7 @@ def test_a_part(runner: Shell, chat: Emulator) -> None:
 
 def test_no_room(runner: Shell, chat: Emulator) -> None:
     """If the runner has no room for a temporary file, it is told."""
-    runner.env["TMPDIR"] = "/nonexistent"
+    runner.env["TMPDIR"] = str(runner.home / "nowhere")
     ended = run_action(runner, webhook_url=url_of(chat))
     assert (ended.status, ended.outputs["ok"], chat.received) == (0, "false", [])
     assert "::warning title=chatpost::There is no room for a temporary file" in ended.said
