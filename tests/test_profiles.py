@@ -287,6 +287,7 @@ def test_an_empty_url_in_the_environment(profiles: Shell, chat: Emulator) -> Non
     done = profiles("send", "a")
     assert (done.status, chat.received) == (78, [])
     assert "CHATPOST_URL is set but empty" in done.err
+    del profiles.env["CHATPOST_URL"]
     profiles.env["CHAT_WEBHOOK"] = ""
     profiles.write_profiles('[profiles.ci]\nurl = { env = "CHAT_WEBHOOK" }\n')
     assert "CHAT_WEBHOOK is set but empty" in profiles("send", "a").err
