@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from chatpost.chat.answer import Answer, Status, created_message
 from chatpost.chat.message import CreatedMessage
+from chatpost.chat.response import Answer, Status, created_message
 from chatpost.chat.webhook import Webhook
 from chatpost.errors import DeliveryError, ExitStatus
 from tests.conftest import KEY, TOKEN

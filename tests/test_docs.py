@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chatpost.cli.job_options import CHANGE, FOLLOWING_JOB, JOB, REPORT
-from chatpost.cli.sections import FOLLOWING, POSTING, THREAD, WHERE, defaults_of
+from chatpost.cli.options import FOLLOWING, POSTING, THREAD, WHERE, defaults_of
 from chatpost.errors import ExitStatus
 from chatpost.profiles.file import load_profiles
 from tests.benchmarks.charts import charts

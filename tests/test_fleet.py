@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 import trustme
 
-from chatpost.delivery.redis_store import RedisStore
 from chatpost.delivery.store_url import StoreUrl
 from chatpost.emulator.faults import Fault, Kind, answering
 from chatpost.errors import ConfigurationError
+from chatpost.pacing.redis import RedisPacer
 from tests.conftest import KEY, TOKEN, Shell
 from tests.redis_servers import PortProcess, RedisProcess, forwarded
 from tests.servers import raw_server
@@ -258,8 +258,8 @@ def test_never_in_the_way(shell: Shell, chat: Emulator, own: RedisProcess, fault
 def waiting_sender(shell: Shell, chat: Emulator, redis: RedisProcess) -> subprocess.Popen[bytes]:
     """Start a sender, and wait until it waits for its turn in the store."""
     shell.env["CHATPOST_STORE"] = redis.url
-    store = RedisStore(redis.server(), pytest.fail, timeout=30)
-    store.turn(f"{chat.url().partition('/v1/')[0]}/spaces/AAAA", 1.1).push(20)
+    store = RedisPacer(redis.server(), pytest.fail, timeout=30)
+    store.turn(f"{chat.url().partition('/v1/')[0]}/spaces/AAAA", 1.1).close_for(20)
     command = ["chatpost", "send", "-v", "--deadline", "900", "hello"]
     process = subprocess.Popen(command, env=shell.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr is not None

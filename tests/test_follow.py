@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chatpost.cli import posting, targets
-from chatpost.content.stream import BUFFER_LIMIT, REPLY_LIMIT, LineMaker, Lines, Reader
-from chatpost.delivery.sqlite_store import SqliteStore, boot_id
+from chatpost.commands import posting, sending
+from chatpost.concurrency import SelectableEvent
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
-from chatpost.waiting import SelectableEvent
+from chatpost.follow.stream import BUFFER_LIMIT, REPLY_LIMIT, LineMaker, Lines, Reader
+from chatpost.pacing.sqlite import SqlitePacer, boot_id
 from tests.conftest import KEY, TOKEN, Shell
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ def test_a_reply_is_tried_until_its_deadline(
 ) -> None:
     """A reply has as many tries as its deadline allows, where another message has six."""
     (tmp_path / "stdin").write_text("one\n")
-    monkeypatch.setattr(posting, "TIMING", targets.TIMING._replace(sleep=lambda _: None))
+    monkeypatch.setattr(posting, "TIMING", sending.TIMING._replace(sleep=lambda _: None))
     chat.faults.extend([OK, *[answering(503)] * 8])
     with (tmp_path / "stdin").open() as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
@@ -557,8 +557,8 @@ class Terminal:
 def test_a_live_line_at_a_terminal(shell: Shell, chat: Emulator) -> None:
     """At a terminal, a line shows how much is posted and how much waits, and is gone at the end."""
     del shell.env["CHATPOST_PACING"]
-    store = SqliteStore(shell.home / "state" / "chatpost" / "pacing.sqlite3", time.monotonic, boot_id(), pytest.fail)
-    store.turn(f"http://127.0.0.1:{chat.port}/spaces/AAAA", 1.1).push(1)
+    store = SqlitePacer(shell.home / "state" / "chatpost" / "pacing.sqlite3", time.monotonic, boot_id(), pytest.fail)
+    store.turn(f"http://127.0.0.1:{chat.port}/spaces/AAAA", 1.1).close_for(1)
     terminal = Terminal()
     done = subprocess.run(
         ["chatpost", "thread", "--follow", "Deploy"],

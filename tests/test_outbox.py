@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chatpost.delivery.outbox_file import OutboxFile
 from chatpost.delivery.redis_server import RedisServer
 from chatpost.delivery.store_url import StoreUrl
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
+from chatpost.outbox.sqlite import OutboxFile
 from tests.conftest import KEY, PIECES, TOKEN, Shell
 
 if TYPE_CHECKING:

@@ -15,18 +15,19 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 from hypothesis import given, strategies as st
 
-from chatpost.delivery.fleet import FleetPacer, FleetTurn
-from chatpost.delivery.pacing import LEASE, LONGEST_PUSH, LONGEST_SLEEP, SHORT_SLEEP, SHORTEST_SLEEP, Place
-from chatpost.delivery.redis_store import RedisStore
-from chatpost.delivery.sqlite_store import SqliteStore, SqliteTurn, boot_id
+from chatpost.delivery.model import Place
 from chatpost.errors import SpaceBusy
+from chatpost.pacing.fleet import FleetPacer, FleetTurn
+from chatpost.pacing.queue import LEASE, LONGEST_CLOSURE, LONGEST_SLEEP, SHORT_SLEEP, SHORTEST_SLEEP
+from chatpost.pacing.redis import RedisPacer
+from chatpost.pacing.sqlite import SqlitePacer, SqliteTurn, boot_id
 from tests.redis_servers import RedisProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from chatpost.delivery.pacing import Pacer, Turn
+    from chatpost.delivery.model import Pacer, Turn
 
 SPACE = "https://chat.googleapis.com/spaces/AAAA"
 NOW = Place(0, 0)
@@ -62,9 +63,9 @@ class Machine(Senders):
         self.path = path
         self.boot = "a boot"
 
-    def store(self) -> SqliteStore:
+    def store(self) -> SqlitePacer:
         """Return the store of a process of its own."""
-        return SqliteStore(self.path, lambda: self.now, self.boot, self.warnings.append)
+        return SqlitePacer(self.path, lambda: self.now, self.boot, self.warnings.append)
 
 
 class Fleet(Senders):
@@ -75,9 +76,9 @@ class Fleet(Senders):
         self._redis = redis
         redis.call("FLUSHALL")
 
-    def store(self) -> RedisStore:
+    def store(self) -> RedisPacer:
         """Return the store of a process of its own."""
-        return RedisStore(self._redis.server(), self.warnings.append, clock=lambda: self.now, timeout=30)
+        return RedisPacer(self._redis.server(), self.warnings.append, clock=lambda: self.now, timeout=30)
 
 
 Make: TypeAlias = "Callable[[], Senders]"
@@ -103,7 +104,7 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def ask(turn: Turn, within: float = 60) -> Place:
-    return Place(*(round(seconds, 3) for seconds in turn.ask(within)))
+    return Place(*(round(seconds, 3) for seconds in turn.poll(within)))
 
 
 def post(turn: Turn) -> None:
@@ -246,10 +247,10 @@ def test_a_push_holds_for_everybody(senders: Senders) -> None:
     pushed, early, late = (senders.process() for _ in range(3))
     post(pushed)
     ask(early)
-    pushed.push(5)
+    pushed.close_for(5)
     assert ask(early).turn_in == 5
     assert ask(late).turn_in == 6.1
-    pushed.push(None)
+    pushed.close_for(None)
     senders.wait(4)
     assert ask(early).turn_in == 1
     senders.wait(1)
@@ -259,16 +260,16 @@ def test_a_push_holds_for_everybody(senders: Senders) -> None:
 
 def test_a_push_is_bounded(senders: Senders) -> None:
     """No answer closes a space for longer than an hour, or shortens a wait."""
-    senders.process().push(1e12)
-    assert ask(senders.process(), within=1e9).turn_in == LONGEST_PUSH
-    senders.process().push(1)
-    assert ask(senders.process(), within=1e9).turn_in == LONGEST_PUSH + 1.1
+    senders.process().close_for(1e12)
+    assert ask(senders.process(), within=1e9).turn_in == LONGEST_CLOSURE
+    senders.process().close_for(1)
+    assert ask(senders.process(), within=1e9).turn_in == LONGEST_CLOSURE + 1.1
 
 
 def test_after_a_reboot(machine: Machine) -> None:
     """A boot starts the clock again: rows from before it make nobody wait, and the wall clock does not matter."""
     post(machine.process())
-    machine.process().push(600)  # a time that this boot could have written
+    machine.process().close_for(600)  # a time that this boot could have written
     machine.boot = "another boot"
     machine.now = 3.0
     post(machine.process())
@@ -383,20 +384,20 @@ def test_a_turn_that_is_not_used(senders: Senders) -> None:
     post(senders.process())
     senders.wait(2)
     unused = senders.process()
-    assert unused.ask(60).sleep == 0
+    assert unused.poll(60).sleep == 0
     unused.leave()
-    assert senders.process().ask(60).sleep == 0
+    assert senders.process().poll(60).sleep == 0
 
 
 def test_a_late_request_counts(senders: Senders) -> None:
     """A request that goes out after another sender has passed the gate counts, even if that one gives its turn up."""
     late, other = senders.process(), senders.process()
-    assert late.ask(60).sleep == 0
+    assert late.poll(60).sleep == 0
     senders.wait(4)
-    assert other.ask(60).sleep == 0
+    assert other.poll(60).sleep == 0
     late.sent()
     other.leave()
-    assert senders.process().ask(60).sleep > 0.9
+    assert senders.process().poll(60).sleep > 0.9
 
 
 def test_no_secret_on_disk(machine: Machine) -> None:
@@ -407,7 +408,7 @@ def test_no_secret_on_disk(machine: Machine) -> None:
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["ask", "sent", "leave", "push"]), st.floats(0, 3))),
+    st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["poll", "sent", "leave", "close_for"]), st.floats(0, 3))),
 )
 def test_no_two_pass_within_a_second(make: Make, steps: list[tuple[int, str, float]]) -> None:
     """In any order of events, no two senders pass the gate within a second, unless one gives its turn up unused."""
@@ -417,8 +418,8 @@ def test_no_two_pass_within_a_second(make: Make, steps: list[tuple[int, str, flo
     unused: dict[int, float] = {}
     for who, what, seconds in steps:
         match what:
-            case "ask":
-                if turns[who].ask(1e9).sleep == 0:
+            case "poll":
+                if turns[who].poll(1e9).sleep == 0:
                     passed.append(machine.now)
                     unused[who] = machine.now
             case "sent":
@@ -428,8 +429,8 @@ def test_no_two_pass_within_a_second(make: Make, steps: list[tuple[int, str, flo
                 turns[who].leave()
                 if who in unused:
                     passed.remove(unused.pop(who))
-            case "push":
-                turns[who].push(seconds)
+            case "close_for":
+                turns[who].close_for(seconds)
         machine.wait(seconds)
     assert all(later - earlier > 0.999999 for earlier, later in pairwise(passed))
     assert machine.warnings == []
@@ -447,7 +448,7 @@ def test_a_crowd(make: Make, delays: list[float], gone: list[int]) -> None:
     while asks_at:
         who = min(asks_at, key=lambda number: (asks_at[number], number))
         machine.now = max(machine.now, asks_at.pop(who))
-        place = turns[who].ask(1e9)
+        place = turns[who].poll(1e9)
         if place.sleep:
             if who not in killed:
                 asks_at[who] = machine.now + place.sleep
@@ -463,7 +464,7 @@ def test_a_crowd(make: Make, delays: list[float], gone: list[int]) -> None:
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["ask", "sent", "leave", "push"]), st.floats(0, 100))),
+    st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["poll", "sent", "leave", "close_for"]), st.floats(0, 100))),
     st.lists(st.sampled_from([0.5, 1.1, 40.0]), min_size=5, max_size=5),
     st.sampled_from([1e9, 5.0]),
 )
@@ -481,9 +482,9 @@ def test_both_stores_agree(
         answers = []
         for senders, its in zip(both, turns, strict=True):
             match what:
-                case "ask":
+                case "poll":
                     try:
-                        place = its[who].ask(within)
+                        place = its[who].poll(within)
                     except SpaceBusy as busy:
                         answers.append(str(busy))
                     else:
@@ -492,8 +493,8 @@ def test_both_stores_agree(
                     its[who].sent()
                 case "leave":
                     its[who].leave()
-                case "push":
-                    its[who].push(seconds)
+                case "close_for":
+                    its[who].close_for(seconds)
             senders.wait(seconds)
         assert len(set(answers)) <= 1
     assert both[0].warnings == both[1].warnings == []
@@ -517,9 +518,9 @@ def test_a_redis_that_has_lost_its_data(redis: RedisProcess) -> None:
 
 def test_redis_has_its_own_clock(redis: RedisProcess) -> None:
     """The time is Redis's own, so the clocks of the machines do not matter."""
-    stores = [RedisStore(redis.server(), pytest.fail, timeout=30) for _ in range(2)]
-    assert stores[0].turn(SPACE, 60).ask(60).sleep == 0
-    assert stores[1].turn(SPACE, 60).ask(100).turn_in == pytest.approx(59.95, abs=30)
+    stores = [RedisPacer(redis.server(), pytest.fail, timeout=30) for _ in range(2)]
+    assert stores[0].turn(SPACE, 60).poll(60).sleep == 0
+    assert stores[1].turn(SPACE, 60).poll(100).turn_in == pytest.approx(59.95, abs=30)
 
 
 def test_keys_in_redis(redis: RedisProcess) -> None:
@@ -531,7 +532,7 @@ def test_keys_in_redis(redis: RedisProcess) -> None:
     assert len(keys) == 3
     assert all(re.fullmatch(r"chatpost:\{[0-9a-f]{32}\}:[a-z]+", key) for key in keys)
     assert len({key.partition("}")[0] for key in keys}) == 1
-    assert all(0 < redis.call("TTL", key) <= 2 * LONGEST_PUSH for key in keys)
+    assert all(0 < redis.call("TTL", key) <= 2 * LONGEST_CLOSURE for key in keys)
 
 
 def test_a_sender_that_holds_its_turn(machine: Machine) -> None:
@@ -539,7 +540,7 @@ def test_a_sender_that_holds_its_turn(machine: Machine) -> None:
     holder, other = machine.process(), machine.process()
     assert isinstance(holder, SqliteTurn)
     assert ask(holder) == NOW
-    holder.hold(20)
+    holder.extend(20)
     machine.wait(20)
     assert ask(other) == Place(SHORTEST_SLEEP, 0)
     holder.sent()
@@ -582,7 +583,7 @@ def test_a_long_wait_in_a_fleet(redis: RedisProcess, tmp_path: Path) -> None:
     queues = Queues(redis, tmp_path)
     first = queues.process(0)
     post(first)
-    first.push(100)
+    first.close_for(100)
     waiting, behind = queues.process(1), queues.process(1)
     assert ask(waiting, within=1e9).turn_in == 100
     assert ask(behind).sleep > 0

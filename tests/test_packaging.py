@@ -41,7 +41,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 def test_the_wheel(wheel: zipfile.ZipFile) -> None:
     """It has the scripts in Lua, a man page for each command, and completions where each shell looks for them."""
     names = set(wheel.namelist())
-    assert {f"chatpost/delivery/{name}.lua" for name in ("queue", "outbox")} <= names
+    assert {"chatpost/pacing/queue.lua"} <= names
     data = f"chatpost_cli-{__version__}.data/data/share"
     pages = {f"{data}/man/man1/{path.name}" for path in (TOP / "docs" / "man").iterdir()}
     assert len(pages) == 9

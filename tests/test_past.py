@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from chatpost.content.report import duration, masked, secrets_of
-from chatpost.jobs.past import DAY, News, Past, Rule
+from chatpost.content.secrets import masked, secrets_of
+from chatpost.durations import duration
+from chatpost.jobs.transitions import DAY, News, Past, Rule
 
 
 def told_of(runs: str, rule: Rule, step: float = 60.0) -> list[tuple[int, str, int]]:

@@ -422,7 +422,7 @@ def test_a_dry_run_is_json_whatever_it_masks(shell: Shell) -> None:
 
 def test_a_bug_is_told_without_a_traceback(chatpost: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug is 70, with a line that names its place but does not quote its message."""
-    monkeypatch.setattr("chatpost.cli.reading._read_content", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("chatpost.commands.reading._read_content", lambda *_, **__: 1 / 0)
     done = chatpost("send", "a")
     assert done.status == 70
     assert re.fullmatch(

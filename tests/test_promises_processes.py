@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chatpost.delivery.sqlite_store import SqliteStore, SqliteTurn, boot_id
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
+from chatpost.pacing.sqlite import SqlitePacer, SqliteTurn, boot_id
 from tests.conftest import KEY, TOKEN, Finished, Shell, check_for_people
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def paced(shell: Shell) -> Shell:
 def turn_of(shell: Shell, chat: Emulator, space: str = "AAAA") -> SqliteTurn:
     """Return a place in the queue that the shell's commands use for a space of the emulator."""
     path = shell.home / "state" / "chatpost" / "pacing.sqlite3"
-    store = SqliteStore(path, time.monotonic, boot_id(), pytest.fail)
+    store = SqlitePacer(path, time.monotonic, boot_id(), pytest.fail)
     return store.turn(f"http://127.0.0.1:{chat.port}/spaces/{space}", 1.1)
 
 
@@ -85,7 +85,7 @@ def test_many_processes_at_once(tmp_path: Path) -> None:
 
 def test_a_waiting_process_is_killed(paced: Shell, chat: Emulator) -> None:
     """If a process is killed while it waits for its turn, the others go on, and its message is not posted."""
-    turn_of(paced, chat).push(5)
+    turn_of(paced, chat).close_for(5)
     killed = Process(paced, "send", "-v", "of the killed one")
     killed.wait_to_say("for the space's turn")
     killed.child.kill()
@@ -96,7 +96,7 @@ def test_a_waiting_process_is_killed(paced: Shell, chat: Emulator) -> None:
 
 def test_cancelled_processes_give_way(paced: Shell, chat: Emulator) -> None:
     """Jobs that are cancelled while they wait leave the queue: a new job does not wait for them."""
-    turn_of(paced, chat).push(10)
+    turn_of(paced, chat).close_for(10)
     queued = [Process(paced, "send", "-v", f"cancelled {number}") for number in range(12)]
     for process in queued:
         process.wait_to_say("for the space's turn")
@@ -115,7 +115,7 @@ def test_a_crowd_of_which_some_are_gone(tmp_path: Path) -> None:
         shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
         processes = []
         for number in range(24):
-            turn_of(shell, chat).push(8)  # until the next one is in the queue, nobody's turn comes
+            turn_of(shell, chat).close_for(8)  # until the next one is in the queue, nobody's turn comes
             processes.append(Process(shell, "send", "-v", str(number)))
             processes[-1].wait_to_say("for the space's turn")
         for number, process in enumerate(processes):
@@ -206,7 +206,7 @@ def test_a_429_keeps_the_others_away(paced: Shell, chat: Emulator) -> None:
 @pytest.mark.parametrize("off", ["option", "variable", "profile"])
 def test_no_pacing(paced: Shell, chat: Emulator, off: str) -> None:
     """Pacing can be turned off by option, variable and profile."""
-    turn_of(paced, chat).push(3000)
+    turn_of(paced, chat).close_for(3000)
     url = paced.env["CHATPOST_URL"]
     argv = ["send", "hello"]
     match off:
@@ -277,7 +277,7 @@ def test_interrupted_between_attempts(
 @pytest.mark.parametrize("number", SIGNALS)
 def test_interrupted_while_waiting_for_a_turn(paced: Shell, chat: Emulator, number: signal.Signals) -> None:
     """Interrupted while it waits for the space's turn, it dies of the signal, and nothing was posted."""
-    turn_of(paced, chat).push(50)
+    turn_of(paced, chat).close_for(50)
     process = Process(paced, "send", "-v", "hello")
     process.wait_to_say("for the space's turn")
     process.child.send_signal(number)
@@ -291,7 +291,7 @@ def test_several_interrupted(shell: Shell, chat: Emulator) -> None:
     urls = {name: chat.url(name, KEY, TOKEN) for name in ("done", "hangs", "waits")}
     shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{url}"\n' for name, url in urls.items()))
     assert shell("send", "-p", "done", "--request-id", "same-id", "hello").status == 0
-    turn_of(shell, chat, "waits").push(50)
+    turn_of(shell, chat, "waits").close_for(50)
     shell.env["CHATPOST_PACING"] = "1"
     chat.faults.append(Fault(Kind.DELAY, seconds=300))
     process = Process(shell, "send", "-p", "hangs", "-p", "waits", "-v", "hello")

@@ -9,16 +9,15 @@ from hypothesis import given, strategies as st
 
 from chatpost.chat.message import CreatedMessage, CreateMessageRequest, Message
 from chatpost.chat.webhook import Webhook
-from chatpost.delivery.model import Deadline, Delivery, Destination, Progress, drafts_of
-from chatpost.delivery.pacing import Place
+from chatpost.delivery.model import Deadline, Delivery, Destination, Place, Progress, request_factories
 from chatpost.delivery.retry import LONGEST_BACKOFF, RetryPolicy, backoff
-from chatpost.delivery.sender import Attempt, Fact, PartPosted, Pause, Sender, Timing, deliver_all
+from chatpost.delivery.sender import AttemptMade, Event, PartPosted, Paused, Sender, Timing, deliver_all
 from chatpost.errors import BrokenAnswer, DeliveryError, NotAllowed, SpaceBusy, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from chatpost.delivery.model import Draft
+    from chatpost.delivery.model import RequestFactory
 
 CREATED = CreatedMessage("spaces/A/messages/T.M", "spaces/A/threads/T")
 REQUEST = CreateMessageRequest(Message("hello"), "an-id")
@@ -35,21 +34,21 @@ class World:
         self.sent: list[CreateMessageRequest] = []
         self.allowed: list[float] = []
         self.waits: list[float] = []
-        self.facts: list[Fact] = []
+        self.facts: list[Event] = []
         self.places: list[Place] = []
         self.asked: list[float] = []
         self.pushes: list[float | None] = []
         self.left: list[float] = []
 
     @property
-    def attempts(self) -> list[Attempt]:
-        return [fact for fact in self.facts if isinstance(fact, Attempt)]
+    def attempts(self) -> list[AttemptMade]:
+        return [fact for fact in self.facts if isinstance(fact, AttemptMade)]
 
     @property
     def pauses(self) -> list[float]:
-        return [fact.seconds for fact in self.facts if isinstance(fact, Pause)]
+        return [fact.seconds for fact in self.facts if isinstance(fact, Paused)]
 
-    def ask(self, within: float) -> Place:
+    def poll(self, within: float) -> Place:
         self.asked.append(self.now)
         place = self.places.pop(0) if self.places else Place(0.0, 0.0)
         if place.wait > within:
@@ -76,9 +75,9 @@ class World:
         timing = Timing(clock=lambda: self.now, sleep=self.sleep, random=lambda: 0.0)
         return Sender(self, _Pacer(self), timing, lambda _, fact: self.facts.append(fact))
 
-    def delivery(self, policy: RetryPolicy, drafts: Sequence[Draft] = (lambda _: REQUEST,)) -> Delivery:
+    def delivery(self, policy: RetryPolicy, factories: Sequence[RequestFactory] = (lambda _: REQUEST,)) -> Delivery:
         to = Destination(None, WEBHOOK, None, policy, 1.1)
-        return Delivery(to, "an-id", drafts, Deadline(policy.deadline, lambda: self.now), Progress())
+        return Delivery(to, "an-id", factories, Deadline(policy.deadline, lambda: self.now), Progress())
 
     def run(self, policy: RetryPolicy) -> Progress:
         return self.sender().deliver(self.delivery(policy)).progress
@@ -89,8 +88,8 @@ class _Pacer:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.ask = world.ask
-        self.push = world.pushes.append
+        self.poll = world.poll
+        self.close_for = world.pushes.append
 
     def turn(self, _space: str, _interval: float) -> _Pacer:
         return self
@@ -252,8 +251,8 @@ def test_a_draft_is_made_once_and_when_its_turn_has_come() -> None:
 def test_parts_follow_the_first() -> None:
     """Each part is a request under its own id; all but the first reply to the first; each is told of."""
     world = World([CREATED, Unavailable("a"), CREATED._replace(name="spaces/A/messages/T.N")])
-    drafts = drafts_of(REQUEST._replace(message_id="client-x"), [Message("one"), Message("two")])
-    progress = world.sender().deliver(world.delivery(RetryPolicy(), drafts)).progress
+    factories = request_factories(REQUEST._replace(message_id="client-x"), [Message("one"), Message("two")])
+    progress = world.sender().deliver(world.delivery(RetryPolicy(), factories)).progress
     first, *others = world.sent
     assert [request.request_id for request in world.sent] == ["an-id-1", "an-id-2", "an-id-2"]
     assert (first.message_id, first.thread) == ("client-x", None)
@@ -268,8 +267,8 @@ def test_parts_follow_the_first() -> None:
 def test_a_part_that_fails_ends_the_delivery() -> None:
     """No part is posted after one that failed."""
     world = World([CREATED, NotAllowed("no")])
-    drafts = drafts_of(REQUEST, [Message("one"), Message("two"), Message("three")])
-    progress = world.sender().deliver(world.delivery(RetryPolicy(), drafts)).progress
+    factories = request_factories(REQUEST, [Message("one"), Message("two"), Message("three")])
+    progress = world.sender().deliver(world.delivery(RetryPolicy(), factories)).progress
     assert (progress.posted, str(progress.error), len(world.sent)) == (1, "no", 2)
 
 

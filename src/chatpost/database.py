@@ -43,11 +43,11 @@ def transaction(
             file.execute("COMMIT")
     except sqlite3.Error as failure:
         reason = str(failure)
-        is_passing = any(word in reason for word in ("locked", "busy", "full"))
-        raise StorageError(path, reason, is_damaged=not is_passing) from None
+        is_transient = any(word in reason for word in ("locked", "busy", "full"))
+        raise StorageError(path, reason, is_permanent=not is_transient) from None
     except OSError as failure:
-        is_damaged = isinstance(failure, IsADirectoryError)
-        raise StorageError(path, (failure.strerror or "unknown error").lower(), is_damaged=is_damaged) from None
+        is_permanent = isinstance(failure, IsADirectoryError)
+        raise StorageError(path, (failure.strerror or "unknown error").lower(), is_permanent=is_permanent) from None
 
 
 def _make(path: Path) -> None:

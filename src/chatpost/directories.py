@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
+from chatpost.errors import StorageError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,6 +25,15 @@ def user_config() -> Path | None:
 def user_state() -> Path | None:
     """Return the user's directory for what programs keep; None for a user without a home."""
     return _in_home(platformdirs.user_state_dir, "XDG_STATE_HOME")
+
+
+def state_file(name: str) -> Path:
+    """Return the path of a file in the user's state directory; raises `StorageError` for a user without a home."""
+    directory = user_state()
+    if directory is None:
+        why = "there is no home directory; set HOME or XDG_STATE_HOME"
+        raise StorageError(name, why)
+    return directory / name
 
 
 def site_config() -> Path | None:

@@ -86,19 +86,19 @@ class OutputError(ChatpostError):
 class StorageError(ChatpostError):
     """The file, or the Redis, in which we keep something cannot be used, for this ``reason``.
 
-    ``is_damaged``: it is not a file of ours, or not whole; later tries would not help. ``maybe_done``: the change may
+    ``is_permanent``: it is not a file of ours, or not whole; later tries would not help. ``maybe_done``: the change may
     have been made.
     """
 
     exit_status = ExitStatus.TRY_LATER
 
-    is_damaged = False
+    is_permanent = False
     maybe_done = False
 
-    def __init__(self, where: object, reason: str, *, is_damaged: bool = False, maybe_done: bool = False) -> None:
+    def __init__(self, where: object, reason: str, *, is_permanent: bool = False, maybe_done: bool = False) -> None:
         super().__init__(f"{where} cannot be used: {reason}")
         self.reason = reason
-        self.is_damaged = is_damaged
+        self.is_permanent = is_permanent
         self.maybe_done = maybe_done
 
 
@@ -121,7 +121,7 @@ class DeliveryError(ChatpostError):
     """
 
     retryable: ClassVar[bool] = False
-    is_passing: ClassVar[bool] = False
+    is_transient: ClassVar[bool] = False
     """Whether another message, later, may succeed."""
 
     def __init__(
@@ -144,7 +144,7 @@ class InvalidMessage(DeliveryError):
     """Chat rejected the message itself."""
 
     exit_status = ExitStatus.DATA
-    is_passing = True
+    is_transient = True
 
 
 class Refused(DeliveryError):
@@ -158,7 +158,7 @@ class Unavailable(DeliveryError):
 
     exit_status = ExitStatus.TRY_LATER
     retryable = True
-    is_passing = True
+    is_transient = True
 
 
 class SpaceBusy(Unavailable):
@@ -180,7 +180,7 @@ class BrokenAnswer(ProtocolError):
     """A success that names no message: cut short, or not JSON."""
 
     retryable = True
-    is_passing = True
+    is_transient = True
 
 
 class NotAllowed(DeliveryError):

@@ -124,7 +124,7 @@ def tidy_up() -> None:
     atexit._run_exitfuncs()  # noqa: SLF001 - it has no other name
 
 
-def die_of(number: int) -> NoReturn:
+def reraise_signal(number: int) -> NoReturn:
     """End the process by the signal, or if that does not end it, with the exit status that a shell would show."""
     tidy_up()
     with suppress(OSError):  # SIGKILL has no action to be set

@@ -8,8 +8,8 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from chatpost.delivery.pacing import DEFAULT_INTERVAL, Queue
 from chatpost.emulator import Emulator
+from chatpost.pacing.queue import DEFAULT_INTERVAL, Queue
 from tests.redis_servers import PortProcess
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def simulate(machines: int) -> tuple[float, float, float, float]:
     """
     queue = Queue()
     tickets = [0] * machines
-    events = [(number / machines, number, "ask") for number in range(machines)]
+    events = [(number / machines, number, "poll") for number in range(machines)]
     heapq.heapify(events)
     asked: Counter[int] = Counter()
     last_sent = longest = 0.0
@@ -130,8 +130,8 @@ def simulate(machines: int) -> tuple[float, float, float, float]:
             queue = queue.sent(now, tickets[number])
             last_sent, longest = now, max(longest, now - number / machines)
             continue
-        queue, tickets[number], place = queue.ask(now, tickets[number], DEFAULT_INTERVAL)
-        next_step = (now + place.sleep, number, "ask") if place.sleep else (now + CONNECTION_TIME, number, "sent")
+        queue, tickets[number], place = queue.poll(now, tickets[number], DEFAULT_INTERVAL)
+        next_step = (now + place.sleep, number, "poll") if place.sleep else (now + CONNECTION_TIME, number, "sent")
         heapq.heappush(events, next_step)
     return machines / last_sent, longest, sum(asked.values()) / last_sent, max(asked.values())
 

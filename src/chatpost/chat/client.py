@@ -10,11 +10,11 @@ from urllib.request import getproxies
 from requests.exceptions import ChunkedEncodingError, ConnectionError as RequestsConnectionError, RequestException
 from urllib3.exceptions import HTTPError
 
-from chatpost.chat.answer import Answer, created_message
-from chatpost.chat.failure import NO_SUCH_PROXY, failure_of
+from chatpost.chat.errors import NO_SUCH_PROXY, error_of
+from chatpost.chat.response import Answer, created_message
 from chatpost.chat.session import new_session
+from chatpost.concurrency import run_with_timeout
 from chatpost.errors import Unavailable, UnusableRoute
-from chatpost.waiting import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,13 +79,13 @@ class ChatClient:
             # requests limits each wait for the network, not their sum: a name server that hangs, or an answer that
             # drips in, would hold it for ever. If a message that is left behind is still posted, the next attempt finds
             # it by the request id.
-            answer = within(timeout, lambda: self._exchange(webhook, request, body, timeout))
+            answer = run_with_timeout(timeout, lambda: self._exchange(webhook, request, body, timeout))
         except TimeoutError:
             body.abandoned = True
             msg = f"{webhook.host} gave no answer within {timeout:.3g} s"
             raise Unavailable(msg, maybe_posted=body.begun) from None
         except RequestException as failure:
-            raise failure_of(failure, webhook, timeout, posting_begun=body.begun) from None
+            raise error_of(failure, webhook, timeout, posting_begun=body.begun) from None
         except (HTTPError, ValueError, TypeError):
             # Before it connects, requests lets through only errors about a proxy's URL.
             if body.begun or webhook.is_loopback or not getproxies():

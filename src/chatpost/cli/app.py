@@ -14,7 +14,7 @@ import click
 
 from chatpost import __version__
 from chatpost.errors import ChatpostError, ExitStatus
-from chatpost.processes import die_of
+from chatpost.processes import reraise_signal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,7 +67,7 @@ def run(command: click.Command) -> int:
     try:
         return _run(command)
     except KeyboardInterrupt:
-        die_of(signal.SIGINT)
+        reraise_signal(signal.SIGINT)
 
 
 def _run(command: click.Command) -> int:
@@ -79,7 +79,7 @@ def _run(command: click.Command) -> int:
     except click.UsageError as error:
         _say(_usage_line(error))
         if _was_to_follow(sys.argv[1:]):
-            from chatpost.cli.following import drain_stdin
+            from chatpost.commands.following import drain_stdin
 
             drain_stdin()
         return ExitStatus.USAGE
@@ -87,7 +87,7 @@ def _run(command: click.Command) -> int:
         _say(str(error))
         return error.exit_status
     except click.Abort:
-        die_of(signal.SIGINT)
+        reraise_signal(signal.SIGINT)
     except SystemExit:  # Click's way to say that nobody reads its help page
         return ExitStatus.OK
     except OSError as failure:

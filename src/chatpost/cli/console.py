@@ -82,7 +82,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write a table to stdout: drawn at a terminal; in a pipe, a line a row, with tabs and without a head."""
     rows = [[_plain(cell).replace("\n", " ") for cell in row] for row in rows]
     if is_terminal(sys.stdout):
-        from chatpost.cli.drawing import draw_table  # only a person at a terminal waits for rich
+        from chatpost.cli.tables import draw_table  # only a person at a terminal waits for rich
 
         draw_table(columns, rows)
     else:

@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from chatpost.cli.option import Section
+    from chatpost.cli.settings import Section
 
 _ENVIRONMENT = "Every option can be set in the environment, as CHATPOST_ and its name: CHATPOST_DEADLINE=10."
 

@@ -7,15 +7,15 @@ from typing import Any, NamedTuple
 
 import click
 
-from chatpost.cli.option import Option, Section
-from chatpost.cli.sections import CARD, EVERY, QUIET, STYLE, VERBOSE, make_card, output_option
+from chatpost.cli.options import CARD, EVERY, QUIET, STYLE, VERBOSE, make_card, output_option
+from chatpost.cli.settings import Option, Section
 from chatpost.cli.types import YEAR, Seconds, Whole, Words
-from chatpost.cli.values import Card, Following, Telling
+from chatpost.cli.values import Card, FollowOptions, OutputOptions
 from chatpost.content.compose import Style
-from chatpost.jobs.past import DAY, Rule
+from chatpost.jobs.transitions import DAY, Rule
 
 
-class Running(NamedTuple):
+class JobOptions(NamedTuple):
     """How to run the job: for ``time_limit`` seconds at most, its streams in one (``merge``) or left alone."""
 
     time_limit: float | None
@@ -23,7 +23,7 @@ class Running(NamedTuple):
     no_output: bool
 
 
-class Shown(NamedTuple):
+class ReportOptions(NamedTuple):
     """Parts of the message: the job's ``name``, None for the command's own; ``tail`` lines of output; the command."""
 
     name: str | None
@@ -33,7 +33,7 @@ class Shown(NamedTuple):
 
 JOB = Section(
     "Job",
-    Running,
+    JobOptions,
     (
         Option("--time-limit", type=Seconds(YEAR), in_profile=False, help="Seconds after which the job is ended."),
         Option("--merge", is_flag=True, in_profile=False, help="Pass stderr on as stdout, to keep their exact order."),
@@ -43,7 +43,7 @@ JOB = Section(
 
 REPORT = Section(
     "Message",
-    Shown,
+    ReportOptions,
     (
         Option("--name", type=Words(), in_profile=False, help="Name of the job.  [default: the command's]"),
         Option(
@@ -89,7 +89,7 @@ STYLE_OF_JOB = Section(STYLE.heading, Style, tuple(option for option in STYLE.op
 
 
 def _card(**values: Any) -> Card:
-    from chatpost.content.report import secrets_of  # not for a profile's defaults
+    from chatpost.content.secrets import secrets_of  # not for a profile's defaults
 
     return make_card(**values, secrets=secrets_of(os.environ))
 
@@ -103,7 +103,7 @@ CARD_OF_JOB = Section(
 
 FOLLOWING_JOB = Section(
     "Following the output",
-    lambda *, follow, every: Following(follow, tee=False, last=None, every=every),
+    lambda *, follow, every: FollowOptions(follow, tee=False, last=None, every=every),
     (
         Option("--follow", is_flag=True, in_profile=False, help="Post the output as replies in a thread, as it comes."),
         EVERY,
@@ -112,7 +112,7 @@ FOLLOWING_JOB = Section(
 
 TELLING_JOB = Section(
     "Output",
-    Telling,
+    OutputOptions,
     (
         # Nothing of ours stands between the job's own lines, unless it is asked for.
         output_option("none", in_profile=False),

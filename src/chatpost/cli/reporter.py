@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from chatpost.chat.webhook import mask_urls
 from chatpost.cli.console import as_json, is_terminal, say, write_data
-from chatpost.cli.story import (
+from chatpost.cli.messages import (
     attempt_made,
     failure_record,
     label,
@@ -19,14 +19,14 @@ from chatpost.cli.story import (
     what_is_known,
     what_went_wrong,
 )
-from chatpost.delivery.sender import Attempt, Fact, PartPosted, Pause, Retry
+from chatpost.delivery.sender import AttemptMade, Event, PartPosted, Paused, RetryPlanned
 from chatpost.errors import ChatpostError, ExitStatus, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from chatpost.cli.drawing import PartsBars
-    from chatpost.cli.values import Telling
+    from chatpost.cli.tables import PartsBars
+    from chatpost.cli.values import OutputOptions
     from chatpost.delivery.model import Delivery
 
 # Seconds that a person at a terminal waits without being told why.
@@ -36,7 +36,9 @@ _LONG_PAUSE = 2.0
 class Reporter:
     """Tells the user about deliveries, as much as ``telling`` says; ``write`` takes each line of data."""
 
-    def __init__(self, telling: Telling, write: Callable[[str], None] = write_data, *, can_repeat: bool = True) -> None:
+    def __init__(
+        self, telling: OutputOptions, write: Callable[[str], None] = write_data, *, can_repeat: bool = True
+    ) -> None:
         """``can_repeat``: the user can post the same message again by the same command."""
         self._can_repeat = can_repeat
         self.telling = telling
@@ -57,27 +59,27 @@ class Reporter:
     def expect(self, deliveries: Sequence[Delivery]) -> None:
         """Remember deliveries, to report them if the command is interrupted; show bars for those of several parts."""
         self._under_way = deliveries
-        if self._has_reader and any(len(delivery.drafts) > 1 for delivery in deliveries):
-            from chatpost.cli.drawing import PartsBars  # only a person who waits for parts waits for rich
+        if self._has_reader and any(len(delivery.factories) > 1 for delivery in deliveries):
+            from chatpost.cli.tables import PartsBars  # only a person who waits for parts waits for rich
 
             self._bars = PartsBars()
 
-    def tell(self, delivery: Delivery, fact: Fact) -> None:
+    def tell(self, delivery: Delivery, fact: Event) -> None:
         """Show a failed attempt that will be retried; with ``verbose``, show every attempt and pause."""
-        if isinstance(fact, Attempt):
+        if isinstance(fact, AttemptMade):
             self._tell_of_attempt(delivery, fact)
         elif isinstance(fact, PartPosted):
             if self._bars is not None:
                 self._bars.show(delivery.to.label or "posting", fact.number, fact.of)
-        elif isinstance(fact, Retry):
+        elif isinstance(fact, RetryPlanned):
             if not self.telling.quiet:
                 say(f"{label(delivery)}{fact.error}; trying again in {fact.wait:.1f} s")
-        elif isinstance(fact, Pause):
+        elif isinstance(fact, Paused):
             self._next_turn = time.monotonic() + fact.seconds
             if self.telling.verbose or (self._has_reader and fact.seconds > _LONG_PAUSE):
                 say(f"{label(delivery)}waiting {fact.seconds:.1f} s for the space's turn")
 
-    def _tell_of_attempt(self, delivery: Delivery, attempt: Attempt) -> None:
+    def _tell_of_attempt(self, delivery: Delivery, attempt: AttemptMade) -> None:
         if self.telling.verbose:
             say(f"{label(delivery)}{attempt_made(delivery, attempt)}")
         if attempt.wait is not None and not self.telling.quiet:
@@ -151,7 +153,7 @@ class Reporter:
         """
         if is_shared or not self._has_reader:
             return self._live
-        from chatpost.cli.drawing import live_line  # only a person who watches a stream waits for rich
+        from chatpost.cli.tables import live_line  # only a person who watches a stream waits for rich
 
         def line() -> str:
             count, not_before = waiting()

@@ -8,17 +8,17 @@ from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, NoReturn
 
-from chatpost.processes import die_of, handling_ends
+from chatpost.processes import handling_ends, reraise_signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
 @contextmanager
-def last_words(
+def report_on_signal(
     speak: Callable[[], None],
     take: Callable[[int], bool] = lambda _: False,
-    die: Callable[[int], NoReturn] = die_of,
+    die: Callable[[int], NoReturn] = reraise_signal,
 ) -> Iterator[None]:
     """In this context, a signal lets the command speak before it dies, by ``die``.
 
@@ -62,7 +62,7 @@ def restoring_terminal() -> Iterator[None]:
         termios.tcsetattr(sys.stdin, termios.TCSANOW, found)
         if number == signal.SIGINT:
             raise KeyboardInterrupt
-        die_of(number)
+        reraise_signal(number)
 
     with handling_ends(end):
         yield

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from chatpost.cli.targets import Target
     from chatpost.delivery.redis_server import RedisServer
     from chatpost.delivery.store_url import StoreUrl
     from chatpost.profiles.file import Sharing
+    from chatpost.profiles.sources import WebhookSource
 
 URL = "CHATPOST_STORE"
 """The variable with the URL; empty for no store."""
@@ -56,7 +56,7 @@ class Store:
         return cls(file.sharing)
 
     @classmethod
-    def of_targets(cls, targets: Sequence[Target], config: Path | None, warn: Callable[[str], None]) -> Store:
+    def of_targets(cls, targets: Sequence[WebhookSource], config: Path | None, warn: Callable[[str], None]) -> Store:
         """Return the store that the file of the targets' profiles names, else the one that the user's names."""
         profile = next((target.profile for target in targets if target.profile is not None), None)
         if profile is not None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chatpost.cli.console import say
-from chatpost.delivery.redis_store import check_queue
 from chatpost.errors import ConfigurationError, ExitStatus, StorageError
+from chatpost.pacing.redis import check_queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ def check_store(store: Store) -> ExitStatus:
         check_queue(server)
     except StorageError as error:
         say(f"store {error}")
-        return ExitStatus.CONFIGURATION if error.is_damaged else error.exit_status
+        return ExitStatus.CONFIGURATION if error.is_permanent else error.exit_status
     except ConfigurationError as error:
         say(str(error))
         return error.exit_status

@@ -53,7 +53,7 @@ class Envelope(NamedTuple):
     silent: bool
 
 
-class Telling(NamedTuple):
+class OutputOptions(NamedTuple):
     """The user's choice of output: ``output`` (one of `FORMATS`) on stdout, and how much on stderr.
 
     ``dry_run``: print the request and send nothing.
@@ -65,7 +65,7 @@ class Telling(NamedTuple):
     dry_run: bool
 
 
-class Spooling(NamedTuple):
+class SpoolOptions(NamedTuple):
     """Whether a message that cannot be posted now is kept, or each is, and for so many seconds.
 
     ``has_own_id``: the message's request id is its user's.
@@ -82,7 +82,7 @@ class Spooling(NamedTuple):
         return self.spool or self.spool_first
 
 
-class Flushing(NamedTuple):
+class FlushOptions(NamedTuple):
     """Whether messages that wait are joined, and whether to stay for those that come; the profile file."""
 
     digest: bool
@@ -90,14 +90,14 @@ class Flushing(NamedTuple):
     config: Path | None = None
 
 
-class Leniency(NamedTuple):
+class ExitOptions(NamedTuple):
     """Whether an empty text, and a failure, exit with 0."""
 
     skip_empty: bool
     soft_fail: bool
 
 
-class Following(NamedTuple):
+class FollowOptions(NamedTuple):
     """Options for turning stdin into replies."""
 
     follow: bool

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chatpost.cli.complete import complete_file
+from chatpost.cli.completion import complete_file
 from chatpost.cli.console import is_terminal, say, write_data
-from chatpost.cli.drawing import draw_trees
 from chatpost.cli.signals import raising_interrupt
+from chatpost.cli.tables import draw_trees
 from chatpost.cli.types import Whole
 from chatpost.errors import ConfigurationError, ExitStatus, InputError
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from contextlib import ExitStack, contextmanager
@@ -9,27 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chatpost.cli.complete import complete_profile
+from chatpost.cli.completion import complete_profile
 from chatpost.cli.console import as_json, is_terminal, print_table, say, write_data
-from chatpost.cli.flushing import flush_outbox
 from chatpost.cli.help import SectionedCommand
-from chatpost.cli.option import Option, Section, Settings
-from chatpost.cli.sections import CONFIG, FLUSHING, KEEP_FOR, LIST_FORMAT, QUIET, RETRYING, VERBOSE
-from chatpost.cli.spooling import find_outbox, fingerprint
+from chatpost.cli.options import CONFIG, FLUSHING, KEEP_FOR, LIST_FORMAT, QUIET, RETRYING, VERBOSE
+from chatpost.cli.settings import Option, Section, Settings
 from chatpost.cli.store import Store
-from chatpost.cli.targets import find_targets
 from chatpost.cli.types import Seconds
-from chatpost.cli.values import Telling, Where
-from chatpost.content.report import duration
-from chatpost.delivery.packing import packed_path
+from chatpost.cli.values import OutputOptions
+from chatpost.commands.flushing import flush_outbox
 from chatpost.delivery.retry import RetryPolicy
+from chatpost.durations import duration
 from chatpost.errors import InputError, StorageError, UsageError
+from chatpost.outbox.rows import packed_path
+from chatpost.outbox.spooler import find_outbox, fingerprint
+from chatpost.profiles.sources import find_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from chatpost.delivery.kept import Entry, Outbox
+    from chatpost.outbox.model import Entry, Outbox
 
 EPILOG = """\b
 Examples:
@@ -80,7 +81,7 @@ EACH_MESSAGE = Section(
     RETRYING.make,
     tuple(_DEADLINE if option.key == "deadline" else option for option in RETRYING.options),
 )
-TELLING_FLUSH = Section("Output", lambda **told: Telling("none", dry_run=False, **told), (QUIET, VERBOSE))
+TELLING_FLUSH = Section("Output", lambda **told: OutputOptions("none", dry_run=False, **told), (QUIET, VERBOSE))
 
 
 @click.group(invoke_without_command=True, params=[CONFIG, LIST_FORMAT], epilog=EPILOG)
@@ -190,7 +191,7 @@ def flush(ctx: click.Context, /, **_: object) -> int:
     flushing = settings[FLUSHING]
     flushing = flushing._replace(config=_config(ctx, flushing.config))
     if flushing.watch:
-        from chatpost.cli.watching import watch_outbox  # few stay
+        from chatpost.commands.watching import watch_outbox  # few stay
 
         watch_outbox(flushing, settings[EACH_MESSAGE], settings[TELLING_FLUSH])
     return flush_outbox(flushing, settings[EACH_MESSAGE], settings[TELLING_FLUSH])
@@ -225,7 +226,7 @@ def retry(ctx: click.Context, /, ids: Sequence[int], config: Path | None, profil
 
 def _webhook_of(box: Outbox, ids: Sequence[int], profile: str, config: Path | None) -> Entry:
     """Return a message with the profile's webhook; raises `UsageError` if a message is for a thread elsewhere."""
-    (target,) = find_targets(Where((profile,), config), lambda _: None)
+    (target,) = find_sources((profile,), config, os.environ, lambda _: None)
     webhook = target.fetch_webhook(RetryPolicy().timeout)
     entries = [entry for entry in box.entries() if entry.id in ids]
     if not entries:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from chatpost.chat.webhook import Webhook
-from chatpost.cli.complete import complete_profile
+from chatpost.cli.completion import complete_profile
 from chatpost.cli.console import as_json, print_table, say, write_data
-from chatpost.cli.sections import CONFIG, LIST_FORMAT, defaults_of
+from chatpost.cli.options import CONFIG, LIST_FORMAT, defaults_of
 from chatpost.cli.signals import restoring_terminal
 from chatpost.cli.store import Store
 from chatpost.content.source import read_chunks

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from chatpost.cli.help import SectionedCommand
-from chatpost.cli.posting import Plan, post
-from chatpost.cli.reading import from_words
-from chatpost.cli.sections import POSTING, THREAD, WHERE
+from chatpost.cli.options import POSTING, THREAD, WHERE
+from chatpost.commands.posting import Plan, post
+from chatpost.commands.reading import from_words
 from chatpost.errors import UsageError
 
 if TYPE_CHECKING:
-    from chatpost.cli.option import Settings
+    from chatpost.cli.settings import Settings
     from chatpost.cli.values import Address
 
 EXAMPLES = """\

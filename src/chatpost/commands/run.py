@@ -12,27 +12,27 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from click.core import ParameterSource
 
-from chatpost.cli.complete import complete_file
+from chatpost.cli.completion import complete_file
 from chatpost.cli.console import say
 from chatpost.cli.help import SectionedCommand
-from chatpost.cli.job_following import JobFollower
 from chatpost.cli.job_options import CARD_OF_JOB, CHANGE, FOLLOWING_JOB, JOB, REPORT, STYLE_OF_JOB, TELLING_JOB
-from chatpost.cli.naming import Names, UnknownUser
-from chatpost.cli.option import Settings
-from chatpost.cli.posting import thread_of
-from chatpost.cli.running import JobReporter
-from chatpost.cli.sections import ENVELOPE, PACING, RETRYING, SPOOLING, THREAD, WHERE
-from chatpost.cli.signals import last_words
+from chatpost.cli.options import ENVELOPE, PACING, RETRYING, SPOOLING, THREAD, WHERE
+from chatpost.cli.settings import Settings
+from chatpost.cli.signals import report_on_signal
+from chatpost.commands.job_following import JobFollower
+from chatpost.commands.naming import MentionResolver, UnknownUser
+from chatpost.commands.posting import thread_of
+from chatpost.commands.running import JobReporter
 from chatpost.directories import find_profile_file
 from chatpost.errors import ConfigurationError, UsageError, VariablesClash
-from chatpost.jobs.job import Job
 from chatpost.jobs.output import Output
-from chatpost.processes import die_of, tidy_up
+from chatpost.jobs.process import Job
+from chatpost.processes import reraise_signal, tidy_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from chatpost.jobs.job import Ending
+    from chatpost.jobs.process import Ending
 
 EXAMPLES = """\
 chatpost run -- ./backup.sh --full
@@ -144,7 +144,7 @@ def _check(ctx: click.Context, settings: Settings) -> None:
 def _check_mentions(ctx: click.Context, settings: Settings) -> None:
     """Raise `UsageError` for a typed name that nobody has; leave one in a variable out, with a warning."""
     config = settings[WHERE].config
-    names = Names(None, config)
+    names = MentionResolver(None, config)
 
     def is_known(user: str) -> bool:
         try:
@@ -172,7 +172,7 @@ def _signals_after(ending: Ending) -> Iterator[None]:
     if signal.getsignal(signal.SIGQUIT) is not signal.SIG_IGN:
         found[signal.SIGQUIT] = signal.signal(signal.SIGQUIT, lambda *_: _end_as(ending))
     try:
-        with last_words(lambda: None, die=partial(_end_as, ending)):
+        with report_on_signal(lambda: None, die=partial(_end_as, ending)):
             yield
     finally:
         for number, action in found.items():
@@ -194,7 +194,7 @@ def _end_as(ending: Ending, _number: int = 0) -> NoReturn:
             stream.flush()
     if ending.signal is not None:
         _dump_no_core()
-        die_of(ending.signal)
+        reraise_signal(ending.signal)
     tidy_up()
     os._exit(ending.status)
 

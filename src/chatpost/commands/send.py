@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from chatpost.cli.help import SectionedCommand
-from chatpost.cli.posting import Plan, post, thread_of
-from chatpost.cli.reading import from_words
-from chatpost.cli.sections import POSTING, THREAD, WHERE
+from chatpost.cli.options import POSTING, THREAD, WHERE
+from chatpost.commands.posting import Plan, post, thread_of
+from chatpost.commands.reading import from_words
 
 EXAMPLES = """\
 chatpost send "Deployed 1.2 to production"

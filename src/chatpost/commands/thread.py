@@ -10,11 +10,11 @@ import click
 from chatpost.chat.message import MessageReplyOption, Thread
 from chatpost.cli.console import say
 from chatpost.cli.help import SectionedCommand
-from chatpost.cli.option import Settings
-from chatpost.cli.posting import Plan, post
-from chatpost.cli.reading import from_words
-from chatpost.cli.sections import CARD, FOLLOWING, OPENING, POSTING, WHERE
+from chatpost.cli.options import CARD, FOLLOWING, OPENING, POSTING, WHERE
+from chatpost.cli.settings import Settings
 from chatpost.cli.values import Address
+from chatpost.commands.posting import Plan, post
+from chatpost.commands.reading import from_words
 from chatpost.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def thread(ctx: click.Context, /, **_: object) -> int:
 
 
 def _follow(ctx: click.Context, settings: Settings, address: Callable[[Settings], Address]) -> int:
-    from chatpost.cli.following import Stream  # few threads follow a stream
+    from chatpost.commands.following import Stream  # few threads follow a stream
 
     with Stream.of_stdin(settings) as stream:
         try:
@@ -76,7 +76,7 @@ def _follow(ctx: click.Context, settings: Settings, address: Callable[[Settings]
 
 
 def _check(text: Sequence[str], settings: Settings) -> None:
-    from chatpost.cli.replies import LAST_LIMIT
+    from chatpost.follow.replies import LAST_LIMIT
 
     card, last = settings[CARD], settings[FOLLOWING].last
     if settings.typed("spool") or settings.typed("spool_first"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from chatpost.content.markup import without_mentions
+from chatpost.content.markup import escape_mentions
 from chatpost.content.terminal import screen_text
 from chatpost.errors import DataError
 
@@ -254,7 +254,7 @@ class QuickCard(NamedTuple):
     def _in_words(self, words: str) -> str:
         """Return the text for a notification, which cannot show a card."""
         status = STATUSES[self.status][2] if self.status else ""
-        title = self.title or (without_mentions(self.run.title) if self.run else None)
+        title = self.title or (escape_mentions(self.run.title) if self.run else None)
         first = ": ".join(filter(None, (status, title, self.subtitle, words)))
         text = first or ", ".join(f"{label}: {value}" for label, value in self.fields) or self.buttons[0][0]
         return text if len(text) <= _LONGEST_NOTIFICATION else f"{text[:_LONGEST_NOTIFICATION]}..."

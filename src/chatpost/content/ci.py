@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from chatpost.content.report import MASK, masked
+from chatpost.content.secrets import MASK, masked
 from chatpost.content.terminal import screen_text
 
 if TYPE_CHECKING:

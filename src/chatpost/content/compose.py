@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.chat.message import SIZE_LIMIT, Message
-from chatpost.content.markup import fenced, mentioning, without_mentions
+from chatpost.content.markup import escape_mentions, fenced, mentioning
 from chatpost.content.split import Taken, head, tail, take
 from chatpost.errors import DataError
 
@@ -132,7 +132,7 @@ class _Composer(NamedTuple):
 
     def _harmless(self, words: str, *, is_piped: bool) -> str:
         """Return the words so that what came from a pipe mentions nobody."""
-        return without_mentions(words) if is_piped and not self.style.allow_mentions else words
+        return escape_mentions(words) if is_piped and not self.style.allow_mentions else words
 
     def first(self, words: str) -> Message:
         """Make the first message: with the mentions and the card."""

@@ -35,7 +35,7 @@ def without_fences(text: str, longest: int = 2) -> str:
     return re.sub(f"`{{{longest}}}(?=`)", lambda run: f"{run[0]}{_NOTHING}", text)
 
 
-def without_mentions(text: str) -> str:
+def escape_mentions(text: str) -> str:
     """Return the text with ``<users/...>`` changed so that it looks the same but mentions nobody."""
     return re.sub("(?i)<(?=users/)", f"<{_NOTHING}", text)
 

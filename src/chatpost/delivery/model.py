@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from chatpost.delivery.retry import RetryPolicy
     from chatpost.errors import DeliveryError, SpaceBusy
 
-Draft: TypeAlias = "Callable[[CreatedMessage | None], CreateMessageRequest | None]"
+RequestFactory: TypeAlias = "Callable[[CreatedMessage | None], CreateMessageRequest | None]"
 """Makes a request when the space's turn has come, given the delivery's first message, None before it exists.
 
 Returns None if there is nothing to post any more.
@@ -123,18 +123,82 @@ class Progress:
 class Delivery(NamedTuple):
     """One text on its way to one destination, as one message or several that are posted one after the other.
 
-    ``request_id`` is the id of its request; with several drafts, each request adds a number to it.
+    ``request_id`` is the id of its request; with several factories, each request adds a number to it.
     """
 
     to: Destination
     request_id: str
-    drafts: Sequence[Draft]
+    factories: Sequence[RequestFactory]
     deadline: TimeLeft
     progress: Progress
 
 
-def drafts_of(request: CreateMessageRequest, messages: Sequence[Message]) -> list[Draft]:
+def request_factories(request: CreateMessageRequest, messages: Sequence[Message]) -> list[RequestFactory]:
     """Return a draft for each message: the first has the request's thread, the others reply to the first."""
     if len(messages) == 1:
         return [lambda _: request._replace(message=messages[0])]
     return [partial(request.of_part, number, message) for number, message in enumerate(messages, 1)]
+
+
+class Place(NamedTuple):
+    """The answer to a sender's question: ``sleep`` so many seconds, then ask again; 0 means that it is its turn.
+
+    ``turn_in`` is the estimated number of seconds until its turn.
+    """
+
+    sleep: float
+    turn_in: float
+
+    @property
+    def wait(self) -> float:
+        """The seconds until its turn, at least those to sleep."""
+        return max(self)
+
+
+class Turn(Protocol):
+    """One sender's place in a space's queue."""
+
+    def poll(self, within: float) -> Place:
+        """Ask whether the turn has come; the first question takes the place.
+
+        Raises `SpaceBusy`, and leaves the queue, if the turn is more than ``within`` seconds away.
+        """
+
+    def sent(self) -> None:
+        """Note that the request goes out now."""
+
+    def close_for(self, seconds: float | None) -> None:
+        """Close the space to everybody for so many seconds; None: for one interval."""
+
+    def leave(self) -> None:
+        """Give up the place, or the turn that was not used."""
+
+
+class _Free:
+    """The turn of a message that does not queue."""
+
+    def poll(self, _within: float) -> Place:
+        return Place(0.0, 0.0)
+
+    def sent(self) -> None:
+        pass
+
+    def close_for(self, seconds: float | None) -> None:
+        pass
+
+    def leave(self) -> None:
+        pass
+
+
+FREE: Turn = _Free()
+"""The turn of a message that does not queue: always now."""
+
+
+class Pacer(Protocol):
+    """Keeps the queues of all spaces."""
+
+    def turn(self, space: str, interval: float) -> Turn:
+        """Return a place, not taken yet, in the queue of a space that takes a request every ``interval`` seconds."""
+
+    def leave(self) -> None:
+        """Give up all places: the command is cancelled."""

@@ -9,9 +9,9 @@ from math import inf
 from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from chatpost.concurrency import run_with_timeout
 from chatpost.delivery.redis_connection import RedisConnection, RedisError, UnusableUrl
 from chatpost.errors import StorageError
-from chatpost.waiting import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,7 +49,7 @@ class Script(NamedTuple):
     @classmethod
     def load(cls, name: str) -> Script:
         """Read a script of this package."""
-        text = pkgutil.get_data("chatpost.delivery", name) or b""
+        text = pkgutil.get_data("chatpost.pacing" if name == "queue.lua" else "chatpost.outbox", name) or b""
         return cls(text.decode(), hashlib.sha1(text, usedforsecurity=False).hexdigest())
 
 
@@ -103,7 +103,7 @@ class RedisServer:
         if "unauthenticated" in answer:  # it takes no long command before a password
             name = "NOAUTH"
         reason = _LASTING.get(name) or _PASSING.get(name, f"it answered {answer[:100]}")
-        return StorageError(self.url, reason, is_damaged=name in _LASTING)
+        return StorageError(self.url, reason, is_permanent=name in _LASTING)
 
     def _ask(self, words: Sequence[str | float], limit: float) -> Any:
         """Return the answer to a command; raises `RedisError`, or `StorageError` if none comes."""
@@ -131,7 +131,7 @@ class RedisServer:
 
         try:
             connect = self._connection_type()
-            answer = within(limit, ask)
+            answer = run_with_timeout(limit, ask)
         except RedisError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is: a message must not wait for it
@@ -140,7 +140,7 @@ class RedisServer:
                 connection.abort()
             self.failed_at = time.monotonic()
             reason, is_lasting = _reason_of(error, limit)
-            raise StorageError(self.url, reason, is_damaged=is_lasting, maybe_done=bool(used)) from None
+            raise StorageError(self.url, reason, is_permanent=is_lasting, maybe_done=bool(used)) from None
         self.failed_at = None
         return answer
 

@@ -8,21 +8,20 @@ from itertools import count
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
-from chatpost.delivery.pacing import FREE, Turn
+from chatpost.concurrency import run_concurrently
+from chatpost.delivery.model import FREE, Turn
 from chatpost.delivery.retry import SHORTEST_ATTEMPT, decide, past_deadline
 from chatpost.errors import DeliveryError, SpaceBusy
-from chatpost.waiting import at_the_same_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from chatpost.chat.message import CreatedMessage, CreateMessageRequest
     from chatpost.chat.webhook import Webhook
-    from chatpost.delivery.model import Delivery, Destination, Draft
-    from chatpost.delivery.pacing import Pacer
+    from chatpost.delivery.model import Delivery, Destination, Pacer, RequestFactory
 
 
-class Attempt(NamedTuple):
+class AttemptMade(NamedTuple):
     """A fact: attempt ``number`` at part ``part`` took ``seconds``; ``error`` is None if it posted.
 
     ``wait`` is the seconds until the next attempt, None if there is none.
@@ -42,20 +41,20 @@ class PartPosted(NamedTuple):
     of: int
 
 
-class Pause(NamedTuple):
+class Paused(NamedTuple):
     """A fact: nothing is sent for so many seconds, until the space's turn."""
 
     seconds: float
 
 
-class Retry(NamedTuple):
+class RetryPlanned(NamedTuple):
     """A fact: after an error, a message of the outbox is tried again in ``wait`` seconds."""
 
     error: DeliveryError
     wait: float
 
 
-Fact: TypeAlias = Attempt | PartPosted | Pause | Retry
+Event: TypeAlias = AttemptMade | PartPosted | Paused | RetryPlanned
 """An event in a delivery that the reporter can show."""
 
 
@@ -99,11 +98,11 @@ class Sender(NamedTuple):
     client: Client
     pacer: Pacer | None
     timing: Timing
-    tell: Callable[[Delivery, Fact], None]
+    tell: Callable[[Delivery, Event], None]
 
     def deliver(self, delivery: Delivery) -> Delivery:
         """Post the delivery's messages one after the other, until one fails; its progress has the outcome."""
-        for draft in delivery.drafts:
+        for draft in delivery.factories:
             turn = self._turn(delivery.to)
             try:
                 self._post(delivery, draft, turn)
@@ -111,8 +110,8 @@ class Sender(NamedTuple):
                 turn.leave()
             if delivery.progress.error is not None:
                 break
-            if len(delivery.drafts) > 1:
-                self.tell(delivery, PartPosted(delivery.progress.posted, len(delivery.drafts)))
+            if len(delivery.factories) > 1:
+                self.tell(delivery, PartPosted(delivery.progress.posted, len(delivery.factories)))
         return delivery
 
     def _turn(self, to: Destination) -> Turn:
@@ -120,7 +119,7 @@ class Sender(NamedTuple):
             return FREE
         return self.pacer.turn(f"{to.webhook.origin}/{to.webhook.space}", to.interval)
 
-    def _post(self, delivery: Delivery, draft: Draft, turn: Turn) -> None:
+    def _post(self, delivery: Delivery, draft: RequestFactory, turn: Turn) -> None:
         """Try one message until it is posted, fails for good, or there is no try or no time left.
 
         The draft is made when the message's turn has come, and every attempt sends the same request.
@@ -146,12 +145,12 @@ class Sender(NamedTuple):
     def _wait_for_turn(self, delivery: Delivery, turn: Turn) -> None:
         told_until = -inf
         while True:
-            place = turn.ask(max(0.0, delivery.deadline.left() - SHORTEST_ATTEMPT))
+            place = turn.poll(max(0.0, delivery.deadline.left() - SHORTEST_ATTEMPT))
             if not place.sleep:
                 return
             turn_at = self.timing.clock() + place.wait
             if turn_at > told_until + _TURN_TOLERANCE:  # also if the turn has been put off
-                self.tell(delivery, Pause(place.wait))
+                self.tell(delivery, Paused(place.wait))
                 told_until = turn_at
             self.timing.sleep(place.sleep)
 
@@ -171,12 +170,12 @@ class Sender(NamedTuple):
         except DeliveryError as error:
             took = self.timing.clock() - began
             if error.code == HTTPStatus.TOO_MANY_REQUESTS:
-                turn.push(error.retry_after)
+                turn.close_for(error.retry_after)
             wait, gave_up = decide(error, number, self.timing.random(), deadline.left(), policy)
             progress.fail(error, gave_up)
-            self.tell(delivery, Attempt(part, number, took, error, wait))
+            self.tell(delivery, AttemptMade(part, number, took, error, wait))
             return wait
-        self.tell(delivery, Attempt(part, number, self.timing.clock() - began))
+        self.tell(delivery, AttemptMade(part, number, self.timing.clock() - began))
         return None
 
 
@@ -188,4 +187,4 @@ def deliver_all(sender: Deliverer, deliveries: Sequence[Delivery]) -> Iterator[D
     if len(deliveries) == 1:
         yield sender.deliver(deliveries[0])
         return
-    yield from at_the_same_time([partial(sender.deliver, delivery) for delivery in deliveries])
+    yield from run_concurrently([partial(sender.deliver, delivery) for delivery in deliveries])

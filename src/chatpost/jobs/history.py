@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from chatpost.database import transaction
 from chatpost.errors import StorageError
-from chatpost.jobs.past import News, Past
+from chatpost.jobs.transitions import News, Past
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from chatpost.database import Connection
-    from chatpost.jobs.past import Rule
+    from chatpost.jobs.transitions import Rule
 
 _TIMEOUT = 5.0
 _SCHEMA = "CREATE TABLE IF NOT EXISTS job (hash TEXT PRIMARY KEY, past TEXT) WITHOUT ROWID"
@@ -55,7 +55,7 @@ class History:
         try:
             self._change_in_file(name, change)
         except StorageError as error:
-            if not error.is_damaged:
+            if not error.is_permanent:
                 raise
             self._set_aside()
             self._change_in_file(name, change)

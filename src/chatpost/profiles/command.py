@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from chatpost.errors import ConfigurationError
-from chatpost.processes import die_of, handling_ends, has_terminal
+from chatpost.processes import handling_ends, has_terminal, reraise_signal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,7 @@ def run_for_first_line(command: Sequence[str], timeout: float, limit: int) -> by
         kill()
         if callable(before):
             before(number, None)
-        die_of(number)
+        reraise_signal(number)
 
     until = time.monotonic() + timeout
     with handling_ends(end):

@@ -1,0 +1,98 @@
+"""Reads an exception of requests: the error that a person can act on, when no answer came."""
+
+from __future__ import annotations
+
+import errno
+import http
+import os
+import re
+import ssl
+from typing import TYPE_CHECKING
+
+from requests.exceptions import ConnectTimeout, InvalidSchema, InvalidURL, ProxyError, ReadTimeout, SSLError
+from urllib3.exceptions import NameResolutionError
+
+from chatpost.chat.trust import unusable_bundle
+from chatpost.errors import DeliveryError, ProtocolError, Unavailable, UnusableRoute
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from requests.exceptions import RequestException
+
+    from chatpost.chat.webhook import Webhook
+
+NO_SUCH_PROXY = "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is not the URL of a proxy"
+"""An error for a person; a proxy's URL is not shown, since it can hold a password."""
+
+
+def error_of(failure: RequestException, webhook: Webhook, timeout: float, *, posting_begun: bool) -> DeliveryError:
+    """Return the error that a library's exception means, in our own words: the library's can hold the URL.
+
+    ``timeout`` is the attempt's, in seconds; ``posting_begun``: the message had begun to go out.
+    """
+    match failure:
+        case InvalidURL() | InvalidSchema():  # a proxy's URL, since our own is checked
+            return UnusableRoute(NO_SUCH_PROXY)
+        case ProxyError():
+            return Unavailable(_proxy_failure(failure))
+        case SSLError():
+            return _tls_failure(failure, webhook, posting_begun=posting_begun)
+        case ConnectTimeout():
+            return Unavailable(f"{webhook.host} did not accept a connection in time")
+        case ReadTimeout():
+            return Unavailable(f"{webhook.host} did not answer within {timeout:.3g} s", maybe_posted=posting_begun)
+    causes = list(_causes(failure))
+    if any(isinstance(cause, NameResolutionError) for cause in causes):
+        return Unavailable(f"the name {webhook.host} could not be resolved")
+    code = next(
+        (cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno in errno.errorcode), None
+    )
+    reason = f": {os.strerror(code).lower()}" if code is not None else ""
+    if posting_begun:
+        return Unavailable(f"the connection to {webhook.host} broke off{reason}", maybe_posted=True)
+    return Unavailable(f"no connection to {webhook.host}{reason}")
+
+
+def _proxy_failure(failure: ProxyError) -> str:
+    answers = (re.match(r"Tunnel connection failed: (\d{3})\b", str(cause)) for cause in _causes(failure))
+    code = next((int(answer[1]) for answer in answers if answer), None)
+    if code == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return "the proxy answered 407: it asks for a user name and password, so put them into HTTPS_PROXY"
+    what = "did not let the request through" if code is None else f"answered {code}"
+    return f"the proxy in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY {what}"
+
+
+# The other end broke the connection off, or failed, during the handshake.
+_BROKEN_HANDSHAKE = {"UNEXPECTED_EOF_WHILE_READING", "TLSV1_ALERT_INTERNAL_ERROR", "TLSV1_ALERT_USER_CANCELLED"}
+
+
+def _tls_failure(failure: SSLError, webhook: Webhook, *, posting_begun: bool) -> DeliveryError:
+    causes = [cause for cause in _causes(failure) if isinstance(cause, ssl.SSLError)]
+    certificate = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
+    if certificate is None and any(
+        isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) or cause.reason in _BROKEN_HANDSHAKE
+        for cause in causes
+    ):
+        when = "" if posting_begun else " during the TLS handshake"
+        return Unavailable(f"the connection to {webhook.host} broke off{when}", maybe_posted=posting_begun)
+    if bundle := unusable_bundle():
+        return UnusableRoute(bundle)
+    if certificate is not None:
+        return ProtocolError(
+            f"the certificate of {webhook.host} cannot be trusted: {certificate.verify_message.rstrip('.')};"
+            " if your network has its own certificate authority, set REQUESTS_CA_BUNDLE to its file"
+        )
+    return ProtocolError(f"{webhook.host} does not speak TLS correctly", maybe_posted=posting_begun)
+
+
+def _causes(failure: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and all its causes; urllib3 keeps some of them in arguments or reasons."""
+    seen: set[int] = set()
+    queue = [failure]
+    while queue:
+        cause = queue.pop(0)
+        if isinstance(cause, BaseException) and id(cause) not in seen:
+            seen.add(id(cause))
+            queue += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
+            yield cause

@@ -1,0 +1,66 @@
+"""Mentions by name: finds the users that a name in the profile file stands for."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from chatpost.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from chatpost.profiles.sources import WebhookSource
+
+
+class UnknownUser(ConfigurationError):
+    """A name that nobody has in the profile file."""
+
+
+class MentionResolver:
+    """The names of a target's profile file, or else of the user's. The file is read once, if it has to be."""
+
+    def __init__(self, target: WebhookSource | None, config: Path | None) -> None:
+        """``config``: the profile file, if one is named."""
+        self._known = cache(lambda: _known(target, config))
+
+    def user_ids(self, users: Sequence[str]) -> tuple[str, ...]:
+        """Return the ids of users that are given by ids or names, each once.
+
+        Raises `UnknownUser`, and `ConfigurationError` for a file that is at fault.
+        """
+        ids: list[str] = []
+        for user in users:
+            if user.isdigit() or user == "all":
+                ids.append(user)
+            elif user in (known := self._known()):
+                ids += known[user]
+            else:
+                raise UnknownUser(_unknown(user, known))
+        return tuple(dict.fromkeys(ids))
+
+
+def _known(target: WebhookSource | None, config: Path | None) -> Mapping[str, tuple[str, ...]]:
+    if target is not None and target.profile is not None:
+        return target.profile.mentions
+    from chatpost.directories import find_profile_file
+    from chatpost.profiles.file import load_profiles  # few messages name anybody
+
+    path = find_profile_file(config)
+    if path is None:
+        return {}
+    file = load_profiles(path)
+    if error := file.permission_error():
+        raise ConfigurationError(error)
+    return file.mentions
+
+
+def _unknown(user: str, known: Mapping[str, tuple[str, ...]]) -> str:
+    from difflib import get_close_matches  # only for a mistake
+
+    from chatpost.profiles.mentions import HOW_TO_FIND_AN_ID
+
+    nearest = get_close_matches(user, known, 1)
+    more = f": did you mean {nearest[0]}?" if nearest else " of profiles.toml:"
+    return f"--mention {user} is no user id, and no name in [mentions]{more} {HOW_TO_FIND_AN_ID}"

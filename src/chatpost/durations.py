@@ -1,0 +1,23 @@
+"""Durations as people read them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+_UNITS = (("day", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+_MANY = 24  # so many of a unit do not need a smaller one: 12 min 4 s, 45 min
+_SHORT = 10.0  # seconds below which tenths matter
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words, in its two largest units: ``3.2 s``, ``12 min 4 s``, ``2 h``, ``12 days``."""
+    if seconds < _SHORT:
+        return f"{seconds:.1f} s"
+    rest = round(seconds)
+    for (unit, size), (smaller, its_size) in pairwise((*_UNITS, ("", 1))):
+        count, rest = divmod(rest, size)
+        if count:
+            parts = rest // its_size if smaller and count < _MANY else 0
+            more = f" {parts} {smaller}" if parts else ""
+            return f"{count} {unit}{'s' if unit == 'day' and count > 1 else ''}{more}"
+    raise AssertionError  # ten seconds have a unit

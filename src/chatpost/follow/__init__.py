@@ -1,0 +1,1 @@
+"""A stream of lines becomes replies in a thread."""

@@ -1,0 +1,125 @@
+"""Makes a message of a job's outcome: a line for people, then the end of its output."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, NamedTuple
+
+from chatpost.chat.message import SIZE_LIMIT
+from chatpost.content.compose import Content, less_room, one_message
+from chatpost.content.decoding import decode, find_encoding
+from chatpost.content.markup import escape_mentions, fenced
+from chatpost.content.secrets import masked
+from chatpost.content.source import Text
+from chatpost.content.split import tail
+from chatpost.content.terminal import screen_text
+from chatpost.durations import duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from chatpost.chat.message import Message
+    from chatpost.content.cards import QuickCard
+    from chatpost.content.compose import Style
+    from chatpost.jobs.process import Ending
+    from chatpost.jobs.transitions import News
+
+
+class Outcome(NamedTuple):
+    """How a job went: its ``name``, the host, its end, and how it went before, None if that is not known.
+
+    ``time_limit``: the seconds that it was allowed.
+    """
+
+    name: str
+    host: str
+    ending: Ending
+    time_limit: float | None = None
+    news: News | None = None
+
+    @property
+    def is_success(self) -> bool:
+        """Whether it did what it should."""
+        return not self.ending.status
+
+    def line(self, *, is_markdown: bool) -> str:
+        """Return it as a line for people."""
+        ending, took = self.ending, duration(self.ending.seconds)
+        name = f"**{self.name}**" if is_markdown else f"*{self.name}*"
+        if ending.failure is not None:
+            what = f"{name} on {self.host} could not be started: {ending.failure}"
+        elif ending.is_over_time:
+            what = f"{name} on {self.host} was ended after {took}: its time limit is {duration(self.time_limit or 0)}"
+        elif ending.lost_output is not None:
+            what = f"{name} on {self.host} lost its output after {took}: {ending.lost_output}"
+        elif ending.signal is not None:
+            why = " (out of memory?)" if ending.signal == signal.SIGKILL else ""
+            what = f"{name} on {self.host} was killed by {_name_of(ending.signal)}{why} after {took}"
+        elif ending.status:
+            what = f"{name} failed on {self.host}: exit status {ending.status} after {took}"
+        else:
+            verb = "recovered" if self.news and self.news.kind == "recovery" else "succeeded"
+            what = f"{name} {verb} on {self.host} in {took}"
+        return f"{'✅' if self.is_success else '❌'} {what}{_before(self.news) if self.news else ''}"
+
+
+def _before(news: News) -> str:
+    """Return how the job went before, as the end of a sentence."""
+    failures = "1 failure" if news.failures == 1 else f"{news.failures} failures"
+    if news.kind == "recovery":
+        return f", after {failures} in {duration(news.failing_for)}"
+    if news.kind == "still":
+        return f", {failures} in a row for {duration(news.failing_for)}"
+    in_a_row = f", {failures} in a row" if news.failures > 1 else ""
+    well = f", after {duration(news.well_for)} without a failure" if news.well_for is not None else ""
+    return in_a_row + well if news.kind == "failure" else ""
+
+
+def _name_of(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
+
+
+class Tail(NamedTuple):
+    """The end of a job's output, as a terminal would show it, and the number of lines before it."""
+
+    text: str
+    lines_before: int = 0
+
+    @classmethod
+    def read(cls, raw: bytes, lines_before: int, secrets: Iterable[str]) -> Tail:
+        """Read what the job wrote, without these secrets."""
+        encoding, mark = find_encoding(raw[:4]) if not lines_before else ("utf-8", 0)
+        text, _ = decode(raw[mark:], encoding)
+        return cls(masked(screen_text(text).rstrip("\n"), secrets), lines_before)
+
+
+def report(outcome: str, output: Tail, lines: int, style: Style, quick: QuickCard) -> Message:
+    """Return the message: the outcome's line, and at most so many lines of the output's end, as code.
+
+    If not all of the output is there, a line says how many lines are left out. Raises `DataError` if the outcome alone
+    is too long.
+    """
+    shown = output.text.split("\n")[-lines:] if lines and output.text else []
+    kept, room = "\n".join(shown), SIZE_LIMIT
+    before = output.lines_before + output.text.count("\n") + bool(output.text) - len(shown)
+    inner = style._replace(code=False, language=None, markdown=style.is_markdown)
+    while True:
+        end = tail(kept, room, syntax="plain")
+        left_out = before + kept.count("\n") - end.count("\n")
+        message = one_message(Content(Text.whole(_words(outcome, end, left_out, style), typed=True)), inner, quick)
+        if message.size <= SIZE_LIMIT:
+            return message
+        room = less_room(room, message)
+
+
+def _words(outcome: str, end: str, left_out: int, style: Style) -> str:
+    if not end:
+        return outcome
+    if not style.allow_mentions:
+        end = escape_mentions(end)
+    lines = "1 line" if left_out == 1 else f"{left_out:,} lines"
+    note = f"[{lines} before this {'is' if left_out == 1 else 'are'} left out]\n" if left_out else ""
+    return f"{outcome}\n{note}{fenced(end, style.language, is_markdown=style.is_markdown)}"

@@ -1,0 +1,1 @@
+"""The outbox: messages that are stored until they are posted."""

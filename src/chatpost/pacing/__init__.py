@@ -1,0 +1,1 @@
+"""The line of a space: one message a second, shared by processes and machines."""

@@ -1,0 +1,121 @@
+-- A space's queue in Redis: the arithmetic of pacing.py, which tests/test_pacing.py holds both to.
+--
+-- KEYS: the gate, a hash with the fields of pacing.Queue; the places that wait, by their tickets; the same places, by
+-- the times at which they expire. A place is TICKET:INTERVAL.
+-- ARGV: the step, the time ('' for Redis's own), the ticket, the interval, the step's number; then pacing's constants.
+
+local gate, waiting, expiring = KEYS[1], KEYS[2], KEYS[3]
+local step, given_time = ARGV[1], ARGV[2]
+local ticket, interval, seconds = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local SLACK, LONGEST_CLOSURE, SHORT_SLEEP, LONGEST_SLEEP = unpack(ARGV, 6, 9)
+local SHORTEST_SLEEP, LEASE = unpack(ARGV, 10, 11)
+
+local function exact(number)
+  return string.format('%.17g', number)
+end
+
+local function time()
+  local answer = redis.call('TIME')
+  return tonumber(answer[1]) + tonumber(answer[2]) / 1e6
+end
+
+local now = tonumber(given_time) or time()
+
+-- The clock can be set back, and another Redis can take over: no time is later than this clock can have written it.
+local function read()
+  local fields = redis.call('HMGET', gate, 'sent_at', 'sent_before', 'closed_until', 'sender', 'sender_until', 'tickets')
+  local queue = {}
+  queue.sent_at = math.min(tonumber(fields[1]) or -1e9, now)
+  queue.sent_before = math.min(tonumber(fields[2]) or -1e9, now)
+  queue.closed_until = math.min(tonumber(fields[3]) or 0, now + LONGEST_CLOSURE)
+  queue.sender = tonumber(fields[4]) or 0
+  queue.sender_until = math.min(tonumber(fields[5]) or 0, now + LONGEST_SLEEP + LEASE)
+  queue.tickets = tonumber(fields[6]) or 0
+  return queue
+end
+
+local function write(queue)
+  for name, number in pairs(queue) do
+    redis.call('HSET', gate, name, exact(number))
+  end
+  local lifetime = math.ceil(2 * math.max(LONGEST_CLOSURE, interval))
+  for _, key in ipairs(KEYS) do
+    redis.call('EXPIRE', key, lifetime)
+  end
+end
+
+local function remove(place)
+  redis.call('ZREM', waiting, place)
+  redis.call('ZREM', expiring, place)
+end
+
+local function place_of(number)
+  return string.format('%.0f:%s', number, ARGV[4])
+end
+
+redis.call('HSETNX', gate, 'tickets', 0) -- a Redis that is full refuses this, before anything is changed
+local queue = read()
+
+if step == 'poll' then
+  if ticket == 0 then
+    queue.tickets = queue.tickets + 1
+    ticket = queue.tickets
+  else
+    queue.tickets = math.max(queue.tickets, ticket)
+  end
+  local place = place_of(ticket)
+  remove(place)
+  local latest = exact(now + LONGEST_SLEEP + LEASE)
+  for _, other in ipairs(redis.call('ZRANGEBYSCORE', expiring, '(' .. latest, '+inf')) do
+    redis.call('ZADD', expiring, latest, other)
+  end
+  for _, expired in ipairs(redis.call('ZRANGEBYSCORE', expiring, '-inf', exact(now))) do
+    remove(expired)
+  end
+  local first, sum = nil, 0
+  for _, other in ipairs(redis.call('ZRANGEBYSCORE', waiting, '-inf', '(' .. exact(ticket))) do
+    local its = tonumber(string.match(other, ':(.*)'))
+    first = first or its
+    sum = sum + its
+  end
+  first = first or interval
+  local opens = math.max(queue.closed_until, queue.sent_at + first - SLACK)
+  local turn_in = math.max(0, opens - now) + sum + interval - first
+  local is_sending = queue.sender ~= 0 and queue.sender ~= ticket and queue.sender_until > now
+  local sleep = 0
+  if turn_in > 0 or is_sending then
+    sleep = math.min(turn_in, math.max(SHORT_SLEEP, math.min(turn_in / 10, LONGEST_SLEEP)))
+    if sleep == 0 then
+      sleep = tonumber(SHORTEST_SLEEP)
+    end
+    if math.max(sleep, turn_in) <= seconds then
+      redis.call('ZADD', waiting, exact(ticket), place)
+      redis.call('ZADD', expiring, exact(now + sleep + LEASE), place)
+    elseif queue.sender == ticket then
+      queue.sender, queue.sent_at = 0, queue.sent_before
+    end
+  else
+    queue.sent_before, queue.sent_at = queue.sent_at, now
+    queue.sender, queue.sender_until = ticket, now + LEASE
+  end
+  write(queue)
+  return { exact(ticket), exact(sleep), exact(turn_in) }
+end
+
+if step == 'sent' then
+  if queue.sender == ticket then
+    queue.sender = 0
+  else
+    queue.sent_before = now
+  end
+  queue.sent_at = now
+elseif step == 'leave' then
+  remove(place_of(ticket))
+  if queue.sender == ticket then
+    queue.sender, queue.sent_at = 0, queue.sent_before
+  end
+elseif step == 'close_for' then
+  queue.closed_until = math.max(queue.closed_until, now + math.min(seconds, LONGEST_CLOSURE))
+end
+write(queue)
+return {}

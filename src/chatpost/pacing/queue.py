@@ -1,0 +1,121 @@
+"""A space's queue: its arithmetic, without a clock and without a store.
+
+A space takes one request a second from all its webhooks. Each sender therefore takes a place in the space's queue and
+asks, again and again, whether its turn has come. The first in the queue passes the gate when it is open. The gate then
+stays closed until the request has gone out, and for an interval after that.
+
+Each question renews the sender's place for a few seconds. A sender that gives up leaves the queue; one that was killed
+stops asking, and its place expires. So nobody waits for a sender that is gone, and the order stays first come, first
+served: a sender that comes back has the ticket that it had before.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect
+from typing import NamedTuple
+
+from chatpost.delivery.model import Place
+
+DEFAULT_INTERVAL = 1.1
+"""Seconds between two requests to a space: its quota's second, and a tenth for delays on the way."""
+
+SLACK = 0.05
+"""Seconds before the end of the interval at which the gate opens: the next request needs time to go out."""
+
+LONGEST_CLOSURE = 3600.0
+"""Seconds for which a server can close a space to everybody at a time."""
+
+SHORT_SLEEP = 2.0
+"""Seconds after which a sender near its turn asks again at the latest: the queue may have become shorter."""
+
+LONGEST_SLEEP = 60.0
+"""Seconds after which any sender asks again; far from its turn it sleeps a tenth of its wait."""
+
+SHORTEST_SLEEP = 0.5
+"""Seconds between two questions of a sender that cannot know when its turn comes."""
+
+LEASE = 3.0
+"""Seconds by which a sender may be late with its next question, or with its request, before its place expires."""
+
+
+class Waiter(NamedTuple):
+    """A place in the queue, by its ticket; ``until`` is the time at which it expires."""
+
+    ticket: int
+    interval: float
+    until: float
+
+
+class Queue(NamedTuple):
+    """A space's queue. All times are seconds of one clock.
+
+    ``sent_at`` is when a request last went out, and ``closed_until`` the end of a pause that the server asked for.
+    ``sender`` is the ticket of the sender that has passed the gate and not sent its request yet; it is waited for until
+    ``sender_until``; if it gives its turn up, ``sent_before`` is again the time of the last request. ``tickets`` is the
+    last ticket that was given, and ``waiting`` is in the order of the tickets.
+    """
+
+    sent_at: float = -1e9
+    closed_until: float = 0.0
+    sender: int = 0
+    sender_until: float = 0.0
+    tickets: int = 0
+    waiting: tuple[Waiter, ...] = ()
+    sent_before: float = -1e9
+
+    def at(self, now: float) -> Queue:
+        """Return the queue without times that this clock cannot have written, as if it had been set back."""
+        waiting = (waiter._replace(until=min(waiter.until, now + LONGEST_SLEEP + LEASE)) for waiter in self.waiting)
+        return self._replace(
+            sent_at=min(self.sent_at, now),
+            sent_before=min(self.sent_before, now),
+            closed_until=min(self.closed_until, now + LONGEST_CLOSURE),
+            sender_until=min(self.sender_until, now + LONGEST_SLEEP + LEASE),
+            waiting=tuple(waiting),
+        )
+
+    def poll(self, now: float, ticket: int, interval: float) -> tuple[Queue, int, Place]:
+        """Ask whether the turn of ``ticket`` has come, or with 0 take a ticket; return the ticket and the place.
+
+        A sender whose turn has come leaves the queue, and the gate closes behind it.
+        """
+        # A ticket from before the queue was lost is never given again.
+        tickets = max(self.tickets, ticket) if ticket else self.tickets + 1
+        ticket = ticket or tickets
+        others = [waiter for waiter in self.waiting if waiter.until > now and waiter.ticket != ticket]
+        ahead = bisect(others, (ticket,))
+        intervals = [waiter.interval for waiter in others[:ahead]] + [interval]
+        opens = max(self.closed_until, self.sent_at + intervals[0] - SLACK)
+        turn_in = max(0.0, opens - now) + sum(intervals[1:])
+        is_sending = self.sender not in {0, ticket} and self.sender_until > now
+        if turn_in or is_sending:
+            sleep = min(turn_in, max(SHORT_SLEEP, min(turn_in / 10, LONGEST_SLEEP))) or SHORTEST_SLEEP
+            others.insert(ahead, Waiter(ticket, interval, now + sleep + LEASE))
+            queue = self._replace(tickets=tickets, waiting=tuple(others))
+            return queue, ticket, Place(sleep, turn_in)
+        passed = Queue(now, self.closed_until, ticket, now + LEASE, tickets, tuple(others), self.sent_at)
+        return passed, ticket, Place(0.0, 0.0)
+
+    def extend(self, now: float, ticket: int, seconds: float) -> Queue:
+        """Keep the gate closed for a sender that has passed it, and sends only after so many seconds."""
+        if self.sender != ticket:
+            return self
+        return self._replace(sent_at=now, sender_until=now + seconds + LEASE)
+
+    def sent(self, now: float, ticket: int) -> Queue:
+        """Count the interval from now: the sender's request goes out."""
+        if self.sender == ticket:
+            return self._replace(sent_at=now, sender=0)
+        # It is late, and another has passed the gate meanwhile, who may give its turn up.
+        return self._replace(sent_at=now, sent_before=now)
+
+    def leave(self, ticket: int) -> Queue:
+        """Give up a place, or the turn that was not used: then the next one can have it."""
+        waiting = tuple(waiter for waiter in self.waiting if waiter.ticket != ticket)
+        if self.sender == ticket:
+            return self._replace(waiting=waiting, sender=0, sent_at=self.sent_before)
+        return self._replace(waiting=waiting)
+
+    def close_for(self, now: float, seconds: float) -> Queue:
+        """Close the space to everybody for so many seconds, at most `LONGEST_CLOSURE`."""
+        return self._replace(closed_until=max(self.closed_until, now + min(seconds, LONGEST_CLOSURE)))
