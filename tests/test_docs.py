@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chatpost.cli.job_options import CHANGE, FOLLOWING_JOB, JOB, REPORT
-from chatpost.cli.options import FOLLOWING, POSTING, THREAD, WHERE, defaults_of
+from chatpost.cli.command_options import FOLLOW, FOLLOW_JOB, JOB, NOTIFY, REPORT
+from chatpost.cli.options import POSTING, PROFILES, THREAD
+from chatpost.cli.profile_defaults import load_defaults
 from chatpost.errors import ExitStatus
 from chatpost.profiles.file import load_profiles
 from tests.benchmarks.charts import charts
@@ -137,7 +138,7 @@ def test_profile_examples(tmp_path: Path, text: str) -> None:
     path = tmp_path / "profiles.toml"
     path.write_text(text)
     for profile in load_profiles(path).profiles.values():
-        defaults_of(profile)
+        load_defaults(profile)
 
 
 def test_systemd_examples(tmp_path: Path) -> None:
@@ -236,7 +237,7 @@ def test_help_in_sections(shell: Shell, command: str) -> None:
 def test_options_are_documented() -> None:
     """Every option is named in the prose of the docs."""
     prose = USAGE.read_text().partition(MARK)[0] + "".join(page.read_text() for page in PAGES if page != USAGE)
-    sections = (WHERE, THREAD, FOLLOWING, JOB, REPORT, CHANGE, FOLLOWING_JOB, *POSTING)
+    sections = (PROFILES, THREAD, FOLLOW, JOB, REPORT, NOTIFY, FOLLOW_JOB, *POSTING)
     for option in (option for section in sections for option in section.options):
         for name in (*option.opts, *option.secondary_opts):
             assert name in prose or not name.startswith("--"), name

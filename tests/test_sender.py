@@ -251,14 +251,12 @@ def test_a_draft_is_made_once_and_when_its_turn_has_come() -> None:
 def test_parts_follow_the_first() -> None:
     """Each part is a request under its own id; all but the first reply to the first; each is told of."""
     world = World([CREATED, Unavailable("a"), CREATED._replace(name="spaces/A/messages/T.N")])
-    factories = request_factories(REQUEST._replace(message_id="client-x"), [Message("one"), Message("two")])
+    factories = request_factories(REQUEST, [Message("one"), Message("two")])
     progress = world.sender().deliver(world.delivery(RetryPolicy(), factories)).progress
     first, *others = world.sent
     assert [request.request_id for request in world.sent] == ["an-id-1", "an-id-2", "an-id-2"]
-    assert (first.message_id, first.thread) == ("client-x", None)
-    assert {(request.message_id, request.thread and request.thread.name) for request in others} == {
-        (None, CREATED.thread_name)
-    }
+    assert first.thread is None
+    assert {request.thread and request.thread.name for request in others} == {CREATED.thread_name}
     assert (progress.posted, progress.created, progress.error) == (2, CREATED, None)
     assert [(a.part, a.number) for a in world.attempts] == [(1, 1), (2, 1), (2, 2)]
     assert [fact for fact in world.facts if isinstance(fact, PartPosted)] == [PartPosted(1, 2), PartPosted(2, 2)]

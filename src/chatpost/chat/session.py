@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -16,17 +16,20 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 from chatpost import __version__
 from chatpost.chat.trust import Authorities, authorities
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 CONNECT_TIMEOUT = 5.0
 """Seconds to connect to one address, or a smaller share of an attempt's, so that all addresses get their try."""
 
 
-def new_session() -> requests.Session:
+def new_session(environment: Mapping[str, str]) -> requests.Session:
     """Return a session for posting to webhooks.
 
     Raises `ConfigurationError` if the environment names authorities that do not exist.
     """
     session = _Session()
-    adapter = _Adapter(authorities() or Authorities(DEFAULT_CA_BUNDLE_PATH))
+    adapter = _Adapter(authorities(environment) or Authorities(DEFAULT_CA_BUNDLE_PATH))
     for scheme in ("https://", "http://"):
         session.mount(scheme, adapter)
     session.headers.update(

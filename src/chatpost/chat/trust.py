@@ -12,9 +12,12 @@ import os
 import re
 import ssl
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _REQUESTS_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _OPENSSL_VARIABLE = "SSL_CERT_FILE"
@@ -28,13 +31,13 @@ class Authorities(NamedTuple):
     directories: str | None = None
 
 
-def authorities() -> Authorities | None:
+def authorities(environment: Mapping[str, str]) -> Authorities | None:
     """Return the trusted authorities; None for certifi's.
 
     Raises `ConfigurationError` if requests' variables name one that does not exist.
     """
-    variable = _variable()
-    bundle = os.environ[variable] if variable else None
+    variable = _variable(environment)
+    bundle = environment[variable] if variable else None
     if variable in _REQUESTS_VARIABLES and bundle is not None:
         if not os.path.exists(bundle):  # noqa: PTH110 - pathlib's raises if it may not look there
             msg = f"{variable} names {bundle}, which does not exist"
@@ -42,19 +45,19 @@ def authorities() -> Authorities | None:
         return Authorities(None, bundle) if os.path.isdir(bundle) else Authorities(bundle)  # noqa: PTH112 - see above
     paths = ssl.get_default_verify_paths()
     # capath is None if the system's directory does not exist.
-    directories = os.environ.get(paths.openssl_capath_env) or paths.capath or ""
+    directories = environment.get(paths.openssl_capath_env) or paths.capath or ""
     if not any(map(_is_hashed, directories.split(os.pathsep))):
         return Authorities(bundle) if bundle else None
     return Authorities(bundle, directories)
 
 
-def _variable() -> str | None:
+def _variable(environment: Mapping[str, str]) -> str | None:
     """Return the variable that names a file of authorities, or in requests' case a directory, if one does."""
     for variable in _REQUESTS_VARIABLES:
-        if os.environ.get(variable):
+        if environment.get(variable):
             return variable
     # OpenSSL ignores a file that does not exist, and so does Python.
-    is_there = os.path.isfile(os.environ.get(_OPENSSL_VARIABLE, ""))  # noqa: PTH113 - pathlib's raises
+    is_there = os.path.isfile(environment.get(_OPENSSL_VARIABLE, ""))  # noqa: PTH113 - pathlib's raises
     return _OPENSSL_VARIABLE if is_there else None
 
 
@@ -67,10 +70,10 @@ def _is_hashed(directory: str) -> bool:
         return False
 
 
-def unusable_bundle() -> str | None:
+def unusable_bundle(environment: Mapping[str, str]) -> str | None:
     """Return, for a person, that the variable that counts names a file without certificates, if it does."""
-    variable = _variable()
-    if variable is None or _holds_certificates(Path(bundle := os.environ[variable])):
+    variable = _variable(environment)
+    if variable is None or _holds_certificates(Path(bundle := environment[variable])):
         return None
     return f"{variable} names {bundle}, which holds no certificates"
 

@@ -10,10 +10,11 @@ from chatpost.commands.sending import TIMING
 from chatpost.delivery.sender import Sender
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from chatpost.chat.message import CreateMessageRequest
     from chatpost.chat.webhook import Webhook
+    from chatpost.cli.delivery_options import OutputOptions
     from chatpost.delivery.model import Delivery
 
 
@@ -34,6 +35,8 @@ class _Printer(NamedTuple):
         return CreatedMessage("", f"{webhook.space}/threads/THREAD-OF-THE-FIRST")
 
 
-def dry_run_delivery(delivery: Delivery, *, one_line: bool) -> None:
-    """Print each request of the delivery as JSON, secrets masked: on one line or, for a person, on several."""
-    Sender(_Printer(delivery.to.label, one_line), None, TIMING, lambda *_: None).deliver(delivery)
+def dry_run(deliveries: Sequence[Delivery], options: OutputOptions) -> None:
+    """Print each request as JSON, secrets masked: on one line with ``-o json``, else on several."""
+    for delivery in deliveries:
+        printer = _Printer(delivery.to.label, one_line=options.output == "json")
+        Sender(printer, None, TIMING, lambda *_: None).deliver(delivery)

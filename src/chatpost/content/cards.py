@@ -212,16 +212,6 @@ class QuickCard(NamedTuple):
     buttons: Sequence[tuple[str, str]] = ()
     run: CiRun | None = None
 
-    @property
-    def is_asked_for(self) -> bool:
-        """Whether it has any part."""
-        return any(self)
-
-    @property
-    def has_own_parts(self) -> bool:
-        """Whether it has any part but the CI's."""
-        return any(self._replace(run=None))
-
     def message(self, words: str, style: Style) -> CardMessage:
         """Return the card with the words as its paragraph, in their style."""
         widgets: list[dict[str, Any]] = []
@@ -258,6 +248,32 @@ class QuickCard(NamedTuple):
         first = ": ".join(filter(None, (status, title, self.subtitle, words)))
         text = first or ", ".join(f"{label}: {value}" for label, value in self.fields) or self.buttons[0][0]
         return text if len(text) <= _LONGEST_NOTIFICATION else f"{text[:_LONGEST_NOTIFICATION]}..."
+
+
+class CardOptions(NamedTuple):
+    """A card from a file (``-`` for stdin), or a quick card, None if no option asks for one.
+
+    ``wants_ci``: the quick card shows the CI run, if there is one.
+    """
+
+    file: str | None
+    quick: QuickCard | None
+    wants_ci: bool
+
+    def quick_card(self, run: CiRun | None) -> QuickCard | None:
+        """Return the quick card, with the CI run that was found; None if it would be empty."""
+        quick = self.quick
+        if self.wants_ci and run is not None:
+            return (quick or QuickCard())._replace(run=run)
+        if self.wants_ci and quick is not None and not quick.title:  # the run would have given the title
+            quick = quick._replace(subtitle=None, icon=None)
+        return quick if quick is not None and any(quick) else None
+
+    @property
+    def lacks_title(self) -> bool:
+        """Whether a subtitle or an icon has no title, and no CI run that could give it one."""
+        quick = self.quick
+        return quick is not None and bool(quick.subtitle or quick.icon) and not (quick.title or self.wants_ci)
 
 
 def _paragraph(words: str, style: Style) -> dict[str, str]:
