@@ -64,7 +64,6 @@ ONLY_IMPORTER = {
     "platformdirs": {"directories.py"},
     "sqlite3": {"database.py"},
     "redis": {"delivery/redis_library.py"},
-    "regex": {"content/split.py"},
 }
 
 
