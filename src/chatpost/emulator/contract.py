@@ -6,12 +6,15 @@ import json
 import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.apps.chat_v1.types import CreateMessageRequest, Message
 from google.protobuf import json_format
 
 from chatpost.chat.message import SIZE_LIMIT, THREAD_KEY_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # Parameters that every Google API takes, and the webhook's `key` and `token`.
 _SYSTEM_PARAMETERS = {
@@ -126,6 +129,17 @@ def read_body(raw: bytes, space: str) -> dict[str, Any]:
         raise invalid_argument(message)
     _check_thread(body.get("thread") or {}, space)
     return dict(body)
+
+
+def complaint(body: Mapping[str, Any], space: str) -> str | None:
+    """Return why Chat would reject a message, with the name of the wrong field; None if it is valid."""
+    try:
+        read_body(json.dumps(body).encode(), space)
+    except ApiError as error:
+        where = error.details[0]["fieldViolations"][0]["field"] if error.details else ""
+        said = error.message.rstrip(".")
+        return said if where in said else f"{where}: {said}"
+    return None
 
 
 def _check_thread(thread: dict[str, Any], space: str) -> None:
