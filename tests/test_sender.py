@@ -278,18 +278,6 @@ def test_a_429_closes_the_space(retry_after: float | None, pushed: float | None)
     assert world.pushes == [pushed]
 
 
-def test_a_deadline_can_be_paused() -> None:
-    """Time that passes while a deadline is paused does not count."""
-    world = World([])
-    deadline = Deadline(10, lambda: world.now)
-    world.now = 4
-    with deadline.paused():
-        world.now = 1000
-    assert deadline.left() == 6
-    world.now = 2000
-    assert deadline.left() == 0
-
-
 def test_several_deliveries_come_back_in_order() -> None:
     """Deliveries run at the same time and are yielded in the order given; a bug in one is raised at the end."""
     world = World([CREATED] * 2)

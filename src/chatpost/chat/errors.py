@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from requests.exceptions import ConnectTimeout, InvalidSchema, InvalidURL, ProxyError, ReadTimeout, SSLError
 from urllib3.exceptions import NameResolutionError
 
-from chatpost.chat.trust import unusable_bundle
+from chatpost.chat.session import unusable_bundle
 from chatpost.errors import DeliveryError, ProtocolError, Unavailable, UnusableRoute
 
 if TYPE_CHECKING:

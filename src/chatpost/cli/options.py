@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from chatpost.chat.message import MessageReplyOption, Thread
 from chatpost.cli.completion import complete_profile, complete_user
 from chatpost.cli.delivery_options import (
     EXIT,
@@ -23,11 +22,11 @@ from chatpost.cli.delivery_options import (
 )
 from chatpost.cli.settings import Option, Section
 from chatpost.cli.types import Language, Link, Pair, ThreadKey, ThreadName, UserId, Whole, Words
-from chatpost.content.cards import STATUSES, CardOptions, QuickCard
+from chatpost.content.cards import STATUSES, CardOptions
 from chatpost.content.compose import Overflow, Style
 
 if TYPE_CHECKING:
-    from chatpost.cli.settings import Settings
+    from chatpost.chat.message import Thread
     from chatpost.cli.values import SpoolOptions
     from chatpost.delivery.retry import RetryPolicy
 
@@ -67,23 +66,18 @@ PROFILES = Section(
 
 
 class ThreadOptions(NamedTuple):
-    """The thread of a message, if any, and Chat's action if the thread does not exist."""
+    """The thread of a message, by key or by name, and whether to start one if it does not exist."""
 
+    thread_key: str | None
+    fallback_new_thread: bool
     thread: Thread | None = None
-    reply_option: MessageReplyOption | None = None
-
-
-def _thread(*, fallback_new_thread: bool, thread_key: str | None, thread: Thread | None = None) -> ThreadOptions:
-    thread = thread or (Thread(key=thread_key) if thread_key else None)
-    fallback, or_fail = MessageReplyOption.FALLBACK_TO_NEW_THREAD, MessageReplyOption.OR_FAIL
-    return ThreadOptions() if thread is None else ThreadOptions(thread, fallback if fallback_new_thread else or_fail)
 
 
 _THREAD_KEY = Option("-k", "--thread-key", type=ThreadKey(), help="Your own name for the thread.")
 
 THREAD = Section(
     "Thread",
-    _thread,
+    ThreadOptions,
     (
         _THREAD_KEY,
         Option("--thread", type=ThreadName(), help="Chat's name for the thread, or for a message in it."),
@@ -98,7 +92,7 @@ THREAD = Section(
 
 # The command `thread` always falls back to a new thread, and rejects --or-fail in words of its own.
 NEW_THREAD = Section(
-    "Thread", _thread, (_THREAD_KEY, Option("--fallback-new-thread/--or-fail", default=True, hidden=True))
+    "Thread", ThreadOptions, (_THREAD_KEY, Option("--fallback-new-thread/--or-fail", default=True, hidden=True))
 )
 
 STYLE = Section(
@@ -142,14 +136,9 @@ OVERFLOW = Section(
 )
 
 
-def _card(*, field: Any, button: Any, ci: bool, card: str | None = None, **parts: Any) -> CardOptions:
-    quick = QuickCard(**parts, fields=field, buttons=button) if any((field, button, *parts.values())) else None
-    return CardOptions(card, quick, ci)
-
-
 CARD = Section(
     "Card",
-    _card,
+    CardOptions,
     (
         Option("--title", type=Words(), help="Make a card with this title; the text is its paragraph."),
         Option("--subtitle", type=Words(), help="Line below the title."),
@@ -180,7 +169,7 @@ POSTING = (STYLE, OVERFLOW, CARD, REQUEST, RETRY, PACING, SPOOL, OUTPUT, EXIT)
 
 
 class PostOptions(NamedTuple):
-    """All options of a message, as they are for one profile."""
+    """The values of the sections in `POSTING`, as they are for one profile."""
 
     style: Style
     overflow: Overflow
@@ -191,8 +180,3 @@ class PostOptions(NamedTuple):
     spool: SpoolOptions
     output: OutputOptions
     exits: ExitOptions
-
-    @classmethod
-    def read(cls, settings: Settings) -> PostOptions:
-        """Read them; raises `UsageError` for two options that exclude each other."""
-        return cls(*settings.values(POSTING))

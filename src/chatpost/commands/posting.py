@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from uuid import uuid4
 
 from chatpost.chat.message import CreateMessageRequest, MessageReplyOption, Thread
-from chatpost.cli.options import PROFILES, THREAD, PostOptions, ThreadOptions
+from chatpost.cli.options import POSTING, PROFILES, THREAD, PostOptions
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
 from chatpost.cli.store import Store
@@ -17,7 +16,6 @@ from chatpost.commands.sending import TIMING, make_sender
 from chatpost.content.compose import compose
 from chatpost.content.source import ReadOptions, read_content
 from chatpost.delivery.model import Deadline, Delivery, Destination, Progress, request_factories
-from chatpost.delivery.retry import SHORTEST_ATTEMPT
 from chatpost.delivery.sender import deliver_all
 from chatpost.errors import DataError, UsageError
 from chatpost.processes import report_on_signal, reraise_signal
@@ -31,10 +29,12 @@ if TYPE_CHECKING:
 
     from chatpost.chat.message import Message
     from chatpost.chat.webhook import Webhook
+    from chatpost.cli.options import ThreadOptions
     from chatpost.content.source import Content
     from chatpost.delivery.sender import Deliverer, Sender
     from chatpost.errors import ExitStatus
     from chatpost.profiles.sources import WebhookSource
+    from chatpost.surroundings import Surroundings
 
 
 class Configured(NamedTuple):
@@ -45,23 +45,30 @@ class Configured(NamedTuple):
     options: PostOptions
 
 
+class ReplyTo(NamedTuple):
+    """The thread to post in, None for a new one, and Chat's action if the thread does not exist."""
+
+    thread: Thread | None = None
+    reply_option: MessageReplyOption | None = None
+
+
 class Recipient(NamedTuple):
-    """A webhook, with the options of its profile, the thread to post in, and the time that is left."""
+    """A webhook with the options of its profile, and where to post there; ``seconds`` are left of its deadline."""
 
     source: WebhookSource
     settings: Settings
     options: PostOptions
-    thread: ThreadOptions
-    deadline: Deadline
+    target: ReplyTo
     webhook: Webhook
+    seconds: float
 
 
-def post(ctx: click.Context, find_thread: Callable[[Settings], ThreadOptions], words: Sequence[str]) -> ExitStatus:
+def post(ctx: click.Context, find_thread: Callable[[Settings], ReplyTo], words: Sequence[str]) -> ExitStatus:
     """Post the words, stdin or a card to each recipient; return the exit status."""
     reporter = Reporter.of_command(ctx)
     with reporter, report_on_signal(reporter.interrupted):
         recipients = resolve_recipients(configure(ctx, reporter), find_thread)
-        content = read(words, recipients, ctx, reporter)
+        content = read(words, recipients, ctx.obj, reporter.warn)
         if content is not None:
             deliveries = prepare(recipients, [compose_for(recipient, content) for recipient in recipients])
             deliver(recipients, deliveries, reporter)
@@ -74,7 +81,7 @@ def configure(ctx: click.Context, reporter: Reporter) -> list[Configured]:
     configured = []
     for source in find_sources(names, config, ctx.obj.environment, reporter.warn):
         settings = _settings_of(source, ctx, config)
-        configured.append(Configured(source, settings, PostOptions.read(settings)))
+        configured.append(Configured(source, settings, PostOptions(*settings.values(POSTING))))
     reporter.configure(configured[0].options.output, configured[0].options.exits)
     return configured
 
@@ -92,103 +99,108 @@ def _settings_of(source: WebhookSource, ctx: click.Context, config: Path | None)
     return Settings(ctx, load_defaults(source.profile), {"mention": resolve_mentions})
 
 
-def optional_thread(settings: Settings) -> ThreadOptions:
+def reply_target(options: ThreadOptions) -> ReplyTo:
+    """Return the thread that the options name, if any."""
+    thread = options.thread or (Thread(key=options.thread_key) if options.thread_key else None)
+    fallback, or_fail = MessageReplyOption.FALLBACK_TO_NEW_THREAD, MessageReplyOption.OR_FAIL
+    return ReplyTo() if thread is None else ReplyTo(thread, fallback if options.fallback_new_thread else or_fail)
+
+
+def optional_thread(settings: Settings) -> ReplyTo:
     """Return the thread to post in, if any; raises `UsageError` for ``--or-fail`` without one."""
-    options = settings[THREAD]
-    if options.thread is None and settings.from_command_line("fallback_new_thread") is False:
+    target = reply_target(settings[THREAD])
+    if target.thread is None and settings.from_command_line("fallback_new_thread") is False:
         msg = "--or-fail needs a thread: add --thread-key KEY or --thread NAME"
         raise UsageError(msg)
-    return options
+    return target
 
 
-def resolve_recipients(
-    configured: Sequence[Configured], find_thread: Callable[[Settings], ThreadOptions]
-) -> list[Recipient]:
-    """Fetch the webhooks, once all options are known to make sense."""
-    threads = [find_thread(settings) for _, settings, _ in configured]
+def resolve_recipients(configured: Sequence[Configured], find_thread: Callable[[Settings], ReplyTo]) -> list[Recipient]:
+    """Fetch the webhooks, once all options are known to make sense.
+
+    The time that a profile's command takes counts against that profile's deadline.
+    """
+    targets = [find_thread(settings) for _, settings, _ in configured]
     recipients: list[Recipient] = []
-    for (source, settings, options), thread in zip(configured, threads, strict=True):
-        deadline = Deadline(options.retry.deadline, TIMING.clock)
-        with _paused(recipients):  # the command that prints a URL may take its time
-            webhook = source.fetch_webhook(max(SHORTEST_ATTEMPT, deadline.left()))
-        recipients.append(Recipient(source, settings, options, thread, deadline, webhook))
+    for (source, settings, options), target in zip(configured, targets, strict=True):
+        began = TIMING.clock()
+        webhook = source.fetch_webhook(options.retry.deadline)
+        seconds = max(0.0, options.retry.deadline - (TIMING.clock() - began))
+        recipients.append(Recipient(source, settings, options, target, webhook, seconds))
     for recipient in recipients:
-        wanted, space = recipient.thread.thread, recipient.webhook.space
-        if wanted is not None and wanted.space not in {None, space}:
-            msg = f"--thread {wanted.name} is in another space than the webhook ({space})"
+        thread, space = recipient.target.thread, recipient.webhook.space
+        if thread is not None and thread.space not in {None, space}:
+            msg = f"--thread {thread.name} is in another space than the webhook ({space})"
             raise UsageError(msg)
     return recipients
-
-
-def _paused(recipients: Sequence[Recipient]) -> ExitStack:
-    """Stop the deadlines in the context that is returned."""
-    pauses = ExitStack()
-    for recipient in recipients:
-        pauses.enter_context(recipient.deadline.paused())
-    return pauses
 
 
 def read(
     words: Sequence[str],
     recipients: Sequence[Recipient],
-    ctx: click.Context,
-    reporter: Reporter,
+    surroundings: Surroundings,
+    warn: Callable[[str], None],
     *,
     has_stdin: bool = True,
 ) -> Content | None:
-    """Read the content, while the deadlines are paused: stdin may be a job that takes hours."""
+    """Read the content; None if it is empty and may be skipped."""
     options = [each.options for each in recipients]
     ends_only = all(its.overflow.overflow in {"head", "tail"} for its in options)
     how = ReadOptions(options[0].exits.skip_empty, ends_only, has_stdin)
-    with _paused(recipients):
-        return read_content(words, [its.card for its in options], ctx.obj, how, reporter.warn)
+    return read_content(words, [its.card for its in options], surroundings, how, warn)
 
 
 def compose_for(recipient: Recipient, content: Content) -> tuple[Message, ...]:
     """Make the messages for a recipient; raises `DataError` if they are too large, or too many."""
     options = recipient.options
-    return compose(content, options.style, options.overflow, options.card.quick_card(content.run))
+    quick = options.card.quick_card(content.run) if any(options.card) else None
+    return compose(content, options.style, options.overflow, quick)
 
 
 def prepare(recipients: Sequence[Recipient], messages: Sequence[Sequence[Message]]) -> list[Delivery]:
-    """Make a delivery for each recipient, of its messages.
+    """Make a delivery for each recipient, of its messages. The deadlines begin now: reading stdin can take hours.
 
     A default deadline grows with the number of messages to the same space. Raises `DataError` if one that was set is
     too short for them: some of a text's parts would be worse than none.
     """
-    deliveries = [_delivery(recipient, its) for recipient, its in zip(recipients, messages, strict=True)]
     counts = Counter[str]()
-    for delivery in deliveries:
-        counts[delivery.to.webhook.space] += len(delivery.factories)
-    for recipient, delivery in zip(recipients, deliveries, strict=True):
-        _allow_for(counts[recipient.webhook.space], delivery.to.interval or 0, recipient)
-    return deliveries
+    for recipient, its in zip(recipients, messages, strict=True):
+        counts[recipient.webhook.space] += len(its)
+    return [
+        _delivery(recipient, its, counts[recipient.webhook.space])
+        for recipient, its in zip(recipients, messages, strict=True)
+    ]
 
 
-def _delivery(recipient: Recipient, messages: Sequence[Message]) -> Delivery:
-    options, (thread, reply_option) = recipient.options, recipient.thread
+def _delivery(recipient: Recipient, messages: Sequence[Message], count: int) -> Delivery:
+    """Make a delivery; ``count`` messages go to its space."""
+    options, (thread, reply_option) = recipient.options, recipient.target
     request_id = options.request.request_id or str(uuid4())
-    if thread is None and len(messages) > 1 and options.spool.is_on:
+    if thread is None and len(messages) > 1 and (options.spool.spool or options.spool.spool_first):
         # The name of the first part's thread may be known only to another process.
         thread, reply_option = Thread(key=f"chatpost-{request_id}"), MessageReplyOption.FALLBACK_TO_NEW_THREAD
     request = CreateMessageRequest(messages[0], request_id, thread, reply_option, options.request.silent)
     label = recipient.source.profile.name if recipient.source.profile else None
     interval = options.pacing.interval if options.pacing.pacing else None
     to = Destination(label, recipient.webhook, thread, options.retry, interval)
-    return Delivery(to, request_id, request_factories(request, messages), recipient.deadline, Progress())
+    deadline = Deadline(_seconds_for(recipient, count, interval), TIMING.clock)
+    return Delivery(to, request_id, request_factories(request, messages), deadline, Progress())
 
 
-def _allow_for(messages: int, interval: float, recipient: Recipient) -> None:
-    seconds, options = (messages - 1) * interval, recipient.options
+def _seconds_for(recipient: Recipient, messages: int, interval: float | None) -> float:
+    extra, options = (messages - 1) * (interval or 0), recipient.options
+    if not extra or options.spool.spool_first:
+        return recipient.seconds
     if not recipient.settings.is_set("deadline"):
-        recipient.deadline.extend(seconds)
-    elif not options.spool.spool_first and seconds > recipient.deadline.left():
+        return recipient.seconds + extra
+    if extra > recipient.seconds:
         msg = (
-            f"the text makes {messages} messages for this space, which take {seconds:.1f} s, and the deadline of"
+            f"the text makes {messages} messages for this space, which take {extra:.1f} s, and the deadline of"
             f" {options.retry.deadline:g} s is shorter, so nothing was posted: use a longer --deadline, or"
             " --overflow tail to post the end"
         )
         raise DataError(msg)
+    return recipient.seconds
 
 
 def deliver(
@@ -231,7 +243,7 @@ def _behind_outbox(
     reporter: Reporter,
 ) -> Deliverer:
     """Return the sender, or the outbox in front of it if an option asks for one."""
-    if not any(each.options.spool.is_on for each in recipients):
+    if not any(each.options.spool.spool or each.options.spool.spool_first for each in recipients):
         return sender
     from chatpost.outbox.spooler import Spooler, find_outbox
 

@@ -8,12 +8,12 @@ import click
 
 from chatpost.cli.app import SectionedCommand
 from chatpost.cli.options import POSTING, PROFILES, THREAD
-from chatpost.commands.posting import post
+from chatpost.commands.posting import post, reply_target
 from chatpost.errors import UsageError
 
 if TYPE_CHECKING:
-    from chatpost.cli.options import ThreadOptions
     from chatpost.cli.settings import Settings
+    from chatpost.commands.posting import ReplyTo
 
 EXAMPLES = """\
 chatpost reply -k deploy-1.2 "Step 2 of 3 is done"
@@ -41,9 +41,9 @@ def reply(ctx: click.Context, /, **_: object) -> int:
     return post(ctx, _required_thread, ctx.params["text"])
 
 
-def _required_thread(settings: Settings) -> ThreadOptions:
-    options = settings[THREAD]
-    if options.thread is None:
+def _required_thread(settings: Settings) -> ReplyTo:
+    target = reply_target(settings[THREAD])
+    if target.thread is None:
         msg = "name the thread: --thread-key KEY (your own name) or --thread NAME (spaces/SPACE/threads/THREAD)"
         raise UsageError(msg)
-    return options
+    return target

@@ -16,11 +16,11 @@ from chatpost.cli.app import bug_line
 from chatpost.cli.command_options import JOB, NOTIFY, REPORT
 from chatpost.cli.console import say, write_data
 from chatpost.cli.delivery_options import OUTPUT
-from chatpost.cli.options import STYLE, ThreadOptions
+from chatpost.cli.options import STYLE
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
 from chatpost.commands.following import Follower, check_only
-from chatpost.commands.posting import configure, deliver, optional_thread, prepare, resolve_recipients
+from chatpost.commands.posting import ReplyTo, configure, deliver, optional_thread, prepare, resolve_recipients
 from chatpost.commands.sending import TIMING
 from chatpost.content.compose import one_message
 from chatpost.content.markup import fenced, mentioning
@@ -124,11 +124,11 @@ class JobReporter:
             with suppress(StorageError):  # reported when the run was recorded
                 _history().mark_reported(self._key, self._transition, time.time())
 
-    def _thread(self, settings: Settings) -> ThreadOptions:
-        options = optional_thread(settings)
-        if options.thread is None and self._transition is not None and self._transition.thread_key:
-            return ThreadOptions(Thread(key=self._transition.thread_key), MessageReplyOption.FALLBACK_TO_NEW_THREAD)
-        return options
+    def _thread(self, settings: Settings) -> ReplyTo:
+        target = optional_thread(settings)
+        if target.thread is None and self._transition is not None and self._transition.thread_key:
+            return ReplyTo(Thread(key=self._transition.thread_key), MessageReplyOption.FALLBACK_TO_NEW_THREAD)
+        return target
 
     def _find_ci_run(self, configured: Sequence[Configured]) -> CiRun | None:
         cards = [each.options.card for each in configured]

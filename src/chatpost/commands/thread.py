@@ -12,10 +12,10 @@ from chatpost.chat.message import MessageReplyOption, Thread
 from chatpost.cli.app import SectionedCommand
 from chatpost.cli.command_options import FOLLOW
 from chatpost.cli.console import say
-from chatpost.cli.options import CARD, NEW_THREAD, POSTING, PROFILES, ThreadOptions
+from chatpost.cli.options import CARD, NEW_THREAD, POSTING, PROFILES
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
-from chatpost.commands.posting import compose_for, configure, post, prepare, read, resolve_recipients
+from chatpost.commands.posting import ReplyTo, compose_for, configure, post, prepare, read, resolve_recipients
 from chatpost.content.source import find_ci_run
 from chatpost.errors import UsageError
 from chatpost.processes import report_on_signal
@@ -56,13 +56,13 @@ def thread(ctx: click.Context, /, **_: object) -> int:
     return post(ctx, partial(_new_thread, random_key=str(uuid4())), ctx.params["text"])
 
 
-def _new_thread(settings: Settings, *, random_key: str) -> ThreadOptions:
+def _new_thread(settings: Settings, *, random_key: str) -> ReplyTo:
     if settings.from_command_line("fallback_new_thread") is False:
         msg = "thread opens a new thread, so --or-fail makes no sense here: use chatpost reply --or-fail"
         raise UsageError(msg)
-    opened = settings[NEW_THREAD].thread or Thread(key=random_key)
+    key = settings[NEW_THREAD].thread_key or random_key
     # Chat registers a key only with the fallback option; without it the key stays unknown.
-    return ThreadOptions(opened, MessageReplyOption.FALLBACK_TO_NEW_THREAD)
+    return ReplyTo(Thread(key=key), MessageReplyOption.FALLBACK_TO_NEW_THREAD)
 
 
 def _follow(ctx: click.Context, settings: Settings) -> int:
@@ -79,7 +79,7 @@ def _follow(ctx: click.Context, settings: Settings) -> int:
                 recipients = resolve_recipients(
                     check_only(configure(ctx, reporter)), partial(_new_thread, random_key=str(uuid4()))
                 )
-                content = read(words, recipients, ctx, reporter, has_stdin=False)
+                content = read(words, recipients, ctx.obj, reporter.warn, has_stdin=False)
                 if content is not None:
                     (opening,) = prepare(recipients, [compose_for(recipients[0], content)])
                     follower.post(opening, recipients[0], reporter)
@@ -97,12 +97,12 @@ def _check(text: Sequence[str], settings: Settings, environment: Mapping[str, st
         msg = "--follow posts a stream as it comes, so nothing of it is kept: leave out --spool"
         raise UsageError(msg)
     run = find_ci_run([card], environment, warn=lambda _: None)
-    if not text and not card.file and card.quick_card(run) is None:
+    if not text and not card.card and card.quick_card(run) is None:
         msg = '--follow needs a text that opens the thread: chatpost thread --follow "Deploy"'
         raise UsageError(msg)
     if len((last or "").encode()) > LAST_LIMIT:
         msg = f"the text of --last is longer than a message can be ({LAST_LIMIT:,} bytes)"
         raise UsageError(msg)
-    if tuple(text) == ("-",) or card.file == "-":
+    if tuple(text) == ("-",) or card.card == "-":
         msg = "--follow reads stdin, so neither the text nor the card can be -"
         raise UsageError(msg)

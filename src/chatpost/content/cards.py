@@ -181,29 +181,33 @@ class QuickCard(NamedTuple):
 
 
 class CardOptions(NamedTuple):
-    """A card from a file (``-`` for stdin), or a quick card, None if no option asks for one.
+    """The options of a card: from the file ``card`` (``-`` for stdin), or of its parts. ``ci``: show the CI run."""
 
-    ``wants_ci``: the quick card shows the CI run, if there is one.
-    """
+    ci: bool = False
+    title: str | None = None
+    subtitle: str | None = None
+    icon: str | None = None
+    status: str | None = None
+    field: Sequence[tuple[str, str]] = ()
+    button: Sequence[tuple[str, str]] = ()
+    card: str | None = None
 
-    file: str | None
-    quick: QuickCard | None
-    wants_ci: bool
-
-    def quick_card(self, run: CiRun | None) -> QuickCard | None:
-        """Return the quick card, with the CI run that was found; None if it would be empty."""
-        quick = self.quick
-        if self.wants_ci and run is not None:
-            return (quick or QuickCard())._replace(run=run)
-        if self.wants_ci and quick is not None and not quick.title:  # the run would have given the title
-            quick = quick._replace(subtitle=None, icon=None)
-        return quick if quick is not None and any(quick) else None
+    @property
+    def has_own_parts(self) -> bool:
+        """Whether a quick card has parts besides the CI's."""
+        return any(self[1:-1])
 
     @property
     def lacks_title(self) -> bool:
         """Whether a subtitle or an icon has no title, and no CI run that could give it one."""
-        quick = self.quick
-        return quick is not None and bool(quick.subtitle or quick.icon) and not (quick.title or self.wants_ci)
+        return bool(self.subtitle or self.icon) and not (self.title or self.ci)
+
+    def quick_card(self, run: CiRun | None) -> QuickCard | None:
+        """Return the card that the options make, with the CI run that was found; None if it would be empty."""
+        quick = QuickCard(*self[1:-1], run=run if self.ci else None)
+        if self.ci and run is None and not self.title:  # the run would have given the title
+            quick = quick._replace(subtitle=None, icon=None)
+        return quick if any(quick) else None
 
 
 def _paragraph(words: str, style: Style) -> dict[str, str]:

@@ -88,24 +88,26 @@ def read_content(
     `card_file` and `read_cards` raise.
     """
     stdin = surroundings.stdin
-    for card in cards:
-        _check_card(words, card)
+    has_cards = any(map(any, cards))
+    if has_cards:
+        for card in cards:
+            _check_card(words, card)
     run = find_ci_run(cards, surroundings.environment, warn)
     # The option --card is for one message, so it is the same for all.
-    path = cards[0].file
+    path = cards[0].card
     file = None if path is None else _read_card_file(path, stdin)
-    can_do_without_text = file is not None or all(card.quick_card(run) is not None for card in cards)
+    has_card = has_cards and (file is not None or all(card.quick_card(run) is not None for card in cards))
     # A card needs no text, so with one, stdin is read only if it is asked for. Whether there is a CI's card depends on
     # the machine: with nothing else, the text is read as without one.
-    is_ci_alone = file is None and any(card.quick is None for card in cards)
+    is_ci_alone = has_card and file is None and not all(card.has_own_parts for card in cards)
     reads_pipe = options.has_stdin and not (stdin is not None and stdin.isatty())
-    if not words and can_do_without_text and not (is_ci_alone and reads_pipe):
+    if not words and has_card and not (is_ci_alone and reads_pipe):
         return Content(Text.whole(""), file, run)
     text = message_text(words, stdin, ends_only=options.ends_only)
-    if text.is_blank and (is_ci_alone or not can_do_without_text):
+    if text.is_blank and (is_ci_alone or not has_card):
         if options.skip_empty:
             return None
-        if not can_do_without_text:
+        if not has_card:
             msg = "the text is empty, so nothing was posted (with --skip-empty this is no error)"
             raise DataError(msg)
     if text.had_bad_bytes:
@@ -117,7 +119,7 @@ def find_ci_run(
     cards: Sequence[CardOptions], environment: Mapping[str, str], warn: Callable[[str], None]
 ) -> CiRun | None:
     """Return the CI run that the environment describes, if a card is to show it; warn if there is none."""
-    if not any(card.wants_ci for card in cards):
+    if not any(card.ci for card in cards):
         return None
     from chatpost.content.ci import find_run
     from chatpost.content.secrets import secrets_of
@@ -133,7 +135,7 @@ NO_TITLE = "--subtitle and --icon need a title: add --title"
 
 
 def _check_card(words: Sequence[str], card: CardOptions) -> None:
-    if card.file == "-" and tuple(words) == ("-",):
+    if card.card == "-" and tuple(words) == ("-",):
         msg = "stdin can be the card (--card -) or the text (-), not both"
         raise UsageError(msg)
     if card.lacks_title:
