@@ -111,6 +111,14 @@ class RedisClient:
         """Return redis-py's answer to a command, at the latest after ``limit`` seconds."""
         return self._ask(lambda client: client.execute_command(*words), limit)
 
+    def reject(self, answer: Any) -> StorageError:
+        """Note that an answer makes no sense; return the error to raise."""
+        return self._failure(f"it answered {str(answer)[:100]}")
+
+    def _failure(self, reason: str, *, is_permanent: bool = False, maybe_done: bool = False) -> StorageError:
+        self.failed_at = time.monotonic()
+        return StorageError(self.url, reason, is_permanent=is_permanent, maybe_done=maybe_done)
+
     def close(self) -> None:
         """Close the connections that are not in use."""
         while self._idle:
@@ -128,10 +136,9 @@ class RedisClient:
             answer = run_with_timeout(limit, partial(connection.ask, question))
         except Exception as error:  # noqa: BLE001 - whatever it is: a message must not wait for it
             connection.close()  # another server may answer the next one, or take another password
-            self.failed_at = time.monotonic()
             reason, is_permanent = _reason(error, connection, limit, self._address.secrets)
             maybe_done = connection.may_have_sent and not _is_answer(error)
-            raise StorageError(self.url, reason, is_permanent=is_permanent, maybe_done=maybe_done) from None
+            raise self._failure(reason, is_permanent=is_permanent, maybe_done=maybe_done) from None
         self._idle.append(connection)
         self.failed_at = None
         return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from functools import partial
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from chatpost.cli.console import is_terminal, say
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.signals import report_on_signal
-from chatpost.cli.store import Store
 from chatpost.commands.sending import TIMING, make_client, make_pacer
 from chatpost.concurrency import run_concurrently
 from chatpost.delivery.model import Deadline
@@ -19,6 +19,7 @@ from chatpost.errors import ExitStatus, Unavailable
 from chatpost.outbox.flusher import Flusher
 from chatpost.outbox.resolver import WebhookResolver
 from chatpost.outbox.spooler import COMPOSER, find_outbox
+from chatpost.profiles.redis_config import RedisConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,7 +53,7 @@ class Flush(NamedTuple):
 
 def flush_outbox(flushing: FlushOptions, policy: RetryPolicy, telling: OutputOptions) -> ExitStatus:
     """Post what waits; return the exit status. Raises `StorageError` if the outbox cannot be used."""
-    store = Store.of_file(flushing.config)
+    store = RedisConfig.of_file(flushing.config, os.environ)
     box = find_outbox(store)
     before = {number: state for number, state in box.states().items() if state.waits}
     if not before:

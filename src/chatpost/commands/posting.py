@@ -27,7 +27,6 @@ from chatpost.cli.options import (
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
 from chatpost.cli.signals import report_on_signal
-from chatpost.cli.store import Store
 from chatpost.cli.values import Address
 from chatpost.commands.naming import MentionResolver
 from chatpost.commands.sending import TIMING, make_client, make_pacer
@@ -36,6 +35,7 @@ from chatpost.delivery.retry import SHORTEST_ATTEMPT
 from chatpost.delivery.sender import Sender, deliver_all
 from chatpost.errors import ChatpostError, DataError, ExitStatus, UsageError
 from chatpost.processes import reraise_signal
+from chatpost.profiles.redis_config import RedisConfig
 from chatpost.profiles.sources import WebhookSource, find_sources
 
 if TYPE_CHECKING:
@@ -178,8 +178,9 @@ def _post(plan: Plan, recipients: Sequence[_Recipient], reporter: Reporter) -> E
             dry_run_delivery(delivery, one_line=settings[TELLING].output == "json")
         return ExitStatus.OK
     reporter.expect(deliveries)
-    store = Store.of_targets([each.target for each in recipients], settings[WHERE].config, reporter.warn)
-    sender = Sender(make_client(), make_pacer(reporter.warn, store), TIMING, reporter.tell)
+    sources = [each.target for each in recipients]
+    redis = RedisConfig.of_sources(sources, settings[WHERE].config, os.environ, reporter.warn)
+    sender = Sender(make_client(), make_pacer(reporter.warn, redis), TIMING, reporter.tell)
 
     def cancel() -> None:
         reporter.broken_off("interrupted")
@@ -192,7 +193,7 @@ def _post(plan: Plan, recipients: Sequence[_Recipient], reporter: Reporter) -> E
 
     if stream is None:
         with report_on_signal(cancel, die=plan.die):
-            deliverer = _by_outbox(sender, store, recipients, deliveries, reporter.warn)
+            deliverer = _by_outbox(sender, redis, recipients, deliveries, reporter.warn)
             return _deliver(plan, deliverer, deliveries, reporter)
     stream.opening = deliveries[0]
     with report_on_signal(cancel, stream.take_signal, plan.die):
@@ -239,7 +240,7 @@ def _deliver(plan: Plan, sender: Deliverer, deliveries: Sequence[Delivery], repo
 
 def _by_outbox(
     sender: Sender,
-    store: Store,
+    redis: RedisConfig,
     recipients: Sequence[_Recipient],
     deliveries: Sequence[Delivery],
     warn: Callable[[str], None],
@@ -250,7 +251,7 @@ def _by_outbox(
         return sender
     from chatpost.outbox.spooler import Spooler, find_outbox  # few messages are kept
 
-    return Spooler(sender, partial(find_outbox, store), spoolings, recipients[0].settings[WHERE].config, warn)
+    return Spooler(sender, partial(find_outbox, redis), spoolings, recipients[0].settings[WHERE].config, warn)
 
 
 def _spooling(recipient: _Recipient) -> SpoolOptions:

@@ -14,36 +14,36 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chatpost.chat.client import ChatClient
-    from chatpost.cli.store import Store
     from chatpost.delivery.model import Pacer
+    from chatpost.profiles.redis_config import RedisConfig
 
 TIMING = Timing(clock=time.monotonic, sleep=time.sleep, random=random.random)
 
 
-def make_pacer(warn: Callable[[str], None], store: Store, retry_after: float = inf) -> Pacer | None:
-    """Return the pacer that all of the user's processes on this machine share, and a fleet's if it has a store.
+def make_pacer(warn: Callable[[str], None], redis: RedisConfig, retry_after: float = inf) -> Pacer | None:
+    """Return the pacer that all of the user's processes on this machine share, and then a fleet's, if it has a Redis.
 
-    None for a user without a home, or a store. A store that fails is left alone for ``retry_after`` seconds.
+    None for a user with neither a home nor a Redis. A Redis that fails is left alone for ``retry_after`` seconds.
     """
     from chatpost.directories import user_state
     from chatpost.pacing.sqlite import SqlitePacer, boot_id  # not for --help
 
     directory = user_state()
     own = None if directory is None else SqlitePacer(directory / "pacing.sqlite3", time.monotonic, boot_id(), warn)
-    if store.is_configured:
+    if redis.is_configured:
         from chatpost.pacing.fleet import FleetPacer
 
-        return FleetPacer(own, lambda: _shared_queues(store, warn, retry_after))
+        return FleetPacer(own, lambda: _shared_queues(redis, warn, retry_after))
     if own is None:
         warn("messages are not paced: there is no home directory; set HOME or XDG_STATE_HOME")
     return own
 
 
-def _shared_queues(store: Store, warn: Callable[[str], None], retry_after: float) -> Pacer | None:
+def _shared_queues(redis: RedisConfig, warn: Callable[[str], None], retry_after: float) -> Pacer | None:
     from chatpost.pacing.redis import RedisPacer
 
     try:
-        return RedisPacer(store.server(), warn, retry_after=retry_after)
+        return RedisPacer(redis.client(), warn, retry_after=retry_after)
     except ConfigurationError as error:
         warn(f"messages are paced by this machine alone: {error}")
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, NoReturn
 
@@ -9,7 +10,6 @@ from chatpost.cli.app import bug_line
 from chatpost.cli.console import say
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.signals import report_on_signal
-from chatpost.cli.store import Store
 from chatpost.commands.flushing import Flush
 from chatpost.commands.sending import TIMING, make_client, make_pacer
 from chatpost.concurrency import start_without_signals
@@ -17,6 +17,7 @@ from chatpost.delivery.sender import AttemptMade, Sender
 from chatpost.errors import ChatpostError, ConfigurationError, StorageError, Unavailable
 from chatpost.outbox.resolver import WebhookResolver
 from chatpost.outbox.spooler import find_outbox
+from chatpost.profiles.redis_config import RedisConfig
 
 if TYPE_CHECKING:
     from chatpost.cli.values import FlushOptions, OutputOptions
@@ -43,7 +44,7 @@ class _Watch:
         self._flushing = flushing
         self._policy = policy
         self._telling = telling
-        self._store = Store.of_file(flushing.config)
+        self._store = RedisConfig.of_file(flushing.config, os.environ)
         self._box = find_outbox(self._store)
         self._spaces: dict[str, _Space] = {}
         self._said: dict[str, set[str]] = {}
@@ -85,7 +86,7 @@ class _Watch:
         self._finding = min(2 * self._finding, _LONGEST_REST)
         self._finds_at = TIMING.clock() + self._finding
         try:
-            self._store = Store.of_file(self._flushing.config)
+            self._store = RedisConfig.of_file(self._flushing.config, os.environ)
             self._box = find_outbox(self._store)
         except ConfigurationError as error:
             self._say_once("", {str(error)})

@@ -63,7 +63,7 @@ def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], N
     from chatpost.profiles.file import (
         NO_WEBHOOK,
         PROFILE_NAME,
-        load_profiles,
+        load_trusted_profiles,
         user_profile_file,
     )
 
@@ -77,9 +77,7 @@ def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], N
             msg = f"{missing}: `chatpost profiles add {names[0]}` makes one"
             raise ConfigurationError(msg)
         raise ConfigurationError(NO_WEBHOOK)
-    file = load_profiles(path)
-    if error := file.permission_error():
-        raise ConfigurationError(error)
+    file = load_trusted_profiles(path)
     if warning := file.permission_warning():
         warn(warning)
     if not file.profiles and not names:
