@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from redis.connection import AbstractConnection, Connection, UnixDomainSocketConnection
+from redis.connection import Connection, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from chatpost.redis_client import RedisClient
@@ -21,15 +21,16 @@ from tests.tools import need
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
 
 TIMEOUT = 30.0
 """Seconds for an answer: time enough for a busy machine."""
 
 
-def ask(connection: AbstractConnection, *words: str | float) -> Any:
-    """Return a server's answer to a command, as it stands."""
+def ask(kind: Any, place: Mapping[str, Any], *words: str | float) -> Any:
+    """Return a server's answer to a command, as it stands; ``kind`` is one of redis-py's connections."""
+    connection = kind(**place, socket_timeout=TIMEOUT, protocol=2)
     try:
         connection.connect()
         connection.send_command(*words)
@@ -91,7 +92,7 @@ class RedisProcess:
 
     def call(self, *words: str | float) -> Any:
         """Return its answer to a command."""
-        return ask(UnixDomainSocketConnection(path=str(self.socket), socket_timeout=TIMEOUT, protocol=2), *words)
+        return ask(UnixDomainSocketConnection, {"path": str(self.socket)}, *words)
 
     def client(self) -> RedisClient:
         """Return a client of it."""
@@ -177,4 +178,4 @@ class PortProcess:
 
     def call(self, *words: str | float) -> Any:
         """Return its answer to a command."""
-        return ask(Connection(port=self.port, socket_timeout=TIMEOUT, protocol=2), *words)
+        return ask(Connection, {"port": self.port}, *words)

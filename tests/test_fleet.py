@@ -16,12 +16,12 @@ import pytest
 import trustme
 
 from chatpost.emulator.faults import Fault, Kind, answering
-from chatpost.errors import ConfigurationError
+from chatpost.errors import ConfigurationError, StorageError
 from chatpost.pacing.redis import RedisPacer
 from chatpost.redis_client import RedisClient
 from tests.conftest import KEY, TOKEN, Shell
 from tests.redis_servers import PortProcess, RedisProcess, forwarded
-from tests.servers import raw_server
+from tests.servers import answering_redis, raw_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -372,6 +372,58 @@ def test_what_is_no_redis(shell: Shell, chat: Emulator, answer: bytes) -> None:
         assert (done.status, "kept in the outbox as" in done.err) == (75, False)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"+OK\r\n",
+        b":1\r\n",
+        b"$-1\r\n",
+        b"*0\r\n",
+        b"*2\r\n:1\r\n:0\r\n",
+        b"*3\r\n:0\r\n:0\r\n:0\r\n",
+        b"*3\r\n:1\r\n+nan\r\n+0\r\n",
+        b"*3\r\n:1\r\n+0\r\n+nan\r\n",
+        b"*3\r\n:1\r\n+0\r\n+inf\r\n",
+        b"*3\r\n+inf\r\n+0\r\n+0\r\n",
+        b"*3\r\n:1\r\n:-1\r\n:0\r\n",
+        b"*3\r\n:1\r\n+61\r\n+61\r\n",
+        b"*3\r\n:1\r\n+0\r\n+1e300\r\n",
+        b"*3\r\n:1\r\n*0\r\n*0\r\n",
+        b"-ERR odd\r\n",
+    ],
+)
+def test_answers_that_make_no_sense(shell: Shell, chat: Emulator, answer: bytes) -> None:
+    """A Redis whose answers make no sense is left alone after one warning, and the message is posted."""
+    with answering_redis(answer) as shell.env["CHATPOST_STORE"]:
+        done = shell("send", "hello")
+        assert (done.status, texts(chat), done.err.count(ALONE), done.err.count("\n")) == (0, ["hello"], 1, 1)
+        assert "it answered " in done.err
+        done = shell("profiles", "check")
+        assert done.status == (0 if answer == b"*0\r\n" else 75), done.err
+
+
+def test_nothing_is_sent_late(own: RedisProcess) -> None:
+    """A command whose time is over is not sent when the Redis answers again."""
+    threads = threading.active_count()
+    stop(own)
+    with pytest.raises(StorageError) as error:
+        RedisClient(own.url, 30).call("SET", "late", 1, limit=0.1)
+    own.signal(signal.SIGCONT)
+    wait_for(lambda: threading.active_count() == threads)
+    assert (error.value.maybe_done, own.call("EXISTS", "late")) == (False, 0)
+
+
+def test_without_redis_py(shell: Shell, chat: Emulator) -> None:
+    """Without the extra, a message is posted with one warning, which says how to install it."""
+    shell.env["CHATPOST_STORE"] = "redis://127.0.0.1:1"
+    shell.env["PYTHONPATH"] = str(shell.home)
+    (shell.home / "redis.py").write_text("raise ModuleNotFoundError")
+    done = shell("send", "hello")
+    assert (done.status, texts(chat), done.err.count("\n")) == (0, ["hello"], 1)
+    assert done.err.endswith("redis-py is not installed: pipx install --force 'chatpost-cli[redis]'\n")
+    assert shell("profiles", "check").status == 78
+
+
 def test_no_command_after_a_refused_password(shell: Shell, redis: RedisProcess) -> None:
     """If the database or the password is refused, nothing runs in another database, or as another user."""
     shell.env |= {"CHATPOST_STORE": redis.url, "CHATPOST_OUTBOX": "store"}
@@ -606,11 +658,15 @@ def test_away(machines: list[Shell], chat: Emulator, own: RedisProcess) -> None:
 def test_no_answer(machines: list[Shell], own: RedisProcess) -> None:
     """If the store does not answer, it is not known whether a message is kept, and that is said."""
     one, _ = machines
-    one.env["CHATPOST_STORE"] = own.url
-    stop(own)
-    done = one("send", "--spool-first", "hello")
+    with answering_redis(b"") as one.env["CHATPOST_STORE"]:
+        done = one("send", "--spool-first", "hello")
     assert (done.status, "it is not known whether the message is kept" in done.err) == (75, True)
+    one.env["CHATPOST_STORE"] = own.url
+    stop(own)  # before it has been asked
+    done = one("send", "--spool-first", "hello")
+    assert (done.status, "the message is not kept" in done.err) == (75, True)
     own.signal(signal.SIGCONT)
+    assert one("outbox").err == "chatpost: the outbox is empty\n"
 
 
 def test_a_full_store(machines: list[Shell], chat: Emulator, own: RedisProcess) -> None:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chatpost.redis_client import RedisClient
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
 from chatpost.outbox.sqlite import OutboxFile
+from chatpost.redis_client import RedisClient
 from tests.conftest import KEY, PIECES, TOKEN, Shell
 
 if TYPE_CHECKING:

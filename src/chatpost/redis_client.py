@@ -43,7 +43,7 @@ _PERMANENT = {
     "NoPermissionError|NOPERM": f"its user may not run scripts, or not use keys that begin with {PREFIX}",
     "WRONGTYPE": f"another program uses keys that begin with {PREFIX}",
     "MovedError": "it is a part of a cluster: begin its URL with redis+cluster://",
-    "ModuleNotFoundError": "redis-py is not installed: pipx install --force 'chatpost-cli[redis]'",
+    "ImportError|ModuleNotFoundError": "redis-py is not installed: pipx install --force 'chatpost-cli[redis]'",
 }
 _TRANSIENT = {
     "OutOfMemoryError|-OOM": "it is full",

@@ -97,9 +97,10 @@ class RedisPacer:
 
 
 def check_queue(client: RedisClient) -> None:
-    """Take a step in a queue, to see whether that works; raises `StorageError`."""
-    nothing = ("leave", "", 0, "1.0", "0", *_CONSTANTS)
-    client.run(_load_script(), _keys(queue.hash_space("")), nothing)
+    """Leave a queue, to see whether steps can be taken; raises `StorageError`."""
+    answer = client.run(_load_script(), _keys(queue.hash_space("")), ("leave", "", 0, "1.0", "0", *_CONSTANTS))
+    if answer != []:
+        raise client.reject(answer)
 
 
 def _load_script() -> Script:
