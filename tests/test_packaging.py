@@ -104,7 +104,7 @@ def test_the_one_file(one_file: Path, shell: Shell, chat: Emulator) -> None:
     assert "".join(message.text for message in chat.space().messages) == "Hello" + "é" * 20_000
     assert shell.run(*python, "send", "--help").status == 0
     shell.env["CHATPOST_STORE"] = "redis://127.0.0.1:1"
-    assert "connection refused" in shell.run(*python, "send", "-q", "Hello").err
+    assert "connection refused" in shell.run(*python, "send", "Hello").err
 
 
 @pytest.mark.parametrize("command", ["send Hello", "run -- true", "run -- sh -c 'kill -TERM $$'"])

@@ -38,7 +38,7 @@ _ECHO = b"chatpost"
 
 # What is wrong, by patterns of an error's name and text. Later tries do not mend those of the first table.
 _PERMANENT = {
-    "Authentication required": "it wants a password: put it into the store's URL",
+    "Authentication.required": "it wants a password: put it into the store's URL",
     "AuthenticationError|AuthenticationWrongNumber": "its user or password is wrong",
     "NoPermissionError|NOPERM": f"its user may not run scripts, or not use keys that begin with {PREFIX}",
     "WRONGTYPE": f"another program uses keys that begin with {PREFIX}",
@@ -55,6 +55,7 @@ _TRANSIENT = {
     "ClusterDownError": "its cluster is down",
     "BUSY": "it is busy with a script",
     "LOST": "it has lost its messages",
+    "Connection.closed.by.server": "the connection was closed",
     "InvalidResponse": "it does not speak Redis's protocol",
 }
 
