@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from math import inf
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from chatpost.delivery.model import Place
@@ -57,7 +57,7 @@ class RedisPacer:
         self._retry_after = retry_after
         self._timeout = timeout
         self._script = _load_script()
-        self._lock = Lock()
+        self._lock = RLock()  # the handler of a signal leaves the queues
         self._has_warned = False
         self.holders: set[RedisTurn] = set()
 
