@@ -45,7 +45,7 @@ zipapp: .venv/dev
 	rm -rf build/zipapp
 	$(BIN)/pip install --quiet --no-compile --no-deps --target build/zipapp .
 	$(BIN)/pip install --quiet --no-compile --only-binary :all: --platform any --target build/zipapp \
-		click requests urllib3 rich platformdirs tomlkit
+		click requests urllib3 rich platformdirs tomlkit redis
 	$(BIN)/python tests/build_zipapp.py build/zipapp build/chatpost.pyz
 
 # All of a release that needs no GitHub: builds, checks, and runs the demo with what a user would install.

@@ -13,15 +13,30 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from chatpost.delivery.redis_connection import RedisConnection
-from chatpost.delivery.redis_server import RedisServer
-from chatpost.delivery.store_url import StoreUrl
+from redis.connection import Connection, UnixDomainSocketConnection
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from chatpost.redis_client import RedisClient
 from tests.tools import need
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
+
+TIMEOUT = 30.0
+"""Seconds for an answer: time enough for a busy machine."""
+
+
+def ask(kind: Any, place: Mapping[str, Any], *words: str | float) -> Any:
+    """Return a server's answer to a command, as it stands; ``kind`` is one of redis-py's connections."""
+    connection = kind(**place, socket_timeout=TIMEOUT, protocol=2)
+    try:
+        connection.connect()
+        connection.send_command(*words)
+        return connection.read_response()
+    finally:
+        connection.disconnect()
 
 
 class RedisProcess:
@@ -33,7 +48,6 @@ class RedisProcess:
         self._folder = tempfile.TemporaryDirectory(prefix="redis-")  # the path of a socket has to be short
         self.socket = Path(self._folder.name, "s")
         self._process: subprocess.Popen[bytes] | None = None
-        self._server = RedisServer(StoreUrl.parse(self.url), 30)  # time enough for a busy machine
 
     def __enter__(self) -> Self:
         self.start()
@@ -56,17 +70,15 @@ class RedisProcess:
         self._process = subprocess.Popen([self._program, *options, *self._options], stdout=subprocess.DEVNULL)
         while True:
             try:
-                connection = RedisConnection(StoreUrl.parse(self.url), 10)
-            except OSError:
+                self.call("PING")
+            except RedisConnectionError:
                 assert self._process.poll() is None, "redis-server does not start"
                 time.sleep(0.01)
             else:
-                connection.close()
                 return
 
     def kill(self) -> None:
         """Kill it at once; what it kept is lost."""
-        self._server.close()
         if self._process is not None:
             self.signal(signal.SIGKILL)
             self._process.wait()
@@ -80,11 +92,11 @@ class RedisProcess:
 
     def call(self, *words: str | float) -> Any:
         """Return its answer to a command."""
-        return self._server.call(*words)
+        return ask(UnixDomainSocketConnection, {"path": str(self.socket)}, *words)
 
-    def server(self) -> RedisServer:
-        """Return it as a store sees it."""
-        return self._server
+    def client(self) -> RedisClient:
+        """Return a client of it."""
+        return RedisClient(self.url, TIMEOUT)
 
 
 @contextmanager
@@ -157,8 +169,8 @@ class PortProcess:
         self._process = subprocess.Popen([self._program, file, *self._options], stdout=subprocess.DEVNULL)
         while self._process.poll() is None:
             try:
-                RedisConnection(StoreUrl.parse(f"redis://127.0.0.1:{self.port}"), 10).close()
-            except OSError:
+                self.call("PING")
+            except RedisConnectionError:
                 time.sleep(0.01)
             else:
                 return True
@@ -166,8 +178,4 @@ class PortProcess:
 
     def call(self, *words: str | float) -> Any:
         """Return its answer to a command."""
-        connection = RedisConnection(StoreUrl.parse(f"redis://127.0.0.1:{self.port}"), 30)
-        try:
-            return connection.ask(*words)
-        finally:
-            connection.close()
+        return ask(Connection, {"port": self.port}, *words)

@@ -1,4 +1,4 @@
-"""Servers that break what the emulator, which speaks HTTP, cannot."""
+"""Servers that break what the emulator, which speaks HTTP, and a Redis cannot."""
 
 from __future__ import annotations
 
@@ -72,6 +72,18 @@ def tls_server(context: ssl.SSLContext) -> Iterator[tuple[int, list[bytes]]]:
 
     with _listening(listen) as port:
         yield port, heard
+
+
+@contextmanager
+def answering_redis(answer: bytes) -> Iterator[str]:
+    """Greet like a Redis, and answer all that follows alike, or not at all if that is empty; yields the URL."""
+
+    def serve(connection: socket.socket) -> None:
+        while command := connection.recv(65536):
+            connection.sendall(b"$8\r\nchatpost\r\n" if b"ECHO" in command else answer)
+
+    with _listening(serve) as port:
+        yield f"redis://127.0.0.1:{port}"
 
 
 @contextmanager

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import pytest
 import trustme
 
-from chatpost.delivery.store_url import StoreUrl
 from chatpost.emulator.faults import Fault, Kind, answering
-from chatpost.errors import ConfigurationError
+from chatpost.errors import ConfigurationError, StorageError
 from chatpost.pacing.redis import RedisPacer
+from chatpost.redis_client import RedisClient
 from tests.conftest import KEY, TOKEN, Shell
 from tests.redis_servers import PortProcess, RedisProcess, forwarded
-from tests.servers import raw_server
+from tests.servers import answering_redis, raw_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -56,6 +56,14 @@ def texts(chat: Emulator) -> list[str]:
     return [message.text for message in chat.space().messages]
 
 
+def wait_for(condition: Callable[[], Any]) -> None:
+    """Wait until something is so, for a minute at most."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
 def queues(redis: RedisProcess) -> list[str]:
     """Return the spaces that have a queue in the store."""
     return [key.decode() for key in redis.call("KEYS", "chatpost:*:gate")]
@@ -67,20 +75,19 @@ def queues(redis: RedisProcess) -> list[str]:
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("redis://redis.internal", "redis://redis.internal:6379"),
+        ("redis://redis.internal", "redis://redis.internal"),
         ("redis://user:secret@redis.internal:7000/3", "redis://redis.internal:7000/3"),
-        ("redis://:p@ss@redis.internal/?db=2", "redis://redis.internal:6379/2"),
+        ("redis://:p@ss@redis.internal/?db=2", "redis://redis.internal/"),
         ("rediss://[::1]:7000", "rediss://[::1]:7000"),
         ("unix:///run/redis.sock?db=1", "unix:///run/redis.sock"),
         ("unix://user:secret@/run/redis.sock", "unix:///run/redis.sock"),
-        ("redis+sentinel://u:p@a,b:7000/main/2", "redis+sentinel://a:26379,b:7000/main/2"),
-        ("rediss+cluster://a,b", "rediss+cluster://a:6379,b:6379"),
+        ("redis+sentinel://u:p@a,b:7000/main/2", "redis+sentinel://a,b:7000/main/2"),
+        ("rediss+cluster://u:secret@a,b?client_name=secret", "rediss+cluster://a,b"),
     ],
 )
 def test_urls(url: str, shown: str) -> None:
-    """A store's URL is shown without its user and password."""
-    assert str(StoreUrl.parse(url)) == shown
-    assert "secret" not in repr(StoreUrl.parse(url))
+    """A store's URL is shown without its user, its password and its options."""
+    assert RedisClient(url, 1).url == shown
 
 
 @pytest.mark.parametrize(
@@ -88,28 +95,27 @@ def test_urls(url: str, shown: str) -> None:
     [
         ("http://secret", "does not begin with redis://"),
         ("secret", "does not begin with redis://"),
-        ("redis://a:secret", "a port that is no number"),
-        ("redis://u:se/cret@host", "a # or an @ in the wrong place"),
-        ("redis://host/secret", "a database that is no number"),
-        ("redis://host/1/secret", "more behind the host"),
-        ("redis://a,secret", "several hosts"),
-        ("redis+sentinel://secret", "names no service"),
-        ("redis+cluster://a/secret", "more behind the host"),
-        ("unix://secret", "names no socket"),
-        ("redis://a b/secret", "a character that no URL can have"),
-        ("redis://:12#secret@host", "a # or an @ in the wrong place"),
-        ("redis+sentinel://:12/secret@host", "a # or an @ in the wrong place"),
-        ("redis+cluster://a?db=1", "of which a cluster has one"),
-        ("redis://secret@host", "a user and no password"),
-        ("redis://host:70000", "a port that is no number"),
-        ("redis://[secret", "is no URL"),
-        ("redis://se%63ret", "a host that is no name"),
+        ("redis://a:secret", "redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]; in a password, write %2F"),
+        ("redis://u:se/cret@host", "is not of the form redis://"),
+        ("redis://host/secret", "is not of the form redis://"),
+        ("redis://host/1/secret", "is not of the form redis://"),
+        ("redis://a,secret", "is not of the form redis://"),
+        ("redis+sentinel://secret", "HOST[:PORT],.../SERVICE[/DATABASE]; in a password"),
+        ("redis+cluster://a/secret", "redis+cluster://[[USER]:PASSWORD@]HOST[:PORT],...; in a password"),
+        ("unix://secret", "unix://[[USER]:PASSWORD@]/PATH; in a password"),
+        ("redis://a b/secret", "is not of the form redis://"),
+        ("redis://:12#secret@host", "is not of the form redis://"),
+        ("redis://:12?secret@host", "is not of the form redis://"),
+        ("redis+sentinel://:12/secret@host", "is not of the form redis+sentinel://"),
+        ("redis://[secret", "is not of the form redis://"),
+        ("redis://:[secret]@host", "is not of the form redis://"),
+        ("redis://se%63ret", "is not of the form redis://"),
     ],
 )
 def test_urls_that_are_wrong(url: str, said: str) -> None:
     """A mistake in a store's URL is named, and nothing of the URL is shown."""
     with pytest.raises(ConfigurationError) as error:
-        StoreUrl.parse(url)
+        RedisClient(url, 1)
     assert said in str(error.value)
     assert "secret" not in str(error.value)
 
@@ -179,8 +185,7 @@ def test_a_cluster(shell: Shell, chat: Emulator) -> None:
     """A cluster is reached by its own scheme: queue and outbox work there."""
     with PortProcess("--cluster-enabled", "yes") as node:
         node.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        while b"cluster_state:ok" not in node.call("CLUSTER", "INFO"):
-            time.sleep(0.01)
+        wait_for(lambda: b"cluster_state:ok" in node.call("CLUSTER", "INFO"))
         shell.env["CHATPOST_STORE"] = f"redis+cluster://127.0.0.1:{node.port}"
         shell.env["CHATPOST_OUTBOX"] = "store"
         done = shell("send", "hello")
@@ -258,7 +263,7 @@ def test_never_in_the_way(shell: Shell, chat: Emulator, own: RedisProcess, fault
 def waiting_sender(shell: Shell, chat: Emulator, redis: RedisProcess) -> subprocess.Popen[bytes]:
     """Start a sender, and wait until it waits for its turn in the store."""
     shell.env["CHATPOST_STORE"] = redis.url
-    store = RedisPacer(redis.server(), pytest.fail, timeout=30)
+    store = RedisPacer(redis.client(), pytest.fail, timeout=30)
     store.turn(f"{chat.url().partition('/v1/')[0]}/spaces/AAAA", 1.1).close_for(20)
     command = ["chatpost", "send", "-v", "--deadline", "900", "hello"]
     process = subprocess.Popen(command, env=shell.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -367,6 +372,58 @@ def test_what_is_no_redis(shell: Shell, chat: Emulator, answer: bytes) -> None:
         assert (done.status, "kept in the outbox as" in done.err) == (75, False)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"+OK\r\n",
+        b":1\r\n",
+        b"$-1\r\n",
+        b"*0\r\n",
+        b"*2\r\n:1\r\n:0\r\n",
+        b"*3\r\n:0\r\n:0\r\n:0\r\n",
+        b"*3\r\n:1\r\n+nan\r\n+0\r\n",
+        b"*3\r\n:1\r\n+0\r\n+nan\r\n",
+        b"*3\r\n:1\r\n+0\r\n+inf\r\n",
+        b"*3\r\n+inf\r\n+0\r\n+0\r\n",
+        b"*3\r\n:1\r\n:-1\r\n:0\r\n",
+        b"*3\r\n:1\r\n+61\r\n+61\r\n",
+        b"*3\r\n:1\r\n+0\r\n+1e300\r\n",
+        b"*3\r\n:1\r\n*0\r\n*0\r\n",
+        b"-ERR odd\r\n",
+    ],
+)
+def test_answers_that_make_no_sense(shell: Shell, chat: Emulator, answer: bytes) -> None:
+    """A Redis whose answers make no sense is left alone after one warning, and the message is posted."""
+    with answering_redis(answer) as shell.env["CHATPOST_STORE"]:
+        done = shell("send", "hello")
+        assert (done.status, texts(chat), done.err.count(ALONE), done.err.count("\n")) == (0, ["hello"], 1, 1)
+        assert "it answered " in done.err
+        done = shell("profiles", "check")
+        assert done.status == (0 if answer == b"*0\r\n" else 75), done.err
+
+
+def test_nothing_is_sent_late(own: RedisProcess) -> None:
+    """A command whose time is over is not sent when the Redis answers again."""
+    threads = threading.active_count()
+    stop(own)
+    with pytest.raises(StorageError) as error:
+        RedisClient(own.url, 30).call("SET", "late", 1, limit=0.1)
+    own.signal(signal.SIGCONT)
+    wait_for(lambda: threading.active_count() == threads)
+    assert (error.value.maybe_done, own.call("EXISTS", "late")) == (False, 0)
+
+
+def test_without_redis_py(shell: Shell, chat: Emulator) -> None:
+    """Without the extra, a message is posted with one warning, which says how to install it."""
+    shell.env["CHATPOST_STORE"] = "redis://127.0.0.1:1"
+    shell.env["PYTHONPATH"] = str(shell.home)
+    (shell.home / "redis.py").write_text("raise ModuleNotFoundError")
+    done = shell("send", "hello")
+    assert (done.status, texts(chat), done.err.count("\n")) == (0, ["hello"], 1)
+    assert done.err.endswith("redis-py is not installed: pipx install --force 'chatpost-cli[redis]'\n")
+    assert shell("profiles", "check").status == 78
+
+
 def test_no_command_after_a_refused_password(shell: Shell, redis: RedisProcess) -> None:
     """If the database or the password is refused, nothing runs in another database, or as another user."""
     shell.env |= {"CHATPOST_STORE": redis.url, "CHATPOST_OUTBOX": "store"}
@@ -444,7 +501,7 @@ def test_a_check_of_a_store_that_fails(shell: Shell, own: RedisProcess, fault: s
         ('outbox = "here"', {}, 'outbox is not "store" or "machine"'),
         ('outbox = "store"', {}, "there is none: set CHATPOST_STORE"),
         ('store = { env = "GONE" }', {}, "store: the URL's variable GONE is not set"),
-        ('store = "redis://x:y"', {}, "store: the store's URL has a host that is no name, or a port"),
+        ('store = "redis://x:y"', {}, "store: the store's URL is not of the form redis://"),
         ("", {"CHATPOST_STORE": "nonsense"}, "CHATPOST_STORE: the store's URL does not begin"),
         ("", {"CHATPOST_OUTBOX": "nonsense"}, "CHATPOST_OUTBOX is not store or machine"),
     ],
@@ -601,11 +658,15 @@ def test_away(machines: list[Shell], chat: Emulator, own: RedisProcess) -> None:
 def test_no_answer(machines: list[Shell], own: RedisProcess) -> None:
     """If the store does not answer, it is not known whether a message is kept, and that is said."""
     one, _ = machines
-    one.env["CHATPOST_STORE"] = own.url
-    stop(own)
-    done = one("send", "--spool-first", "hello")
+    with answering_redis(b"") as one.env["CHATPOST_STORE"]:
+        done = one("send", "--spool-first", "hello")
     assert (done.status, "it is not known whether the message is kept" in done.err) == (75, True)
+    one.env["CHATPOST_STORE"] = own.url
+    stop(own)  # before it has been asked
+    done = one("send", "--spool-first", "hello")
+    assert (done.status, "the message is not kept" in done.err) == (75, True)
     own.signal(signal.SIGCONT)
+    assert one("outbox").err == "chatpost: the outbox is empty\n"
 
 
 def test_a_full_store(machines: list[Shell], chat: Emulator, own: RedisProcess) -> None:
@@ -849,12 +910,6 @@ def test_a_large_digest_in_one_step(machines: list[Shell], redis: RedisProcess) 
 
 
 # Watching ------------------------------------------------------------------------------------------------------
-
-
-def wait_for(condition: Callable[[], Any]) -> None:
-    """Wait until something is so."""
-    while not condition():
-        time.sleep(0.05)
 
 
 @pytest.fixture

@@ -27,7 +27,8 @@ SOURCE = Path(chatpost.__file__).parent
 # import each other.
 STOREYS = (
     {"errors"},
-    {"concurrency", "database", "directories", "durations", "processes", "redis_client", "surroundings"},
+    {"concurrency", "database", "directories", "durations", "processes", "surroundings"},
+    {"redis_client"},
     {"chat"},
     {"content", "delivery", "profiles", "emulator"},
     {"pacing", "outbox", "jobs", "follow"},
@@ -141,9 +142,9 @@ def test_start_up_of_send_with_a_profile(shell: Shell, chat: Emulator) -> None:
 
 
 def test_start_up_of_send_with_a_store(shell: Shell, chat: Emulator, redis: RedisProcess) -> None:
-    """With a fleet's store, a send loads a few modules of ours, and not redis-py."""
+    """With a fleet's Redis, redis-py comes to it, a few modules of ours, and nothing else."""
     shell.env |= {"CHATPOST_PACING": "1", "CHATPOST_STORE": redis.url}
-    bare = modules_after("import sys, click, requests, sqlite3, platformdirs.unix, pkgutil", shell.env)
+    bare = modules_after("import sys, click, requests, sqlite3, platformdirs.unix, pkgutil, redis, secrets", shell.env)
     more = modules_after(RUN.format(["chatpost", "send", "x"]), shell.env) - bare
     assert len(chat.received) == 1
     assert redis.call("KEYS", "chatpost:*")

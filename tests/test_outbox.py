@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chatpost.delivery.redis_server import RedisServer
-from chatpost.delivery.store_url import StoreUrl
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
 from chatpost.outbox.sqlite import OutboxFile
+from chatpost.redis_client import RedisClient
 from tests.conftest import KEY, PIECES, TOKEN, Shell
 
 if TYPE_CHECKING:
@@ -64,9 +63,9 @@ def edit(shell: Shell, name: str, new: Callable[[Any], Any], ids: Iterable[int] 
     server.close()
 
 
-def server_of(shell: Shell) -> RedisServer | None:
+def server_of(shell: Shell) -> RedisClient | None:
     """Return the Redis that has the outbox, if one has."""
-    return RedisServer(StoreUrl.parse(shell.env["CHATPOST_STORE"]), 30) if "CHATPOST_STORE" in shell.env else None
+    return RedisClient(shell.env["CHATPOST_STORE"], 30) if "CHATPOST_STORE" in shell.env else None
 
 
 def end_leases(shell: Shell) -> None:
@@ -529,8 +528,8 @@ def transaction(path, *args, **options):
     if count == number:
         os.kill(os.getpid(), signal.SIGKILL)
 database.transaction = transaction
-from chatpost.delivery.redis_server import RedisServer
-run = RedisServer.run
+from chatpost.redis_client import RedisClient
+run = RedisClient.run
 def run_and_die(self, script, keys, arguments, limit=60):
     global count
     is_change = arguments[0] in {"add", "seal", "posted", "failed", "release", "lease"}
@@ -541,7 +540,7 @@ def run_and_die(self, script, keys, arguments, limit=60):
     if is_change and count == number:
         os.kill(os.getpid(), signal.SIGKILL)
     return answer
-RedisServer.run = run_and_die
+RedisClient.run = run_and_die
 from chatpost.__main__ import main
 main()
 """

@@ -73,12 +73,12 @@ class Fleet(Senders):
 
     def __init__(self, redis: RedisProcess) -> None:
         super().__init__()
-        self._redis = redis
+        self._client = redis.client()
         redis.call("FLUSHALL")
 
     def store(self) -> RedisPacer:
         """Return the store of a process of its own."""
-        return RedisPacer(self._redis.server(), self.warnings.append, clock=lambda: self.now, timeout=30)
+        return RedisPacer(self._client, self.warnings.append, clock=lambda: self.now, timeout=30)
 
 
 Make: TypeAlias = "Callable[[], Senders]"
@@ -518,7 +518,7 @@ def test_a_redis_that_has_lost_its_data(redis: RedisProcess) -> None:
 
 def test_redis_has_its_own_clock(redis: RedisProcess) -> None:
     """The time is Redis's own, so the clocks of the machines do not matter."""
-    stores = [RedisPacer(redis.server(), pytest.fail, timeout=30) for _ in range(2)]
+    stores = [RedisPacer(redis.client(), pytest.fail, timeout=30) for _ in range(2)]
     assert stores[0].turn(SPACE, 60).poll(60).sleep == 0
     assert stores[1].turn(SPACE, 60).poll(100).turn_in == pytest.approx(59.95, abs=30)
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.conftest import Shell
 
 TOP = Path(__file__).parent.parent
-REQUIRED = ("click", "requests", "urllib3", "certifi", "idna", "charset_normalizer", "platformdirs", "tomlkit")
+REQUIRED = ("click", "requests", "urllib3", "certifi", "idna", "charset_normalizer", "platformdirs", "tomlkit", "redis")
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def one_file(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def test_the_one_file(one_file: Path, shell: Shell, chat: Emulator) -> None:
-    """It posts with nothing but Python, also a text that is one long word, and with a profile."""
+    """It posts with nothing but Python, also a text that is one long word, with a profile, and with a fleet's Redis."""
     shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\n')
     url = shell.env["CHATPOST_URL"]
     shell.env = {"HOME": str(shell.home), "XDG_CONFIG_HOME": shell.env["XDG_CONFIG_HOME"], "PATH": "/usr/bin:/bin"}
@@ -105,6 +105,8 @@ def test_the_one_file(one_file: Path, shell: Shell, chat: Emulator) -> None:
     assert shell.run(*python, "send", "--help").status == 0
     # Google's types, which judge a card, are not in it.
     assert shell.run(*python, "send", "--dry-run", "--card", "-", stdin='{"header": {"title": 1}}').status == 0
+    shell.env["CHATPOST_STORE"] = "redis://127.0.0.1:1"
+    assert "connection refused" in shell.run(*python, "send", "Hello").err
 
 
 @pytest.mark.parametrize("command", ["send Hello", "run -- true", "run -- sh -c 'kill -TERM $$'"])

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.cli.console import is_terminal, say
 from chatpost.cli.reporter import Reporter
-from chatpost.cli.store import Store
 from chatpost.commands.sending import TIMING, make_sender
 from chatpost.concurrency import run_concurrently
 from chatpost.delivery.model import Deadline
@@ -18,6 +17,7 @@ from chatpost.outbox.flusher import Flusher
 from chatpost.outbox.resolver import WebhookResolver
 from chatpost.outbox.spooler import COMPOSER, find_outbox
 from chatpost.processes import report_on_signal
+from chatpost.profiles.redis_config import RedisConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +56,7 @@ def flush_outbox(
     flushing: FlushOptions, policy: RetryPolicy, telling: OutputOptions, surroundings: Surroundings
 ) -> ExitStatus:
     """Post what waits; return the exit status. Raises `StorageError` if the outbox cannot be used."""
-    store = Store.of_file(flushing.config)
+    store = RedisConfig.of_file(flushing.config, surroundings.environment)
     box = find_outbox(store)
     before = {number: state for number, state in box.states().items() if state.waits}
     if not before:

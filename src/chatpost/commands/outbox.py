@@ -17,7 +17,6 @@ from chatpost.cli.console import as_json, is_terminal, print_table, say, write_d
 from chatpost.cli.delivery_options import KEEP_FOR, QUIET, RETRY, VERBOSE, OutputOptions
 from chatpost.cli.options import CONFIG
 from chatpost.cli.settings import Option, Section, Settings
-from chatpost.cli.store import Store
 from chatpost.cli.types import Seconds
 from chatpost.commands.flushing import flush_outbox
 from chatpost.delivery.retry import RetryPolicy
@@ -25,6 +24,7 @@ from chatpost.durations import duration
 from chatpost.errors import InputError, StorageError, UsageError
 from chatpost.outbox.rows import packed_path
 from chatpost.outbox.spooler import find_outbox, fingerprint
+from chatpost.profiles.redis_config import RedisConfig
 from chatpost.profiles.sources import find_sources
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _config(ctx: click.Context, config: Path | None) -> Path | None:
 
 def _find(ctx: click.Context, config: Path | None) -> Outbox:
     """Return the outbox on this machine, or the fleet's."""
-    return find_outbox(Store.of_file(_config(ctx, config)))
+    return find_outbox(RedisConfig.of_file(_config(ctx, config), os.environ))
 
 
 def _list(box: Outbox, output: str) -> None:

@@ -11,7 +11,6 @@ from chatpost.chat.message import CreateMessageRequest, MessageReplyOption, Thre
 from chatpost.cli.options import POSTING, PROFILES, THREAD, PostOptions
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
-from chatpost.cli.store import Store
 from chatpost.commands.sending import TIMING, make_sender
 from chatpost.content.compose import compose
 from chatpost.content.source import ReadOptions, read_content
@@ -19,7 +18,8 @@ from chatpost.delivery.model import Deadline, Delivery, Destination, Progress, r
 from chatpost.delivery.sender import deliver_all
 from chatpost.errors import DataError, UsageError
 from chatpost.processes import report_on_signal, reraise_signal
-from chatpost.profiles.sources import find_sources
+from chatpost.profiles.redis_config import RedisConfig
+from chatpost.profiles.sources import find_sharing, find_sources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -229,15 +229,16 @@ def deliver(
             reporter.report(delivery)
 
 
-def find_redis(recipients: Sequence[Recipient], reporter: Reporter) -> Store:
+def find_redis(recipients: Sequence[Recipient], reporter: Reporter) -> RedisConfig:
     """Return the Redis that the profile file of the recipients configures, or else the user's."""
-    sources = [each.source for each in recipients]
-    return Store.of_targets(sources, recipients[0].settings[PROFILES].config, reporter.warn)
+    sources, config = [each.source for each in recipients], recipients[0].settings[PROFILES].config
+    sharing = find_sharing(sources, config, reporter.environment, reporter.warn)
+    return RedisConfig(sharing, reporter.environment)
 
 
 def _behind_outbox(
     sender: Sender,
-    redis: Store,
+    redis: RedisConfig,
     recipients: Sequence[Recipient],
     deliveries: Sequence[Delivery],
     reporter: Reporter,

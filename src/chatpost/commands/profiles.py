@@ -15,7 +15,6 @@ from chatpost.cli.console import as_json, print_table, say, write_data
 from chatpost.cli.options import CONFIG
 from chatpost.cli.profile_defaults import load_defaults
 from chatpost.cli.signals import restoring_terminal
-from chatpost.cli.store import Store
 from chatpost.content.source import read_chunks
 from chatpost.directories import find_profile_file
 from chatpost.errors import ConfigurationError, ExitStatus
@@ -23,8 +22,10 @@ from chatpost.profiles.file import (
     PROFILE_NAME,
     ProfileFile,
     load_profiles,
+    load_trusted_profiles,
     user_profile_file,
 )
+from chatpost.profiles.redis_config import RedisConfig
 from chatpost.profiles.url_source import SIZE_LIMIT, first_line
 
 if TYPE_CHECKING:
@@ -159,28 +160,26 @@ def check(ctx: click.Context, name: str | None, config: Path | None) -> int:
     Nothing is posted.
     """
     path = find_profile_file(_config(ctx, config))
-    file = None if path is None else load_profiles(path)
-    store = Store(None if file is None else file.sharing)
+    file = None if path is None else load_trusted_profiles(path)
+    redis = RedisConfig(None if file is None else file.sharing, os.environ)
     if file is None or not file.profiles:
-        if store.is_configured:
-            return _check_store(store)
+        if redis.is_configured:
+            return _check_redis(redis)
         raise ConfigurationError(_NO_PROFILES.format(path or user_profile_file()))
     named = [file.profile(name)] if name else list(file.profiles.values())
-    if error := file.permission_error():  # then its commands are not run, either
-        raise ConfigurationError(error)
     if warning := file.permission_warning():
         say(warning)
     rows = [_checked(profile) for profile in named]
     print_table(("PROFILE", "SPACE", ""), rows)
     status = ExitStatus.OK if all(verdict == "ok" for *_, verdict in rows) else ExitStatus.CONFIGURATION
-    of_store = _check_store(store) if store.is_configured else ExitStatus.OK
-    return status or of_store
+    of_redis = _check_redis(redis) if redis.is_configured else ExitStatus.OK
+    return status or of_redis
 
 
-def _check_store(store: Store) -> ExitStatus:
-    from chatpost.cli.store_check import check_store  # few have a store
+def _check_redis(config: RedisConfig) -> ExitStatus:
+    from chatpost.commands.redis_check import check_redis  # few have a Redis
 
-    return check_store(store)
+    return check_redis(config)
 
 
 def _checked(profile: Profile) -> tuple[str, str, str]:

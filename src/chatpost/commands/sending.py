@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chatpost.cli.reporter import Reporter
-    from chatpost.cli.store import Store
     from chatpost.delivery.model import Pacer
+    from chatpost.profiles.redis_config import RedisConfig
 
 TIMING = Timing(clock=time.monotonic, sleep=time.sleep, random=random.random)
 
 
-def make_pacer(warn: Callable[[str], None], store: Store, retry_after: float = inf) -> Pacer | None:
+def make_pacer(warn: Callable[[str], None], redis: RedisConfig, retry_after: float = inf) -> Pacer | None:
     """Return the pacer that all of the user's processes on this machine share, and a fleet's if it has a store.
 
     None for a user without a home, or a store. A store that fails is left alone for ``retry_after`` seconds.
@@ -30,28 +30,28 @@ def make_pacer(warn: Callable[[str], None], store: Store, retry_after: float = i
 
     directory = user_state()
     own = None if directory is None else SqlitePacer(directory / "pacing.sqlite3", time.monotonic, boot_id(), warn)
-    if store.is_configured:
+    if redis.is_configured:
         from chatpost.pacing.fleet import FleetPacer
 
-        return FleetPacer(own, lambda: _shared_queues(store, warn, retry_after))
+        return FleetPacer(own, lambda: _shared_queues(redis, warn, retry_after))
     if own is None:
         warn("messages are not paced: there is no home directory; set HOME or XDG_STATE_HOME")
     return own
 
 
-def _shared_queues(store: Store, warn: Callable[[str], None], retry_after: float) -> Pacer | None:
+def _shared_queues(redis: RedisConfig, warn: Callable[[str], None], retry_after: float) -> Pacer | None:
     from chatpost.pacing.redis import RedisPacer
 
     try:
-        return RedisPacer(store.server(), warn, retry_after=retry_after)
+        return RedisPacer(redis.client(), warn, retry_after=retry_after)
     except ConfigurationError as error:
         warn(f"messages are paced by this machine alone: {error}")
         return None
 
 
-def make_sender(store: Store, reporter: Reporter, retry_after: float = inf) -> Sender:
+def make_sender(redis: RedisConfig, reporter: Reporter, retry_after: float = inf) -> Sender:
     """Return a sender that paces its messages and reports its events; ``retry_after`` is as for `make_pacer`."""
     from chatpost.chat.client import ChatClient  # requests, for a command that posts, not for --help
 
     client = ChatClient(time.time, reporter.environment)
-    return Sender(client, make_pacer(reporter.warn, store, retry_after), TIMING, reporter.show)
+    return Sender(client, make_pacer(reporter.warn, redis, retry_after), TIMING, reporter.show)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NoReturn
 from chatpost.cli.app import bug_line
 from chatpost.cli.console import say
 from chatpost.cli.reporter import Reporter
-from chatpost.cli.store import Store
 from chatpost.commands.flushing import Flush
 from chatpost.commands.sending import TIMING, make_sender
 from chatpost.concurrency import start_without_signals
@@ -17,6 +16,7 @@ from chatpost.errors import ChatpostError, ConfigurationError, StorageError, Una
 from chatpost.outbox.resolver import WebhookResolver
 from chatpost.outbox.spooler import find_outbox
 from chatpost.processes import report_on_signal
+from chatpost.profiles.redis_config import RedisConfig
 
 if TYPE_CHECKING:
     from chatpost.cli.delivery_options import OutputOptions
@@ -50,7 +50,7 @@ class _Watch:
         self._flushing = flushing
         self._policy = policy
         self._telling = telling
-        self._store = Store.of_file(flushing.config)
+        self._store = RedisConfig.of_file(flushing.config, surroundings.environment)
         self._box = find_outbox(self._store)
         self._spaces: dict[str, _Space] = {}
         self._said: dict[str, set[str]] = {}
@@ -91,7 +91,7 @@ class _Watch:
         self._finding = min(2 * self._finding, _LONGEST_REST)
         self._finds_at = TIMING.clock() + self._finding
         try:
-            self._store = Store.of_file(self._flushing.config)
+            self._store = RedisConfig.of_file(self._flushing.config, self._surroundings.environment)
             self._box = find_outbox(self._store)
         except ConfigurationError as error:
             self._say_once("", {str(error)})

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from chatpost.concurrency import start_without_signals
-from chatpost.delivery.redis_server import PREFIX, Script
 from chatpost.errors import OutboxFull, StorageError
 from chatpost.outbox.model import (
     AWAITED_FOR,
@@ -26,12 +25,13 @@ from chatpost.outbox.model import (
     State,
 )
 from chatpost.outbox.rows import entry_of, packed, row_of
+from chatpost.redis_client import PREFIX, Script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from chatpost.chat.message import CreatedMessage, CreateMessageRequest
-    from chatpost.delivery.redis_server import RedisServer
+    from chatpost.redis_client import RedisClient
 
 _SHORT = 1.0  # seconds for what must not keep a message waiting
 _MOST_READ = 100  # messages in one answer
@@ -51,10 +51,10 @@ _FLAGS = frozenset(("is_alone", "is_part", "is_uncertain", "is_awaited"))
 class RedisOutbox:
     """The outbox in a Redis: a `chatpost.outbox.model.Outbox`. ``clock``: seconds since the epoch."""
 
-    def __init__(self, server: RedisServer, clock: Callable[[], float]) -> None:
-        self._server = server
+    def __init__(self, client: RedisClient, clock: Callable[[], float]) -> None:
+        self._client = client
         self._clock = clock
-        self._script = Script.load("outbox.lua")
+        self._script = Script.load("chatpost.outbox", "outbox.lua")
         self._name = str(uuid4())  # of this process, as the holder of leases
 
     def add(self, entries: Sequence[Entry], *, is_awaited: bool) -> list[int]:
@@ -124,7 +124,7 @@ class RedisOutbox:
         finally:
             is_over.set()
             renewal.join(_SHORT)
-            if self._server.failed_at is None:
+            if self._client.failed_at is None:
                 with suppress(StorageError):  # then the lease ends by itself
                     self._run("give_back", space=space)
 
@@ -201,7 +201,7 @@ class RedisOutbox:
 
     def _run(self, step: str, limit: float = inf, /, **given: Any) -> Any:
         common = {"name": self._name, "now": self._clock(), "awaited_for": AWAITED_FOR}
-        return self._server.run(self._script, (_KEYS,), (step, json.dumps(common | given)), limit)
+        return self._client.run(self._script, (_KEYS,), (step, json.dumps(common | given)), limit)
 
 
 def _after_attempt(head: Entry, error: str) -> dict[str, Any]:

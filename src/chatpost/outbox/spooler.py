@@ -22,28 +22,28 @@ if TYPE_CHECKING:
 
     from chatpost.chat.message import CreatedMessage, CreateMessageRequest
     from chatpost.chat.webhook import Webhook
-    from chatpost.cli.store import Store
     from chatpost.cli.values import SpoolOptions
     from chatpost.delivery.model import Delivery, Progress
     from chatpost.delivery.sender import Sender
     from chatpost.errors import ChatpostError
     from chatpost.outbox.model import Outbox
+    from chatpost.profiles.redis_config import RedisConfig
 
 COMPOSER = Composer(digest.late, digest.digest, digest.expired)
 
 
-def find_outbox(store: Store) -> Outbox:
+def find_outbox(redis: RedisConfig) -> Outbox:
     """Return the user's outbox on this machine, or the fleet's.
 
     Raises `ConfigurationError`, and `StorageError` for a user without a home.
     """
-    if not store.has_outbox():
+    if not redis.has_outbox():
         from chatpost.outbox.sqlite import OutboxFile
 
         return OutboxFile(state_file("outbox.sqlite3"), time.time)
     from chatpost.outbox.redis import RedisOutbox
 
-    return RedisOutbox(store.server(), time.time)
+    return RedisOutbox(redis.client(), time.time)
 
 
 def fingerprint(webhook: Webhook) -> str:

@@ -1,8 +1,8 @@
--- A space's queue in Redis: the arithmetic of pacing.py, which tests/test_pacing.py holds both to.
+-- A space's queue in Redis: the arithmetic of queue.py; tests/test_pacing.py compares both.
 --
--- KEYS: the gate, a hash with the fields of pacing.Queue; the places that wait, by their tickets; the same places, by
+-- KEYS: the gate, a hash with the fields of queue.Queue; the places that wait, by their tickets; the same places, by
 -- the times at which they expire. A place is TICKET:INTERVAL.
--- ARGV: the step, the time ('' for Redis's own), the ticket, the interval, the step's number; then pacing's constants.
+-- ARGV: the step, the time ('' for Redis's own), the ticket, the interval, the step's number; then queue.py's constants.
 
 local gate, waiting, expiring = KEYS[1], KEYS[2], KEYS[3]
 local step, given_time = ARGV[1], ARGV[2]

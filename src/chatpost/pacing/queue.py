@@ -1,16 +1,17 @@
-"""A space's queue: its arithmetic, without a clock and without a store.
+"""A space's queue: its arithmetic, without a clock or a file.
 
 A space takes one request a second from all its webhooks. Each sender therefore takes a place in the space's queue and
-asks, again and again, whether its turn has come. The first in the queue passes the gate when it is open. The gate then
-stays closed until the request has gone out, and for an interval after that.
+polls until its turn has come. The first in the queue passes the gate when it is open. The gate then stays closed until
+the request has gone out, and for an interval after that.
 
-Each question renews the sender's place for a few seconds. A sender that gives up leaves the queue; one that was killed
-stops asking, and its place expires. So nobody waits for a sender that is gone, and the order stays first come, first
+Each poll renews the sender's place for a few seconds. A sender that gives up leaves the queue; one that was killed
+stops polling, and its place expires. No sender waits for one that is gone, and the order stays first come, first
 served: a sender that comes back has the ticket that it had before.
 """
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect
 from typing import NamedTuple
 
@@ -23,19 +24,24 @@ SLACK = 0.05
 """Seconds before the end of the interval at which the gate opens: the next request needs time to go out."""
 
 LONGEST_CLOSURE = 3600.0
-"""Seconds for which a server can close a space to everybody at a time."""
+"""Seconds for which a server can close a space to all senders at a time."""
 
 SHORT_SLEEP = 2.0
-"""Seconds after which a sender near its turn asks again at the latest: the queue may have become shorter."""
+"""Seconds after which a sender near its turn polls again at the latest: the queue may have become shorter."""
 
 LONGEST_SLEEP = 60.0
-"""Seconds after which any sender asks again; far from its turn it sleeps a tenth of its wait."""
+"""Seconds after which any sender polls again; far from its turn it sleeps a tenth of its wait."""
 
 SHORTEST_SLEEP = 0.5
-"""Seconds between two questions of a sender that cannot know when its turn comes."""
+"""Seconds between two polls of a sender that cannot know when its turn comes."""
 
 LEASE = 3.0
-"""Seconds by which a sender may be late with its next question, or with its request, before its place expires."""
+"""Seconds by which a sender may be late with its next poll, or with its request, before its place expires."""
+
+
+def hash_space(space: str) -> str:
+    """Return the name of a space's queue, which does not tell the space."""
+    return hashlib.sha256(space.encode()).hexdigest()[:32]
 
 
 class Waiter(NamedTuple):
@@ -50,9 +56,9 @@ class Queue(NamedTuple):
     """A space's queue. All times are seconds of one clock.
 
     ``sent_at`` is when a request last went out, and ``closed_until`` the end of a pause that the server asked for.
-    ``sender`` is the ticket of the sender that has passed the gate and not sent its request yet; it is waited for until
-    ``sender_until``; if it gives its turn up, ``sent_before`` is again the time of the last request. ``tickets`` is the
-    last ticket that was given, and ``waiting`` is in the order of the tickets.
+    ``sender`` is the ticket of the sender that has passed the gate and not sent its request yet; the others wait for it
+    until ``sender_until``. If it gives its turn up, ``sent_before`` is again the time of the last request. ``tickets``
+    is the last ticket that was given, and ``waiting`` is in the order of the tickets.
     """
 
     sent_at: float = -1e9
@@ -64,7 +70,7 @@ class Queue(NamedTuple):
     sent_before: float = -1e9
 
     def at(self, now: float) -> Queue:
-        """Return the queue without times that this clock cannot have written, as if it had been set back."""
+        """Return the queue with no time later than this clock can have written: it may have been set back."""
         waiting = (waiter._replace(until=min(waiter.until, now + LONGEST_SLEEP + LEASE)) for waiter in self.waiting)
         return self._replace(
             sent_at=min(self.sent_at, now),
@@ -97,7 +103,7 @@ class Queue(NamedTuple):
         return passed, ticket, Place(0.0, 0.0)
 
     def extend(self, now: float, ticket: int, seconds: float) -> Queue:
-        """Keep the gate closed for a sender that has passed it, and sends only after so many seconds."""
+        """Keep the gate closed for a sender that has passed it, and sends only after this time."""
         if self.sender != ticket:
             return self
         return self._replace(sent_at=now, sender_until=now + seconds + LEASE)
@@ -110,12 +116,12 @@ class Queue(NamedTuple):
         return self._replace(sent_at=now, sent_before=now)
 
     def leave(self, ticket: int) -> Queue:
-        """Give up a place, or the turn that was not used: then the next one can have it."""
+        """Give up a place, or a turn that was not used: the next sender can have it."""
         waiting = tuple(waiter for waiter in self.waiting if waiter.ticket != ticket)
         if self.sender == ticket:
             return self._replace(waiting=waiting, sender=0, sent_at=self.sent_before)
         return self._replace(waiting=waiting)
 
     def close_for(self, now: float, seconds: float) -> Queue:
-        """Close the space to everybody for so many seconds, at most `LONGEST_CLOSURE`."""
+        """Close the space to all senders for this time, at most `LONGEST_CLOSURE`."""
         return self._replace(closed_until=max(self.closed_until, now + min(seconds, LONGEST_CLOSURE)))

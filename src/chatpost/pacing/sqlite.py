@@ -1,15 +1,13 @@
 """The queues of spaces in a SQLite file that all of a user's processes on a machine share.
 
-Each step is one short transaction and nothing is locked in between. The file names spaces by a hash, and holds no
-secret. A file that is damaged, or not ours, is replaced.
+Each step is one short transaction, with no lock in between. The file names spaces by a hash, and holds no secret. A
+file that is damaged, or not ours, is replaced.
 
-Pacing never stands in a message's way: if the file cannot be used, or the disk hangs, the store steps aside and says
-so.
+Pacing never holds up a message: if the file cannot be used, or the disk hangs, the pacer warns and steps aside.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from contextlib import suppress
 from math import inf, isfinite
@@ -20,13 +18,13 @@ from chatpost.concurrency import run_with_timeout
 from chatpost.database import transaction
 from chatpost.delivery.model import Place
 from chatpost.errors import SpaceBusy, StorageError
-from chatpost.pacing.queue import Queue, Waiter
+from chatpost.pacing.queue import Queue, Waiter, hash_space
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 LONGEST_STEP = 2.0
-"""Seconds that the store waits for its file, or for the disk, before it steps aside; at most half of what is left."""
+"""Seconds to wait for the file, or for the disk, before stepping aside; at most half of the time that is left."""
 
 _SHORTEST_STEP = 0.1
 _SCHEMA = "CREATE TABLE IF NOT EXISTS space (hash TEXT PRIMARY KEY, boot TEXT, queue TEXT) WITHOUT ROWID"
@@ -37,7 +35,7 @@ class SqlitePacer:
 
     ``clock`` is in seconds, never jumps, and is the same for all processes until the machine reboots, as
     `time.monotonic` is on Linux and macOS. ``boot`` is an id of this boot of the machine. ``warn`` is called, at most
-    once, with the reason why the store has stepped aside. ``holders`` are the turns that have a place.
+    once, with the reason why the pacer has stepped aside. ``holders`` are the turns that have a place.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float], boot: str, warn: Callable[[str], None]) -> None:
@@ -49,8 +47,8 @@ class SqlitePacer:
         self.holders: set[SqliteTurn] = set()
 
     def turn(self, space: str, interval: float) -> SqliteTurn:
-        """Return a place, not taken yet, in the space's queue."""
-        return SqliteTurn(self, hashlib.sha256(space.encode()).hexdigest()[:32], interval)
+        """Return a place, not taken yet, in the queue of a space."""
+        return SqliteTurn(self, hash_space(space), interval)
 
     def leave(self) -> None:
         """Leave all queues: the command is cancelled."""
@@ -58,7 +56,10 @@ class SqlitePacer:
             turn.leave()
 
     def change(self, name: str, change: Callable[[Queue, float], Queue], left: float = inf) -> None:
-        """Change a queue, given as it is and the time, or step aside; ``left`` seconds are left for the message."""
+        """Change the queue ``name`` by a function of the queue and the time, or step aside.
+
+        ``left`` is the seconds that are left for the message.
+        """
         if not self._usable:
             return
         limit = max(_SHORTEST_STEP, min(left / 2, LONGEST_STEP))
@@ -71,7 +72,7 @@ class SqlitePacer:
             self._warn(f"messages are not paced: {self._path} cannot be used: {reason}")
 
     def _try_to_change(self, name: str, change: Callable[[Queue, float], Queue], limit: float) -> str | None:
-        """Return None, or the reason why the file cannot be used."""
+        """Return the reason why the file cannot be used, or None."""
         try:
             try:
                 self._change_in_file(name, change, limit)
@@ -85,7 +86,7 @@ class SqlitePacer:
         return None
 
     def _remove_file(self) -> None:
-        """Remove a file that is damaged or has another schema, and whatever is in the place of its journal."""
+        """Remove a file that is damaged or has another schema, and anything in the place of its journal."""
         for path in (self._path, self._path.with_name(f"{self._path.name}-journal")):
             with suppress(OSError):
                 path.unlink()
@@ -112,7 +113,7 @@ def boot_id() -> str:
 
 
 def _boot_session_of_macos() -> str:
-    """Return the kernel's own id of the boot session; empty on a system that has none."""
+    """Return the kernel's own id of the boot session; empty on a system without one."""
     import ctypes  # not for Linux
 
     try:
@@ -138,16 +139,16 @@ def _read(written: str) -> Queue:
 
 
 class SqliteTurn:
-    """A `chatpost.delivery.model.Turn` in the store; ``name`` is the space's hash."""
+    """A `chatpost.delivery.model.Turn` in the file; ``name`` is the space's hash."""
 
-    def __init__(self, store: SqlitePacer, name: str, interval: float) -> None:
-        self._store = store
+    def __init__(self, pacer: SqlitePacer, name: str, interval: float) -> None:
+        self._pacer = pacer
         self._name = name
         self._interval = interval
         self._ticket = 0
 
     def poll(self, within: float) -> Place:
-        """Ask whether the turn has come."""
+        """Ask whether the turn has come; raises `SpaceBusy` if it is more than ``within`` seconds away."""
         place = Place(0.0, 0.0)
 
         def poll(queue: Queue, now: float) -> Queue:
@@ -155,28 +156,28 @@ class SqliteTurn:
             queue, self._ticket, place = queue.poll(now, self._ticket, self._interval)
             return queue.leave(self._ticket) if place.wait > within else queue
 
-        self._store.holders.add(self)  # from now on: a signal can come in between
-        self._store.change(self._name, poll, within)
+        self._pacer.holders.add(self)  # from now on: a signal can come in between
+        self._pacer.change(self._name, poll, within)
         if place.wait > within:
-            self._store.holders.discard(self)
+            self._pacer.holders.discard(self)
             raise SpaceBusy(place.wait)
         return place
 
     def extend(self, seconds: float) -> None:
-        """Keep the turn that has come for so many seconds."""
-        self._store.change(self._name, lambda queue, now: queue.extend(now, self._ticket, seconds))
+        """Keep the turn that has come for this time."""
+        self._pacer.change(self._name, lambda queue, now: queue.extend(now, self._ticket, seconds))
 
     def sent(self) -> None:
-        """Count the interval from now."""
-        self._store.holders.discard(self)
-        self._store.change(self._name, lambda queue, now: queue.sent(now, self._ticket))
+        """Note that the request goes out now."""
+        self._pacer.holders.discard(self)
+        self._pacer.change(self._name, lambda queue, now: queue.sent(now, self._ticket))
 
     def close_for(self, seconds: float | None) -> None:
-        """Close the space to everybody."""
-        self._store.change(self._name, lambda queue, now: queue.close_for(now, seconds or self._interval))
+        """Close the space to all senders for this time; None: for one interval."""
+        self._pacer.change(self._name, lambda queue, now: queue.close_for(now, seconds or self._interval))
 
     def leave(self) -> None:
-        """Give up the place."""
-        if self in self._store.holders:
-            self._store.holders.discard(self)
-            self._store.change(self._name, lambda queue, _: queue.leave(self._ticket))
+        """Give up the place, or the turn that was not used."""
+        if self in self._pacer.holders:
+            self._pacer.holders.discard(self)
+            self._pacer.change(self._name, lambda queue, _: queue.leave(self._ticket))

@@ -98,10 +98,6 @@ class ProfileFile(NamedTuple):
         msg = f"there is no profile {name} in {self.path} (it has: {', '.join(self.profiles) or 'none'}); {known}"
         raise ConfigurationError(msg)
 
-    def permission_error(self) -> str | None:
-        """Return why the file cannot be trusted, if there is a reason."""
-        return reason_for_distrust(self.path)
-
     def permission_warning(self) -> str | None:
         """Return a warning if others can read webhook URLs in the file."""
         sources = [self.sharing.store, *(profile.source for profile in self.profiles.values())]
@@ -138,6 +134,14 @@ def load_profiles(path: Path) -> ProfileFile:
     except ValueError as error:
         msg = f"{path}: {error}"
         raise ConfigurationError(msg) from None
+
+
+def load_trusted_profiles(path: Path) -> ProfileFile:
+    """Read a profile file that only its user, or root, can have written; raises `ConfigurationError`."""
+    file = load_profiles(path)
+    if reason := reason_for_distrust(path):  # the file could name a program, or send messages elsewhere
+        raise ConfigurationError(reason)
+    return file
 
 
 def _read(path: Path) -> tuple[str, int]:

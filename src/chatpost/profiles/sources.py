@@ -11,8 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from chatpost.profiles.file import Profile
+    from chatpost.profiles.file import Profile, Sharing
 
+
+URL = "CHATPOST_STORE"
+"""The variable with the URL; empty for no Redis."""
+
+OUTBOX = "CHATPOST_OUTBOX"
+"""The variable with the place of the outbox."""
 
 NAMED_TWICE = "a profile is named twice: name each once"
 
@@ -65,7 +71,7 @@ def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], N
     from chatpost.profiles.file import (
         NO_WEBHOOK,
         PROFILE_NAME,
-        load_profiles,
+        load_trusted_profiles,
         user_profile_file,
     )
 
@@ -79,9 +85,7 @@ def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], N
             msg = f"{missing}: `chatpost profiles add {names[0]}` makes one"
             raise ConfigurationError(msg)
         raise ConfigurationError(NO_WEBHOOK)
-    file = load_profiles(path)
-    if error := file.permission_error():
-        raise ConfigurationError(error)
+    file = load_trusted_profiles(path)
     if warning := file.permission_warning():
         warn(warning)
     if not file.profiles and not names:
@@ -90,3 +94,38 @@ def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], N
         msg = f"name a profile with -p: {path} has {', '.join(file.profiles)}; or set default in the file"
         raise ConfigurationError(msg)
     return [file.profile(name) for name in names or [str(file.default)]]
+
+
+def find_sharing(
+    sources: Sequence[WebhookSource],
+    config: Path | None,
+    environment: Mapping[str, str],
+    warn: Callable[[str], None],
+) -> Sharing | None:
+    """Return what the file of the sources' profiles says of a fleet's Redis, or without profiles the user's file.
+
+    Warns if the user's file cannot be used: the message needs no profile.
+    """
+    for source in sources:
+        if source.profile is not None:
+            return source.profile.sharing
+    try:
+        return load_sharing(config, environment)
+    except ConfigurationError as error:
+        warn(f"a store in the profile file is not used: {error}")
+        return None
+
+
+def load_sharing(config: Path | None, environment: Mapping[str, str]) -> Sharing | None:
+    """Read what the profile file ``config``, or the user's, says of a fleet's Redis.
+
+    It is not read if the environment leaves nothing open. Raises `ConfigurationError`.
+    """
+    from chatpost.directories import find_profile_file
+
+    path = None if {URL, OUTBOX} <= environment.keys() else find_profile_file(config)
+    if path is None:
+        return None
+    from chatpost.profiles.file import load_trusted_profiles  # reads TOML
+
+    return load_trusted_profiles(path).sharing

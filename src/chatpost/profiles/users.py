@@ -44,15 +44,10 @@ def _known(profile: Profile | None, config: Path | None) -> Mapping[str, tuple[s
     if profile is not None:
         return profile.mentions
     from chatpost.directories import find_profile_file
-    from chatpost.profiles.file import load_profiles  # few messages name anybody
+    from chatpost.profiles.file import load_trusted_profiles  # few messages name anybody
 
     path = find_profile_file(config)
-    if path is None:
-        return {}
-    file = load_profiles(path)
-    if error := file.permission_error():
-        raise ConfigurationError(error)
-    return file.mentions
+    return {} if path is None else load_trusted_profiles(path).mentions
 
 
 def _unknown(user: str, known: Mapping[str, tuple[str, ...]]) -> str:

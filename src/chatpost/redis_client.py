@@ -1,0 +1,290 @@
+"""A fleet's Redis or Valkey, by redis-py: each call ends within a limit, whatever the server does."""
+
+from __future__ import annotations
+
+import hashlib
+import pkgutil
+import re
+import time
+from functools import partial
+from math import inf
+from ssl import SSLCertVerificationError
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
+
+from chatpost.concurrency import run_with_timeout
+from chatpost.errors import ConfigurationError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+PREFIX = "chatpost:"
+"""The beginning of all of our keys."""
+
+_SCHEMES = "redis://, rediss:// or unix://, or redis+sentinel:// or redis+cluster://"
+_HOST = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*)(:[0-9]{1,5})?"
+_DATABASE = r"(/(?P<database>[0-9]{0,5}))?"
+# For each kind of URL: what follows the scheme, user and password, and how a person writes it.
+_FORMS = {
+    "": (rf"(?P<hosts>{_HOST}){_DATABASE}", "HOST[:PORT][/DATABASE]"),
+    "cluster": (rf"(?P<hosts>{_HOST}(,{_HOST})*)/?", "HOST[:PORT],..."),
+    "sentinel": (
+        rf"(?P<hosts>{_HOST}(,{_HOST})*)/(?P<service>[^/?#@]+){_DATABASE}",
+        "HOST[:PORT],.../SERVICE[/DATABASE]",
+    ),
+    "unix": ("/[^?#]+", "/PATH"),
+}
+_ECHO = b"chatpost"
+
+# What is wrong, by patterns of an error's name and text. Later tries do not mend those of the first table.
+_PERMANENT = {
+    "Authentication.required": "it wants a password: put it into the store's URL",
+    "AuthenticationError|AuthenticationWrongNumber": "its user or password is wrong",
+    "NoPermissionError|NOPERM": f"its user may not run scripts, or not use keys that begin with {PREFIX}",
+    "WRONGTYPE": f"another program uses keys that begin with {PREFIX}",
+    "MovedError": "it is a part of a cluster: begin its URL with redis+cluster://",
+    "ImportError|ModuleNotFoundError": "redis-py is not installed: pipx install --force 'chatpost-cli[redis]'",
+}
+_TRANSIENT = {
+    "OutOfMemoryError|-OOM": "it is full",
+    "ReadOnlyError|READONLY": "it is a replica, which takes no writes",
+    "BusyLoadingError": "it is loading its data",
+    "MISCONF": "it cannot save its data",
+    "MasterDownError": "its primary is away",
+    "MasterNotFoundError": "its sentinels know no primary of this service: check the service's name",
+    "ClusterDownError": "its cluster is down",
+    "BUSY": "it is busy with a script",
+    "LOST": "it has lost its messages",
+    "Connection.closed.by.server": "the connection was closed",
+    "InvalidResponse": "it does not speak Redis's protocol",
+}
+
+
+class Script(NamedTuple):
+    """A script in Lua, and its SHA-1 in hexadecimal digits, by which Redis remembers it."""
+
+    text: str
+    digest: str
+
+    @classmethod
+    def of(cls, text: str) -> Script:
+        """Return the script with this text."""
+        return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+    @classmethod
+    def load(cls, package: str, name: str) -> Script:
+        """Read a script from the file ``name`` of a package."""
+        return cls.of((pkgutil.get_data(package, name) or b"").decode())
+
+
+class RedisClient:
+    """The Redis at a URL. Threads may share it.
+
+    ``url`` has neither user, password nor options. ``failed_at`` is the monotonic time of the last call if that has
+    failed, else None. All calls raise `StorageError`, with ``maybe_done`` if the command may have been carried out.
+    """
+
+    def __init__(self, url: str, timeout: float) -> None:
+        """Connect at the first call. Each call takes ``timeout`` seconds at most, without the import of redis-py.
+
+        Raises `ConfigurationError` for a wrong URL, without a part of it.
+        """
+        self._address = _parse(url.strip())
+        self.url = self._address.shown
+        self.failed_at: float | None = None
+        self._timeout = timeout
+        self._idle: list[_Connection] = []
+
+    def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | float], limit: float = inf) -> Any:
+        """Run a script, which Redis does all at once; return its answer, at the latest after ``limit`` seconds."""
+
+        def evaluate(client: Any) -> Any:
+            from redis.exceptions import NoScriptError
+
+            try:
+                return client.execute_command("EVALSHA", script.digest, len(keys), *keys, *arguments)
+            except NoScriptError:
+                return client.execute_command("EVAL", script.text, len(keys), *keys, *arguments)
+
+        return self._ask(evaluate, limit)
+
+    def call(self, *words: str | float, limit: float = inf) -> Any:
+        """Return redis-py's answer to a command, at the latest after ``limit`` seconds."""
+        return self._ask(lambda client: client.execute_command(*words), limit)
+
+    def reject(self, answer: Any) -> StorageError:
+        """Note that an answer makes no sense; return the error to raise."""
+        return self._failure(f"it answered {str(answer)[:100]}")
+
+    def _failure(self, reason: str, *, is_permanent: bool = False, maybe_done: bool = False) -> StorageError:
+        self.failed_at = time.monotonic()
+        return StorageError(self.url, reason, is_permanent=is_permanent, maybe_done=maybe_done)
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def _ask(self, question: Callable[[Any], Any], limit: float) -> Any:
+        limit = min(limit, self._timeout)
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = _Connection(self._address, limit, self._timeout)
+        try:
+            import redis  # noqa: F401 - before the clock starts: the import may take longer than an answer
+
+            answer = run_with_timeout(limit, partial(connection.ask, question))
+        except Exception as error:  # noqa: BLE001 - whatever it is: a message must not wait for it
+            connection.close()  # another server may answer the next one, or take another password
+            reason, is_permanent = _reason(error, connection, limit, self._address.secrets)
+            maybe_done = connection.may_have_sent and not _is_answer(error)
+            raise self._failure(reason, is_permanent=is_permanent, maybe_done=maybe_done) from None
+        self._idle.append(connection)
+        self.failed_at = None
+        return answer
+
+
+class _Address(NamedTuple):
+    """The parts of a URL. ``kind`` is ``unix``, ``sentinel``, ``cluster`` or empty; ``service`` a name for Sentinel.
+
+    ``url`` is for redis-py, which finds user, password, database, options and the first of the ``hosts`` there.
+    ``shown`` has no secret; ``secrets`` are user and password.
+    """
+
+    kind: str
+    url: str
+    hosts: tuple[str, ...]
+    service: str
+    shown: str
+    secrets: tuple[str, ...]
+
+
+def _parse(text: str) -> _Address:
+    scheme = re.match(r"(?P<unix>unix)://|(?P<plain>rediss?)(\+(?P<kind>sentinel|cluster))?://", text)
+    if scheme is None:
+        msg = f"the store's URL does not begin with {_SCHEMES}"
+        raise ConfigurationError(msg)
+    kind = scheme["unix"] or scheme["kind"] or ""
+    form, written = _FORMS[kind]
+    # The last @ ends the password, and a ? begins options, which have no @.
+    found = re.fullmatch(rf"((?P<who>[^/?#\[\]]*)@)?(?P<where>{form})(?P<options>\?[^#@]*)?", text[scheme.end() :])
+    if found is None:
+        msg = (
+            f"the store's URL is not of the form {scheme[0]}[[USER]:PASSWORD@]{written};"
+            " in a password, write %2F %3F %23 %40 %5B %5D for / ? # @ [ ]"
+        )
+        raise ConfigurationError(msg)
+    parts = found.groupdict(default="")
+    hosts = tuple(parts.get("hosts", "").split(","))
+    who = f"{parts['who']}@" if parts["who"] else ""
+    first = parts["where"] if kind == "unix" else f"{hosts[0]}/{parts.get('database', '')}"
+    url = f"{scheme['unix'] or scheme['plain']}://{who}{first}{parts['options']}"
+    secrets = tuple(unquote(secret) for secret in parts["who"].split(":", 1) if secret)
+    return _Address(kind, url, hosts, unquote(parts.get("service", "")), scheme[0] + parts["where"], secrets)
+
+
+class _Connection:
+    """A client of redis-py, for one call at a time. It sends nothing more once it is closed.
+
+    ``is_met``: a server has been reached. ``may_have_sent``: it was ready for a command.
+    """
+
+    def __init__(self, address: _Address, limit: float, timeout: float) -> None:
+        self._address = address
+        self._limit = limit
+        self._timeout = timeout
+        self._client: Any = None
+        self._is_closed = False
+        self.is_met = False
+        self.may_have_sent = False
+
+    def ask(self, question: Callable[[Any], Any]) -> Any:
+        """Return the answer to a question; raises what redis-py raises, and more."""
+        if self._client is None:
+            self._client = self._make_client()
+        if self._is_closed:  # while a cluster was asked for its servers
+            raise TimeoutError
+        return question(self._client)
+
+    def close(self) -> None:
+        """Close it. A thread that waits for its answer fails."""
+        self._is_closed = True
+        if self._client is not None:
+            self._client.close()
+
+    def _make_client(self) -> Any:
+        import redis as library
+
+        redis: Any = library  # which has types for some of its functions
+        kind, hosts, parse = self._address.kind, self._address.hosts, redis.connection.parse_url
+        # Each server has a share of the time, so that one that is away does not use it up.
+        share = self._limit / (len(hosts) + (kind in {"sentinel", "cluster"}))
+        # Not by `from_url`, where the URL's options would win over ours.
+        options = parse(self._address.url) | {
+            "socket_timeout": self._timeout,
+            "socket_connect_timeout": share,
+            "retry": redis.retry.Retry(redis.backoff.NoBackoff(), 0),
+            "protocol": 2,
+            "decode_responses": False,
+            "encoding": "utf-8",
+            "redis_connect_func": self._introduce,
+        }
+        if kind in {"", "unix"}:
+            return redis.Redis.from_pool(redis.ConnectionPool(**options))
+        options = {name: options[name] for name in options.keys() - {"host", "port"}}
+        options["ssl"] = options.pop("connection_class", None) is not None
+        servers = [{"host": "localhost"} | parse(f"redis://{host}") for host in hosts]
+        if kind == "cluster":
+            nodes = [redis.cluster.ClusterNode(its["host"], its.get("port", 6379)) for its in servers]
+            return redis.RedisCluster(startup_nodes=nodes, **options)
+        ours = {"username", "password", "db", "redis_connect_func"}  # and not for Sentinel itself
+        watchers = {name: options[name] for name in options.keys() - ours} | {"socket_timeout": share}
+        addresses = [(its["host"], its.get("port", 26379)) for its in servers]
+        return redis.Sentinel(addresses, sentinel_kwargs=watchers, **options).master_for(self._address.service)
+
+    def _introduce(self, connection: Any) -> None:
+        """Log in on a new connection, and see whether it is a Redis that answers."""
+        from redis.exceptions import InvalidResponse, TimeoutError as RedisTimeoutError
+
+        self.is_met, self.may_have_sent = True, False
+        if self._address.kind != "cluster":  # which has done so
+            connection.lib_name = connection.lib_version = connection.driver_info = None  # saves two round trips
+            connection.on_connect()
+        connection.send_command("ECHO", _ECHO)
+        if connection.read_response() != _ECHO:
+            raise InvalidResponse
+        self.may_have_sent = True
+        if self._is_closed:
+            raise RedisTimeoutError
+
+
+def _is_answer(error: Exception) -> bool:
+    from redis.exceptions import ResponseError
+
+    return isinstance(error, ResponseError)
+
+
+def _reason(error: Exception, connection: _Connection, limit: float, secrets: Sequence[str]) -> tuple[str, bool]:
+    """Return the reason, for a person, why no answer came within ``limit`` seconds, and whether that is permanent."""
+    cause: BaseException | None = error
+    while cause is not None:
+        text = f"{type(cause).__name__} {cause}"
+        for pattern, reason in (_PERMANENT | _TRANSIENT).items():
+            if re.search(pattern, text):
+                return reason, pattern in _PERMANENT
+        if isinstance(cause, SSLCertVerificationError):
+            return f"its certificate cannot be trusted: {cause.verify_message.rstrip('.')}", True
+        if type(cause).__name__ == "TimeoutError":
+            return f"it does not answer within {limit:g} s", False
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror.lower(), False
+        if isinstance(cause, TypeError | ValueError) and not connection.is_met:
+            return "redis-py cannot use its URL, or an option there", True
+        cause = cause.__cause__ or cause.__context__
+    if not type(error).__module__.startswith("redis"):
+        return _TRANSIENT["InvalidResponse"], False
+    said = str(error).rstrip(".")
+    if any(secret in said for secret in secrets):  # a server can quote what it does not understand
+        said = said.partition(" ")[0]
+    return f"it answered {said[:100]}" if _is_answer(error) else said[:1].lower() + said[1:], False
