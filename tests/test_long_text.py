@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from chatpost.emulator.faults import Fault, Kind, answering
+from tests.conftest import texts
 
 if TYPE_CHECKING:
     from chatpost.emulator import Emulator
@@ -22,10 +24,6 @@ if TYPE_CHECKING:
 LINES = "".join(f"line {number}\n" for number in range(8000))
 PARTS = 3
 """How many messages the lines make."""
-
-
-def texts(chat: Emulator) -> list[str]:
-    return [message.text for message in chat.space().messages]
 
 
 def test_split(shell: Shell, chat: Emulator) -> None:
@@ -92,9 +90,7 @@ def test_a_failure_on_the_way(shell: Shell, chat: Emulator) -> None:
     """If a part fails, stderr and JSON say how many are posted, and a second run posts only the rest."""
     chat.faults.extend([Fault(Kind.NONE), *[answering(503)] * 2])
     done = shell("send", "-o", "json", "--retries", "1", "--request-id", "long", stdin=LINES)
-    assert done.status == 75
-    assert "1 of 3 parts are posted, and the next may be; to post only the rest" in done.err
-    assert "--request-id long" in done.err
+    done.expect(75, "1 of 3 parts are posted, and the next may be; to post only the rest", "--request-id long")
     failed = record(done.out)
     assert (failed["parts"], failed["name"]) == ({"posted": 1, "of": 3}, chat.space().messages[0].name)
     assert (failed["requestId"], failed["attempts"], failed["error"]["code"]) == ("long", 3, 503)
@@ -182,8 +178,7 @@ def test_each_profile_makes_its_own_card(shell: Shell, chat: Emulator) -> None:
         f'[profiles.plain]\nurl = "{chat.url("plain")}"\n[profiles.card]\nurl = "{chat.url("card")}"\ntitle = "T"\n'
         f'[profiles.odd]\nurl = "{chat.url("odd")}"\nsubtitle = "S"\n'
     )
-    done = shell("send", "-p", "plain", "-p", "odd", "x")
-    assert (done.status, "need a title" in done.err) == (2, True)
+    shell("send", "-p", "plain", "-p", "odd", "x").expect(2, "need a title")
     assert shell("send", "-p", "card", "-p", "plain").status == 65
     assert chat.received == []
     assert shell("send", "-p", "card", "-p", "plain", "--code", "x").status == 0
@@ -211,16 +206,13 @@ def test_a_deadline_for_many_parts(shell: Shell, chat: Emulator) -> None:
         "the text makes 14 messages for this space, which take 1300.0 s, and the deadline of 200 s is shorter"
         in done.err
     )
-    with subprocess.Popen(
-        ["chatpost", *argv, "-v"], env=shell.env, stdin=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as child:
-        assert child.stdin is not None
-        assert child.stderr is not None
-        child.stdin.write(long.encode())
-        child.stdin.close()
-        assert b"posted" in child.stderr.readline()
-        assert b"waiting 9" in child.stderr.readline()  # for longer than the default deadline
-        child.kill()
+    (shell.home / "long").write_text(long)
+    with (shell.home / "long").open() as stdin:
+        running = shell.start(*argv, "-v", stdin=stdin)
+    running.wait_to_say("posted")
+    running.wait_to_say("waiting 9")  # for longer than the default deadline
+    running.signal(signal.SIGKILL)
+    running.end().expect(-signal.SIGKILL)
 
 
 @pytest.mark.parametrize("text", ["x", "é", "\N{PARTY POPPER}", "\x1b[31mé\x1b[0m\r", "\r", "\b\t"])

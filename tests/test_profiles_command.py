@@ -223,8 +223,7 @@ def test_check(user: Shell, chat: Emulator) -> None:
 def test_check_of_permissions(user: Shell, mode: int, status: int, said: str) -> None:
     """Errors in the file's permissions are reported."""
     user.write_profiles(f'[profiles.ops]\nurl = "{URL}"\n', mode)
-    done = user("profiles", "check")
-    assert (done.status, said in done.err) == (status, True)
+    user("profiles", "check").expect(status, said)
 
 
 def test_check_of_nothing(user: Shell) -> None:
@@ -284,13 +283,10 @@ def test_add_keeps_a_file_of_any_form(user: Shell, before: str) -> None:
 
 def test_several_add_at_once(user: Shell) -> None:
     """Profiles that are added by several processes at once are all there."""
-    processes = []
-    for number in range(8):
-        process = subprocess.Popen(["chatpost", "profiles", "add", f"p{number}"], env=user.env, stdin=subprocess.PIPE)
-        processes.append(process)
-    for process in processes:
-        process.communicate(URL.encode(), timeout=60)
-    assert {process.returncode for process in processes} == {0}
+    crowd = [user.start("profiles", "add", f"p{number}") for number in range(8)]
+    for running in crowd:
+        running.write(URL.encode())
+    assert {running.end().status for running in crowd} == {0}
     content = tomllib.loads(user.config.read_text())
     assert sorted(content["profiles"]) == [f"p{number}" for number in range(8)]
     assert content["default"] in content["profiles"]
@@ -299,15 +295,15 @@ def test_several_add_at_once(user: Shell) -> None:
 def test_add_says_at_once_that_a_name_is_taken(user: Shell) -> None:
     """A name that is taken is told before the URL is asked for, or read."""
     user.write_profiles(COMMENTED)
-    done = user("profiles", "add", "ops", stdin="")
-    assert (done.status, "already has a profile ops" in done.err) == (78, True)
+    user("profiles", "add", "ops", stdin="").expect(78, "already has a profile ops")
 
 
 def test_default(user: Shell) -> None:
     """The default profile is printed, and can be changed; comments stay."""
     user.write_profiles(f'{COMMENTED}[profiles.ci]\nurl = "{URL}"\n')
     done = user("profiles", "default")
-    assert (done.status, done.out, "sets no default" in done.err) == (78, "", True)
+    done.expect(78, "sets no default")
+    assert done.out == ""
     assert user("profiles", "default", "ci").status == 0
     assert user("profiles", "default").out == "ci\n"
     assert user("profiles", "default", "nope").status == 78
@@ -398,6 +394,4 @@ def test_completion_of_a_command(user: Shell, words: str) -> None:
 
 def test_completion_of_an_unknown_shell(user: Shell) -> None:
     """Another shell is a usage error that names those there are."""
-    done = user("completion", "tcsh")
-    assert done.status == 2
-    assert "'bash', 'zsh', 'fish'" in done.err
+    user("completion", "tcsh").expect(2, "'bash', 'zsh', 'fish'")

@@ -9,8 +9,6 @@ import signal
 import sqlite3
 import subprocess
 import termios
-import threading
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,38 +17,15 @@ import pytest
 
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
-from tests.conftest import TOKEN, Shell
+from tests.conftest import TOKEN, Shell, texts, wait_for, wait_for_requests
 
 TOOK = r"\d+\.\d s"
-
-
-def texts(chat: Emulator) -> list[str]:
-    return [message.text for message in chat.space().messages]
 
 
 def outcome(chat: Emulator) -> str:
     """Return the only message's first line, without its host and its times."""
     (text,) = texts(chat)
     return re.sub(TOOK, "T", text.split("\n")[0]).replace(os.uname().nodename, "HOST")
-
-
-class Running:
-    """The installed command running a job that a test talks to."""
-
-    def __init__(self, shell: Shell, *argv: str, **streams: Any) -> None:
-        streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
-        self.child = subprocess.Popen(["chatpost", "run", *argv], env=shell.env, cwd=shell.home, **streams)
-
-    def line(self) -> str:
-        """Return the next line of stdout."""
-        assert self.child.stdout is not None
-        line: bytes = self.child.stdout.readline()
-        return line.decode()
-
-    def end(self) -> tuple[int, str, str]:
-        """Return the status, stdout and stderr."""
-        out, err = self.child.communicate(timeout=60)
-        return self.child.returncode, out.decode(), err.decode()
 
 
 @pytest.mark.parametrize(
@@ -66,8 +41,7 @@ class Running:
 )
 def test_the_end_of_the_job(shell: Shell, chat: Emulator, script: str, status: int, said: str) -> None:
     """The exit status is the job's, or chatpost dies of the same signal; the message says so."""
-    done = Running(shell, "--", "sh", "-c", script).end()
-    assert (done[0], done[1:]) == (status, ("", ""))
+    assert shell.start("run", "--", "sh", "-c", script).end() == (status, "", "")
     assert outcome(chat) == said
 
 
@@ -120,11 +94,11 @@ def test_signals_reach_the_whole_group(shell: Shell, chat: Emulator, number: sig
     name = number.name.removeprefix("SIG")
     inner = f"trap 'echo inner {name}; exit 0' {name}; echo ready; while :; do :; done"
     script = f"trap 'echo outer {name}; exit 9' {name}; sh -c \"{inner}\"; exit 8"
-    running = Running(shell, "--", "sh", "-c", script)
+    running = shell.start("run", "--", "sh", "-c", script)
     assert running.line() == "ready\n"
-    running.child.send_signal(number)
-    status, out, err = running.end()
-    assert (status, sorted(out.splitlines()), err) == (9, [f"inner {name}", f"outer {name}"], "")
+    running.signal(number)
+    done = running.end()
+    assert (done.status, sorted(done.out.splitlines()), done.err) == (9, [f"inner {name}", f"outer {name}"], "")
     assert "exit status 9" in outcome(chat)
 
 
@@ -136,9 +110,9 @@ def test_an_ignored_signal_stays_ignored(shell: Shell) -> None:
 
 def test_a_process_that_is_left_behind(shell: Shell, chat: Emulator) -> None:
     """A child that the job leaves behind with the pipe open keeps chatpost for two seconds, not for ever."""
-    running = Running(shell, "--", "sh", "-c", "sleep 300 & echo $!; exit 5")
+    running = shell.start("run", "--", "sh", "-c", "sleep 300 & echo $!; exit 5")
     left_behind = int(running.line())
-    assert running.child.wait(60) == 5
+    assert running.process.wait(60) == 5
     os.kill(left_behind, signal.SIGKILL)
     running.end()
     assert "exit status 5" in outcome(chat)
@@ -154,7 +128,7 @@ def test_a_reader_that_goes_away(shell: Shell, chat: Emulator) -> None:
 def test_a_full_disk(shell: Shell, chat: Emulator) -> None:
     """If our stdout cannot be written, the job learns it; if it ends well all the same, that is 74, and no success."""
     done = shell("run", "--", "seq", "1000000", redirect=">/dev/full")
-    assert (done.status, "could not be written: no space left" in done.err) == (-signal.SIGPIPE, True)
+    done.expect(-signal.SIGPIPE, "could not be written: no space left")
     done = shell("run", "--", "echo", "short", redirect=">/dev/full")
     assert (done.status, done.err) == (74, "chatpost: the output could not be written: no space left on device\n")
     assert texts(chat)[1].startswith("❌ *echo* on ")
@@ -195,9 +169,11 @@ def test_the_death_of_chatpost(shell: Shell) -> None:
     """If chatpost is killed, the job gets SIGTERM."""
     marker = shell.home / "ended"
     os.mkfifo(marker)
-    running = Running(shell, "--", "sh", "-c", f"trap 'echo ended > {marker}; exit' TERM; echo ready; sleep 300 & wait")
+    running = shell.start(
+        "run", "--", "sh", "-c", f"trap 'echo ended > {marker}; exit' TERM; echo ready; sleep 300 & wait"
+    )
     assert running.line() == "ready\n"
-    running.child.kill()
+    running.signal(signal.SIGKILL)
     assert marker.read_text() == "ended\n"
     running.end()
 
@@ -215,17 +191,15 @@ def test_what_is_inherited(shell: Shell) -> None:
 def test_signals_after_the_end(shell: Shell, chat: Emulator) -> None:
     """Signals that come once the job has ended change neither the exit status nor the message."""
     chat.faults.append(Fault(Kind.DELAY, seconds=1))
-    has_come = threading.Event()
-    chat.on_received = lambda _: has_come.set()
-    running = Running(shell, "--", "sh", "-c", "exit 3")
-    assert has_come.wait(60)
+    running = shell.start("run", "--", "sh", "-c", "exit 3")
+    wait_for_requests(chat)
     for number in (signal.SIGUSR1, signal.SIGUSR2):
-        running.child.send_signal(number)
+        running.signal(number)
     assert running.end() == (3, "", "")
-    running = Running(shell, "--", "sh", "-c", "sleep 300 & echo $!; exit 4")
+    running = shell.start("run", "--", "sh", "-c", "sleep 300 & echo $!; exit 4")
     left_behind = int(running.line())
-    running.child.send_signal(signal.SIGTERM)  # while the output of what is left behind is waited for, or before
-    assert running.child.wait(60) in {4, -signal.SIGTERM}
+    running.signal(signal.SIGTERM)  # while the output of what is left behind is waited for, or before
+    assert running.process.wait(60) in {4, -signal.SIGTERM}
     os.kill(left_behind, signal.SIGKILL)
     running.end()
     assert len(texts(chat)) == 2
@@ -234,20 +208,19 @@ def test_signals_after_the_end(shell: Shell, chat: Emulator) -> None:
 def test_a_stuck_reader(shell: Shell, chat: Emulator) -> None:
     """A reader that reads nothing does not keep the time limit from ending it all."""
     read, write = os.pipe()
-    running = Running(shell, "--time-limit", "0.5", "--", "yes", stdout=write)
+    running = shell.start("run", "--time-limit", "0.5", "--", "yes", stdout=write)
     os.close(write)
-    running.child.communicate(timeout=60)
+    assert running.end().status == 124
     os.close(read)
-    assert running.child.returncode == 124
     assert "was ended after" in outcome(chat)
 
 
 def test_what_ignores_sigterm(shell: Shell, chat: Emulator) -> None:
     """What the job has started and what ignores SIGTERM gets SIGKILL ten seconds after the time limit."""
     script = "sh -c 'trap \"\" TERM; echo $$; exec sleep 300' & trap 'exit 5' TERM; wait"
-    running = Running(shell, "--time-limit", "0.5", "--", "sh", "-c", script)
+    running = shell.start("run", "--time-limit", "0.5", "--", "sh", "-c", script)
     left_behind = int(running.line())
-    assert running.end()[0] == 124
+    assert running.end().status == 124
     stat = Path(f"/proc/{left_behind}/stat")
     assert not stat.exists() or ") Z " in stat.read_text()  # nobody may have asked yet how it ended
     assert "was ended after" in outcome(chat)
@@ -256,8 +229,7 @@ def test_what_ignores_sigterm(shell: Shell, chat: Emulator) -> None:
 def test_variables_that_clash(shell: Shell, chat: Emulator) -> None:
     """Variables that do not go together keep no job from running, either."""
     shell.env |= {"CHATPOST_THREAD": "spaces/AAAA/threads/T", "CHATPOST_THREAD_KEY": "k"}
-    done = shell("run", "--", "sh", "-c", "exit 5")
-    assert (done.status, "are both set" in done.err) == (5, True)
+    shell("run", "--", "sh", "-c", "exit 5").expect(5, "are both set")
     del shell.env["CHATPOST_THREAD"]
     shell.env["CHATPOST_ON"] = "change"
     assert shell("run", "--follow", "--", "sh", "-c", "exit 5").status == 5
@@ -266,16 +238,13 @@ def test_variables_that_clash(shell: Shell, chat: Emulator) -> None:
 
 def test_a_signal_while_a_kept_message_is_posted(shell: Shell, chat: Emulator) -> None:
     """News that is kept in the outbox counts as told, also if a signal ends the posting."""
-    come = threading.Event()
-    chat.on_received = lambda _: come.set()
     chat.faults.append(Fault(Kind.DELAY, seconds=300))
-    argv = ("--spool", "--on", "change", "--name", "x", "--", "false")
-    running = Running(shell, *argv)
-    assert come.wait(60)
-    running.child.send_signal(signal.SIGTERM)
-    status, _, err = running.end()
-    assert (status, "kept in the outbox as 1" in err) == (1, True)
-    assert shell("run", *argv).status == 1
+    argv = ("run", "--spool", "--on", "change", "--name", "x", "--", "false")
+    running = shell.start(*argv)
+    wait_for_requests(chat)
+    running.signal(signal.SIGTERM)
+    running.end().expect(1, "kept in the outbox as 1")
+    assert shell(*argv).status == 1
     assert shell("outbox", "flush").status == 0
     assert len(texts(chat)) == 1
 
@@ -348,9 +317,10 @@ def test_secrets_in_the_output(shell: Shell, chat: Emulator) -> None:
         "A_KEY": "k" * 9,
     }
     script = 'echo "$MY_TOKEN $db_password $SSH_KEY $A_KEY" && echo "$CHATPOST_URL" | sed "s/&/\\&amp;/"'
-    running = Running(shell, "--show-command", "--", "sh", "-c", f"{script} && : first-secret")
-    status, out, _ = running.end()
-    assert (status, "first-secret" in out, TOKEN in out) == (0, True, True)
+    command = ["chatpost", "run", "--show-command", "--", "sh", "-c", f"{script} && : first-secret"]
+    done = subprocess.run(command, env=shell.env, capture_output=True, text=True, check=True)  # it may show secrets
+    assert "first-secret" in done.stdout
+    assert TOKEN in done.stdout
     (text,) = texts(chat)
     assert "*** second\n*** short ***" in text
     assert "messages?key=***&amp;token=***" in text
@@ -423,8 +393,8 @@ def test_a_change_whose_message_failed(shell: Shell, chat: Emulator) -> None:
     """A change counts as told only once it is posted: the next run makes up for it."""
     chat.faults.append(answering(403))
     run = ("run", "--on", "change", "--name", "x", "--")
-    first = shell(*run, "false")
-    assert (first.status, texts(chat), "403" in first.err) == (1, [], True)
+    shell(*run, "false").expect(1, "403")
+    assert texts(chat) == []
     shell(*run, "false")
     assert "2 failures in a row" in outcome(chat)
     chat.faults.append(answering(403))
@@ -443,8 +413,8 @@ def test_jobs_without_a_name(shell: Shell, chat: Emulator) -> None:
 
 def test_two_runs_at_once(shell: Shell, chat: Emulator) -> None:
     """Runs of one job at the same time do not break its past."""
-    running = [Running(shell, "--on", "change", "--name", "x", "--", "false") for _ in range(6)]
-    assert [each.end()[0] for each in running] == [1] * 6
+    running = [shell.start("run", "--on", "change", "--name", "x", "--", "false") for _ in range(6)]
+    assert [each.end().status for each in running] == [1] * 6
     assert texts(chat)
     shell("run", "--on", "change", "--name", "x", "--", "true")
     assert "after 6 failures" in texts(chat)[-1]
@@ -470,8 +440,8 @@ def test_a_past_that_cannot_be_read(shell: Shell, chat: Emulator, damage: str) -
     else:
         del shell.env["XDG_STATE_HOME"]
         shell.env["HOME"] = "relative"
-    done = shell("run", "--on", "change", "--", "false")
-    assert (done.status, "how the job went before is not known" in done.err) == (1, damage.startswith("no "))
+    done = shell("run", "--on", "change", "--", "false").expect(1)
+    assert ("how the job went before is not known" in done.err) == damage.startswith("no ")
     assert "failed" in outcome(chat)
     if damage in {"garbage", "directory"}:
         shell("run", "--on", "change", "--", "false")
@@ -519,8 +489,7 @@ def test_what_is_wrong_harms_no_job(
 )
 def test_a_wrong_option(shell: Shell, chat: Emulator, argv: list[str], said: str) -> None:
     """A wrong option is 2, before the job starts."""
-    done = shell("run", *argv, "--", "touch", "ran")
-    assert (done.status, said in done.err) == (2, True)
+    shell("run", *argv, "--", "touch", "ran").expect(2, said)
     assert not (shell.home / "ran").exists()
     assert chat.received == []
 
@@ -537,15 +506,11 @@ def test_it_starts_at_once(shell: Shell, chat: Emulator) -> None:
 
 def test_a_signal_while_it_posts(shell: Shell, chat: Emulator) -> None:
     """A signal after the job's end ends the posting, and the exit status is still the job's."""
-    has_come = threading.Event()
-    chat.on_received = lambda _: has_come.set()
     chat.faults.append(Fault(Kind.DELAY, seconds=300))
-    running = Running(shell, "--", "sh", "-c", "exit 3")
-    assert has_come.wait(60)
-    running.child.send_signal(signal.SIGTERM)
-    status, _, err = running.end()
-    assert status == 3
-    assert "may have been posted" in err
+    running = shell.start("run", "--", "sh", "-c", "exit 3")
+    wait_for_requests(chat)
+    running.signal(signal.SIGTERM)
+    running.end().expect(3, "may have been posted")
 
 
 # Following -----------------------------------------------------------------------------------------------------
@@ -591,7 +556,7 @@ def test_the_outcome_comes_within_the_deadline(tmp_path: Path) -> None:
         shell.env["CHATPOST_URL"] = chat.url(token=TOKEN)
         done = shell("run", "--follow", "--deadline", "8", "--", "seq", "300000")
         lost, last = texts(chat)[-1].split("\n")
-    assert (done.status, "lines are lost" in done.err) == (0, True)
+    done.expect(0, "lines are lost")
     assert "lines are lost" in lost
     assert last.startswith("✅ *seq* succeeded")
 
@@ -599,8 +564,7 @@ def test_the_outcome_comes_within_the_deadline(tmp_path: Path) -> None:
 def test_a_thread_that_cannot_be_opened(shell: Shell, chat: Emulator) -> None:
     """If the thread cannot be opened, the outcome is posted by itself, with the end of the output."""
     chat.faults.append(answering(503))
-    done = shell("run", "--follow", "--retries", "0", "--", "sh", "-c", "echo output; exit 3")
-    assert (done.status, "503" in done.err) == (3, True)
+    shell("run", "--follow", "--retries", "0", "--", "sh", "-c", "echo output; exit 3").expect(3, "503")
     assert "exit status 3" in outcome(chat)
     assert "output" in texts(chat)[0]
 
@@ -660,8 +624,7 @@ class Terminal:
         """Wait until chatpost has stopped, which the shell shows, and its job, too, which could still read a line."""
         self.wait_for("Stopped")
         self.wait_for("$ ")
-        while not all(state.startswith("T") for state in self._states_below(self.shell.pid)):
-            time.sleep(0.01)
+        wait_for("the job to stop", lambda: all(state.startswith("T") for state in self._states_below(self.shell.pid)))
 
     def _states_below(self, process: int) -> list[str]:
         table = subprocess.check_output(["ps", "-A", "-o", "pid=,ppid=,stat="], text=True)
