@@ -13,6 +13,7 @@ import requests
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, parse_faults
 from tests.conftest import Shell, texts
+from tests.terminals import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -378,14 +379,12 @@ def test_names_in_snake_case(post: Poster) -> None:
 
 def test_an_export_line_at_a_terminal(shell: Shell) -> None:
     """At a terminal the URL comes as a quoted line to paste; in a pipe it comes alone."""
-    ours, theirs = os.openpty()
-    running = shell.start("emulator", stdout=theirs, start_new_session=True)
-    os.close(theirs)
+    terminal = Terminal()
+    running = shell.start("emulator", stdout=terminal.theirs, start_new_session=True)
     running.wait_to_say("\n")
-    line = os.read(ours, 1024).decode().strip()
     running.signal(signal.SIGINT)
     running.end()
-    os.close(ours)
+    line = terminal.close().strip()
     assert line.startswith("export CHATPOST_URL='http://127.0.0.1:")
     assert line.endswith("'")
 

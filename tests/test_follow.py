@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -24,6 +23,7 @@ from chatpost.emulator.faults import Fault, Kind, answering
 from chatpost.follow.stream import BUFFER_LIMIT, REPLY_LIMIT, LineMaker, Lines, Reader
 from chatpost.pacing.sqlite import SqlitePacer, boot_id
 from tests.conftest import KEY, TOKEN, Running, Shell, texts, wait_for_requests
+from tests.terminals import Terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -483,41 +483,17 @@ def test_one_thread_only(shell: Shell, chat: Emulator) -> None:
     assert "name one profile" in done.err
 
 
-class Terminal:
-    """A terminal at which the command runs."""
-
-    def __init__(self) -> None:
-        self.ours, self.theirs = pty.openpty()
-
-    def shown(self) -> str:
-        """Return what was shown, and close it."""
-        os.close(self.theirs)
-        drawn = b""
-        try:
-            while chunk := os.read(self.ours, 65536):
-                drawn += chunk
-        except OSError:
-            pass  # Linux's way of saying that the other end has closed
-        os.close(self.ours)
-        return drawn.decode()
-
-
 def test_a_live_line_at_a_terminal(shell: Shell, chat: Emulator) -> None:
     """At a terminal, a line shows how much is posted and how much waits, and is gone at the end."""
     del shell.env["CHATPOST_PACING"]
     store = SqlitePacer(shell.home / "state" / "chatpost" / "pacing.sqlite3", time.monotonic, boot_id(), pytest.fail)
     store.turn(f"http://127.0.0.1:{chat.port}/spaces/AAAA", 1.1).close_for(1)
     terminal = Terminal()
-    done = subprocess.run(
-        ["chatpost", "thread", "--follow", "Deploy"],
-        env={**shell.env, "TERM": "xterm", "COLUMNS": "100"},
-        input=b"one\n",
-        stdout=subprocess.DEVNULL,
-        stderr=terminal.theirs,
-        check=False,
-    )
-    drawn = terminal.shown()
-    assert done.returncode == 0
+    shell.env |= {"TERM": "xterm", "COLUMNS": "100"}
+    following = follow(shell, stderr=terminal.theirs)
+    following.write(b"one\n")
+    following.end().expect(0)
+    drawn = terminal.close()
     assert "1 posted, 1 line waiting" in drawn
     assert drawn.rindex("\x1b[?25h") > drawn.rindex("\x1b[?25l")
 
@@ -525,10 +501,11 @@ def test_a_live_line_at_a_terminal(shell: Shell, chat: Emulator) -> None:
 def test_no_live_line_at_a_shared_terminal(shell: Shell, chat: Emulator) -> None:
     """If --tee writes to the terminal too, no live line is drawn into it."""
     terminal = Terminal()
-    env = {**shell.env, "TERM": "xterm", "COLUMNS": "100"}
-    command = ["chatpost", "thread", "--follow", "--tee", "Deploy"]
-    subprocess.run(command, env=env, input=b"one\n", stdout=terminal.theirs, stderr=terminal.theirs, check=True)
-    drawn = terminal.shown()
+    shell.env |= {"TERM": "xterm", "COLUMNS": "100"}
+    following = follow(shell, "--tee", stdout=terminal.theirs, stderr=terminal.theirs)
+    following.write(b"one\n")
+    following.end().expect(0)
+    drawn = terminal.close()
     assert "one\r\n" in drawn
     assert "waiting" not in drawn
     assert replies(chat) == ["one"]
@@ -540,7 +517,7 @@ def test_a_hint_at_a_keyboard(shell: Shell, chat: Emulator) -> None:
     shell.env |= {"TERM": "xterm", "COLUMNS": "100"}
     following = follow(shell, stdin=terminal.theirs)
     following.wait_to_say("end with Ctrl-D")
-    os.write(terminal.ours, b"typed\n\x04")
+    terminal.type("typed\n\x04")
     following.end().expect(0)
-    terminal.shown()
+    terminal.close()
     assert replies(chat) == ["typed"]

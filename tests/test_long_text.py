@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
 import signal
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -16,6 +13,7 @@ import pytest
 
 from chatpost.emulator.faults import Fault, Kind, answering
 from tests.conftest import texts
+from tests.terminals import Terminal
 
 if TYPE_CHECKING:
     from chatpost.emulator import Emulator
@@ -261,14 +259,11 @@ def test_short_text_is_left_alone(shell: Shell, chat: Emulator) -> None:
 
 def test_a_progress_bar_at_a_terminal(shell: Shell, chat: Emulator) -> None:
     """At a terminal a bar counts the parts, and is gone at the end, with the cursor shown again."""
-    ours, theirs = pty.openpty()
-    env = {**shell.env, "TERM": "xterm", "COLUMNS": "80"}
-    done = subprocess.run(
-        ["chatpost", "send"], env=env, input=LINES.encode(), stdout=subprocess.PIPE, stderr=theirs, check=False
-    )
-    os.close(theirs)
-    drawn = os.read(ours, 65536).decode()
-    os.close(ours)
-    assert (done.returncode, len(texts(chat))) == (0, PARTS)
+    terminal = Terminal()
+    shell.env |= {"TERM": "xterm", "COLUMNS": "80"}
+    running = shell.start("send", stderr=terminal.theirs)
+    running.write(LINES.encode())
+    assert (running.end().status, len(texts(chat))) == (0, PARTS)
+    drawn = terminal.close()
     assert "3/3" in drawn
     assert drawn.rindex("\x1b[?25h") > drawn.rindex("\x1b[?25l")

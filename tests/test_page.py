@@ -29,7 +29,7 @@ EVIL = "<script>window.evil = 1</script><img src=x onerror='window.evil = 1'>"
 CLICK = "<a href='javascript:window.evil=1' onclick='window.evil=1'>click</a>"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Give a headless Chromium."""
     executable = need("chromium")

@@ -6,15 +6,15 @@ import json
 import os
 import signal
 import stat
-import subprocess
 import termios
 import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import BIN, KEY, TOKEN
+from tests.conftest import KEY, TOKEN
 from tests.messages import TOP
+from tests.terminals import Terminal
 from tests.tools import need
 
 if TYPE_CHECKING:
@@ -115,47 +115,28 @@ def test_add_where_nothing_can_be_written(user: Shell) -> None:
 
 def test_add_asks_at_a_terminal(user: Shell) -> None:
     """At a terminal the URL is asked for, and what is typed does not show."""
-    ours, theirs = os.openpty()
-    process = subprocess.Popen(
-        [BIN / "chatpost", "profiles", "add", "ops"],
-        env=user.env,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    )
-    os.close(theirs)
-    shown = b""
-    while b"shown): " not in shown:
-        shown += os.read(ours, 1024)
-    os.write(ours, f"{URL}\n".encode())
-    assert process.wait(30) == 0
-    try:
-        while chunk := os.read(ours, 1024):
-            shown += chunk
-    except OSError:
-        pass  # Linux's way of saying that the other end has closed
-    os.close(ours)
-    assert b"googleapis" not in shown
+    terminal = Terminal()
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal.theirs)
+    running = user.start("profiles", "add", "ops", start_new_session=True, **streams)
+    terminal.wait_for("shown): ")
+    terminal.type(f"{URL}\n")
+    running.end().expect(0)
+    assert "googleapis" not in terminal.close()
     assert tomllib.loads(user.config.read_text())["profiles"]["ops"]["url"] == URL
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_at_the_prompt(user: Shell, number: signal.Signals) -> None:
     """A signal while the URL is asked for leaves the terminal as it was: what is typed then shows again."""
-    ours, theirs = os.openpty()
-    process = subprocess.Popen(
-        [BIN / "chatpost", "profiles", "add", "ops"], env=user.env, stdin=theirs, stdout=theirs, stderr=theirs
-    )
-    shown = b""
-    while b"shown): " not in shown:
-        shown += os.read(ours, 1024)
-    assert not termios.tcgetattr(theirs)[3] & termios.ECHO
-    process.send_signal(number)
-    assert process.wait(30) == -number
-    assert termios.tcgetattr(theirs)[3] & termios.ECHO
-    os.close(theirs)
-    os.close(ours)
+    terminal = Terminal()
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal.theirs)
+    running = user.start("profiles", "add", "ops", **streams)
+    terminal.wait_for("shown): ")
+    assert not termios.tcgetattr(terminal.theirs)[3] & termios.ECHO
+    running.signal(number)
+    running.end().expect(-number)
+    assert termios.tcgetattr(terminal.theirs)[3] & termios.ECHO
+    terminal.close()
 
 
 def test_list(user: Shell) -> None:
@@ -182,11 +163,9 @@ def test_list(user: Shell) -> None:
 def test_list_at_a_terminal(user: Shell) -> None:
     """At a terminal the list is a table with a head."""
     user.write_profiles(COMMENTED)
-    ours, theirs = os.openpty()
-    assert user("profiles", stdout=theirs).status == 0
-    os.close(theirs)
-    shown = os.read(ours, 65536).decode()
-    os.close(ours)
+    terminal = Terminal()
+    assert user("profiles", stdout=terminal.theirs).status == 0
+    shown = terminal.close()
     assert "PROFILE" in shown
     assert "ops" in shown
 

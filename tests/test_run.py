@@ -2,22 +2,24 @@ from __future__ import annotations
 
 import fcntl
 import os
-import pty
 import re
-import select
 import signal
 import sqlite3
 import subprocess
 import termios
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
 from tests.conftest import TOKEN, Shell, texts, wait_for, wait_for_requests
+from tests.terminals import Terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TOOK = r"\d+\.\d s"
 
@@ -589,37 +591,25 @@ def test_names_come_after_the_output(shell: Shell, chat: Emulator) -> None:
 # At a terminal -------------------------------------------------------------------------------------------------
 
 
-class Terminal:
+class ShellTerminal(Terminal):
     """A terminal with a shell that has job control."""
 
     def __init__(self, shell: Shell) -> None:
-        self.ours, theirs = pty.openpty()
-        self.shown = ""
+        super().__init__()
 
         def lead() -> None:
-            fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
+            fcntl.ioctl(self.theirs, termios.TIOCSCTTY, 0)
 
         self.shell = subprocess.Popen(
             ["bash", "--norc", "--noprofile", "-i"],
             env={**shell.env, "PS1": "$ ", "TERM": "dumb"},
             cwd=shell.home,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
+            stdin=self.theirs,
+            stdout=self.theirs,
+            stderr=self.theirs,
             start_new_session=True,
             preexec_fn=lead,  # noqa: PLW1509 - it takes no lock
         )
-        os.close(theirs)
-
-    def type(self, text: str) -> None:
-        os.write(self.ours, text.encode())
-
-    def wait_for(self, text: str) -> None:
-        """Read on until this is shown, and forget what was shown up to it."""
-        while text not in self.shown:
-            assert select.select([self.ours], [], [], 60)[0], f"{text!r} is not in {self.shown!r}"
-            self.shown += os.read(self.ours, 4096).decode()
-        self.shown = self.shown.partition(text)[2]
 
     def wait_for_stop(self) -> None:
         """Wait until chatpost has stopped, which the shell shows, and its job, too, which could still read a line."""
@@ -633,24 +623,26 @@ class Terminal:
         below = [(int(pid), state) for pid, parent, state in rows if int(parent) == process]
         return [state for pid, its in below for state in (its, *self._states_below(pid))]
 
-    def close(self) -> None:
+    def end(self) -> None:
+        """Kill the shell, and close the terminal."""
         self.shell.kill()
         self.shell.wait()
+        os.close(self.theirs)
         os.close(self.ours)
 
 
 @pytest.fixture
-def terminal(shell: Shell, tmp_path: Path) -> Any:
+def terminal(shell: Shell, tmp_path: Path) -> Iterator[ShellTerminal]:
     """Give a terminal."""
     (tmp_path / "job").write_text(
         'trap "echo INT-$((n += 1))" INT\necho re""ady\nread line\nread line\necho "got-$line"\nexit 3\n'
     )
-    terminal = Terminal(shell)
+    terminal = ShellTerminal(shell)
     yield terminal
-    terminal.close()
+    terminal.end()
 
 
-def test_control_c(terminal: Terminal, chat: Emulator) -> None:
+def test_control_c(terminal: ShellTerminal, chat: Emulator) -> None:
     """Ctrl-C at a terminal reaches the job once, and chatpost waits for it."""
     terminal.type("chatpost run -- bash job; echo status-$?\n")
     terminal.wait_for("ready")
@@ -663,7 +655,7 @@ def test_control_c(terminal: Terminal, chat: Emulator) -> None:
     assert "exit status 3" in outcome(chat)
 
 
-def test_control_z(terminal: Terminal) -> None:
+def test_control_z(terminal: ShellTerminal) -> None:
     """Ctrl-Z stops the job and chatpost, and `fg` lets both go on."""
     terminal.type("chatpost run -- bash job; echo status-$?\n")
     terminal.wait_for("ready")
@@ -676,7 +668,7 @@ def test_control_z(terminal: Terminal) -> None:
     assert terminal.shell.poll() is None
 
 
-def test_a_job_that_stops_itself(terminal: Terminal) -> None:
+def test_a_job_that_stops_itself(terminal: ShellTerminal) -> None:
     """A job that stops itself stops chatpost too, so that the shell takes over."""
     terminal.type('chatpost run -- sh -c \'kill -STOP $$; echo go""ne on\'; echo sta""tus-$?\n')
     terminal.wait_for_stop()
@@ -684,7 +676,7 @@ def test_a_job_that_stops_itself(terminal: Terminal) -> None:
     terminal.wait_for("gone on")
 
 
-def test_ctrl_c_reaches_a_group_of_its_own(terminal: Terminal) -> None:
+def test_ctrl_c_reaches_a_group_of_its_own(terminal: ShellTerminal) -> None:
     """A job that makes a process group of its own, as `timeout` does, gets Ctrl-C from chatpost."""
     terminal.type('chatpost run -- timeout 300 sh -c \'echo re""ady; exec sleep 300\'; echo sta""tus-$?\n')
     terminal.wait_for("ready")
@@ -692,7 +684,7 @@ def test_ctrl_c_reaches_a_group_of_its_own(terminal: Terminal) -> None:
     terminal.wait_for("$ ")
 
 
-def test_a_time_limit_reaches_a_group_of_its_own(terminal: Terminal) -> None:
+def test_a_time_limit_reaches_a_group_of_its_own(terminal: ShellTerminal) -> None:
     """At a terminal, the time limit ends a job in a process group of its own too."""
     terminal.type('chatpost run --time-limit 1 -- timeout 300 sleep 300; echo sta""tus-$?\n')
     terminal.wait_for("status-124")
