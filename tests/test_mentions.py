@@ -11,7 +11,7 @@ from tests.conftest import texts
 
 if TYPE_CHECKING:
     from chatpost.emulator import Emulator
-    from tests.conftest import Shell
+    from tests.conftest import InProcess, Shell
 
 NAMES = """
 [mentions]
@@ -128,10 +128,10 @@ def test_a_profile_that_mentions(user: Shell, chat: Emulator) -> None:
         ('[mentions]\na = ["b"]\nb = ["c"]\nc = ["a"]', "mentions.a stands for itself: a > b > c > a"),
     ],
 )
-def test_tables_that_are_wrong(shell: Shell, table: str, said: str) -> None:
+def test_tables_that_are_wrong(shell: Shell, chatpost: InProcess, table: str, said: str) -> None:
     """A mistake in [mentions] is named by its key."""
     shell.write_profiles(f"{table}\n")
-    shell("profiles").expect(78, said)
+    chatpost("profiles").expect(78, said)
 
 
 def test_names_like_keys(user: Shell, chat: Emulator) -> None:

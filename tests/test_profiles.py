@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from chatpost.emulator import Emulator
-    from tests.conftest import Shell
+    from tests.conftest import InProcess, Shell
 
 
 def profile(name: str, url: str, more: str = "") -> str:
@@ -217,11 +217,11 @@ def test_thread_takes_no_thread_from_a_profile(profiles: Shell, chat: Emulator) 
         (f'"{KEY} {TOKEN}" = 1', "unknown key: a profile file has"),
     ],
 )
-def test_what_is_wrong_in_the_file(profiles: Shell, chat: Emulator, text: str, said: str) -> None:
+def test_what_is_wrong_in_the_file(profiles: Shell, chatpost: InProcess, chat: Emulator, text: str, said: str) -> None:
     """An error in a profile file is 78, with a line that names the file or profile and the key, not the value."""
     profiles.write_profiles("")
     profiles.config.write_bytes(text.replace("URL", chat.url("ops", KEY, TOKEN)).encode("latin-1"))
-    done = profiles("send", "-p", "ops", "a")
+    done = chatpost("send", "-p", "ops", "a")
     assert (done.status, done.err.count("\n"), chat.received) == (78, 1, [])
     assert said in done.err
 
