@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from chatpost.cli.help import SectionedCommand
+from chatpost.cli.app import SectionedCommand
 from chatpost.commands import COMMANDS, chatpost as group
 
 USAGE = Path(__file__).parent.parent / "docs" / "usage.md"

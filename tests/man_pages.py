@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import ShellComplete, get_completion_class
 
-from chatpost.cli.help import SectionedCommand
+from chatpost.cli.app import SectionedCommand
 from chatpost.commands import chatpost as group
 
 if TYPE_CHECKING:

@@ -6,19 +6,19 @@ import pytest
 
 from chatpost.chat.message import SIZE_LIMIT, Message
 from chatpost.content.cards import CardMessage, QuickCard
-from chatpost.content.compose import Content, Overflow, Style, compose
-from chatpost.content.source import Text
+from chatpost.content.compose import Overflow, Style, compose
+from chatpost.content.source import Content, Text
 from chatpost.errors import DataError
 
 CARD = CardMessage(({"cardId": "one", "card": {"header": {"title": "T"}}},), "the file's", "in words", is_markdown=True)
 LONG = "\n".join(f"line {number}" for number in range(8000))
 
 
-PLAIN, SPLIT, NO_CARD = Style(), Overflow(), QuickCard()
+PLAIN, SPLIT = Style(), Overflow()
 
 
 def made(
-    text: Text, style: Style = PLAIN, overflow: Overflow = SPLIT, quick: QuickCard = NO_CARD
+    text: Text, style: Style = PLAIN, overflow: Overflow = SPLIT, quick: QuickCard | None = None
 ) -> tuple[Message, ...]:
     return compose(Content(text), style, overflow, quick)
 
@@ -60,8 +60,8 @@ def test_a_mention_breaks_no_block(text: str) -> None:
 
 def test_a_card_file() -> None:
     """A card brings its own text and syntax; a text of the command's replaces that text."""
-    alone = compose(Content(Text.whole(""), CARD), Style(), Overflow(), QuickCard())
-    beside = compose(Content(Text.whole("ours", typed=True), CARD), Style(), Overflow(), QuickCard())
+    alone = compose(Content(Text.whole(""), CARD), Style(), Overflow(), None)
+    beside = compose(Content(Text.whole("ours", typed=True), CARD), Style(), Overflow(), None)
     assert alone == (Message("the file's", is_markdown=True, cards=CARD.cards, fallback_text="in words"),)
     assert beside == (Message("ours", cards=CARD.cards, fallback_text="in words"),)
 
@@ -84,7 +84,7 @@ def test_split() -> None:
 
 def test_split_beside_a_card() -> None:
     """A card goes with the first part, which leaves room for it."""
-    first, *others = compose(Content(Text.whole(LONG, typed=True), CARD), Style(), Overflow(), QuickCard())
+    first, *others = compose(Content(Text.whole(LONG, typed=True), CARD), Style(), Overflow(), None)
     assert first.cards == CARD.cards
     assert first.size <= SIZE_LIMIT
     assert not any(message.cards for message in others)
@@ -165,6 +165,6 @@ def test_a_piped_card_mentions_nobody() -> None:
     """A card file's text from a pipe mentions nobody, unless mentions are allowed; from a file it does."""
     card = CARD._replace(text="<users/all>")
     content = Content(Text.whole(""), card._replace(is_piped=True))
-    assert compose(content, PLAIN, SPLIT, NO_CARD)[0].text == "<\u200busers/all>"
-    assert compose(content, Style(allow_mentions=True), SPLIT, NO_CARD)[0].text == "<users/all>"
-    assert compose(Content(Text.whole(""), card), PLAIN, SPLIT, NO_CARD)[0].text == "<users/all>"
+    assert compose(content, PLAIN, SPLIT, None)[0].text == "<\u200busers/all>"
+    assert compose(content, Style(allow_mentions=True), SPLIT, None)[0].text == "<users/all>"
+    assert compose(Content(Text.whole(""), card), PLAIN, SPLIT, None)[0].text == "<users/all>"

@@ -49,7 +49,6 @@ ONLY_IMPORTER = {
     "platformdirs": {"directories.py"},
     "sqlite3": {"database.py"},
     "redis": {"redis_client.py"},
-    "regex": {"content/split.py"},
 }
 
 

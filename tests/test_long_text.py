@@ -38,22 +38,21 @@ def test_split(shell: Shell, chat: Emulator) -> None:
 
 
 def test_split_of_a_reply(shell: Shell, chat: Emulator) -> None:
-    """The parts of a reply are all in its thread; an id of one's own is the first's."""
+    """The parts of a reply are all in its thread."""
     assert shell("thread", "-k", "key", "opened").status == 0
-    assert shell("reply", "-k", "key", "--message-id", "client-mine", stdin=LINES).status == 0
+    assert shell("reply", "-k", "key", stdin=LINES).status == 0
     (thread,) = chat.space().threads().values()
     assert len(thread) == 1 + PARTS
-    assert [received.query.get("messageId") for received in chat.received] == [None, "client-mine", None, None]
 
 
 def test_every_part_is_told_as_it_was_sent(shell: Shell, chat: Emulator) -> None:
     """--verbose shows of each part the parameters that went out with it."""
-    done = shell("send", "-v", "--message-id", "client-mine", stdin=LINES)
+    done = shell("send", "-v", "--request-id", "mine", stdin=LINES)
     shown = [
         dict(parse_qsl(re.findall(r"POST \S+\?(\S+):", line)[0])) for line in done.err.splitlines() if "attempt" in line
     ]
     assert shown == [received.query | {"key": "***", "token": "***"} for received in chat.received]
-    assert [parameters.get("messageId") for parameters in shown] == ["client-mine", None, None]
+    assert [parameters["requestId"] for parameters in shown] == ["mine-1", "mine-2", "mine-3"]
 
 
 def test_split_code(shell: Shell, chat: Emulator) -> None:

@@ -8,6 +8,7 @@ import pytest
 import regex
 from hypothesis import example, given, strategies as st
 
+from chatpost.content.graphemes import last_boundary, next_boundary
 from chatpost.content.split import Syntax, Taken, head, split, tail, take
 
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
@@ -91,6 +92,60 @@ def test_flags_are_not_torn() -> None:
     for limit in range(100, 120):
         assert all(part == flag * (len(part) // 2) for part in split(flag * 1000, limit))
         assert tail(flag * 1000, limit) == flag * (limit // 8)
+
+
+CLUSTERS = {
+    "emoji": ["\U0001f600", "\U0001f44d\U0001f3fd", FAMILY, "\u2764\ufe0f", "1\ufe0f\u20e3"],
+    "flags": ["\U0001f1e9\U0001f1ea", "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"],
+    "Devanagari": ["\u0915\u094d\u0937\u093f", "\u0915\u094d\u200d\u0937", "\u0928\u092e", "\u0930\u093c\u094d\u0917"],
+    "Tamil and Thai": ["\u0b95\u0bbf", "\u0ba8\u0bcb", "\u0e19\u0e49\u0e33"],
+    "Hangul": ["\ud55c", "\u1112\u1161\u11ab", "\uac00\u11a8"],
+    "Latin and Arabic": ["e\u0301", "n\u0303\u0323", "\u0600\u0661", "\u0628\u0651\u064e"],
+}
+
+
+@pytest.mark.parametrize("clusters", CLUSTERS.values(), ids=CLUSTERS)
+@given(st.data())
+def test_a_word_that_fills_a_message(clusters: list[str], data: st.DataObject) -> None:
+    """A long word is cut between two characters as a reader sees them, close to the limit."""
+    word = "".join(data.draw(st.lists(st.sampled_from(clusters), min_size=100, max_size=200)))
+    parts = list(split(word, LIMIT))
+    assert "".join(parts) == word
+    assert [cluster for part in parts for cluster in regex.findall(r"\X", part)] == regex.findall(r"\X", word)
+    assert all(LIMIT - 50 < len(part.encode()) <= LIMIT for part in parts[:-1])
+    assert tail(word, LIMIT) in {word[bound:] for bound in bounds(word)}
+
+
+def bounds(text: str) -> set[int]:
+    """Return the places between Unicode's grapheme clusters, as another implementation finds them."""
+    return {0, *(match.end() for match in regex.finditer(r"\X", text))}
+
+
+ODD = "".join(cluster for clusters in CLUSTERS.values() for cluster in clusters) + "\r\n\u1100\u0d4e\u1cf5\u200b"
+
+
+@given(
+    st.text(
+        st.sampled_from(ODD)
+        | st.characters(categories=["Mn", "Mc", "Me", "Cf"])
+        | st.characters(exclude_categories=["Cs"]),
+        max_size=50,
+    ),
+    st.integers(1, 52),
+)
+def test_a_cut_is_a_boundary(text: str, place: int) -> None:
+    """Whatever the text, it is cut only at a boundary of Unicode's."""
+    text = f"ab{text}ab"
+    place = min(place, len(text) - 1)
+    assert {last_boundary(text, place), next_boundary(text, place)} <= bounds(text)
+    assert last_boundary(text, place) <= place <= next_boundary(text, place)
+
+
+def test_a_text_without_a_boundary() -> None:
+    """A text without a place to cut, such as a run of marks, is cut where it has to be."""
+    marks = "\u0301" * 5000
+    assert "".join(split(marks, LIMIT)) == marks
+    assert (last_boundary(marks, 2000), next_boundary(marks, 2000)) == (2000, 2000)
 
 
 def test_taking_a_part() -> None:

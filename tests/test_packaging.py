@@ -104,6 +104,8 @@ def test_the_one_file(one_file: Path, shell: Shell, chat: Emulator) -> None:
     assert shell.run(*python, "send", "-q", stdin="é" * 20_000).status == 0
     assert "".join(texts(chat)) == "Hello" + "é" * 20_000
     assert shell.run(*python, "send", "--help").status == 0
+    # Google's types, which judge a card, are not in it.
+    assert shell.run(*python, "send", "--dry-run", "--card", "-", stdin='{"header": {"title": 1}}').status == 0
 
 
 @pytest.mark.parametrize("command", ["send Hello", "run -- true", "run -- sh -c 'kill -TERM $$'"])

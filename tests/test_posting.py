@@ -49,7 +49,6 @@ THREAD = "spaces/AAAA/threads/TTT"
             {"messageReplyOption": "REPLY_MESSAGE_OR_FAIL"},
             {"text": "a", "thread": {"name": THREAD}},
         ),
-        (["send", "--message-id", "client-a-1", "a"], {"messageId": "client-a-1"}, {"text": "a"}),
         (
             ["send", "--silent", "a"],
             {"createMessageNotificationOptions.notificationType": "NOTIFICATION_TYPE_SILENT"},
@@ -237,8 +236,6 @@ def test_several_profiles_where_one_fails(shell: Shell, chat: Emulator) -> None:
         (["send", "--retries", "-1", "a"], 2, "'--retries': '-1' is not a whole number"),
         (["send", "--retries", "x", "a"], 2, "'--retries': 'x'"),
         (["send", "-o", "xml", "a"], 2, "'xml' is not one of"),
-        (["send", "--message-id", "Client-A", "a"], 2, "a message id is client- and then"),
-        (["send", "--message-id", "client-" + "a" * 57, "a"], 2, "63 characters"),
         (["send", "--request-id", " ", "a"], 2, "cannot be empty"),
         (["send", "-k", "", "a"], 2, "cannot be empty"),
         (["send", "-k", "k" * 4001, "a"], 2, "at most 4000 characters"),
@@ -303,17 +300,16 @@ def test_environment_of_every_option(chatpost: InProcess, chat: Emulator, monkey
         "CHATPOST_OUTPUT": "json",
         "CHATPOST_SILENT": "1",
         "CHATPOST_REQUEST_ID": "id-from-env",
-        "CHATPOST_MESSAGE_ID": "client-from-env",
     }.items():
         monkeypatch.setenv(variable, value)
     chatpost("thread", "a")
-    done = chatpost("reply", "--request-id", "id-of-argv", "--message-id", "client-b", "b")
+    done = chatpost("reply", "--request-id", "id-of-argv", "b")
     assert json.loads(done.out)["requestId"] == "id-of-argv"
     first, second = chat.space().messages
     assert first.thread_name == second.thread_name
-    assert first.query["messageId"] == "client-from-env"
+    assert first.query["requestId"] == "id-from-env"
     assert second.query["messageReplyOption"] == "REPLY_MESSAGE_OR_FAIL"
-    chatpost("reply", "--thread", first.thread_name, "--message-id", "client-c", "--request-id", "c", "c")
+    chatpost("reply", "--thread", first.thread_name, "--request-id", "c", "c")
     assert chat.space().messages[2].body["thread"] == {"name": first.thread_name}
 
 
@@ -420,7 +416,7 @@ def test_a_dry_run_is_json_whatever_it_masks(shell: Shell) -> None:
 
 def test_a_bug_is_told_without_a_traceback(chatpost: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bug is 70, with a line that names its place but does not quote its message."""
-    monkeypatch.setattr("chatpost.commands.reading._read_content", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("chatpost.commands.posting.read_content", lambda *_, **__: 1 / 0)
     done = chatpost("send", "a")
     assert done.status == 70
     assert re.fullmatch(

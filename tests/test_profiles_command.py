@@ -8,12 +8,12 @@ import signal
 import stat
 import termios
 import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.conftest import KEY, TOKEN
-from tests.messages import TOP
 from tests.terminals import Terminal
 from tests.tools import need
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from chatpost.emulator import Emulator
     from tests.conftest import Shell
 
+TOP = Path(__file__).parent.parent
 URL = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
 COMMENTED = """# Who may post where.
 [profiles.ops]   # the night shift

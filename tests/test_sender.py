@@ -251,14 +251,12 @@ def test_a_draft_is_made_once_and_when_its_turn_has_come() -> None:
 def test_parts_follow_the_first() -> None:
     """Each part is a request under its own id; all but the first reply to the first; each is told of."""
     world = World([CREATED, Unavailable("a"), CREATED._replace(name="spaces/A/messages/T.N")])
-    factories = request_factories(REQUEST._replace(message_id="client-x"), [Message("one"), Message("two")])
+    factories = request_factories(REQUEST, [Message("one"), Message("two")])
     progress = world.sender().deliver(world.delivery(RetryPolicy(), factories)).progress
     first, *others = world.sent
     assert [request.request_id for request in world.sent] == ["an-id-1", "an-id-2", "an-id-2"]
-    assert (first.message_id, first.thread) == ("client-x", None)
-    assert {(request.message_id, request.thread and request.thread.name) for request in others} == {
-        (None, CREATED.thread_name)
-    }
+    assert first.thread is None
+    assert {request.thread and request.thread.name for request in others} == {CREATED.thread_name}
     assert (progress.posted, progress.created, progress.error) == (2, CREATED, None)
     assert [(a.part, a.number) for a in world.attempts] == [(1, 1), (2, 1), (2, 2)]
     assert [fact for fact in world.facts if isinstance(fact, PartPosted)] == [PartPosted(1, 2), PartPosted(2, 2)]
@@ -278,18 +276,6 @@ def test_a_429_closes_the_space(retry_after: float | None, pushed: float | None)
     world = World([Unavailable("a", code=503, retry_after=1.0), Unavailable("b", code=429, retry_after=retry_after)])
     world.run(RetryPolicy(retries=1))
     assert world.pushes == [pushed]
-
-
-def test_a_deadline_can_be_paused() -> None:
-    """Time that passes while a deadline is paused does not count."""
-    world = World([])
-    deadline = Deadline(10, lambda: world.now)
-    world.now = 4
-    with deadline.paused():
-        world.now = 1000
-    assert deadline.left() == 6
-    world.now = 2000
-    assert deadline.left() == 0
 
 
 def test_several_deliveries_come_back_in_order() -> None:

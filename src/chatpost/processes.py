@@ -5,10 +5,11 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
-from itertools import chain
+from itertools import chain, count
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -119,15 +120,58 @@ def handling_ends(handle: Callable[[int, Any], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def tidy_up() -> None:
-    """Do what libraries leave for the end: certifi deletes the copy of its file that it makes in a zip file."""
+def exit_now(status: int) -> NoReturn:
+    """End the process without taking the interpreter apart, which is a tenth of the time of one `send`."""
+    _finish()
+    os._exit(status)
+
+
+def _finish() -> None:
+    """Flush the streams, and run exit functions: certifi's deletes the copy of its file that it makes in a zip file."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError):
+            stream.flush()
     atexit._run_exitfuncs()  # noqa: SLF001 - it has no other name
 
 
 def reraise_signal(number: int) -> NoReturn:
     """End the process by the signal, or if that does not end it, with the exit status that a shell would show."""
-    tidy_up()
+    _finish()
     with suppress(OSError):  # SIGKILL has no action to be set
         signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
     os._exit(128 + number)  # the first process of a container does not die of signals
+
+
+@contextmanager
+def report_on_signal(
+    speak: Callable[[], None],
+    take: Callable[[int], bool] = lambda _: False,
+    die: Callable[[int], NoReturn] = reraise_signal,
+) -> Iterator[None]:
+    """In this context, a signal lets the command speak before it dies, by ``die``.
+
+    The first signal is given to ``take``; if it returns True, the command will end by itself. A signal that comes while
+    the command speaks ends it at once.
+
+    The handler does it all itself: an exception raised from it could come in the middle of anything, for example of a
+    finalizer, which would swallow it.
+    """
+    is_dying = False
+    signals = count()  # handlers can nest, so that two signals at once could both be the first
+
+    def end(number: int, _before: object) -> None:
+        nonlocal is_dying
+        is_first = next(signals) == 0
+        if is_dying:  # it could not speak, perhaps since nobody reads stderr
+            die(number)
+        if is_first and take(number):
+            return
+        is_dying = True
+        try:
+            speak()
+        finally:
+            die(number)
+
+    with handling_ends(end):
+        yield

@@ -17,7 +17,7 @@ from chatpost.concurrency import run_with_timeout
 from chatpost.errors import Unavailable, UnusableRoute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from chatpost.chat.message import CreatedMessage, CreateMessageRequest
     from chatpost.chat.webhook import Webhook
@@ -58,10 +58,11 @@ class ChatClient:
     Raises `ConfigurationError` if the environment names a CA bundle that does not exist.
     """
 
-    def __init__(self, wall_clock: Callable[[], float]) -> None:
-        """``wall_clock`` returns seconds of the epoch: a ``Retry-After`` can be a date."""
+    def __init__(self, wall_clock: Callable[[], float], environment: Mapping[str, str]) -> None:
+        """``wall_clock`` returns seconds since the epoch: a ``Retry-After`` can be a date."""
         self._wall_clock = wall_clock
-        self._session = new_session()
+        self._environment = environment
+        self._session = new_session(environment)
 
     def create_message(
         self,
@@ -85,7 +86,7 @@ class ChatClient:
             msg = f"{webhook.host} gave no answer within {timeout:.3g} s"
             raise Unavailable(msg, maybe_posted=body.begun) from None
         except RequestException as failure:
-            raise error_of(failure, webhook, timeout, posting_begun=body.begun) from None
+            raise error_of(failure, webhook, timeout, self._environment, posting_begun=body.begun) from None
         except (HTTPError, ValueError, TypeError):
             # Before it connects, requests lets through only errors about a proxy's URL.
             if body.begun or webhook.is_loopback or not getproxies():

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from requests.exceptions import ConnectTimeout, InvalidSchema, InvalidURL, ProxyError, ReadTimeout, SSLError
 from urllib3.exceptions import NameResolutionError
 
-from chatpost.chat.trust import unusable_bundle
+from chatpost.chat.session import unusable_bundle
 from chatpost.errors import DeliveryError, ProtocolError, Unavailable, UnusableRoute
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from requests.exceptions import RequestException
 
@@ -26,7 +26,9 @@ NO_SUCH_PROXY = "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is not the URL of a proxy"
 """An error for a person; a proxy's URL is not shown, since it can hold a password."""
 
 
-def error_of(failure: RequestException, webhook: Webhook, timeout: float, *, posting_begun: bool) -> DeliveryError:
+def error_of(
+    failure: RequestException, webhook: Webhook, timeout: float, environment: Mapping[str, str], *, posting_begun: bool
+) -> DeliveryError:
     """Return the error that a library's exception means, in our own words: the library's can hold the URL.
 
     ``timeout`` is the attempt's, in seconds; ``posting_begun``: the message had begun to go out.
@@ -37,7 +39,7 @@ def error_of(failure: RequestException, webhook: Webhook, timeout: float, *, pos
         case ProxyError():
             return Unavailable(_proxy_failure(failure))
         case SSLError():
-            return _tls_failure(failure, webhook, posting_begun=posting_begun)
+            return _tls_failure(failure, webhook, environment, posting_begun=posting_begun)
         case ConnectTimeout():
             return Unavailable(f"{webhook.host} did not accept a connection in time")
         case ReadTimeout():
@@ -67,7 +69,9 @@ def _proxy_failure(failure: ProxyError) -> str:
 _BROKEN_HANDSHAKE = {"UNEXPECTED_EOF_WHILE_READING", "TLSV1_ALERT_INTERNAL_ERROR", "TLSV1_ALERT_USER_CANCELLED"}
 
 
-def _tls_failure(failure: SSLError, webhook: Webhook, *, posting_begun: bool) -> DeliveryError:
+def _tls_failure(
+    failure: SSLError, webhook: Webhook, environment: Mapping[str, str], *, posting_begun: bool
+) -> DeliveryError:
     causes = [cause for cause in _causes(failure) if isinstance(cause, ssl.SSLError)]
     certificate = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
     if certificate is None and any(
@@ -76,7 +80,7 @@ def _tls_failure(failure: SSLError, webhook: Webhook, *, posting_begun: bool) ->
     ):
         when = "" if posting_begun else " during the TLS handshake"
         return Unavailable(f"the connection to {webhook.host} broke off{when}", maybe_posted=posting_begun)
-    if bundle := unusable_bundle():
+    if bundle := unusable_bundle(environment):
         return UnusableRoute(bundle)
     if certificate is not None:
         return ProtocolError(

@@ -22,9 +22,6 @@ SIZE_LIMIT = 32_000
 THREAD_KEY_LIMIT = 4000
 """Characters that a thread key can have."""
 
-MESSAGE_ID = re.compile(r"client-[a-z0-9-]{1,56}")
-"""A message id chosen by the sender: at most 63 characters."""
-
 _THREAD_NAME = re.compile(r"spaces/([\w-]+)/threads/([\w-]+)", re.ASCII)
 _MESSAGE_NAME = re.compile(r"spaces/([\w-]+)/messages/([\w-]+)(?:\.[\w-]+)?", re.ASCII)
 
@@ -115,7 +112,6 @@ class CreateMessageRequest(NamedTuple):
     request_id: str
     thread: Thread | None = None
     reply_option: MessageReplyOption | None = None
-    message_id: str | None = None
     silent: bool = False
 
     def of_part(self, number: int, message: Message, first: CreatedMessage | None) -> CreateMessageRequest:
@@ -124,7 +120,7 @@ class CreateMessageRequest(NamedTuple):
         if first is None:
             return part
         thread, fallback = Thread(name=first.thread_name), MessageReplyOption.FALLBACK_TO_NEW_THREAD
-        return part._replace(thread=thread, reply_option=fallback, message_id=None)
+        return part._replace(thread=thread, reply_option=fallback)
 
     def body(self) -> dict[str, Any]:
         """Return the JSON body, a `Message`."""
@@ -138,8 +134,6 @@ class CreateMessageRequest(NamedTuple):
         parameters = {"requestId": self.request_id}
         if self.reply_option is not None:
             parameters["messageReplyOption"] = self.reply_option.value
-        if self.message_id is not None:
-            parameters["messageId"] = self.message_id
         if self.silent:
             parameters["createMessageNotificationOptions.notificationType"] = "NOTIFICATION_TYPE_SILENT"
         return parameters

@@ -132,8 +132,7 @@ def _meaning(code: int, status: Status) -> tuple[type[DeliveryError], str]:
         return Unavailable, "a space takes one message a second from all its webhooks together"
     if code >= HTTPStatus.INTERNAL_SERVER_ERROR or code == HTTPStatus.REQUEST_TIMEOUT:
         return Unavailable, ""
-    taken = "a message with this --message-id is already there: choose another id"
-    return Refused, taken if code == HTTPStatus.CONFLICT else "do not try again"
+    return Refused, "do not try again"
 
 
 def _said(answer: Answer, status: Status) -> str:

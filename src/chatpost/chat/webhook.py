@@ -33,7 +33,6 @@ _PARAMETERS_WITH_AN_OPTION = {
     "threadKey": "--thread-key",
     "messageReplyOption": "--fallback-new-thread or --or-fail",
     "requestId": "--request-id",
-    "messageId": "--message-id",
 }
 
 

@@ -6,18 +6,24 @@ import errno
 import os
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from chatpost import __version__
-from chatpost.errors import ChatpostError, ExitStatus
+from chatpost.errors import ChatpostError, ExitStatus, InputError
 from chatpost.processes import reraise_signal
+from chatpost.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from typing import TextIO
+
+    from chatpost.cli.settings import Section
 
 
 class LazyGroup(click.Group):
@@ -62,26 +68,86 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(self._lines.items()))
 
 
+class SectionedCommand(click.Command):
+    """A command whose options come in sections, and whose `-h` is a page of its own.
+
+    ``short`` names the options of that page; ``examples`` are lines of shell.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        sections: Sequence[Section[Any]],
+        short: Sequence[str],
+        examples: str,
+        **attributes: Any,
+    ) -> None:
+        self._short_help_option = click.Option(
+            ["-h", "short_help"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_show_short_page,
+            help="Show the options that most people need, and exit.",
+        )
+        options = chain.from_iterable(section.options for section in sections)
+        attributes["params"] = [*options, self._short_help_option, *(attributes.get("params") or [])]
+        super().__init__(name, **attributes)
+        self.sections = sections
+        self._short = short
+        self.examples = examples
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write every option below its section's heading."""
+        from chatpost.cli.help import write_sections
+
+        write_sections(ctx, formatter, self.sections, [self._short_help_option, self.get_help_option(ctx)])
+
+    def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples and the note about variables."""
+        from chatpost.cli.help import write_examples, write_variables
+
+        write_examples(formatter, self.examples)
+        write_variables(formatter)
+
+    def short_page(self, ctx: click.Context) -> str:
+        """Return the page that `-h` shows."""
+        from chatpost.cli.help import write_examples, write_short_options
+
+        formatter = ctx.make_formatter()
+        self.format_usage(ctx, formatter)
+        self.format_help_text(ctx, formatter)
+        write_examples(formatter, self.examples)
+        write_short_options(ctx, formatter, self._short)
+        return formatter.getvalue().rstrip("\n")
+
+
+def _show_short_page(ctx: click.Context, _param: click.Parameter, value: object) -> None:
+    if value and not ctx.resilient_parsing and isinstance(ctx.command, SectionedCommand):
+        click.echo(ctx.command.short_page(ctx), color=ctx.color)
+        ctx.exit()
+
+
 def run(command: click.Command) -> int:
     """Run the command line; return its exit status, after a line on stderr if it failed."""
+    surroundings = Surroundings(os.environ, sys.stdin, sys.stdout, sys.stderr)
     try:
-        return _run(command)
+        return _run(command, surroundings)
     except KeyboardInterrupt:
         reraise_signal(signal.SIGINT)
 
 
-def _run(command: click.Command) -> int:
+def _run(command: click.Command, surroundings: Surroundings) -> int:
     try:
-        return int(command.main(prog_name="chatpost", standalone_mode=False) or ExitStatus.OK)
+        return int(command.main(prog_name="chatpost", standalone_mode=False, obj=surroundings) or ExitStatus.OK)
     except click.exceptions.NoArgsIsHelpError as help_page:
         help_page.show()
         return ExitStatus.USAGE
     except click.UsageError as error:
         _say(_usage_line(error))
-        if _was_to_follow(sys.argv[1:]):
-            from chatpost.commands.following import drain_stdin
-
-            drain_stdin()
+        if _was_to_follow(sys.argv[1:], surroundings.environment):
+            drain(surroundings.stdin)
         return ExitStatus.USAGE
     except ChatpostError as error:
         _say(str(error))
@@ -106,11 +172,21 @@ def _say(line: str) -> None:
     say(line)
 
 
-def _was_to_follow(words: Sequence[str]) -> bool:
+def _was_to_follow(words: Sequence[str], environment: Mapping[str, str]) -> bool:
     """Return whether a command line that is wrong meant to read a job's output: the job must not die of it."""
     options = words[: words.index("--")] if "--" in words else words
-    in_environment = os.environ.get("CHATPOST_FOLLOW", "").lower() not in {"", "0", "false", "no", "off", "f", "n"}
+    in_environment = environment.get("CHATPOST_FOLLOW", "").lower() not in {"", "0", "false", "no", "off", "f", "n"}
     return "thread" in options and (in_environment or any(word.startswith("--follow") for word in options))
+
+
+def drain(stdin: TextIO | None) -> None:
+    """Read stdin to its end, unless a person types it: its writer must not die of a closed pipe."""
+    if stdin is not None and not stdin.isatty():
+        from chatpost.content.source import read_chunks
+
+        with suppress(InputError):
+            for _ in read_chunks(stdin.fileno(), "stdin"):
+                pass
 
 
 def _usage_line(error: click.UsageError) -> str:

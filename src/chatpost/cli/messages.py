@@ -1,4 +1,4 @@
-"""Describes a delivery: in sentences for a person, and as a JSON record."""
+"""Sentences and JSON about a delivery."""
 
 from __future__ import annotations
 
@@ -11,36 +11,31 @@ if TYPE_CHECKING:
     from chatpost.delivery.sender import AttemptMade
 
 
-def label(delivery: Delivery) -> str:
-    """Return the prefix of a sentence about the delivery: its profile, if it has one."""
-    return f"{delivery.to.label}: " if delivery.to.label else ""
-
-
-def attempt_made(delivery: Delivery, attempt: AttemptMade) -> str:
+def describe_attempt(delivery: Delivery, attempt: AttemptMade) -> str:
     """Describe one attempt: the request and its outcome."""
     count, request = len(delivery.factories), delivery.progress.request
     part = f"part {attempt.part} of {count}, " if count > 1 else ""
     url = delivery.to.webhook.masked_url(request.parameters() if request else {})
     outcome = "posted" if attempt.error is None else str(attempt.error)
-    told = f"{part}attempt {attempt.number}: POST {url}: {outcome} ({attempt.seconds:.2f} s)"
-    return delivery.to.webhook.mask(told)
+    line = f"{part}attempt {attempt.number}: POST {url}: {outcome} ({attempt.seconds:.2f} s)"
+    return delivery.to.webhook.mask(line)
 
 
-def what_went_wrong(delivery: Delivery, known: str) -> str:
-    """Say why a delivery failed, and what is ``known`` of it."""
-    progress = delivery.progress
+def describe_failure(delivery: Delivery, known: str | None, *, can_repeat: bool) -> str:
+    """Say why a delivery failed, and whether its message is posted; ``known`` says so if the delivery cannot tell."""
+    progress, known = delivery.progress, known or describe_state(delivery, can_repeat=can_repeat)
     what = f"{progress.error}; {progress.gave_up}" if progress.gave_up else f"{progress.error}"
     return f"{what}. {known}"
 
 
-def what_is_kept(delivery: Delivery) -> str:
+def describe_kept(delivery: Delivery) -> str:
     """Say that the message is in the outbox, and why."""
     progress = delivery.progress
     why = f"{progress.gave_up}; " if progress.gave_up else ""
     return f"{why}kept in the outbox as {progress.kept}: `chatpost outbox flush` posts it"
 
 
-def what_is_known(delivery: Delivery, *, can_repeat: bool) -> str:
+def describe_state(delivery: Delivery, *, can_repeat: bool) -> str:
     """Say whether the message is in the space, and if it can be repeated, how to do so without posting it twice."""
     progress, count, request_id = delivery.progress, len(delivery.factories), delivery.request_id
     if progress.kept is not None:
@@ -62,9 +57,12 @@ def what_is_known(delivery: Delivery, *, can_repeat: bool) -> str:
     return f"The message {likely} posted; to try again without posting it twice, add --request-id {request_id}"
 
 
-def record(delivery: Delivery, known: str) -> dict[str, Any]:
-    """Return the delivery as `-o json` shows it; ``known`` is as for `what_went_wrong`."""
+def record(delivery: Delivery, known: str | None, *, can_repeat: bool) -> dict[str, Any]:
+    """Return the delivery as `-o json` shows it; ``known`` is as for `describe_failure`."""
     progress, asked = delivery.progress, delivery.to.thread
+    failure = None
+    if progress.error is not None:
+        failure = _error(progress.error, describe_failure(delivery, known, can_repeat=can_repeat))
     return {
         "profile": delivery.to.label,
         "name": progress.created.name if progress.created else None,
@@ -76,7 +74,7 @@ def record(delivery: Delivery, known: str) -> dict[str, Any]:
         "outbox": progress.kept,
         "parts": {"posted": progress.posted, "of": len(delivery.factories)},
         "attempts": progress.attempts,
-        "error": None if progress.error is None else _error(progress.error, what_went_wrong(delivery, known)),
+        "error": failure,
     }
 
 

@@ -1,90 +1,129 @@
-"""Reports deliveries: data to stdout, the story to stderr."""
+"""Reports deliveries: data on stdout, sentences on stderr."""
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import ExitStack, suppress
 from math import ceil
 from typing import TYPE_CHECKING
 
 from chatpost.chat.webhook import mask_urls
+from chatpost.cli.app import SectionedCommand
 from chatpost.cli.console import as_json, is_terminal, say, write_data
-from chatpost.cli.messages import (
-    attempt_made,
-    failure_record,
-    label,
-    record,
-    what_is_kept,
-    what_is_known,
-    what_went_wrong,
-)
-from chatpost.delivery.sender import AttemptMade, Event, PartPosted, Paused, RetryPlanned
-from chatpost.errors import ChatpostError, ExitStatus, OutputError
+from chatpost.cli.delivery_options import EXIT, OUTPUT, ExitOptions
+from chatpost.cli.settings import Settings
+from chatpost.delivery.sender import AttemptMade, PartPosted, Paused, RetryPlanned
+from chatpost.errors import ChatpostError, ExitStatus, OutputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from types import TracebackType
 
+    import click
+
+    from chatpost.cli.delivery_options import OutputOptions
     from chatpost.cli.tables import PartsBars
-    from chatpost.cli.values import OutputOptions
     from chatpost.delivery.model import Delivery
+    from chatpost.delivery.sender import Event
+    from chatpost.surroundings import Surroundings
 
-# Seconds that a person at a terminal waits without being told why.
 _LONG_PAUSE = 2.0
+"""Seconds of a pause that needs an explanation at a terminal."""
 
 
 class Reporter:
-    """Tells the user about deliveries, as much as ``telling`` says; ``write`` takes each line of data."""
+    """Reports a command's deliveries, and collects its exit status. A context manager that reports errors, too.
 
-    def __init__(
-        self, telling: OutputOptions, write: Callable[[str], None] = write_data, *, can_repeat: bool = True
-    ) -> None:
-        """``can_repeat``: the user can post the same message again by the same command."""
-        self._can_repeat = can_repeat
-        self.telling = telling
-        self._write = write
+    ``options``: how much to report. ``status``: that of the first failure. ``write`` takes each line of data.
+    ``can_repeat``: the user can post the same message again by the same command.
+    """
+
+    def __init__(self, options: OutputOptions, surroundings: Surroundings) -> None:
+        self.options = options
+        self.environment: Mapping[str, str] = surroundings.environment
+        self.status = ExitStatus.OK
+        self.write: Callable[[str], None] = write_data
+        self.can_repeat = True
+        self._soft_fail = False
         self._under_way: Sequence[Delivery] = ()
         self._posted = 0
         self._warned: set[str] = set()
         self._next_turn = 0.0
         self._bars: PartsBars | None = None
         self._live = ExitStack()
-        # Asked before rich puts something of its own in stderr's place.
-        self._is_watched = is_terminal(sys.stderr)
+        # Asked before rich replaces stderr.
+        self._is_watched = is_terminal(surroundings.stderr)
+
+    @classmethod
+    def of_command(cls, ctx: click.Context) -> Reporter:
+        """Return the reporter of a command that posts, after a check of its options.
+
+        Raises `UsageError` for two options that exclude each other.
+        """
+        settings = Settings(ctx)
+        if isinstance(ctx.command, SectionedCommand):
+            settings.check(ctx.command.sections)
+        reporter = cls(settings[OUTPUT], ctx.obj)
+        reporter.configure(settings[OUTPUT], settings[EXIT])
+        return reporter
+
+    def configure(self, options: OutputOptions, exits: ExitOptions) -> None:
+        """Report by these options from now on."""
+        self.options, self._soft_fail = options, exits.soft_fail
+
+    @property
+    def exit_status(self) -> ExitStatus:
+        """The command's exit status."""
+        return ExitStatus.OK if self._soft_fail else self.status
 
     @property
     def _has_reader(self) -> bool:
-        return self._is_watched and not self.telling.quiet
+        return self._is_watched and not self.options.quiet
+
+    def __enter__(self) -> None:
+        """Report the errors of this context, except usage errors, which are the command line's."""
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> bool:
+        if isinstance(error, ChatpostError) and not isinstance(error, UsageError):
+            self.report_error(error)
+            self.status = error.exit_status
+            return True
+        if isinstance(error, Exception) and not isinstance(error, UsageError):
+            self.broken_off("broken off by a bug")
+        return False
 
     def expect(self, deliveries: Sequence[Delivery]) -> None:
         """Remember deliveries, to report them if the command is interrupted; show bars for those of several parts."""
         self._under_way = deliveries
         if self._has_reader and any(len(delivery.factories) > 1 for delivery in deliveries):
-            from chatpost.cli.tables import PartsBars  # only a person who waits for parts waits for rich
+            from chatpost.cli.tables import PartsBars  # loads rich
 
             self._bars = PartsBars()
 
-    def tell(self, delivery: Delivery, fact: Event) -> None:
+    def show(self, delivery: Delivery, event: Event) -> None:
         """Show a failed attempt that will be retried; with ``verbose``, show every attempt and pause."""
-        if isinstance(fact, AttemptMade):
-            self._tell_of_attempt(delivery, fact)
-        elif isinstance(fact, PartPosted):
+        if isinstance(event, AttemptMade):
+            if self.options.verbose or event.wait is not None:
+                self._show_attempt(delivery, event)
+        elif isinstance(event, PartPosted):
             if self._bars is not None:
-                self._bars.show(delivery.to.label or "posting", fact.number, fact.of)
-        elif isinstance(fact, RetryPlanned):
-            if not self.telling.quiet:
-                say(f"{label(delivery)}{fact.error}; trying again in {fact.wait:.1f} s")
-        elif isinstance(fact, Paused):
-            self._next_turn = time.monotonic() + fact.seconds
-            if self.telling.verbose or (self._has_reader and fact.seconds > _LONG_PAUSE):
-                say(f"{label(delivery)}waiting {fact.seconds:.1f} s for the space's turn")
+                self._bars.show(delivery.to.label or "posting", event.number, event.of)
+        elif isinstance(event, RetryPlanned):
+            if not self.options.quiet:
+                say(f"{_label(delivery)}{event.error}; trying again in {event.wait:.1f} s")
+        elif isinstance(event, Paused):
+            self._next_turn = time.monotonic() + event.seconds
+            if self.options.verbose or (self._has_reader and event.seconds > _LONG_PAUSE):
+                say(f"{_label(delivery)}waiting {event.seconds:.1f} s for the space's turn")
 
-    def _tell_of_attempt(self, delivery: Delivery, attempt: AttemptMade) -> None:
-        if self.telling.verbose:
-            say(f"{label(delivery)}{attempt_made(delivery, attempt)}")
-        if attempt.wait is not None and not self.telling.quiet:
+    def _show_attempt(self, delivery: Delivery, attempt: AttemptMade) -> None:
+        if self.options.verbose:
+            from chatpost.cli.messages import describe_attempt
+
+            say(f"{_label(delivery)}{describe_attempt(delivery, attempt)}")
+        if attempt.wait is not None and not self.options.quiet:
             again = f"trying again in {attempt.wait:.1f} s"
-            say(f"{label(delivery)}{again}" if self.telling.verbose else f"{label(delivery)}{attempt.error}; {again}")
+            say(f"{_label(delivery)}{again}" if self.options.verbose else f"{_label(delivery)}{attempt.error}; {again}")
 
     def _close_bars(self) -> None:
         if self._bars is not None:
@@ -93,55 +132,70 @@ class Reporter:
 
     def warn(self, sentence: str) -> None:
         """Warn the user, once, and go on."""
-        if not self.telling.quiet and sentence not in self._warned:
+        if not self.options.quiet and sentence not in self._warned:
             self._warned.add(sentence)
             say(f"warning: {sentence}")
 
     def report(self, delivery: Delivery, known: str | None = None) -> ExitStatus:
         """Print the delivery's line or its error; return its exit status.
 
-        ``known`` is, for a person, what is known of the message after an error, if the delivery cannot tell.
+        ``known`` says whether the message is posted after an error, if the delivery cannot tell.
         """
         self._close_bars()
-        progress, telling = delivery.progress, self.telling
-        known = known or what_is_known(delivery, can_repeat=self._can_repeat)
+        progress, output = delivery.progress, self.options.output
         line = None
-        if progress.error is not None:
-            say(f"{label(delivery)}{what_went_wrong(delivery, known)}")
-        elif progress.kept is not None:
-            if not telling.quiet:
-                say(f"{label(delivery)}{what_is_kept(delivery)}")
-        elif progress.created is not None:
+        if progress.created is not None and progress.error is None and progress.kept is None:
             self._posted += 1
-            line = {"name": progress.created.name, "thread": progress.created.thread_name}.get(telling.output)
-        if telling.output == "json":
-            line = as_json(record(delivery, known), delivery.to.webhook.mask)
+            line = {"name": progress.created.name, "thread": progress.created.thread_name}.get(output)
+        else:
+            self._report_unposted(delivery, known)
+        if output == "json":
+            from chatpost.cli.messages import record
+
+            line = as_json(record(delivery, known, can_repeat=self.can_repeat), delivery.to.webhook.mask)
         status = ExitStatus.OK if progress.error is None else progress.error.exit_status
         try:
             if line is not None:
-                self._write(line)
+                self.write(line)
         except OutputError as failure:
             # An error that the message met counts more than that its JSON could not be written.
             name = progress.created.name if progress.created else None
-            say(f"{label(delivery)}{failure}" + (f", but the message was posted: {name}" if name else ""))
+            say(f"{_label(delivery)}{failure}" + (f", but the message was posted: {name}" if name else ""))
             status = status or failure.exit_status
         progress.reported = True
+        self.status = self.status or status
         return status
 
+    def _report_unposted(self, delivery: Delivery, known: str | None) -> None:
+        from chatpost.cli.messages import describe_failure, describe_kept
+
+        if delivery.progress.error is not None:
+            say(f"{_label(delivery)}{describe_failure(delivery, known, can_repeat=self.can_repeat)}")
+        elif delivery.progress.kept is not None and not self.options.quiet:
+            say(f"{_label(delivery)}{describe_kept(delivery)}")
+
     def report_error(self, error: ChatpostError) -> None:
-        """Tell of an error that came before anything was posted."""
+        """Report an error that came before anything was posted."""
         say(str(error))
-        if self.telling.output == "json" and not isinstance(error, OutputError):
+        if self.options.output == "json" and not isinstance(error, OutputError):
+            from chatpost.cli.messages import failure_record
+
             with suppress(OutputError):  # the first error is the one that counts
-                self._write(as_json(failure_record(error), mask_urls))
+                self.write(as_json(failure_record(error), mask_urls))
+
+    def interrupted(self) -> None:
+        """Report that a signal ends the command, and the state of each message that was not reported yet."""
+        self.broken_off("interrupted")
 
     def broken_off(self, what: str) -> None:
-        """Tell that the command was broken off, and the state of each message that was not reported yet."""
+        """Report why the command ends early, and the state of each message that was not reported yet."""
+        from chatpost.cli.messages import describe_state
+
         self._close_bars()
         self._live.close()
         for delivery in self._under_way:
             if not delivery.progress.reported:
-                say(f"{label(delivery)}{what}. {what_is_known(delivery, can_repeat=self._can_repeat)}")
+                say(f"{_label(delivery)}{what}. {describe_state(delivery, can_repeat=self.can_repeat)}")
         if not self._under_way:
             say(f"{what}. Nothing was posted.")
 
@@ -153,7 +207,7 @@ class Reporter:
         """
         if is_shared or not self._has_reader:
             return self._live
-        from chatpost.cli.tables import live_line  # only a person who watches a stream waits for rich
+        from chatpost.cli.tables import live_line  # loads rich
 
         def line() -> str:
             count, not_before = waiting()
@@ -163,3 +217,8 @@ class Reporter:
 
         self._live.enter_context(live_line(line))
         return self._live
+
+
+def _label(delivery: Delivery) -> str:
+    """Return the prefix of a sentence about the delivery: its profile, if it has one."""
+    return f"{delivery.to.label}: " if delivery.to.label else ""

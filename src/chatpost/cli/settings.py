@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import click
 from click.core import ParameterSource
 
 from chatpost.cli.types import Flag, Seconds
-from chatpost.errors import ConfigurationError, UsageError, VariablesClash
+from chatpost.errors import UsageError, VariablesClash
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -20,21 +19,19 @@ T = TypeVar("T")
 class Option(click.Option):
     """An option of the command line and of the environment (``CHATPOST_`` and its name).
 
-    ``in_profile``: a profile can set a default for it.
+    ``key`` is its name in Python and in a profile, ``built_in`` its built-in default. ``in_profile``: a profile can set
+    a default for it.
     """
 
     def __init__(self, *declarations: str, in_profile: bool = True, **attributes: Any) -> None:
         super().__init__(declarations, **attributes)
+        self.key = str(self.name)
         self.in_profile = in_profile
+        self.built_in: Any = attributes.get("default", () if self.multiple else False if self.is_flag else None)
         if self.is_flag:
             self.type = Flag()
         if "envvar" not in attributes:
             self.envvar = f"CHATPOST_{self.key.upper()}"
-
-    @property
-    def key(self) -> str:
-        """The option's name in Python and in a profile."""
-        return str(self.name)
 
     def read_toml(self, value: Any) -> Any:
         """Convert a value from a profile.
@@ -99,45 +96,6 @@ class Section(NamedTuple, Generic[T]):
     one_of: tuple[tuple[str, ...], ...] = ()
 
 
-def read_defaults(where: str, table: Mapping[str, object], sections: Iterable[Section[Any]]) -> dict[str, Any]:
-    """Convert the options in a profile's table, and return their values by the options' names.
-
-    ``where`` is the table's place, for a person. Raises `ConfigurationError` that names the key that is wrong.
-    """
-    sections = tuple(sections)
-    options = {option.key: option for section in sections for option in section.options}
-    values = {}
-    for key, value in table.items():
-        option = options.get(key)
-        if option is None:
-            shown = f".{key}" if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", key) else ": a key"
-            msg = f"{where}{shown} is not an option{_nearest_key(key, options)}"
-            raise ConfigurationError(msg)
-        if not option.in_profile:
-            msg = f"{where}.{key} cannot be set in a profile: it is for one message only"
-            raise ConfigurationError(msg)
-        try:
-            values[key] = option.read_toml(value)
-        except ValueError as error:
-            msg = f"{where}.{key} {error}"
-            raise ConfigurationError(msg) from None
-    for section in sections:
-        rivals = [[key for key in group if key in values] for group in section.one_of]
-        firsts = [keys[0] for keys in rivals if keys]
-        if len(firsts) > 1:
-            msg = f"{where} sets both {firsts[0]} and {firsts[1]}: remove one of them"
-            raise ConfigurationError(msg)
-    return values
-
-
-def _nearest_key(key: str, options: Mapping[str, Option]) -> str:
-    from difflib import get_close_matches  # only for a mistake
-
-    names = ["url", *(name for name, option in options.items() if option.in_profile)]
-    nearest = get_close_matches(key, names, 1)
-    return f": did you mean {nearest[0]}?" if nearest else " of a profile: its keys are the long options, with _ for -"
-
-
 class Settings:
     """The values of a command's options, with a profile's defaults or without any.
 
@@ -148,11 +106,14 @@ class Settings:
         self,
         ctx: click.Context,
         defaults: Mapping[str, Any] | None = None,
-        meanings: Mapping[str, Callable[[Any], Any]] | None = None,
+        resolve: Mapping[str, Callable[[Any], Any]] | None = None,
     ) -> None:
-        """``defaults`` are those of a profile, from `read_defaults`; ``meanings`` change options' values."""
+        """``defaults`` are those of a profile, from `read_defaults`.
+
+        ``resolve`` maps an option's name to the function that turns its value, unless empty, into the one to use.
+        """
         self._ctx = ctx
-        self._meanings = meanings or {}
+        self._resolve = resolve or {}
         # A command can have an option of its own that takes no default from a profile.
         own = {option.name for option in ctx.command.params if isinstance(option, Option) and not option.in_profile}
         self._defaults = {name: value for name, value in (defaults or {}).items() if name not in own}
@@ -176,6 +137,10 @@ class Settings:
             }
         return section.make(**values)
 
+    def values(self, sections: Iterable[Section[Any]]) -> list[Any]:
+        """Return the values of several sections."""
+        return [self[section] for section in sections]
+
     def check(self, sections: Iterable[Section[Any]]) -> None:
         """Raise `UsageError` for two options of these sections that exclude each other."""
         for section in sections:
@@ -186,7 +151,7 @@ class Settings:
         """Return whether the option has a value other than its built-in default."""
         return self._source(name) != _BUILT_IN
 
-    def typed(self, name: str) -> Any:
+    def from_command_line(self, name: str) -> Any:
         """Return the option's value if it is on the command line, else None."""
         return self._value(name) if self._source(name) == _COMMAND_LINE else None
 
@@ -194,8 +159,8 @@ class Settings:
         """Return the value; of an option that the command does not have, the built-in default."""
         if option.key in self._ctx.params:
             value = self._value(option.key)
-            return self._meanings[option.key](value) if option.key in self._meanings else value
-        return () if option.multiple else option.get_default(self._ctx)
+            return self._resolve[option.key](value) if value and option.key in self._resolve else value
+        return option.built_in
 
     def _value(self, name: str) -> Any:
         return self._defaults[name] if self._source(name) == _PROFILE else self._ctx.params[name]

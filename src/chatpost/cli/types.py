@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chatpost.chat.message import MESSAGE_ID, THREAD_KEY_LIMIT, Thread
+from chatpost.chat.message import THREAD_KEY_LIMIT, Thread
 from chatpost.content.terminal import screen_text
 
 if TYPE_CHECKING:
@@ -111,19 +111,6 @@ class RequestId(click.ParamType[str]):
         if not value.strip():
             self.fail("a request id cannot be empty", param, ctx)
         return _utf8(self, value, param, ctx)
-
-
-class MessageId(click.ParamType[str]):
-    """A message id chosen by the sender."""
-
-    name = "client-ID"
-
-    def convert(self, value: str, param: Parameter | None, ctx: Context | None) -> str:
-        """Check its form."""
-        if not MESSAGE_ID.fullmatch(value):
-            msg = "a message id is client- and then lowercase letters, digits or hyphens, 63 characters at most"
-            self.fail(msg, param, ctx)
-        return value
 
 
 def _utf8(kind: click.ParamType[str], value: str, param: Parameter | None, ctx: Context | None) -> str:

@@ -27,13 +27,13 @@ Start with:
 """
 
 
-@click.group(
-    cls=LazyGroup,
-    package=__name__,
-    lines=COMMANDS,
-    epilog=EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+chatpost = click.version_option(__version__, prog_name="chatpost", message="%(prog)s %(version)s")(
+    LazyGroup(
+        "chatpost",
+        package=__name__,
+        lines=COMMANDS,
+        help="Post to a Google Chat space through its incoming webhook.",
+        epilog=EPILOG,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
 )
-@click.version_option(__version__, prog_name="chatpost", message="%(prog)s %(version)s")
-def chatpost() -> None:
-    """Post to a Google Chat space through its incoming webhook."""

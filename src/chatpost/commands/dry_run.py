@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chatpost.chat.message import CreatedMessage
 from chatpost.cli.console import as_json, write_data
 from chatpost.commands.sending import TIMING
 from chatpost.delivery.sender import Sender
+from chatpost.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from chatpost.chat.message import CreateMessageRequest
     from chatpost.chat.webhook import Webhook
+    from chatpost.cli.delivery_options import OutputOptions
     from chatpost.delivery.model import Delivery
 
 
@@ -24,16 +26,32 @@ class _Printer(NamedTuple):
     def create_message(
         self, webhook: Webhook, request: CreateMessageRequest, _timeout: float, _on_sending: Callable[[], None]
     ) -> CreatedMessage:
-        shown = {
+        shown: dict[str, Any] = {
             "profile": self.label,
             "method": "POST",
             "url": webhook.masked_url(request.parameters()),
             "body": request.body(),
         }
         write_data(as_json(shown, webhook.mask, indent=None if self.one_line else 2))
+        if request.message.cards:
+            _check(shown["body"], webhook.space)
         return CreatedMessage("", f"{webhook.space}/threads/THREAD-OF-THE-FIRST")
 
 
-def dry_run_delivery(delivery: Delivery, *, one_line: bool) -> None:
-    """Print each request of the delivery as JSON, secrets masked: on one line or, for a person, on several."""
-    Sender(_Printer(delivery.to.label, one_line), None, TIMING, lambda *_: None).deliver(delivery)
+def _check(body: Mapping[str, Any], space: str) -> None:
+    """Raise `DataError` if Google's own types do not accept a message. Without the extra ``emulator``, accept it."""
+    try:
+        from chatpost.emulator.contract import complaint  # Google's types take most of a second
+    except ImportError:
+        return
+    wrong = complaint(body, space)
+    if wrong is not None:
+        msg = f"Chat would reject this message: {wrong}"
+        raise DataError(msg)
+
+
+def dry_run(deliveries: Sequence[Delivery], options: OutputOptions) -> None:
+    """Print each request as JSON, secrets masked: on one line with ``-o json``, else on several."""
+    for delivery in deliveries:
+        printer = _Printer(delivery.to.label, one_line=options.output == "json")
+        Sender(printer, None, TIMING, lambda *_: None).deliver(delivery)

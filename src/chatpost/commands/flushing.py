@@ -9,24 +9,26 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.cli.console import is_terminal, say
 from chatpost.cli.reporter import Reporter
-from chatpost.cli.signals import report_on_signal
 from chatpost.cli.store import Store
-from chatpost.commands.sending import TIMING, make_client, make_pacer
+from chatpost.commands.sending import TIMING, make_sender
 from chatpost.concurrency import run_concurrently
 from chatpost.delivery.model import Deadline
-from chatpost.delivery.sender import Sender
 from chatpost.errors import ExitStatus, Unavailable
 from chatpost.outbox.flusher import Flusher
 from chatpost.outbox.resolver import WebhookResolver
 from chatpost.outbox.spooler import COMPOSER, find_outbox
+from chatpost.processes import report_on_signal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from chatpost.cli.values import FlushOptions, OutputOptions
+    from chatpost.cli.delivery_options import OutputOptions
+    from chatpost.cli.values import FlushOptions
     from chatpost.delivery.retry import RetryPolicy
+    from chatpost.delivery.sender import Sender
     from chatpost.errors import ChatpostError
     from chatpost.outbox.model import Outbox, State
+    from chatpost.surroundings import Surroundings
 
 
 class Flush(NamedTuple):
@@ -50,15 +52,17 @@ class Flush(NamedTuple):
             self.sender.pacer.leave()
 
 
-def flush_outbox(flushing: FlushOptions, policy: RetryPolicy, telling: OutputOptions) -> ExitStatus:
+def flush_outbox(
+    flushing: FlushOptions, policy: RetryPolicy, telling: OutputOptions, surroundings: Surroundings
+) -> ExitStatus:
     """Post what waits; return the exit status. Raises `StorageError` if the outbox cannot be used."""
     store = Store.of_file(flushing.config)
     box = find_outbox(store)
     before = {number: state for number, state in box.states().items() if state.waits}
     if not before:
         return ExitStatus.OK
-    reporter = Reporter(telling)
-    sender = Sender(make_client(), make_pacer(reporter.warn, store), TIMING, reporter.tell)
+    reporter = Reporter(telling, surroundings)
+    sender = make_sender(store, reporter)
     flush = Flush(box, flushing, policy, sender)
     finder = WebhookResolver(policy.timeout, flushing.config)
 

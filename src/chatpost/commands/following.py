@@ -1,46 +1,49 @@
-"""Lines of stdin, or of a job's output, become replies in a thread, as they come."""
+"""`--follow`: opens a thread, then posts lines of stdin, or of a job's output, as replies in it."""
 
 from __future__ import annotations
 
 import os
 import select
-import sys
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from chatpost.cli.console import is_terminal, say
-from chatpost.cli.options import FOLLOWING, STYLE
-from chatpost.commands.sending import TIMING
+from chatpost.cli.command_options import FOLLOW
+from chatpost.cli.console import is_terminal, say, write_aside, write_data
+from chatpost.cli.options import STYLE
+from chatpost.commands.posting import find_redis
+from chatpost.commands.sending import TIMING, make_sender
 from chatpost.concurrency import SelectableEvent
-from chatpost.content.source import read_chunks
-from chatpost.errors import ExitStatus, InputError
-from chatpost.follow.replies import Replies, lines_are
+from chatpost.errors import ExitStatus, UsageError
+from chatpost.follow.replies import Replies, ReplyOptions, lines_are
 from chatpost.follow.stream import LineMaker, Lines, Reader
-from chatpost.processes import reraise_signal
+from chatpost.processes import report_on_signal, reraise_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Self
+    from collections.abc import Callable, Sequence
+    from typing import Self, TextIO
 
     from chatpost.cli.reporter import Reporter
     from chatpost.cli.settings import Settings
+    from chatpost.commands.posting import Configured, Recipient
     from chatpost.delivery.model import Delivery
     from chatpost.delivery.sender import Sender
+    from chatpost.surroundings import Surroundings
 
 
-class Stream:
-    """Lines on their way into a thread: those of stdin, or of a job's output. A context manager.
+ONE_PROFILE = "--follow posts into one thread: name one profile"
 
-    ``opening`` is the delivery that opens the thread. ``last`` returns the last message of the thread, once the stream
-    has ended. ``is_shared``: somebody else writes to the terminal, too. ``is_bounded``: after the end of the stream,
-    the deadline is for all that is left.
+
+class Follower:
+    """Posts lines into a thread: those of stdin, or of a job's output. A context manager.
+
+    ``last`` returns the last message of the thread, once the stream has ended. ``is_shared``: another writer uses the
+    terminal, too. ``is_bounded``: after the end of the stream, the deadline is for all that is left. ``write`` takes
+    each line of data.
     """
 
     def __init__(
         self, lines: Lines, last: Callable[[], str | None], *, is_shared: bool, is_bounded: bool = False
     ) -> None:
-        self.opening: Delivery | None = None
-        self.tee: Tee | None = None
+        self.write: Callable[[str], None] = write_data
         self._lines = lines
         self._last = last
         self._is_shared = is_shared
@@ -48,28 +51,30 @@ class Stream:
         self._stopped = SelectableEvent()
         self._signal: int | None = None
         self._is_typed = False
+        self._tee: Tee | None = None
         self._reader: Reader | None = None
+        self._opening: Delivery | None = None
         self._replies: Replies | None = None
 
     @classmethod
-    def of_stdin(cls, settings: Settings) -> Self:
-        """Return a stream that reads stdin from now on, and to its end.
+    def of_stdin(cls, settings: Settings, surroundings: Surroundings) -> Self:
+        """Return a follower that reads stdin from now on, and to its end.
 
         It does so even if replies fail, so that stdin's writer never dies of a closed pipe.
         """
-        following, lines = settings[FOLLOWING], Lines(TIMING.clock)
-        is_shared = is_terminal(sys.stdin) or (following.tee and is_terminal(sys.stdout))
-        stream = cls(lines, lambda: following.last, is_shared=is_shared)
-        if following.tee:
-            stream.tee = Tee(stream._stopped)
-        if sys.stdin is None:
+        options, lines, stdin = settings[FOLLOW], Lines(TIMING.clock), surroundings.stdin
+        is_shared = is_terminal(stdin) or (options.tee and is_terminal(surroundings.stdout))
+        follower = cls(lines, lambda: options.last, is_shared=is_shared)
+        if options.tee:
+            follower.write, follower._tee = write_aside, Tee(surroundings.stdout, follower._stopped)
+        if stdin is None:
             lines.end()
-            return stream
-        stream._is_typed = sys.stdin.isatty()
+            return follower
+        follower._is_typed = stdin.isatty()
         maker = LineMaker(lines, is_markdown=settings[STYLE].is_markdown)
-        stream._reader = Reader(sys.stdin.fileno(), maker, stream.tee or (lambda _: None), stream._stopped)
-        stream._reader.start()
-        return stream
+        follower._reader = Reader(stdin.fileno(), maker, follower._tee or (lambda _: None), follower._stopped)
+        follower._reader.start()
+        return follower
 
     def __enter__(self) -> Self:
         return self
@@ -79,39 +84,70 @@ class Stream:
         if self._reader is not None and not self._is_typed:
             self._reader.discard()
 
-    def post(self, sender: Sender, settings: Settings, reporter: Reporter) -> ExitStatus:
-        """Post the lines into the thread that was opened; return the exit status.
-
-        A signal ends the stream: the lines that wait are still posted, and the process then dies of the signal.
-        """
-        if self.opening is None or not self.is_open:
-            return ExitStatus.OK
-        replies = self._replies = Replies(self._lines, self.opening, sender, settings, reporter)
-        replies.is_bounded = self._is_bounded
-        if self._is_typed:
-            say("type the lines to post; end with Ctrl-D")
-        with reporter.live_line(lambda: (self._lines.waiting.lines, replies.not_before), is_shared=self._is_shared):
-            is_complete = replies.post_all(settings[FOLLOWING].every)
-            if self._reader is not None:
-                if not is_complete and not self._lines.has_ended and not self._is_typed:
-                    say("lines that come from now on are not posted")
-                    self._reader.discard()
-                if not is_complete:
-                    replies.lost += self._reader.discarded + self._lines.waiting.lines
-                if self._reader.had_bad_bytes:
-                    reporter.warn("stdin has bytes that are not UTF-8; each is posted as U+FFFD")
-            replies.close(self._last())
-        if self._signal is not None:
-            reraise_signal(self._signal)
-        return replies.status or (self.tee.status if self.tee is not None else ExitStatus.OK)
-
     @property
     def is_open(self) -> bool:
         """Whether the thread is there."""
-        return self.opening is not None and self.opening.progress.created is not None
+        return self._opening is not None and self._opening.progress.created is not None
 
-    def take_signal(self, number: int) -> bool:
-        """End the stream on the first signal after the thread is open, and still post its lines; return whether so."""
+    def post(
+        self,
+        opening: Delivery,
+        recipient: Recipient,
+        reporter: Reporter,
+        die: Callable[[int], NoReturn] = reraise_signal,
+    ) -> None:
+        """Open the thread and post the lines into it; ``die`` ends the process after a signal.
+
+        The first signal after the thread is open ends the stream: its lines are still posted.
+        """
+        if reporter.options.dry_run:
+            from chatpost.commands.dry_run import dry_run
+
+            dry_run([opening], reporter.options)
+            return
+        reporter.expect([opening])
+        self._opening, sender = opening, make_sender(find_redis([recipient], reporter), reporter)
+
+        def interrupted() -> None:
+            reporter.interrupted()
+            if self._replies is not None:
+                say(f"{lines_are(self._replies.unposted)} not posted")
+            sender.leave_queues()
+
+        with report_on_signal(interrupted, self._end_stream, die):
+            if not reporter.report(sender.deliver(opening)) and self.is_open:
+                reporter.status = self._post_lines(sender, recipient, reporter)
+        if self._signal is not None:
+            die(self._signal)
+
+    def _post_lines(self, sender: Sender, recipient: Recipient, reporter: Reporter) -> ExitStatus:
+        options, settings = recipient.options, recipient.settings
+        how = ReplyOptions(options.style, options.request.silent, settings.is_set("retries"), self._is_bounded)
+        assert self._opening is not None  # noqa: S101 - it is posted
+        replies = self._replies = Replies(self._lines, self._opening, sender, how, reporter.report)
+        if self._is_typed:
+            say("type the lines to post; end with Ctrl-D")
+        with reporter.live_line(lambda: (self._lines.waiting.lines, replies.not_before), is_shared=self._is_shared):
+            is_complete = replies.post_all(settings[FOLLOW].every)
+            if self._reader is not None:
+                self._end_reading(self._reader, replies, reporter, is_complete=is_complete)
+            last = self._last()
+            if replies.lost:
+                say(f"{lines_are(replies.lost)} lost: not everything was posted")
+            replies.close(last)
+        return replies.status or (self._tee.status if self._tee is not None else ExitStatus.OK)
+
+    def _end_reading(self, reader: Reader, replies: Replies, reporter: Reporter, *, is_complete: bool) -> None:
+        if not is_complete and not self._lines.has_ended and not self._is_typed:
+            say("lines that come from now on are not posted")
+            reader.discard()
+        if not is_complete:
+            replies.lost += reader.discarded + self._lines.waiting.lines
+        if reader.had_bad_bytes:
+            reporter.warn("stdin has bytes that are not UTF-8; each is posted as U+FFFD")
+
+    def _end_stream(self, number: int) -> bool:
+        """Take the first signal after the thread is open; return False for any other."""
         if not self.is_open or self._signal is not None:
             return False
         self._signal = number
@@ -119,47 +155,41 @@ class Stream:
         self._lines.wake()
         return True
 
-    def tell_what_is_left(self) -> None:
-        """Say how many lines are not posted, if the thread is open."""
-        if self._replies is not None:
-            say(f"{lines_are(self._replies.unposted)} not posted")
 
-
-def drain_stdin() -> None:
-    """Read stdin to its end, and keep nothing, unless a person types it."""
-    if sys.stdin is not None and not sys.stdin.isatty():
-        with suppress(InputError):
-            for _ in read_chunks(sys.stdin.fileno(), "stdin"):
-                pass
+def check_only(configured: Sequence[Configured]) -> Sequence[Configured]:
+    """Return the only profile to post to; raises `UsageError` if there are several."""
+    if len(configured) > 1:
+        raise UsageError(ONE_PROFILE)
+    return configured
 
 
 class Tee:
-    """Copies stdin to stdout, until its reader closes it. ``status`` tells if a copy could not be written.
+    """Copies stdin to stdout, until its reader closes it. ``status`` is that of a copy that could not be written.
 
-    Once ``stopped`` is set, a reader is no longer waited for.
+    Once ``stopped`` is set, it no longer waits for a reader.
     """
 
-    def __init__(self, stopped: SelectableEvent) -> None:
+    def __init__(self, stdout: TextIO | None, stopped: SelectableEvent) -> None:
         self.status = ExitStatus.OK
         self._stopped = stopped
-        self._is_wanted = sys.stdout is not None
+        self._stdout = stdout
 
     def __call__(self, chunk: bytes) -> None:
         """Copy these bytes."""
-        while chunk and self._is_wanted:
+        while chunk and self._stdout is not None:
             try:
-                _, writable, _ = select.select([self._stopped], [sys.stdout], [])
+                _, writable, _ = select.select([self._stopped], [self._stdout], [])
                 if not writable:
-                    self._is_wanted = False
+                    self._stdout = None
                     return
                 # A pipe that is writable takes as much without blocking.
-                chunk = chunk[os.write(sys.stdout.fileno(), chunk[: select.PIPE_BUF]) :]
+                chunk = chunk[os.write(self._stdout.fileno(), chunk[: select.PIPE_BUF]) :]
             except BlockingIOError:
                 continue
             except BrokenPipeError:
-                self._is_wanted = False
+                self._stdout = None
             except OSError as failure:
-                self._is_wanted = False
+                self._stdout = None
                 self.status = ExitStatus.IO
                 say(
                     f"stdout could not be written, so nothing more is copied: {os.strerror(failure.errno or 0).lower()}"

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from chatpost.cli.app import SectionedCommand
+from chatpost.cli.command_options import FLUSH, LIST_FORMAT
 from chatpost.cli.completion import complete_profile
 from chatpost.cli.console import as_json, is_terminal, print_table, say, write_data
-from chatpost.cli.help import SectionedCommand
-from chatpost.cli.options import CONFIG, FLUSHING, KEEP_FOR, LIST_FORMAT, QUIET, RETRYING, VERBOSE
+from chatpost.cli.delivery_options import KEEP_FOR, QUIET, RETRY, VERBOSE, OutputOptions
+from chatpost.cli.options import CONFIG
 from chatpost.cli.settings import Option, Section, Settings
 from chatpost.cli.store import Store
 from chatpost.cli.types import Seconds
-from chatpost.cli.values import OutputOptions
 from chatpost.commands.flushing import flush_outbox
 from chatpost.delivery.retry import RetryPolicy
 from chatpost.durations import duration
@@ -77,9 +78,9 @@ _DEADLINE = Option(
 _ALL = click.Option(["--all", "is_all"], is_flag=True, help="All messages.")
 
 EACH_MESSAGE = Section(
-    RETRYING.heading,
-    RETRYING.make,
-    tuple(_DEADLINE if option.key == "deadline" else option for option in RETRYING.options),
+    RETRY.heading,
+    RETRY.make,
+    tuple(_DEADLINE if option.key == "deadline" else option for option in RETRY.options),
 )
 TELLING_FLUSH = Section("Output", lambda **told: OutputOptions("none", dry_run=False, **told), (QUIET, VERBOSE))
 
@@ -177,7 +178,7 @@ def show(ctx: click.Context, id: int, config: Path | None) -> None:  # noqa: A00
 
 @outbox.command(
     cls=SectionedCommand,
-    sections=(FLUSHING, EACH_MESSAGE, TELLING_FLUSH),
+    sections=(FLUSH, EACH_MESSAGE, TELLING_FLUSH),
     short=("digest", "watch", "deadline", "retries", "quiet", "verbose"),
     examples=FLUSH_EXAMPLES,
 )
@@ -188,13 +189,13 @@ def flush(ctx: click.Context, /, **_: object) -> int:
     In each space and thread the messages are posted in their order. Exits with 75 if some have to wait on.
     """
     settings = Settings(ctx)
-    flushing = settings[FLUSHING]
+    flushing = settings[FLUSH]
     flushing = flushing._replace(config=_config(ctx, flushing.config))
     if flushing.watch:
         from chatpost.commands.watching import watch_outbox  # few stay
 
-        watch_outbox(flushing, settings[EACH_MESSAGE], settings[TELLING_FLUSH])
-    return flush_outbox(flushing, settings[EACH_MESSAGE], settings[TELLING_FLUSH])
+        watch_outbox(flushing, settings[EACH_MESSAGE], settings[TELLING_FLUSH], ctx.obj)
+    return flush_outbox(flushing, settings[EACH_MESSAGE], settings[TELLING_FLUSH], ctx.obj)
 
 
 @outbox.command(

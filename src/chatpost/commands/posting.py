@@ -1,274 +1,255 @@
-"""The shared part of all commands that post: from the options to the exit status."""
+"""The steps of a command that posts: resolve recipients, read the content, compose messages, deliver and report."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from uuid import uuid4
 
 from chatpost.chat.message import CreateMessageRequest, MessageReplyOption, Thread
-from chatpost.cli.console import write_aside, write_data
-from chatpost.cli.help import SectionedCommand
-from chatpost.cli.options import (
-    ENVELOPE,
-    LENIENCY,
-    PACING,
-    RETRYING,
-    SPOOLING,
-    STYLE,
-    TELLING,
-    THREAD,
-    WHERE,
-    defaults_of,
-)
+from chatpost.cli.options import POSTING, PROFILES, THREAD, PostOptions
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
-from chatpost.cli.signals import report_on_signal
 from chatpost.cli.store import Store
-from chatpost.cli.values import Address
-from chatpost.commands.naming import MentionResolver
-from chatpost.commands.sending import TIMING, make_client, make_pacer
+from chatpost.commands.sending import TIMING, make_sender
+from chatpost.content.compose import compose
+from chatpost.content.source import ReadOptions, read_content
 from chatpost.delivery.model import Deadline, Delivery, Destination, Progress, request_factories
-from chatpost.delivery.retry import SHORTEST_ATTEMPT
-from chatpost.delivery.sender import Sender, deliver_all
-from chatpost.errors import ChatpostError, DataError, ExitStatus, UsageError
-from chatpost.processes import reraise_signal
-from chatpost.profiles.sources import WebhookSource, find_sources
+from chatpost.delivery.sender import deliver_all
+from chatpost.errors import DataError, UsageError
+from chatpost.processes import report_on_signal, reraise_signal
+from chatpost.profiles.sources import find_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     import click
 
     from chatpost.chat.message import Message
     from chatpost.chat.webhook import Webhook
-    from chatpost.cli.values import SpoolOptions
-    from chatpost.commands.following import Stream
-    from chatpost.commands.reading import Read
-    from chatpost.delivery.sender import Deliverer
+    from chatpost.cli.options import ThreadOptions
+    from chatpost.content.source import Content
+    from chatpost.delivery.sender import Deliverer, Sender
+    from chatpost.errors import ExitStatus
+    from chatpost.profiles.sources import WebhookSource
+    from chatpost.surroundings import Surroundings
 
 
-class _Recipient(NamedTuple):
-    """A target under its own settings: the thread there, the webhook, and the time that is left."""
+class Configured(NamedTuple):
+    """A source of a webhook, and the options as they are for its profile."""
 
-    target: WebhookSource
+    source: WebhookSource
     settings: Settings
-    address: Address
-    deadline: Deadline
+    options: PostOptions
+
+
+class ReplyTo(NamedTuple):
+    """The thread to post in, None for a new one, and Chat's action if the thread does not exist."""
+
+    thread: Thread | None = None
+    reply_option: MessageReplyOption | None = None
+
+
+class Recipient(NamedTuple):
+    """A webhook with the options of its profile, and where to post there; ``seconds`` are left of its deadline."""
+
+    source: WebhookSource
+    settings: Settings
+    options: PostOptions
+    target: ReplyTo
     webhook: Webhook
+    seconds: float
 
 
-class Plan(NamedTuple):
-    """A command's message, and how to post it.
-
-    ``address`` returns the thread under a target's settings, and ``read`` reads the content. ``is_wanted`` is asked
-    first, under the settings of the first target. A ``stream`` is posted into the thread that the message to the only
-    target opens. ``die`` ends the process after a signal. ``write`` takes each line of data, and ``note`` is given each
-    delivery when it has ended, or is broken off. ``can_repeat``: the user can try again by the same command.
-    """
-
-    address: Callable[[Settings], Address]
-    read: Read
-    is_wanted: Callable[[Settings], bool] = lambda _: True
-    stream: Stream | None = None
-    die: Callable[[int], NoReturn] = reraise_signal
-    write: Callable[[str], None] = write_data
-    note: Callable[[Delivery], None] = lambda _: None
-    can_repeat: bool = True
+def post(ctx: click.Context, find_thread: Callable[[Settings], ReplyTo], words: Sequence[str]) -> ExitStatus:
+    """Post the words, stdin or a card to each recipient; return the exit status."""
+    reporter = Reporter.of_command(ctx)
+    with reporter, report_on_signal(reporter.interrupted):
+        recipients = resolve_recipients(configure(ctx, reporter), find_thread)
+        content = read(words, recipients, ctx.obj, reporter.warn)
+        if content is not None:
+            deliveries = prepare(recipients, [compose_for(recipient, content) for recipient in recipients])
+            deliver(recipients, deliveries, reporter)
+    return reporter.exit_status
 
 
-def post(ctx: click.Context, plan: Plan) -> ExitStatus:
-    """Post to every target; return the exit status."""
-    settings, stream = Settings(ctx), plan.stream
-    if isinstance(ctx.command, SectionedCommand):
-        settings.check(ctx.command.sections)
-    write = plan.write if stream is None or stream.tee is None else write_aside
-    reporter = Reporter(settings[TELLING], write, can_repeat=plan.can_repeat)
-    try:
-        with report_on_signal(lambda: reporter.broken_off("interrupted"), die=plan.die):
-            targets = find_sources(*settings[WHERE], os.environ, reporter.warn)
-            configured = [(target, _settings(ctx, target)) for target in targets]
-            # Settings of the whole command come from the first profile.
-            settings = configured[0][1]
-            reporter.telling = settings[TELLING]
-            _check_stream(stream, configured)
-            if not plan.is_wanted(settings):
-                return ExitStatus.OK
-            status = _post(plan, _recipients(configured, plan.address), reporter)
-    except UsageError:
-        raise
-    except ChatpostError as error:
-        reporter.report_error(error)
-        status = error.exit_status
-    except Exception:
-        reporter.broken_off("broken off by a bug")
-        raise
-    return ExitStatus.OK if settings[LENIENCY].soft_fail else status
+def configure(ctx: click.Context, reporter: Reporter) -> list[Configured]:
+    """Find the profiles to post to, with the options of each. Options of the whole command are those of the first."""
+    names, config = Settings(ctx)[PROFILES]
+    configured = []
+    for source in find_sources(names, config, ctx.obj.environment, reporter.warn):
+        settings = _settings_of(source, ctx, config)
+        configured.append(Configured(source, settings, PostOptions(*settings.values(POSTING))))
+    reporter.configure(configured[0].options.output, configured[0].options.exits)
+    return configured
 
 
-def thread_of(settings: Settings) -> Address:
-    """Return the thread of a command for which it is optional; raises `UsageError` for ``--or-fail`` without one."""
-    address = settings[THREAD]
-    if address.thread is None and settings.typed("fallback_new_thread") is False:
+def _settings_of(source: WebhookSource, ctx: click.Context, config: Path | None) -> Settings:
+    def resolve_mentions(users: Sequence[str]) -> tuple[str, ...]:
+        from chatpost.profiles.users import MentionResolver
+
+        return MentionResolver(source.profile, config).user_ids(users)
+
+    if source.profile is None:
+        return Settings(ctx, None, {"mention": resolve_mentions})
+    from chatpost.cli.profile_defaults import load_defaults
+
+    return Settings(ctx, load_defaults(source.profile), {"mention": resolve_mentions})
+
+
+def reply_target(options: ThreadOptions) -> ReplyTo:
+    """Return the thread that the options name, if any."""
+    thread = options.thread or (Thread(key=options.thread_key) if options.thread_key else None)
+    fallback, or_fail = MessageReplyOption.FALLBACK_TO_NEW_THREAD, MessageReplyOption.OR_FAIL
+    return ReplyTo() if thread is None else ReplyTo(thread, fallback if options.fallback_new_thread else or_fail)
+
+
+def optional_thread(settings: Settings) -> ReplyTo:
+    """Return the thread to post in, if any; raises `UsageError` for ``--or-fail`` without one."""
+    target = reply_target(settings[THREAD])
+    if target.thread is None and settings.from_command_line("fallback_new_thread") is False:
         msg = "--or-fail needs a thread: add --thread-key KEY or --thread NAME"
         raise UsageError(msg)
-    return address
+    return target
 
 
-def _settings(ctx: click.Context, target: WebhookSource) -> Settings:
-    defaults = None if target.profile is None else defaults_of(target.profile)
-    config = Settings(ctx)[WHERE].config
-    settings = Settings(ctx, defaults, {"mention": MentionResolver(target, config).user_ids})
-    settings[STYLE]  # a name that nobody has is an error before anything is read
-    return settings
+def resolve_recipients(configured: Sequence[Configured], find_thread: Callable[[Settings], ReplyTo]) -> list[Recipient]:
+    """Fetch the webhooks, once all options are known to make sense.
 
-
-def _check_stream(stream: Stream | None, configured: Sequence[tuple[WebhookSource, Settings]]) -> None:
-    if stream is not None and len(configured) > 1:
-        msg = "--follow posts into one thread: name one profile"
-        raise UsageError(msg)
-
-
-def _recipients(
-    configured: Sequence[tuple[WebhookSource, Settings]], address: Callable[[Settings], Address]
-) -> list[_Recipient]:
-    """Fetch the webhooks, once all the settings are known to make sense."""
-    addresses = [address(settings) for _, settings in configured]
-    recipients: list[_Recipient] = []
-    for (target, settings), thread in zip(configured, addresses, strict=True):
-        deadline = Deadline(settings[RETRYING].deadline, TIMING.clock)
-        with _paused(recipients):  # the command that prints a URL may take its time
-            webhook = target.fetch_webhook(max(SHORTEST_ATTEMPT, deadline.left()))
-        recipients.append(_Recipient(target, settings, thread, deadline, webhook))
+    The time that a profile's command takes counts against that profile's deadline.
+    """
+    targets = [find_thread(settings) for _, settings, _ in configured]
+    recipients: list[Recipient] = []
+    for (source, settings, options), target in zip(configured, targets, strict=True):
+        began = TIMING.clock()
+        webhook = source.fetch_webhook(options.retry.deadline)
+        seconds = max(0.0, options.retry.deadline - (TIMING.clock() - began))
+        recipients.append(Recipient(source, settings, options, target, webhook, seconds))
     for recipient in recipients:
-        _check_space(recipient)
+        thread, space = recipient.target.thread, recipient.webhook.space
+        if thread is not None and thread.space not in {None, space}:
+            msg = f"--thread {thread.name} is in another space than the webhook ({space})"
+            raise UsageError(msg)
     return recipients
 
 
-@contextmanager
-def _paused(recipients: Sequence[_Recipient]) -> Iterator[None]:
-    with ExitStack() as pauses:
-        for recipient in recipients:
-            pauses.enter_context(recipient.deadline.paused())
-        yield
+def read(
+    words: Sequence[str],
+    recipients: Sequence[Recipient],
+    surroundings: Surroundings,
+    warn: Callable[[str], None],
+    *,
+    has_stdin: bool = True,
+) -> Content | None:
+    """Read the content; None if it is empty and may be skipped."""
+    options = [each.options for each in recipients]
+    ends_only = all(its.overflow.overflow in {"head", "tail"} for its in options)
+    how = ReadOptions(options[0].exits.skip_empty, ends_only, has_stdin)
+    return read_content(words, [its.card for its in options], surroundings, how, warn)
 
 
-def _check_space(recipient: _Recipient) -> None:
-    thread, space = recipient.address.thread, recipient.webhook.space
-    if thread is not None and thread.space not in {None, space}:
-        msg = f"--thread {thread.name} is in another space than the webhook ({space})"
-        raise UsageError(msg)
+def compose_for(recipient: Recipient, content: Content) -> tuple[Message, ...]:
+    """Make the messages for a recipient; raises `DataError` if they are too large, or too many."""
+    options = recipient.options
+    quick = options.card.quick_card(content.run) if any(options.card) else None
+    return compose(content, options.style, options.overflow, quick)
 
 
-def _post(plan: Plan, recipients: Sequence[_Recipient], reporter: Reporter) -> ExitStatus:
-    settings, stream = recipients[0].settings, plan.stream
-    with _paused(recipients):  # stdin may be a job that takes hours
-        compose = plan.read([each.settings for each in recipients], reporter.warn)
-    if compose is None:
-        return ExitStatus.OK
-    deliveries = [_delivery(recipient, compose(recipient.settings)) for recipient in recipients]
-    _allow_for_all(recipients, deliveries)
-    if settings[TELLING].dry_run:
-        from chatpost.commands.dry_run import dry_run_delivery  # few messages are rehearsed
+def prepare(recipients: Sequence[Recipient], messages: Sequence[Sequence[Message]]) -> list[Delivery]:
+    """Make a delivery for each recipient, of its messages. The deadlines begin now: reading stdin can take hours.
 
-        for delivery in deliveries:
-            dry_run_delivery(delivery, one_line=settings[TELLING].output == "json")
-        return ExitStatus.OK
-    reporter.expect(deliveries)
-    store = Store.of_targets([each.target for each in recipients], settings[WHERE].config, reporter.warn)
-    sender = Sender(make_client(), make_pacer(reporter.warn, store), TIMING, reporter.tell)
-
-    def cancel() -> None:
-        reporter.broken_off("interrupted")
-        for delivery in deliveries:
-            plan.note(delivery)
-        if stream is not None:
-            stream.tell_what_is_left()
-        if sender.pacer is not None:
-            sender.pacer.leave()
-
-    if stream is None:
-        with report_on_signal(cancel, die=plan.die):
-            deliverer = _by_outbox(sender, store, recipients, deliveries, reporter.warn)
-            return _deliver(plan, deliverer, deliveries, reporter)
-    stream.opening = deliveries[0]
-    with report_on_signal(cancel, stream.take_signal, plan.die):
-        status = _deliver(plan, sender, deliveries, reporter)
-        return status or stream.post(sender, settings, reporter)
-
-
-def _allow_for_all(recipients: Sequence[_Recipient], deliveries: Sequence[Delivery]) -> None:
-    """Count the messages to each space together, and allow for them."""
-    messages = Counter[str]()
-    for delivery in deliveries:
-        messages[delivery.to.webhook.space] += len(delivery.factories)
-    for recipient in recipients:
-        _allow_for(recipient, messages[recipient.webhook.space])
-
-
-def _allow_for(recipient: _Recipient, messages: int) -> None:
-    """Let the default deadline grow with the messages to the same space; one that was set can be too short for them.
-
-    Raises `DataError` then: some of a text's parts would be worse than none.
+    A default deadline grows with the number of messages to the same space. Raises `DataError` if one that was set is
+    too short for them: some of a text's parts would be worse than none.
     """
-    settings, deadline = recipient.settings, recipient.deadline
-    seconds = (messages - 1) * (settings[PACING] or 0)
-    if not settings.is_set("deadline"):
-        deadline.extend(seconds)
-    elif not settings[SPOOLING].spool_first and seconds > deadline.left():
+    counts = Counter[str]()
+    for recipient, its in zip(recipients, messages, strict=True):
+        counts[recipient.webhook.space] += len(its)
+    return [
+        _delivery(recipient, its, counts[recipient.webhook.space])
+        for recipient, its in zip(recipients, messages, strict=True)
+    ]
+
+
+def _delivery(recipient: Recipient, messages: Sequence[Message], count: int) -> Delivery:
+    """Make a delivery; ``count`` messages go to its space."""
+    options, (thread, reply_option) = recipient.options, recipient.target
+    request_id = options.request.request_id or str(uuid4())
+    if thread is None and len(messages) > 1 and (options.spool.spool or options.spool.spool_first):
+        # The name of the first part's thread may be known only to another process.
+        thread, reply_option = Thread(key=f"chatpost-{request_id}"), MessageReplyOption.FALLBACK_TO_NEW_THREAD
+    request = CreateMessageRequest(messages[0], request_id, thread, reply_option, options.request.silent)
+    label = recipient.source.profile.name if recipient.source.profile else None
+    interval = options.pacing.interval if options.pacing.pacing else None
+    to = Destination(label, recipient.webhook, thread, options.retry, interval)
+    deadline = Deadline(_seconds_for(recipient, count, interval), TIMING.clock)
+    return Delivery(to, request_id, request_factories(request, messages), deadline, Progress())
+
+
+def _seconds_for(recipient: Recipient, messages: int, interval: float | None) -> float:
+    extra, options = (messages - 1) * (interval or 0), recipient.options
+    if not extra or options.spool.spool_first:
+        return recipient.seconds
+    if not recipient.settings.is_set("deadline"):
+        return recipient.seconds + extra
+    if extra > recipient.seconds:
         msg = (
-            f"the text makes {messages} messages for this space, which take {seconds:.1f} s, and the deadline of"
-            f" {settings[RETRYING].deadline:g} s is shorter, so nothing was posted: use a longer --deadline, or"
+            f"the text makes {messages} messages for this space, which take {extra:.1f} s, and the deadline of"
+            f" {options.retry.deadline:g} s is shorter, so nothing was posted: use a longer --deadline, or"
             " --overflow tail to post the end"
         )
         raise DataError(msg)
+    return recipient.seconds
 
 
-def _deliver(plan: Plan, sender: Deliverer, deliveries: Sequence[Delivery], reporter: Reporter) -> ExitStatus:
-    """Post and report all deliveries; return the status of the first, in the order given, that failed."""
-    status = ExitStatus.OK
-    for delivery in deliver_all(sender, deliveries):
-        outcome = reporter.report(delivery)
-        plan.note(delivery)
-        status = status or outcome
-    return status
-
-
-def _by_outbox(
-    sender: Sender,
-    store: Store,
-    recipients: Sequence[_Recipient],
+def deliver(
+    recipients: Sequence[Recipient],
     deliveries: Sequence[Delivery],
-    warn: Callable[[str], None],
+    reporter: Reporter,
+    die: Callable[[int], NoReturn] = reraise_signal,
+) -> None:
+    """Deliver all at the same time, and report each; ``die`` ends the process after a signal."""
+    if reporter.options.dry_run:
+        from chatpost.commands.dry_run import dry_run
+
+        dry_run(deliveries, reporter.options)
+        return
+    reporter.expect(deliveries)
+    redis = find_redis(recipients, reporter)
+    sender = make_sender(redis, reporter)
+
+    def interrupted() -> None:
+        reporter.interrupted()
+        sender.leave_queues()
+
+    with report_on_signal(interrupted, die=die):
+        deliverer = _behind_outbox(sender, redis, recipients, deliveries, reporter)
+        for delivery in deliver_all(deliverer, deliveries):
+            reporter.report(delivery)
+
+
+def find_redis(recipients: Sequence[Recipient], reporter: Reporter) -> Store:
+    """Return the Redis that the profile file of the recipients configures, or else the user's."""
+    sources = [each.source for each in recipients]
+    return Store.of_targets(sources, recipients[0].settings[PROFILES].config, reporter.warn)
+
+
+def _behind_outbox(
+    sender: Sender,
+    redis: Store,
+    recipients: Sequence[Recipient],
+    deliveries: Sequence[Delivery],
+    reporter: Reporter,
 ) -> Deliverer:
-    """Put the outbox before the sender, if it is asked for."""
-    spoolings = {each.progress: its for each, its in zip(deliveries, map(_spooling, recipients), strict=True)}
-    if not any(spooling.is_on for spooling in spoolings.values()):
+    """Return the sender, or the outbox in front of it if an option asks for one."""
+    if not any(each.options.spool.spool or each.options.spool.spool_first for each in recipients):
         return sender
-    from chatpost.outbox.spooler import Spooler, find_outbox  # few messages are kept
+    from chatpost.outbox.spooler import Spooler, find_outbox
 
-    return Spooler(sender, partial(find_outbox, store), spoolings, recipients[0].settings[WHERE].config, warn)
-
-
-def _spooling(recipient: _Recipient) -> SpoolOptions:
-    has_own_id = recipient.settings[ENVELOPE].request_id is not None
-    spooling: SpoolOptions = recipient.settings[SPOOLING]
-    return spooling._replace(has_own_id=has_own_id)
-
-
-def _delivery(recipient: _Recipient, messages: Sequence[Message]) -> Delivery:
-    target, settings, address, deadline, webhook = recipient
-    envelope = settings[ENVELOPE]
-    request_id = envelope.request_id or str(uuid4())
-    if address.thread is None and len(messages) > 1 and settings[SPOOLING].is_on:
-        # The name of the first part's thread may be known only to another process.
-        address = Address(Thread(key=f"chatpost-{request_id}"), MessageReplyOption.FALLBACK_TO_NEW_THREAD)
-    request = CreateMessageRequest(
-        messages[0], request_id, address.thread, address.reply_option, envelope.message_id, envelope.silent
-    )
-    label = target.profile.name if target.profile else None
-    to = Destination(label, webhook, address.thread, settings[RETRYING], settings[PACING])
-    return Delivery(to, request_id, request_factories(request, messages), deadline, Progress())
+    spool = {
+        delivery.progress: recipient.options.spool._replace(has_own_id=recipient.options.request.request_id is not None)
+        for recipient, delivery in zip(recipients, deliveries, strict=True)
+    }
+    config = recipients[0].settings[PROFILES].config
+    return Spooler(sender, partial(find_outbox, redis), spool, config, reporter.warn)

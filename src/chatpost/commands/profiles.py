@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from chatpost.chat.webhook import Webhook
+from chatpost.cli.command_options import LIST_FORMAT
 from chatpost.cli.completion import complete_profile
 from chatpost.cli.console import as_json, print_table, say, write_data
-from chatpost.cli.options import CONFIG, LIST_FORMAT, defaults_of
+from chatpost.cli.options import CONFIG
+from chatpost.cli.profile_defaults import load_defaults
 from chatpost.cli.signals import restoring_terminal
 from chatpost.cli.store import Store
 from chatpost.content.source import read_chunks
@@ -183,7 +185,7 @@ def _check_store(store: Store) -> ExitStatus:
 
 def _checked(profile: Profile) -> tuple[str, str, str]:
     try:
-        defaults_of(profile)
+        load_defaults(profile)
         return profile.name, profile.webhook().space, "ok"
     except ConfigurationError as error:
         return profile.name, "-", str(error)

@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from chatpost.cli.help import SectionedCommand
-from chatpost.cli.options import POSTING, THREAD, WHERE
-from chatpost.commands.posting import Plan, post
-from chatpost.commands.reading import from_words
+from chatpost.cli.app import SectionedCommand
+from chatpost.cli.options import POSTING, PROFILES, THREAD
+from chatpost.commands.posting import post, reply_target
 from chatpost.errors import UsageError
 
 if TYPE_CHECKING:
     from chatpost.cli.settings import Settings
-    from chatpost.cli.values import Address
+    from chatpost.commands.posting import ReplyTo
 
 EXAMPLES = """\
 chatpost reply -k deploy-1.2 "Step 2 of 3 is done"
@@ -25,7 +24,7 @@ make check 2>&1 | tail -n 20 | chatpost reply -k "$CI_PIPELINE_ID" --or-fail\
 
 @click.command(
     cls=SectionedCommand,
-    sections=(WHERE, THREAD, *POSTING),
+    sections=(PROFILES, THREAD, *POSTING),
     short=(
         *("profile", "thread_key", "thread", "fallback_new_thread", "code"),
         *("markdown", "mention", "output", "soft_fail", "dry_run"),
@@ -39,12 +38,12 @@ def reply(ctx: click.Context, /, **_: object) -> int:
 
     Name the thread by your own key for it (--thread-key) or by Chat's name (--thread).
     """
-    return post(ctx, Plan(_address, from_words(ctx.params["text"])))
+    return post(ctx, _required_thread, ctx.params["text"])
 
 
-def _address(settings: Settings) -> Address:
-    address = settings[THREAD]
-    if address.thread is None:
+def _required_thread(settings: Settings) -> ReplyTo:
+    target = reply_target(settings[THREAD])
+    if target.thread is None:
         msg = "name the thread: --thread-key KEY (your own name) or --thread NAME (spaces/SPACE/threads/THREAD)"
         raise UsageError(msg)
-    return address
+    return target

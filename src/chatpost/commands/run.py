@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -12,27 +11,28 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from click.core import ParameterSource
 
+from chatpost.cli.app import SectionedCommand
+from chatpost.cli.command_options import CARD_OF_JOB, FOLLOW_JOB, JOB, NOTIFY, OUTPUT_OF_JOB, REPORT, STYLE_OF_JOB
 from chatpost.cli.completion import complete_file
 from chatpost.cli.console import say
-from chatpost.cli.help import SectionedCommand
-from chatpost.cli.job_options import CARD_OF_JOB, CHANGE, FOLLOWING_JOB, JOB, REPORT, STYLE_OF_JOB, TELLING_JOB
-from chatpost.cli.options import ENVELOPE, PACING, RETRYING, SPOOLING, THREAD, WHERE
+from chatpost.cli.delivery_options import PACING, REQUEST, RETRY, SPOOL
+from chatpost.cli.options import PROFILES, THREAD
 from chatpost.cli.settings import Settings
-from chatpost.cli.signals import report_on_signal
-from chatpost.commands.job_following import JobFollower
-from chatpost.commands.naming import MentionResolver, UnknownUser
-from chatpost.commands.posting import thread_of
-from chatpost.commands.running import JobReporter
+from chatpost.commands.following import ONE_PROFILE
+from chatpost.commands.posting import optional_thread
+from chatpost.commands.reporting_job import JobFollower, JobReporter
 from chatpost.directories import find_profile_file
 from chatpost.errors import ConfigurationError, UsageError, VariablesClash
 from chatpost.jobs.output import Output
 from chatpost.jobs.process import Job
-from chatpost.processes import reraise_signal, tidy_up
+from chatpost.processes import exit_now, report_on_signal, reraise_signal
+from chatpost.profiles.sources import NAMED_TWICE
+from chatpost.profiles.users import MentionResolver, UnknownUser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from chatpost.jobs.process import Ending
+    from chatpost.jobs.process import ExitResult
 
 EXAMPLES = """\
 chatpost run -- ./backup.sh --full
@@ -75,8 +75,8 @@ def _variable_of(error: click.BadParameter) -> str | None:
 @click.command(
     cls=_RunCommand,
     sections=(
-        *(WHERE, THREAD, JOB, CHANGE, REPORT, FOLLOWING_JOB),
-        *(STYLE_OF_JOB, CARD_OF_JOB, ENVELOPE, RETRYING, PACING, SPOOLING, TELLING_JOB),
+        *(PROFILES, THREAD, JOB, NOTIFY, REPORT, FOLLOW_JOB),
+        *(STYLE_OF_JOB, CARD_OF_JOB, REQUEST, RETRY, PACING, SPOOL, OUTPUT_OF_JOB),
     ),
     short=("profile", "name", "on", "remind", "tail", "time_limit", "follow", "mention", "no_output", "output"),
     examples=EXAMPLES,
@@ -93,26 +93,26 @@ def run(ctx: click.Context, /, command: Sequence[str], **_: object) -> int:
     """
     settings = Settings(ctx)
     _check(ctx, settings)
-    running = settings[JOB]
+    options = settings[JOB]
     reporter: JobReporter
-    if settings[FOLLOWING_JOB].follow:
-        reporter = follower = JobFollower(ctx, command, settings)
+    if settings[FOLLOW_JOB].follow:
+        reporter = follower = JobFollower(ctx, command)
         output: Output | None = Output(follower.listen)
-        job = Job(command, output, is_merged=running.merge)
+        job = Job(command, output, is_merged=options.merge)
         if job.failed is None:
             follower.start()
     else:
-        reporter = JobReporter(ctx, command, settings)
-        output = None if running.no_output else Output()
-        job = Job(command, output, is_merged=running.merge)
-    ending = job.wait(running.time_limit)
-    with _signals_after(ending):
+        reporter = JobReporter(ctx, command)
+        output = None if options.no_output else Output()
+        job = Job(command, output, is_merged=options.merge)
+    result = job.wait(options.time_limit)
+    with _signals_after(result):
         job.release()
-        _tell(ending, command[0])
-        reporter.report(ending, output, partial(_end_as, ending))
-    if ending.signal is not None:
-        _end_as(ending)
-    return ending.status
+        _say_failure(result, command[0])
+        reporter.report(result, output, partial(_exit_as, result))
+    if result.signal is not None:
+        _exit_as(result)
+    return result.status
 
 
 def _check(ctx: click.Context, settings: Settings) -> None:
@@ -120,22 +120,22 @@ def _check(ctx: click.Context, settings: Settings) -> None:
     with suppress(VariablesClash):  # a wrong variable keeps no job from running
         if isinstance(ctx.command, SectionedCommand):
             settings.check(ctx.command.sections)
-        thread_of(settings)
+        optional_thread(settings)
     _check_mentions(ctx, settings)
-    is_followed = settings[FOLLOWING_JOB].follow
-    profiles = settings[WHERE].profile
+    is_followed = settings[FOLLOW_JOB].follow
+    profiles, typed = settings[PROFILES].profile, settings.from_command_line
     msg = None
-    if settings.typed("dry_run"):
+    if typed("dry_run"):
         msg = "--dry-run would run the job all the same: try the message with chatpost send --dry-run"
     elif len(set(profiles)) < len(profiles):
-        msg = "a profile is named twice: name each once"
+        msg = NAMED_TWICE
     elif is_followed and len(profiles) > 1:
-        msg = "--follow posts into one thread: name one profile"
-    elif settings.typed("no_output") and (settings.typed("follow") or settings.typed("merge")):
+        msg = ONE_PROFILE
+    elif typed("no_output") and (typed("follow") or typed("merge")):
         msg = f"--no-output cannot be used with {'--follow' if is_followed else '--merge'}: leave one of them out"
-    elif is_followed and settings.typed("on") not in {None, "always"}:
+    elif is_followed and typed("on") not in {None, "always"}:
         msg = "--follow posts while the job runs, so --on must be always: leave one of them out"
-    elif is_followed and (settings.typed("spool") or settings.typed("spool_first")):
+    elif is_followed and (typed("spool") or typed("spool_first")):
         msg = "--follow posts while the job runs, so nothing of it is kept: leave out --spool"
     if msg:
         raise UsageError(msg)
@@ -143,14 +143,14 @@ def _check(ctx: click.Context, settings: Settings) -> None:
 
 def _check_mentions(ctx: click.Context, settings: Settings) -> None:
     """Raise `UsageError` for a typed name that nobody has; leave one in a variable out, with a warning."""
-    config = settings[WHERE].config
+    config = settings[PROFILES].config
     names = MentionResolver(None, config)
 
     def is_known(user: str) -> bool:
         try:
             names.user_ids((user,))
         except UnknownUser as error:
-            if settings.typed("mention"):
+            if settings.from_command_line("mention"):
                 raise UsageError(str(error)) from None
             say(f"warning: a name in CHATPOST_MENTION is left out: {error}")
             return False
@@ -165,38 +165,34 @@ def _check_mentions(ctx: click.Context, settings: Settings) -> None:
 
 
 @contextmanager
-def _signals_after(ending: Ending) -> Iterator[None]:
+def _signals_after(result: ExitResult) -> Iterator[None]:
     """In this context signals are no longer the job's: those that end a process end this one as the job has ended."""
     actions = {signal.SIGUSR1: signal.SIG_IGN, signal.SIGUSR2: signal.SIG_IGN}
     found = {number: signal.signal(number, action) for number, action in actions.items()}
     if signal.getsignal(signal.SIGQUIT) is not signal.SIG_IGN:
-        found[signal.SIGQUIT] = signal.signal(signal.SIGQUIT, lambda *_: _end_as(ending))
+        found[signal.SIGQUIT] = signal.signal(signal.SIGQUIT, lambda *_: _exit_as(result))
     try:
-        with report_on_signal(lambda: None, die=partial(_end_as, ending)):
+        with report_on_signal(lambda: None, die=partial(_exit_as, result)):
             yield
     finally:
         for number, action in found.items():
             signal.signal(number, action)
 
 
-def _tell(ending: Ending, command: str) -> None:
+def _say_failure(result: ExitResult, command: str) -> None:
     """Say what a shell, or the job, would have said."""
-    if ending.failure is not None:
-        say(f"{command} could not be started: {ending.failure}")
-    if ending.lost_output is not None:
-        say(f"the output could not be written: {ending.lost_output}")
+    if result.failure is not None:
+        say(f"{command} could not be started: {result.failure}")
+    if result.lost_output is not None:
+        say(f"the output could not be written: {result.lost_output}")
 
 
-def _end_as(ending: Ending, _number: int = 0) -> NoReturn:
+def _exit_as(result: ExitResult, _number: int = 0) -> NoReturn:
     """End this process as the job has ended."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError):
-            stream.flush()
-    if ending.signal is not None:
+    if result.signal is not None:
         _dump_no_core()
-        reraise_signal(ending.signal)
-    tidy_up()
-    os._exit(ending.status)
+        reraise_signal(result.signal)
+    exit_now(result.status)
 
 
 def _dump_no_core() -> None:

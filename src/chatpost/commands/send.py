@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import click
 
-from chatpost.cli.help import SectionedCommand
-from chatpost.cli.options import POSTING, THREAD, WHERE
-from chatpost.commands.posting import Plan, post, thread_of
-from chatpost.commands.reading import from_words
+from chatpost.cli.app import SectionedCommand
+from chatpost.cli.options import POSTING, PROFILES, THREAD
+from chatpost.commands.posting import optional_thread, post
 
 EXAMPLES = """\
 chatpost send "Deployed 1.2 to production"
@@ -21,7 +20,7 @@ name=$(chatpost send "Deploying"); chatpost reply --thread "$name" "done"\
 
 @click.command(
     cls=SectionedCommand,
-    sections=(WHERE, THREAD, *POSTING),
+    sections=(PROFILES, THREAD, *POSTING),
     short=(
         *("profile", "thread_key", "code", "markdown", "mention"),
         *("title", "field", "output", "soft_fail", "dry_run"),
@@ -35,4 +34,4 @@ def send(ctx: click.Context, /, **_: object) -> int:
 
     Without TEXT, or if it is -, the text is read from stdin.
     """
-    return post(ctx, Plan(thread_of, from_words(ctx.params["text"])))
+    return post(ctx, optional_thread, ctx.params["text"])

@@ -7,13 +7,13 @@ import time
 from math import inf
 from typing import TYPE_CHECKING
 
-from chatpost.delivery.sender import Timing
+from chatpost.delivery.sender import Sender, Timing
 from chatpost.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from chatpost.chat.client import ChatClient
+    from chatpost.cli.reporter import Reporter
     from chatpost.cli.store import Store
     from chatpost.delivery.model import Pacer
 
@@ -49,8 +49,9 @@ def _shared_queues(store: Store, warn: Callable[[str], None], retry_after: float
         return None
 
 
-def make_client() -> ChatClient:
-    """Return a client for Chat."""
+def make_sender(store: Store, reporter: Reporter, retry_after: float = inf) -> Sender:
+    """Return a sender that paces its messages and reports its events; ``retry_after`` is as for `make_pacer`."""
     from chatpost.chat.client import ChatClient  # requests, for a command that posts, not for --help
 
-    return ChatClient(time.time)
+    client = ChatClient(time.time, reporter.environment)
+    return Sender(client, make_pacer(reporter.warn, store, retry_after), TIMING, reporter.show)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import click
 
 from chatpost.chat.message import MessageReplyOption, Thread
+from chatpost.cli.app import SectionedCommand
+from chatpost.cli.command_options import FOLLOW
 from chatpost.cli.console import say
-from chatpost.cli.help import SectionedCommand
-from chatpost.cli.options import CARD, FOLLOWING, OPENING, POSTING, WHERE
+from chatpost.cli.options import CARD, NEW_THREAD, POSTING, PROFILES
+from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
-from chatpost.cli.values import Address
-from chatpost.commands.posting import Plan, post
-from chatpost.commands.reading import from_words
+from chatpost.commands.posting import ReplyTo, compose_for, configure, post, prepare, read, resolve_recipients
+from chatpost.content.source import find_ci_run
 from chatpost.errors import UsageError
+from chatpost.processes import report_on_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
 
 EXAMPLES = """\
 t=$(chatpost thread -o thread "Deploy"); chatpost reply --thread "$t" "done"
@@ -30,7 +33,7 @@ chatpost thread -o json "Deploy 1.2" | jq -r .thread.threadKey
 
 @click.command(
     cls=SectionedCommand,
-    sections=(WHERE, OPENING, FOLLOWING, *POSTING),
+    sections=(PROFILES, NEW_THREAD, FOLLOW, *POSTING),
     short=(
         *("profile", "thread_key", "follow", "tee", "last"),
         *("code", "mention", "title", "output", "dry_run"),
@@ -44,50 +47,62 @@ def thread(ctx: click.Context, /, **_: object) -> int:
 
     If the thread of --thread-key exists, the message is a reply in it. Without that option, the key is random.
     """
-    made_up = str(uuid4())
-
-    def address(settings: Settings) -> Address:
-        if settings.typed("fallback_new_thread") is False:
-            msg = "thread opens a new thread, so --or-fail makes no sense here: use chatpost reply --or-fail"
-            raise UsageError(msg)
-        opened = settings[OPENING].thread or Thread(key=made_up)
-        # Chat registers a key only with the fallback option; without it the key stays unknown.
-        return Address(opened, MessageReplyOption.FALLBACK_TO_NEW_THREAD)
-
     settings = Settings(ctx)
-    if settings[FOLLOWING].follow:
-        return _follow(ctx, settings, address)
-    if any(map(settings.typed, ("tee", "last", "every"))):
+    if settings[FOLLOW].follow:
+        return _follow(ctx, settings)
+    if any(map(settings.from_command_line, ("tee", "last", "every"))):
         msg = "--tee, --last and --every work only with --follow: add it, or leave them out"
         raise UsageError(msg)
-    return post(ctx, Plan(address, from_words(ctx.params["text"])))
+    return post(ctx, partial(_new_thread, random_key=str(uuid4())), ctx.params["text"])
 
 
-def _follow(ctx: click.Context, settings: Settings, address: Callable[[Settings], Address]) -> int:
-    from chatpost.commands.following import Stream  # few threads follow a stream
+def _new_thread(settings: Settings, *, random_key: str) -> ReplyTo:
+    if settings.from_command_line("fallback_new_thread") is False:
+        msg = "thread opens a new thread, so --or-fail makes no sense here: use chatpost reply --or-fail"
+        raise UsageError(msg)
+    key = settings[NEW_THREAD].thread_key or random_key
+    # Chat registers a key only with the fallback option; without it the key stays unknown.
+    return ReplyTo(Thread(key=key), MessageReplyOption.FALLBACK_TO_NEW_THREAD)
 
-    with Stream.of_stdin(settings) as stream:
+
+def _follow(ctx: click.Context, settings: Settings) -> int:
+    """Open the thread, then post the lines of stdin as replies."""
+    from chatpost.commands.following import Follower, check_only
+
+    words = ctx.params["text"]
+    with Follower.of_stdin(settings, ctx.obj) as follower:
         try:
-            _check(ctx.params["text"], settings)
-            return post(ctx, Plan(address, from_words(ctx.params["text"], has_stdin=False), stream=stream))
+            _check(words, settings, ctx.obj.environment)
+            reporter = Reporter.of_command(ctx)
+            reporter.write = follower.write
+            with reporter, report_on_signal(reporter.interrupted):
+                recipients = resolve_recipients(
+                    check_only(configure(ctx, reporter)), partial(_new_thread, random_key=str(uuid4()))
+                )
+                content = read(words, recipients, ctx.obj, reporter.warn, has_stdin=False)
+                if content is not None:
+                    (opening,) = prepare(recipients, [compose_for(recipients[0], content)])
+                    follower.post(opening, recipients[0], reporter)
         except UsageError as error:
             say(str(error))  # now, and not when the stream has ended
             return error.exit_status
+        return reporter.exit_status
 
 
-def _check(text: Sequence[str], settings: Settings) -> None:
+def _check(text: Sequence[str], settings: Settings, environment: Mapping[str, str]) -> None:
     from chatpost.follow.replies import LAST_LIMIT
 
-    card, last = settings[CARD], settings[FOLLOWING].last
-    if settings.typed("spool") or settings.typed("spool_first"):
+    card, last = settings[CARD], settings[FOLLOW].last
+    if settings.from_command_line("spool") or settings.from_command_line("spool_first"):
         msg = "--follow posts a stream as it comes, so nothing of it is kept: leave out --spool"
         raise UsageError(msg)
-    if not text and not card.file and not card.quick.is_asked_for:
+    run = find_ci_run([card], environment, warn=lambda _: None)
+    if not text and not card.card and card.quick_card(run) is None:
         msg = '--follow needs a text that opens the thread: chatpost thread --follow "Deploy"'
         raise UsageError(msg)
     if len((last or "").encode()) > LAST_LIMIT:
         msg = f"the text of --last is longer than a message can be ({LAST_LIMIT:,} bytes)"
         raise UsageError(msg)
-    if tuple(text) == ("-",) or card.file == "-":
+    if tuple(text) == ("-",) or card.card == "-":
         msg = "--follow reads stdin, so neither the text nor the card can be -"
         raise UsageError(msg)

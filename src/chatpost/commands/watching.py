@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING, NoReturn
 from chatpost.cli.app import bug_line
 from chatpost.cli.console import say
 from chatpost.cli.reporter import Reporter
-from chatpost.cli.signals import report_on_signal
 from chatpost.cli.store import Store
 from chatpost.commands.flushing import Flush
-from chatpost.commands.sending import TIMING, make_client, make_pacer
+from chatpost.commands.sending import TIMING, make_sender
 from chatpost.concurrency import start_without_signals
-from chatpost.delivery.sender import AttemptMade, Sender
+from chatpost.delivery.sender import AttemptMade
 from chatpost.errors import ChatpostError, ConfigurationError, StorageError, Unavailable
 from chatpost.outbox.resolver import WebhookResolver
 from chatpost.outbox.spooler import find_outbox
+from chatpost.processes import report_on_signal
 
 if TYPE_CHECKING:
-    from chatpost.cli.values import FlushOptions, OutputOptions
+    from chatpost.cli.delivery_options import OutputOptions
+    from chatpost.cli.values import FlushOptions
     from chatpost.delivery.model import Delivery
     from chatpost.delivery.retry import RetryPolicy
     from chatpost.delivery.sender import Event
+    from chatpost.surroundings import Surroundings
 
 _POLL = 1.0  # seconds between two looks at the outbox
 _FIRST_REST = 2.0  # seconds for which a space is left alone after a failure; they double
@@ -30,16 +32,21 @@ _LONGEST_REST = 30.0
 _LEFT_ALONE = 30.0  # seconds for which a pass does without a store that has failed
 
 
-def watch_outbox(flushing: FlushOptions, policy: RetryPolicy, telling: OutputOptions) -> NoReturn:
+def watch_outbox(
+    flushing: FlushOptions, policy: RetryPolicy, telling: OutputOptions, surroundings: Surroundings
+) -> NoReturn:
     """Post what waits, and what comes, until a signal ends the process.
 
     Raises `ConfigurationError`. An outbox that cannot be used is waited for.
     """
-    _Watch(flushing, policy, telling).run()
+    _Watch(flushing, policy, telling, surroundings).run()
 
 
 class _Watch:
-    def __init__(self, flushing: FlushOptions, policy: RetryPolicy, telling: OutputOptions) -> None:
+    def __init__(
+        self, flushing: FlushOptions, policy: RetryPolicy, telling: OutputOptions, surroundings: Surroundings
+    ) -> None:
+        self._surroundings = surroundings
         self._flushing = flushing
         self._policy = policy
         self._telling = telling
@@ -71,9 +78,8 @@ class _Watch:
         for name in waiting:
             space = self._spaces.setdefault(name, _Space())
             if space.flush is None and TIMING.clock() >= space.rests_until:
-                reporter = _PassReporter(self._telling, self._warned)
-                pacer = make_pacer(reporter.warn, self._store, _LEFT_ALONE)
-                sender = Sender(make_client(), pacer, TIMING, reporter.tell)
+                reporter = _PassReporter(self._telling, self._surroundings, self._warned)
+                sender = make_sender(self._store, reporter, _LEFT_ALONE)
                 space.flush = Flush(self._box, self._flushing, self._policy, sender)
                 thread = threading.Thread(target=self._post, args=(name, space, space.flush, reporter), daemon=True)
                 start_without_signals(thread)
@@ -136,12 +142,12 @@ class _Space:
 class _PassReporter(Reporter):
     """Reports a pass: remembers whether it has posted anything. ``warned`` are warnings that were given before."""
 
-    def __init__(self, telling: OutputOptions, warned: set[str]) -> None:
-        super().__init__(telling)
+    def __init__(self, telling: OutputOptions, surroundings: Surroundings, warned: set[str]) -> None:
+        super().__init__(telling, surroundings)
         self.has_posted = False
         self._warned = warned
 
-    def tell(self, delivery: Delivery, fact: Event) -> None:
+    def show(self, delivery: Delivery, fact: Event) -> None:
         """Show a fact."""
         self.has_posted |= isinstance(fact, AttemptMade) and fact.error is None
-        super().tell(delivery, fact)
+        super().show(delivery, fact)

@@ -1,7 +1,7 @@
-"""Cards: reads and checks those that the Card Builder exports, and makes quick ones without JSON.
+"""Cards: reads those that the Card Builder exports, and makes quick ones without JSON.
 
-Source: the Chat API discovery document, the schemas `CardWithId` and `GoogleAppsCardV1...`. Only common mistakes are
-checked here, and their place in the card is named; Chat judges the rest.
+Source: the Chat API discovery document, the schemas `CardWithId` and `GoogleAppsCardV1...`. Chat judges the fields of a
+card file and names a wrong one; checked here is only what Chat would not see.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from chatpost.content.terminal import screen_text
 from chatpost.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from chatpost.chat.syntax import Part
     from chatpost.content.ci import CiRun
@@ -30,52 +30,9 @@ STATUSES = {
 
 _LONGEST_NOTIFICATION = 500
 
-_Shape = dict[str, Any]
-_ANY: Any = object()
-_TEXT: _Shape = {"text": str, "textSyntax": str, "maxLines": int}
-_BUTTON: _Shape = dict.fromkeys(("icon", "color", "onClick", "type"), _ANY) | {
-    "text": str,
-    "altText": str,
-    "disabled": bool,
-}
-_HEADER: _Shape = dict.fromkeys(("title", "subtitle", "imageUrl", "imageType", "imageAltText"), str)
-_DECORATED_TEXT: _Shape = {
-    **dict.fromkeys(("icon", "startIcon", "endIcon", "onClick", "switchControl"), _ANY),
-    **dict.fromkeys(("topLabel", "text", "bottomLabel", "startIconVerticalAlignment"), str),
-    **dict.fromkeys(("topLabelText", "contentText", "bottomLabelText"), _TEXT),
-    "wrapText": bool,
-    "button": _BUTTON,
-}
-_WIDGET_KINDS: _Shape = {
-    "textParagraph": _TEXT,
-    "image": {"imageUrl": str, "altText": str, "onClick": _ANY},
-    "decoratedText": _DECORATED_TEXT,
-    "buttonList": {"buttons": [_BUTTON]},
-    "divider": {},
-    **dict.fromkeys(("textInput", "selectionInput", "dateTimePicker", "grid", "columns", "carousel", "chipList"), _ANY),
-}
-_WIDGET: _Shape = {
-    **_WIDGET_KINDS,
-    **dict.fromkeys(("horizontalAlignment", "id", "visibility"), str),
-    "eventActions": _ANY,
-}
-_SECTION: _Shape = {
-    **dict.fromkeys(("header", "id"), str),
-    "widgets": [_WIDGET],
-    "collapsible": bool,
-    "uncollapsibleWidgetsCount": int,
-    "collapseControl": _ANY,
-}
-_CARD: _Shape = {
-    "header": _HEADER,
-    "peekCardHeader": _HEADER,
-    "sections": [_SECTION],
-    **dict.fromkeys(("name", "displayStyle", "sectionDividerStyle"), str),
-    **dict.fromkeys(("cardActions", "fixedFooter", "expressionData"), _ANY),
-}
-_CARD_WITH_ID: _Shape = {"cardId": str, "card": _CARD}
-_MESSAGE: _Shape = {"cardsV2": [_CARD_WITH_ID], "text": str, "fallbackText": str, "markupSyntax": str}
-_NAMES: dict[Any, str] = {str: "a string", int: "a whole number", bool: "true or false"}
+_DEEPEST = 100  # Google's own parsers read no deeper
+_FIELDS = {"cardsV2": list, "text": str, "fallbackText": str, "markupSyntax": str}
+"""The fields of a message that are posted."""
 
 
 class CardMessage(NamedTuple):
@@ -94,34 +51,30 @@ class CardMessage(NamedTuple):
 def read_cards(raw: bytes, source: str) -> CardMessage:
     """Read a card, a card with its id, a list of either, or a whole message.
 
-    Raises `DataError` that names `source` and the place in it, for example ``cardsV2[0].card.sections[1]``.
+    Raises `DataError` that names `source`, and the place in it if a field is wrong.
     """
     try:
-        read = json.loads(raw.decode("utf-8-sig"))
+        message = _cleaned(_as_message(_parsed(raw, source)))
+        _check(message)
+    except ValueError as wrong:
+        msg = f"{source}: {wrong}, so nothing was posted"
+        raise DataError(msg) from None
+    is_markdown = message.get("markupSyntax") == "MARKUP_SYNTAX_MARKDOWN"
+    return CardMessage(tuple(message["cardsV2"]), message.get("text"), message.get("fallbackText"), is_markdown)
+
+
+def _parsed(raw: bytes, source: str) -> Any:
+    try:
+        return json.loads(raw.decode("utf-8-sig"))
     except UnicodeDecodeError:
         msg = f"{source} is not UTF-8"
-        raise DataError(msg) from None
     except json.JSONDecodeError as error:
         msg = (
             f"{source} is not JSON: {error.msg[:1].lower()}{error.msg[1:]} (line {error.lineno}, column {error.colno})"
         )
-        raise DataError(msg) from None
     except (ValueError, RecursionError):
         msg = f"{source} is not valid JSON: a number in it is too long, or it is nested too deep"
-        raise DataError(msg) from None
-    message, complaint = _as_message(read), None
-    try:
-        message = _cleaned(message)
-    except ValueError as error:
-        complaint = str(error)
-    complaint = complaint or next(_complaints(message, _MESSAGE), None)
-    complaint = complaint or next(_emptiness(message.get("cardsV2", ())), None)
-    if complaint is not None:
-        msg = f"{source}: {complaint}, so nothing was posted"
-        raise DataError(msg)
-    syntax = message.get("markupSyntax")
-    text, fallback_text = message.get("text"), message.get("fallbackText")
-    return CardMessage(tuple(message["cardsV2"]), text, fallback_text, syntax == "MARKUP_SYNTAX_MARKDOWN")
+    raise DataError(msg)
 
 
 def _as_message(read: Any) -> Any:
@@ -133,14 +86,36 @@ def _as_message(read: Any) -> Any:
     return read
 
 
-def _cleaned(value: Any, where: str = "") -> Any:
-    """Return a JSON value with its texts as a terminal would show them; raises `ValueError` for one that is no text."""
+def _check(message: Any) -> None:
+    """Raise `ValueError` if part of a message would not be posted as it is."""
+    msg = None
+    if not isinstance(message, dict):
+        msg = "it is not an object"
+    elif unknown := message.keys() - _FIELDS:
+        msg = f"it has the unknown field {min(unknown)!a:.60}"
+    elif wrong := [name for name, value in message.items() if not isinstance(value, _FIELDS[name])]:
+        msg = f"{wrong[0]} is not {'a list' if wrong[0] == 'cardsV2' else 'a string'}"
+    elif not message["cardsV2"]:
+        msg = "cardsV2 has no card"
+    if msg is not None:
+        raise ValueError(msg)
+
+
+def _cleaned(value: Any, where: str = "", depth: int = 0) -> Any:
+    """Return a JSON value with its texts as a terminal would show them.
+
+    Raises `ValueError` for half a character, or if it is nested too deep.
+    """
+    if depth > _DEEPEST:
+        msg = "it is nested too deep"
+        raise ValueError(msg)
     if isinstance(value, dict):
         return {
-            _clean(name, where): _cleaned(item, f"{where}.{name}" if where else name) for name, item in value.items()
+            _clean(name, where): _cleaned(item, f"{where}.{name}" if where else name, depth + 1)
+            for name, item in value.items()
         }
     if isinstance(value, list):
-        return [_cleaned(item, f"{where}[{number}]") for number, item in enumerate(value)]
+        return [_cleaned(item, f"{where}[{number}]", depth + 1) for number, item in enumerate(value)]
     return _clean(value, where) if isinstance(value, str) else value
 
 
@@ -151,51 +126,6 @@ def _clean(text: str, where: str) -> str:
         msg = f"{where or 'it'} has half of a character (\\ud800 to \\udfff without the other half)"
         raise ValueError(msg) from None
     return screen_text(text)
-
-
-def _complaints(value: Any, shape: Any, where: str = "") -> Iterator[str]:
-    """Yield a complaint for each value that does not have its shape."""
-    place = where or "it"
-    if shape is _ANY:
-        return
-    if isinstance(shape, dict):
-        if not isinstance(value, dict):
-            yield f"{place} is not an object"
-            return
-        for name, item in value.items():
-            if name in shape:
-                yield from _complaints(item, shape[name], f"{where}.{name}" if where else name)
-            else:
-                yield f"{place} has the unknown field {name!a:.60}"
-    elif isinstance(shape, list):
-        if not isinstance(value, list):
-            yield f"{place} is not a list"
-            return
-        for number, item in enumerate(value):
-            yield from _complaints(item, shape[0], f"{where}[{number}]")
-    elif not isinstance(value, shape) or (isinstance(value, bool) and shape is not bool):
-        yield f"{place} is not {_NAMES[shape]}"
-
-
-def _emptiness(cards: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield each place that has the right shape, but shows nothing or more than one thing."""
-    if not cards:
-        yield "cardsV2 has no card"
-    for number, entry in enumerate(cards):
-        where = f"cardsV2[{number}].card"
-        card = entry.get("card", {})
-        if not card.get("sections") and not card.get("header"):
-            yield f"{where} has neither a header nor sections"
-        if "header" in card and not card["header"].get("title"):
-            yield f"{where}.header has no title"
-        for place, section in enumerate(card.get("sections", ())):
-            if not section.get("widgets"):
-                yield f"{where}.sections[{place}] has no widgets"
-            for position, widget in enumerate(section.get("widgets", ())):
-                kinds = [kind for kind in _WIDGET_KINDS if kind in widget]
-                if len(kinds) != 1:
-                    what = f"has {' and '.join(kinds)}, but can be only one" if kinds else "is not a known widget"
-                    yield f"{where}.sections[{place}].widgets[{position}] {what}"
 
 
 class QuickCard(NamedTuple):
@@ -211,16 +141,6 @@ class QuickCard(NamedTuple):
     fields: Sequence[tuple[str, str]] = ()
     buttons: Sequence[tuple[str, str]] = ()
     run: CiRun | None = None
-
-    @property
-    def is_asked_for(self) -> bool:
-        """Whether it has any part."""
-        return any(self)
-
-    @property
-    def has_own_parts(self) -> bool:
-        """Whether it has any part but the CI's."""
-        return any(self._replace(run=None))
 
     def message(self, words: str, style: Style) -> CardMessage:
         """Return the card with the words as its paragraph, in their style."""
@@ -258,6 +178,36 @@ class QuickCard(NamedTuple):
         first = ": ".join(filter(None, (status, title, self.subtitle, words)))
         text = first or ", ".join(f"{label}: {value}" for label, value in self.fields) or self.buttons[0][0]
         return text if len(text) <= _LONGEST_NOTIFICATION else f"{text[:_LONGEST_NOTIFICATION]}..."
+
+
+class CardOptions(NamedTuple):
+    """The options of a card: from the file ``card`` (``-`` for stdin), or of its parts. ``ci``: show the CI run."""
+
+    ci: bool = False
+    title: str | None = None
+    subtitle: str | None = None
+    icon: str | None = None
+    status: str | None = None
+    field: Sequence[tuple[str, str]] = ()
+    button: Sequence[tuple[str, str]] = ()
+    card: str | None = None
+
+    @property
+    def has_own_parts(self) -> bool:
+        """Whether a quick card has parts besides the CI's."""
+        return any(self[1:-1])
+
+    @property
+    def lacks_title(self) -> bool:
+        """Whether a subtitle or an icon has no title, and no CI run that could give it one."""
+        return bool(self.subtitle or self.icon) and not (self.title or self.ci)
+
+    def quick_card(self, run: CiRun | None) -> QuickCard | None:
+        """Return the card that the options make, with the CI run that was found; None if it would be empty."""
+        quick = QuickCard(*self[1:-1], run=run if self.ci else None)
+        if self.ci and run is None and not self.title:  # the run would have given the title
+            quick = quick._replace(subtitle=None, icon=None)
+        return quick if any(quick) else None
 
 
 def _paragraph(words: str, style: Style) -> dict[str, str]:

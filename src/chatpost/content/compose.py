@@ -10,19 +10,12 @@ from chatpost.content.split import Taken, head, tail, take
 from chatpost.errors import DataError
 
 if TYPE_CHECKING:
-    from chatpost.content.cards import CardMessage, QuickCard
-    from chatpost.content.source import Text
+    from chatpost.content.cards import QuickCard
+    from chatpost.content.source import Content
     from chatpost.content.split import Syntax
 
 # Mentions or a card that leave less room than this have no room for a text.
 _LEAST_ROOM = 100
-
-
-class Content(NamedTuple):
-    """The content of a message: a text, blank if a card stands alone, and the content of the card file."""
-
-    text: Text
-    card: CardMessage | None = None
 
 
 class Style(NamedTuple):
@@ -66,7 +59,7 @@ class Overflow(NamedTuple):
     max_parts: int = 10
 
 
-def compose(content: Content, style: Style, overflow: Overflow, quick: QuickCard) -> tuple[Message, ...]:
+def compose(content: Content, style: Style, overflow: Overflow, quick: QuickCard | None) -> tuple[Message, ...]:
     """Return the message, or the several messages that a long text makes.
 
     Raises `DataError` if it is too large, or makes too many messages.
@@ -94,7 +87,7 @@ def compose(content: Content, style: Style, overflow: Overflow, quick: QuickCard
     return messages
 
 
-def one_message(content: Content, style: Style, quick: QuickCard) -> Message:
+def one_message(content: Content, style: Style, quick: QuickCard | None) -> Message:
     """Return the one message that the content makes, however large it is."""
     composer = _Composer(content, style, quick)
     return composer.first(composer.words("fail")[0])
@@ -116,7 +109,7 @@ class _Composer(NamedTuple):
 
     content: Content
     style: Style
-    quick: QuickCard
+    quick: QuickCard | None
 
     def words(self, how: str) -> tuple[str, int]:
         """Return the words to post, and how many bytes of stdin are missing from them."""
@@ -137,12 +130,13 @@ class _Composer(NamedTuple):
     def first(self, words: str) -> Message:
         """Make the first message: with the mentions and the card."""
         style, card, words = self.style, self.content.card, self._harmless(words, is_piped=self._is_piped)
-        if self.quick.is_asked_for:
+        if self.quick is not None:
             card = self.quick.message(words, self.style)
             text, is_markdown = "", False
         else:
             text, is_markdown = style.shown(words), style.is_markdown
-        text = mentioning(style.mention, text, is_markdown=is_markdown)
+        if style.mention:
+            text = mentioning(style.mention, text, is_markdown=is_markdown)
         if card is None:
             return Message(text, is_markdown)
         fallback = self._harmless(card.fallback_text or "", is_piped=card.is_piped)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.content.decoding import decode, find_encoding
@@ -12,7 +11,12 @@ from chatpost.content.terminal import screen_text
 from chatpost.errors import DataError, InputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from typing import TextIO
+
+    from chatpost.content.cards import CardMessage, CardOptions
+    from chatpost.content.ci import CiRun
+    from chatpost.surroundings import Surroundings
 
 INPUT_LIMIT = 4 * 1024 * 1024
 """Bytes of stdin, or of a card file, that are kept whole; a hundred messages take fewer."""
@@ -51,30 +55,132 @@ class Text(NamedTuple):
         return not self.beginning.strip() and not self.end.strip()
 
 
-def message_text(words: Sequence[str], *, ends_only: bool = False) -> Text:
+class Content(NamedTuple):
+    """The content of a message: a text, blank if a card stands alone, the content of the card file, and the CI run."""
+
+    text: Text
+    card: CardMessage | None = None
+    run: CiRun | None = None
+
+
+class ReadOptions(NamedTuple):
+    """How to read content.
+
+    ``skip_empty``: an empty text is no error. ``ends_only``: the ends of a long stdin are enough. ``has_stdin``: stdin
+    may be read.
+    """
+
+    skip_empty: bool = False
+    ends_only: bool = False
+    has_stdin: bool = True
+
+
+def read_content(
+    words: Sequence[str],
+    cards: Sequence[CardOptions],
+    surroundings: Surroundings,
+    options: ReadOptions,
+    warn: Callable[[str], None],
+) -> Content | None:
+    """Read the content of a message, given the card options of each recipient; None if it is empty and may be skipped.
+
+    Raises `UsageError` for options that do not go together, `DataError` for an empty text, and what `message_text`,
+    `card_file` and `read_cards` raise.
+    """
+    stdin = surroundings.stdin
+    has_cards = any(map(any, cards))
+    if has_cards:
+        for card in cards:
+            _check_card(words, card)
+    run = find_ci_run(cards, surroundings.environment, warn)
+    # The option --card is for one message, so it is the same for all.
+    path = cards[0].card
+    file = None if path is None else _read_card_file(path, stdin)
+    has_card = has_cards and (file is not None or all(card.quick_card(run) is not None for card in cards))
+    # A card needs no text, so with one, stdin is read only if it is asked for. Whether there is a CI's card depends on
+    # the machine: with nothing else, the text is read as without one.
+    is_ci_alone = has_card and file is None and not all(card.has_own_parts for card in cards)
+    reads_pipe = options.has_stdin and not (stdin is not None and stdin.isatty())
+    if not words and has_card and not (is_ci_alone and reads_pipe):
+        return Content(Text.whole(""), file, run)
+    text = message_text(words, stdin, ends_only=options.ends_only)
+    if text.is_blank and (is_ci_alone or not has_card):
+        if options.skip_empty:
+            return None
+        if not has_card:
+            msg = "the text is empty, so nothing was posted (with --skip-empty this is no error)"
+            raise DataError(msg)
+    if text.had_bad_bytes:
+        warn("the text holds bytes that are not UTF-8; each is posted as U+FFFD")
+    return Content(text, file, run)
+
+
+def find_ci_run(
+    cards: Sequence[CardOptions], environment: Mapping[str, str], warn: Callable[[str], None]
+) -> CiRun | None:
+    """Return the CI run that the environment describes, if a card is to show it; warn if there is none."""
+    if not any(card.ci for card in cards):
+        return None
+    from chatpost.content.ci import find_run
+    from chatpost.content.secrets import secrets_of
+
+    run = find_run(environment, secrets_of(environment))
+    if run is None:
+        warn("--ci adds nothing: no variable of a CI is set")
+    return run
+
+
+NO_TITLE = "--subtitle and --icon need a title: add --title"
+"""A usage error of a message, and a warning for a job's."""
+
+
+def _check_card(words: Sequence[str], card: CardOptions) -> None:
+    if card.card == "-" and tuple(words) == ("-",):
+        msg = "stdin can be the card (--card -) or the text (-), not both"
+        raise UsageError(msg)
+    if card.lacks_title:
+        raise UsageError(NO_TITLE)
+
+
+def _read_card_file(path: str, stdin: TextIO | None) -> CardMessage:
+    from chatpost.content.cards import read_cards
+
+    name = "the card on stdin" if path == "-" else path
+    return read_cards(card_file(path, name, stdin), name)._replace(is_piped=path == "-")
+
+
+def message_text(words: Sequence[str], stdin: TextIO | None, *, ends_only: bool = False) -> Text:
     """Join the words by spaces, as `echo` does. Without words, or with ``-`` alone, read stdin to its end.
 
-    In every other case stdin is left alone: a CI runner's can be a pipe that never ends. The text is what a terminal
+    In every other case stdin is not read: a CI runner's can be a pipe that never ends. The text is what a terminal
     would have shown. Line ends at the end of stdin are dropped. With ``ends_only``, the ends of a stdin longer than
     `SHORT_LIMIT` are enough. Raises `UsageError` if stdin is a terminal and was not asked for, `InputError` if it
     cannot be read, `DataError` if it is too long.
     """
     if words and tuple(words) != ("-",):
-        text, had_bad_bytes = decode(" ".join(words).encode(errors="surrogateescape"), "utf-8")
-        return Text.whole(screen_text(text), typed=True, had_bad_bytes=had_bad_bytes)
-    if sys.stdin is None:  # the process was started without one
+        return _typed_text(" ".join(words))
+    if stdin is None:  # the process was started without one
         return Text.whole("")
-    if not words and sys.stdin.isatty():
+    if not words and stdin.isatty():
         msg = 'no text: write it after the command (chatpost send "Hello"), or pipe it in'
         raise UsageError(msg)
-    return _read_stdin(ends_only=ends_only)
+    return _read_stdin(stdin, ends_only=ends_only)
 
 
-def _read_stdin(*, ends_only: bool) -> Text:
+def _typed_text(words: str) -> Text:
+    had_bad_bytes = False
+    try:
+        words.encode()
+    except UnicodeEncodeError:  # Python has bytes that are not UTF-8 as lone surrogates
+        words, had_bad_bytes = decode(words.encode(errors="surrogateescape"), "utf-8")
+    return Text.whole(screen_text(words), typed=True, had_bad_bytes=had_bad_bytes)
+
+
+def _read_stdin(stdin: TextIO, *, ends_only: bool) -> Text:
     """Read stdin to its end; never keep more of it than the limit and an end."""
     limit = SHORT_LIMIT if ends_only else INPUT_LIMIT
     beginning, ending, size = bytearray(), bytearray(), 0
-    for chunk in read_chunks(sys.stdin.fileno(), "stdin"):
+    for chunk in read_chunks(stdin.fileno(), "stdin"):
         size += len(chunk)
         if size <= limit:
             beginning += chunk
@@ -127,11 +233,10 @@ def read_chunks(source: int, name: str) -> Iterator[bytes]:
         yield chunk
 
 
-def card_file(path: str) -> bytes:
+def card_file(path: str, name: str, stdin: TextIO | None) -> bytes:
     """Read a card file, or stdin for ``-``; raises `InputError`, or `DataError` if it is longer than `INPUT_LIMIT`."""
-    name = card_file_name(path)
     if path == "-":
-        chunks = read_chunks(sys.stdin.fileno(), name) if sys.stdin is not None else iter(())
+        chunks = read_chunks(stdin.fileno(), name) if stdin is not None else iter(())
         return _limited(chunks, name)
     try:
         descriptor = os.open(path, os.O_RDONLY)
@@ -152,8 +257,3 @@ def _limited(chunks: Iterator[bytes], name: str) -> bytes:
             msg = f"{name} is larger than {INPUT_LIMIT:,} bytes, far more than a message takes"
             raise DataError(msg)
     return bytes(read)
-
-
-def card_file_name(path: str) -> str:
-    """Return the name of a card file as people read it."""
-    return "the card on stdin" if path == "-" else path

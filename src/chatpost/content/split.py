@@ -15,10 +15,6 @@ Syntax = Literal["chat", "markdown", "plain"]
 _MARKDOWN_FENCE = r"(?m)^( {0,3})(`{3,99}(?=[^`\n]*$)|~{3,99}(?!~))([^\n]*)$"
 # A fence that is opened again leaves a longer one out.
 _LONGEST_INFO = 50
-# Characters before and after a cut that are searched for grapheme boundaries. No script has longer graphemes.
-_WINDOW = 200
-# A flag is two of these, and nothing in a row of them says which two.
-_FLAG_LETTERS = range(0x1F1E6, 0x1F200)
 
 
 class Fence(NamedTuple):
@@ -131,34 +127,17 @@ def _place_to_cut(text: str, size: int) -> int:
         place = text.rfind(end, 1, fits + 1)
         if place > 0 and text[:place].strip():
             return place
-    return _last_bound(text, max(fits, 1))
+    from chatpost.content.graphemes import last_boundary  # only if there is no space in the whole message
+
+    return last_boundary(text, max(fits, 1))
 
 
 def _start_of_tail(text: str, limit: int) -> int:
     kept = text[-limit:].encode()[-limit:].decode(errors="ignore")
     start = len(text) - len(kept)
     line_end = kept.find("\n", 0, -1)
-    return start + line_end + 1 if line_end >= 0 else _next_bound(text, start)
+    if line_end >= 0:
+        return start + line_end + 1
+    from chatpost.content.graphemes import next_boundary  # only if there is no line end in the whole message
 
-
-def _bounds(text: str, place: int) -> Iterator[int]:
-    """Yield the ends of the graphemes around a place in the text."""
-    try:
-        import regex  # needed only if there is no space in the whole message
-    except ImportError:  # in the one file, which has nothing native
-        yield from range(max(0, place - _WINDOW), place + _WINDOW)
-        return
-    start = max(0, place - _WINDOW)
-    while start and ord(text[start - 1]) in _FLAG_LETTERS:
-        start -= 1
-    yield from (start + match.end() for match in regex.finditer(r"\X", text[start : place + _WINDOW]))
-
-
-def _last_bound(text: str, place: int) -> int:
-    # The last boundary can be the end of the window, in the middle of a grapheme.
-    bounds = [bound for bound in _bounds(text, place) if bound <= place and bound < len(text)]
-    return max(bounds, default=place)
-
-
-def _next_bound(text: str, place: int) -> int:
-    return min((bound for bound in _bounds(text, place) if bound >= place), default=place)
+    return next_boundary(text, start)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from chatpost.chat.message import CreatedMessage, CreateMessageRequest, Message, Thread
     from chatpost.chat.webhook import Webhook
@@ -43,7 +42,7 @@ class TimeLeft(Protocol):
 
 
 class Deadline:
-    """The seconds that a delivery may take. They run from the start, except while paused."""
+    """The seconds that a delivery may take, from now on."""
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
         """``clock`` is monotonic, in seconds."""
@@ -53,19 +52,6 @@ class Deadline:
     def left(self) -> float:
         """Return the seconds that are left, never below 0."""
         return max(0.0, self._end - self._clock())
-
-    def extend(self, seconds: float) -> None:
-        """Allow so many seconds more."""
-        self._end += seconds
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Do not count the time spent in this context."""
-        began = self._clock()
-        try:
-            yield
-        finally:
-            self._end += self._clock() - began
 
 
 class Progress:

@@ -90,7 +90,7 @@ class Deliverer(Protocol):
 
 
 class Sender(NamedTuple):
-    """Posts deliveries. ``tell`` is called with each fact, from the thread of its delivery.
+    """Posts deliveries. ``on_event`` is called with each event, from the thread of its delivery.
 
     Without a ``pacer`` no message waits for its turn.
     """
@@ -98,7 +98,7 @@ class Sender(NamedTuple):
     client: Client
     pacer: Pacer | None
     timing: Timing
-    tell: Callable[[Delivery, Event], None]
+    on_event: Callable[[Delivery, Event], None]
 
     def deliver(self, delivery: Delivery) -> Delivery:
         """Post the delivery's messages one after the other, until one fails; its progress has the outcome."""
@@ -111,8 +111,13 @@ class Sender(NamedTuple):
             if delivery.progress.error is not None:
                 break
             if len(delivery.factories) > 1:
-                self.tell(delivery, PartPosted(delivery.progress.posted, len(delivery.factories)))
+                self.on_event(delivery, PartPosted(delivery.progress.posted, len(delivery.factories)))
         return delivery
+
+    def leave_queues(self) -> None:
+        """Give up all places: the command is cancelled."""
+        if self.pacer is not None:
+            self.pacer.leave()
 
     def _turn(self, to: Destination) -> Turn:
         if self.pacer is None or to.interval is None:
@@ -150,7 +155,7 @@ class Sender(NamedTuple):
                 return
             turn_at = self.timing.clock() + place.wait
             if turn_at > told_until + _TURN_TOLERANCE:  # also if the turn has been put off
-                self.tell(delivery, Paused(place.wait))
+                self.on_event(delivery, Paused(place.wait))
                 told_until = turn_at
             self.timing.sleep(place.sleep)
 
@@ -173,9 +178,9 @@ class Sender(NamedTuple):
                 turn.close_for(error.retry_after)
             wait, gave_up = decide(error, number, self.timing.random(), deadline.left(), policy)
             progress.fail(error, gave_up)
-            self.tell(delivery, AttemptMade(part, number, took, error, wait))
+            self.on_event(delivery, AttemptMade(part, number, took, error, wait))
             return wait
-        self.tell(delivery, AttemptMade(part, number, self.timing.clock() - began))
+        self.on_event(delivery, AttemptMade(part, number, self.timing.clock() - began))
         return None
 
 

@@ -6,12 +6,15 @@ import json
 import re
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.apps.chat_v1.types import CreateMessageRequest, Message
 from google.protobuf import json_format
 
-from chatpost.chat.message import MESSAGE_ID, SIZE_LIMIT, THREAD_KEY_LIMIT
+from chatpost.chat.message import SIZE_LIMIT, THREAD_KEY_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # Parameters that every Google API takes, and the webhook's `key` and `token`.
 _SYSTEM_PARAMETERS = {
@@ -30,6 +33,7 @@ _SYSTEM_PARAMETERS = {
 }
 _UNKNOWN_FIELD = re.compile(r'no field named "([^"]*)" at "([^"]*)"')
 _FIELD_ON_THE_WAY = re.compile(r"Failed to parse (\w+) field: ")
+_MESSAGE_ID = re.compile(r"client-[a-z0-9-]{1,56}")
 _NOTIFICATION_TYPE = "createMessageNotificationOptions.notificationType"
 _THREAD_NAME = re.compile(r"(spaces/[^/]+)/threads/[^/]+")
 
@@ -89,7 +93,7 @@ def read_query(query: dict[str, str]) -> dict[str, str]:
             message = f"Invalid value at '{_snake(name)}', \"{value}\""
             raise invalid_argument(message, _snake(name)) from None
     message_id = parameters.get("messageId")
-    if message_id is not None and not MESSAGE_ID.fullmatch(message_id):
+    if message_id is not None and not _MESSAGE_ID.fullmatch(message_id):
         message = (
             "Custom message ID must begin with `client-` and contain up to 63 characters, "
             "only lowercase letters, numbers, and hyphens."
@@ -125,6 +129,17 @@ def read_body(raw: bytes, space: str) -> dict[str, Any]:
         raise invalid_argument(message)
     _check_thread(body.get("thread") or {}, space)
     return dict(body)
+
+
+def complaint(body: Mapping[str, Any], space: str) -> str | None:
+    """Return why Chat would reject a message, with the name of the wrong field; None if it is valid."""
+    try:
+        read_body(json.dumps(body).encode(), space)
+    except ApiError as error:
+        where = error.details[0]["fieldViolations"][0]["field"] if error.details else ""
+        said = error.message.rstrip(".")
+        return said if where in said else f"{where}: {said}"
+    return None
 
 
 def _check_thread(thread: dict[str, Any], space: str) -> None:

@@ -1,62 +1,78 @@
-"""Posts lines into a thread, one reply after the other, and loses none without saying so."""
+"""Posts lines into a thread, one reply after the other, and counts those that are lost."""
 
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from chatpost.chat.message import SIZE_LIMIT, CreateMessageRequest, Message, MessageReplyOption, Thread
-from chatpost.cli.console import say
-from chatpost.cli.options import ENVELOPE, STYLE
-from chatpost.commands.sending import TIMING
 from chatpost.content.markup import fenced
 from chatpost.delivery.model import Delivery, Progress
 from chatpost.delivery.retry import FIRST_WAIT
 from chatpost.errors import ExitStatus, InvalidMessage
 
 if TYPE_CHECKING:
-    from chatpost.cli.reporter import Reporter
-    from chatpost.cli.settings import Settings
+    from collections.abc import Callable
+
+    from chatpost.content.compose import Style
     from chatpost.delivery.model import RequestFactory
     from chatpost.delivery.sender import Sender
     from chatpost.follow.stream import Lines
 
 LAST_LIMIT = SIZE_LIMIT - 100
-"""Bytes that the last message of a thread can have, below a line that says how many lines were lost."""
+"""Bytes of the last message of a thread, below a line that says how many lines were lost."""
 
 _NO_LIMIT = 1_000_000
 _SHARE_OF_LINES = 0.75  # of a deadline that is for all: the rest is for the last message
 _LEAST_PATIENCE = 2.0  # seconds: a turn takes more than one
 
 
+class ReplyOptions(NamedTuple):
+    """How lines are posted: their style, and whether Chat notifies people of them.
+
+    ``has_retries``: the user has limited the retries; else a reply is retried until its deadline. ``is_bounded``: after
+    the end of the stream, the deadline is for all that is left.
+    """
+
+    style: Style
+    silent: bool
+    has_retries: bool
+    is_bounded: bool
+
+
 class Replies:
     """Posts lines into the thread that ``opening`` has opened.
 
-    The lines of a reply that fails for now go with the next reply. If it may have been posted, it is sent again as it
-    was, under its request id. After the end of the stream a reply gets one more try until its deadline; then the rest
-    is lost. ``lost`` counts the lines that were lost, and ``status`` is that of the failure that lost them. Before the
-    time ``not_before``, a reply waits for more lines. ``is_bounded``: the deadline is for all that is left at the end
-    of the stream.
+    The lines of a reply that fails for now go with the next reply. If it may have been posted, it is sent again
+    unchanged, under its request id. After the end of the stream a reply gets one more attempt until its deadline; then
+    the rest is lost. ``lost`` counts the lines that were lost, and ``status`` is that of the failure that lost them.
+    Before the time ``not_before``, a reply waits for more lines.
     """
 
-    def __init__(self, lines: Lines, opening: Delivery, sender: Sender, settings: Settings, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        lines: Lines,
+        opening: Delivery,
+        sender: Sender,
+        options: ReplyOptions,
+        report: Callable[[Delivery, str | None], ExitStatus],
+    ) -> None:
+        """``report`` reports a delivery, and what is known of its lines after an error; it returns the exit status."""
         created, policy = opening.progress.created, opening.to.policy
         self._thread = Thread(name=created.thread_name if created else None)
-        # A reply is tried until its deadline, unless the user has limited the attempts.
-        self._policy = policy if settings.is_set("retries") else policy._replace(retries=_NO_LIMIT)
+        self._policy = policy if options.has_retries else policy._replace(retries=_NO_LIMIT)
         self._to = opening.to._replace(thread=self._thread, policy=self._policy)
         self._lines = lines
         self._sender = sender
-        self._style = settings[STYLE]
-        self._silent = settings[ENVELOPE].silent
-        self._reporter = reporter
+        self._clock = sender.timing.clock
+        self._options = options
+        self._report = report
         self._taken: list[str] = []
-        self._uncertain: CreateMessageRequest | None = None
-        self._hold_until = -inf
+        self._maybe_posted: CreateMessageRequest | None = None
+        self._retry_at = -inf
         self._is_refused = False
         self._late_at = self._ends_at = inf
-        self.is_bounded = False
         self.not_before = -inf
         self.lost = 0
         self.status = ExitStatus.OK
@@ -69,63 +85,60 @@ class Replies:
     def post_all(self, every: float) -> bool:
         """Post the lines until the stream ends; return False if nothing more can be posted.
 
-        The first lines go at once, later ones every so many seconds, unless a reply is full or the stream has ended.
+        The first lines go at once, later ones every ``every`` seconds, unless a reply is full or the stream has ended.
         """
-        while self._hold():
+        while self._cool_down():
             if not self._taken and not self._lines.wait(self.not_before):
                 return True
             if self._is_late() or not self._post_lines():
                 break
-            self.not_before = TIMING.clock() + every
+            self.not_before = self._clock() + every
         self.lost += len(self._taken) + self._lines.drop()
         self._taken = []
         return False
 
     def close(self, last: str | None) -> None:
-        """Post the last message of the thread. If lines were lost, say how many, there and on stderr."""
-        note = None
-        if self.lost:
-            note = f"[{lines_are(self.lost)} lost]"
-            say(f"{lines_are(self.lost)} lost: not everything was posted")
+        """Post the last message of the thread; if lines were lost, it says how many."""
+        note = f"[{lines_are(self.lost)} lost]" if self.lost else None
         text = "\n".join(filter(None, (note, last)))
         if text and not self._is_refused:
-            request = self._request(Message(text, self._style.markdown))
+            request = self._request(Message(text, self._options.style.markdown))
             self._late_at = self._ends_at  # the rest of the time is for this message
             delivery = self._deliver(request.request_id, lambda _: request)
-            status = self._reporter.report(delivery)
+            status = self._report(delivery, None)
             self.status = self.status or status
 
     def _is_late(self) -> bool:
-        """Return whether what is left of the deadline is for the last message, if the deadline is for all."""
-        if self.is_bounded and self._lines.has_ended and self._late_at == inf:
-            self._ends_at = TIMING.clock() + self._policy.deadline
-            self._late_at = TIMING.clock() + self._policy.deadline * _SHARE_OF_LINES
-        return TIMING.clock() >= self._late_at
+        """Return whether the rest of the deadline is for the last message, if the deadline is for all."""
+        if self._options.is_bounded and self._lines.has_ended and self._late_at == inf:
+            self._ends_at = self._clock() + self._policy.deadline
+            self._late_at = self._clock() + self._policy.deadline * _SHARE_OF_LINES
+        return self._clock() >= self._late_at
 
-    def _hold(self) -> bool:
-        """Wait until it makes sense to try again; return False if the stream has ended, and that is too late."""
-        while (rest := self._hold_until - TIMING.clock()) > 0:
+    def _cool_down(self) -> bool:
+        """Wait until the time of the next attempt; return False if that is too late after the end of the stream."""
+        while (wait := self._retry_at - self._clock()) > 0:
             if not self._lines.has_ended:
-                self._lines.wait_for_end(rest)
-            elif rest > self._policy.deadline:
+                self._lines.wait_for_end(wait)
+            elif wait > self._policy.deadline:
                 return False
             else:
-                TIMING.sleep(rest)
+                self._sender.timing.sleep(wait)
         return True
 
     def _post_lines(self) -> bool:
         """Post one reply; return whether there can be another."""
         is_last_try = self._lines.has_ended
-        uncertain = self._uncertain
-        if uncertain is not None:
-            delivery = self._deliver(uncertain.request_id, lambda _: uncertain)
+        unclear = self._maybe_posted
+        if unclear is not None:
+            delivery = self._deliver(unclear.request_id, lambda _: unclear)
         else:
             request_id = str(uuid4())
-            delivery = self._deliver(request_id, lambda _: self._draft(request_id))
+            delivery = self._deliver(request_id, lambda _: self._take_lines(request_id))
         progress, error = delivery.progress, delivery.progress.error
         if error is None:
-            self._taken, self._uncertain = [], None
-            self._reporter.report(delivery)
+            self._taken, self._maybe_posted = [], None
+            self._report(delivery, None)
             return True
         is_invalid = isinstance(error, InvalidMessage)  # only these lines are at fault
         goes_on = error.is_transient and (is_invalid or not is_last_try)
@@ -133,43 +146,44 @@ class Replies:
         known = "Its lines wait for the next reply." if keeps else "Its lines are lost."
         if is_invalid:
             self.lost += len(self._taken)
-            self._taken, self._uncertain = [], None
+            self._taken, self._maybe_posted = [], None
         elif progress.maybe_posted:
-            self._uncertain = progress.request
+            self._maybe_posted = progress.request
         else:
             self._lines.put_back(self._taken)
-            self._taken, self._uncertain = [], None
-        self._hold_until = TIMING.clock() + max(FIRST_WAIT, error.retry_after or 0)
+            self._taken, self._maybe_posted = [], None
+        self._retry_at = self._clock() + max(FIRST_WAIT, error.retry_after or 0)
         self._is_refused = not error.is_transient
-        self._reporter.report(delivery, known)
+        self._report(delivery, known)
         if not keeps:
             self.status = self.status or error.exit_status
         return goes_on
 
-    def _deliver(self, request_id: str, draft: RequestFactory) -> Delivery:
+    def _deliver(self, request_id: str, factory: RequestFactory) -> Delivery:
         progress = Progress()
-        seconds = min(self._policy.deadline, max(_LEAST_PATIENCE, self._late_at - TIMING.clock()))
-        deadline = _Patience(seconds, self._lines, progress)
-        return self._sender.deliver(Delivery(self._to, request_id, [draft], deadline, progress))
+        seconds = min(self._policy.deadline, max(_LEAST_PATIENCE, self._late_at - self._clock()))
+        deadline = _Patience(seconds, self._lines, progress, self._clock)
+        return self._sender.deliver(Delivery(self._to, request_id, [factory], deadline, progress))
 
-    def _draft(self, request_id: str) -> CreateMessageRequest:
+    def _take_lines(self, request_id: str) -> CreateMessageRequest:
         self._taken = self._lines.take()
-        style = self._style
+        style = self._options.style
         text = fenced("\n".join(self._taken), style.language, is_markdown=style.is_markdown)
         return self._request(Message(text, style.is_markdown), request_id)
 
     def _request(self, message: Message, request_id: str | None = None) -> CreateMessageRequest:
         fallback = MessageReplyOption.FALLBACK_TO_NEW_THREAD
-        return CreateMessageRequest(message, request_id or str(uuid4()), self._thread, fallback, silent=self._silent)
+        return CreateMessageRequest(message, request_id or str(uuid4()), self._thread, fallback, self._options.silent)
 
 
 class _Patience:
-    """The time that a reply has. While the stream goes on, the wait for its first attempt does not count."""
+    """The time for one reply. While the stream goes on, the wait for its first attempt does not count."""
 
-    def __init__(self, seconds: float, lines: Lines, progress: Progress) -> None:
+    def __init__(self, seconds: float, lines: Lines, progress: Progress, clock: Callable[[], float]) -> None:
         self._seconds = seconds
         self._lines = lines
         self._progress = progress
+        self._clock = clock
         self._end: float | None = None
 
     def left(self) -> float:
@@ -177,10 +191,10 @@ class _Patience:
         if self._end is None:
             if not self._lines.has_ended and not self._progress.attempts:
                 return inf
-            self._end = TIMING.clock() + self._seconds
-        return max(0.0, self._end - TIMING.clock())
+            self._end = self._clock() + self._seconds
+        return max(0.0, self._end - self._clock())
 
 
 def lines_are(lines: int) -> str:
-    """Return so many lines in words, with their verb."""
+    """Return the number of lines in words, with their verb."""
     return "1 line is" if lines == 1 else f"{lines} lines are"

@@ -1,7 +1,7 @@
-"""Runs a command as if nothing were between it and the caller.
+"""Runs a job: a command to which chatpost is transparent.
 
-The command has our stdin. Its stdout and stderr are passed on as they come, each to its own. Signals that
-are sent to us reach it, and it gets SIGTERM if we are killed. In the end it is known how it ended.
+The job inherits stdin. Its stdout and stderr are passed through unchanged, each to its own. It receives the signals
+that this process receives, and SIGTERM if this process is killed.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ GRACE = 10.0
 NOT_FOUND, NOT_EXECUTABLE, OVER_TIME = 127, 126, 124
 """Exit statuses as of a shell, and as of `timeout`."""
 
-_ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
-_PASSED_ON = (*_ENDING, signal.SIGUSR1, signal.SIGUSR2)
+_TERMINATING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+_PASSED_ON = (*_TERMINATING, signal.SIGUSR1, signal.SIGUSR2)
 # A terminal sends these to the command, too.
-_OF_TERMINALS = {signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}
+_FROM_TERMINALS = {signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}
 _PIPE_SIZE = 1024 * 1024  # so that a command that writes much seldom waits for us
 _PR_SET_PDEATHSIG = 1
 _POLL = 0.05
 
 
-class Ending(NamedTuple):
+class ExitResult(NamedTuple):
     """How a job ended, after so many ``seconds``. ``status`` is the exit status that a shell would show.
 
     ``signal`` is the one that it died of. ``failure`` says, for a person, why it could not be started.
@@ -63,7 +63,7 @@ class Ending(NamedTuple):
 
 
 class Job:
-    """A command that has been started, or could not be: then ``failed`` is its ending.
+    """A command that has been started, or could not be: then ``failed`` is its result.
 
     It is started, and waited for, in the main thread, and no other thread may run before it is started: threads that
     are started later leave the signals to it.
@@ -79,7 +79,7 @@ class Job:
         self._output = output
         self._is_at_terminal = has_terminal()
         self._process: subprocess.Popen[bytes] | None = None
-        self.failed: Ending | None = None
+        self.failed: ExitResult | None = None
         # They are blocked and waited for, like the command's end: so it is known where they come from. If ours is
         # ignored, the command's end would not be told.
         self._on_child = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -94,23 +94,23 @@ class Job:
         except OSError as failure:
             is_missing = failure.errno == errno.ENOENT or not command[0]
             reason = "not found" if is_missing else os.strerror(failure.errno or 0).lower()
-            self.failed = Ending(NOT_FOUND if is_missing else NOT_EXECUTABLE, failure=reason)
+            self.failed = ExitResult(NOT_FOUND if is_missing else NOT_EXECUTABLE, failure=reason)
 
-    def wait(self, time_limit: float | None = None) -> Ending:
+    def wait(self, time_limit: float | None = None) -> ExitResult:
         """Wait for the end of the command, then of its output; meanwhile pass signals on to it.
 
         After ``time_limit`` seconds the command is ended. A signal that comes while only the output is waited for ends
         the wait. Later ones are delivered when `release` is called.
         """
-        ending = self._wait_for_command(self._process, time_limit) if self._process else Ending(0)
+        result = self._wait_for_command(self._process, time_limit) if self._process else ExitResult(0)
         os.close(self._until_command_end)
-        self._wait_for_output(GRACE if ending.is_over_time else inf)
+        self._wait_for_output(GRACE if result.is_over_time else inf)
         if self._output is not None:
             self._output.end()
         reason = next((pump.failure for pump in self._pumps if pump.failure is not None), None)
         if reason is not None:
-            ending = ending._replace(status=ending.status or ExitStatus.IO, lost_output=reason)
-        return self.failed or ending
+            result = result._replace(status=result.status or ExitStatus.IO, lost_output=reason)
+        return self.failed or result
 
     def release(self) -> None:
         """Deliver signals to us again."""
@@ -162,7 +162,7 @@ class Job:
             preexec_fn=in_child,  # noqa: PLW1509 - there is no other thread yet
         )
 
-    def _wait_for_command(self, process: subprocess.Popen[bytes], time_limit: float | None) -> Ending:
+    def _wait_for_command(self, process: subprocess.Popen[bytes], time_limit: float | None) -> ExitResult:
         due = [] if time_limit is None else [(time_limit, signal.SIGTERM), (time_limit + GRACE, signal.SIGKILL)]
         is_over_time = False
         while process.poll() is None:
@@ -178,14 +178,14 @@ class Job:
         seconds, code = self._seconds(), process.returncode
         if is_over_time:
             self._end_group(process, time_limit + GRACE if time_limit else 0.0)
-            return Ending(OVER_TIME, seconds, is_over_time=True)
-        return Ending(128 - code, seconds, -code) if code < 0 else Ending(code, seconds)
+            return ExitResult(OVER_TIME, seconds, is_over_time=True)
+        return ExitResult(128 - code, seconds, -code) if code < 0 else ExitResult(code, seconds)
 
     def _wait_for_output(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while not all(pump.is_done for pump in self._pumps):
             received = next_signal(self._signals, None if seconds == inf else until - time.monotonic())
-            if received is None or received.number in _ENDING:
+            if received is None or received.number in _TERMINATING:
                 return
 
     def _stop_with(self, process: subprocess.Popen[bytes]) -> None:
@@ -211,7 +211,7 @@ class Job:
 
         At a hang-up it signals only the leader of the session.
         """
-        if not (self._is_at_terminal and received.may_be_of_terminal and received.number in _OF_TERMINALS):
+        if not (self._is_at_terminal and received.may_be_of_terminal and received.number in _FROM_TERMINALS):
             return False
         if received.number == signal.SIGHUP and os.getsid(0) == os.getpid():
             return False

@@ -6,11 +6,11 @@ import signal
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.chat.message import SIZE_LIMIT
-from chatpost.content.compose import Content, less_room, one_message
+from chatpost.content.compose import less_room, one_message
 from chatpost.content.decoding import decode, find_encoding
 from chatpost.content.markup import escape_mentions, fenced
 from chatpost.content.secrets import masked
-from chatpost.content.source import Text
+from chatpost.content.source import Content, Text
 from chatpost.content.split import tail
 from chatpost.content.terminal import screen_text
 from chatpost.durations import duration
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from chatpost.chat.message import Message
     from chatpost.content.cards import QuickCard
     from chatpost.content.compose import Style
-    from chatpost.jobs.process import Ending
-    from chatpost.jobs.transitions import News
+    from chatpost.jobs.process import ExitResult
+    from chatpost.jobs.transitions import Transition
 
 
 class Outcome(NamedTuple):
@@ -33,46 +33,46 @@ class Outcome(NamedTuple):
 
     name: str
     host: str
-    ending: Ending
+    result: ExitResult
     time_limit: float | None = None
-    news: News | None = None
+    transition: Transition | None = None
 
     @property
     def is_success(self) -> bool:
         """Whether it did what it should."""
-        return not self.ending.status
+        return not self.result.status
 
     def line(self, *, is_markdown: bool) -> str:
         """Return it as a line for people."""
-        ending, took = self.ending, duration(self.ending.seconds)
+        result, took = self.result, duration(self.result.seconds)
         name = f"**{self.name}**" if is_markdown else f"*{self.name}*"
-        if ending.failure is not None:
-            what = f"{name} on {self.host} could not be started: {ending.failure}"
-        elif ending.is_over_time:
+        if result.failure is not None:
+            what = f"{name} on {self.host} could not be started: {result.failure}"
+        elif result.is_over_time:
             what = f"{name} on {self.host} was ended after {took}: its time limit is {duration(self.time_limit or 0)}"
-        elif ending.lost_output is not None:
-            what = f"{name} on {self.host} lost its output after {took}: {ending.lost_output}"
-        elif ending.signal is not None:
-            why = " (out of memory?)" if ending.signal == signal.SIGKILL else ""
-            what = f"{name} on {self.host} was killed by {_name_of(ending.signal)}{why} after {took}"
-        elif ending.status:
-            what = f"{name} failed on {self.host}: exit status {ending.status} after {took}"
+        elif result.lost_output is not None:
+            what = f"{name} on {self.host} lost its output after {took}: {result.lost_output}"
+        elif result.signal is not None:
+            why = " (out of memory?)" if result.signal == signal.SIGKILL else ""
+            what = f"{name} on {self.host} was killed by {_name_of(result.signal)}{why} after {took}"
+        elif result.status:
+            what = f"{name} failed on {self.host}: exit status {result.status} after {took}"
         else:
-            verb = "recovered" if self.news and self.news.kind == "recovery" else "succeeded"
+            verb = "recovered" if self.transition and self.transition.kind == "recovery" else "succeeded"
             what = f"{name} {verb} on {self.host} in {took}"
-        return f"{'✅' if self.is_success else '❌'} {what}{_before(self.news) if self.news else ''}"
+        return f"{'✅' if self.is_success else '❌'} {what}{_before(self.transition) if self.transition else ''}"
 
 
-def _before(news: News) -> str:
+def _before(transition: Transition) -> str:
     """Return how the job went before, as the end of a sentence."""
-    failures = "1 failure" if news.failures == 1 else f"{news.failures} failures"
-    if news.kind == "recovery":
-        return f", after {failures} in {duration(news.failing_for)}"
-    if news.kind == "still":
-        return f", {failures} in a row for {duration(news.failing_for)}"
-    in_a_row = f", {failures} in a row" if news.failures > 1 else ""
-    well = f", after {duration(news.well_for)} without a failure" if news.well_for is not None else ""
-    return in_a_row + well if news.kind == "failure" else ""
+    failures = "1 failure" if transition.failures == 1 else f"{transition.failures} failures"
+    if transition.kind == "recovery":
+        return f", after {failures} in {duration(transition.failing_for)}"
+    if transition.kind == "still":
+        return f", {failures} in a row for {duration(transition.failing_for)}"
+    in_a_row = f", {failures} in a row" if transition.failures > 1 else ""
+    well = f", after {duration(transition.well_for)} without a failure" if transition.well_for is not None else ""
+    return in_a_row + well if transition.kind == "failure" else ""
 
 
 def _name_of(number: int) -> str:
@@ -96,7 +96,7 @@ class Tail(NamedTuple):
         return cls(masked(screen_text(text).rstrip("\n"), secrets), lines_before)
 
 
-def report(outcome: str, output: Tail, lines: int, style: Style, quick: QuickCard) -> Message:
+def report(outcome: str, output: Tail, lines: int, style: Style, quick: QuickCard | None) -> Message:
     """Return the message: the outcome's line, and at most so many lines of the output's end, as code.
 
     If not all of the output is there, a line says how many lines are left out. Raises `DataError` if the outcome alone

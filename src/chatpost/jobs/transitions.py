@@ -1,6 +1,6 @@
-"""A job's past, and whether it makes the job's outcome worth telling: arithmetic, without a clock and without a file.
+"""A job's history, and the transition that its last run makes: pure functions, without a clock and without a file.
 
-An outcome counts as told only when its message is posted or kept: if that fails, the next run makes up for it.
+A transition counts as reported once its message is posted or in the outbox; until then, the next run reports it.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from uuid import uuid4
 DAY = 86_400.0
 
 
-class Rule(NamedTuple):
-    """Which outcomes are told: ``always``, each ``failure``, or each ``change``.
+class NotifyRule(NamedTuple):
+    """Which runs are reported: ``always``, each ``failure``, or each ``change``.
 
-    Only from the failure number ``after`` in a row on is one told. With ``change`` a failure is told again, while the
-    job goes on failing, every ``remind`` seconds.
+    A failure is reported from the consecutive failure number ``after`` on. With ``change``, a lasting failure is
+    reported again every ``remind`` seconds.
     """
 
     on: str = "always"
@@ -23,13 +23,13 @@ class Rule(NamedTuple):
     remind: float = DAY
 
 
-class News(NamedTuple):
-    """The part of an outcome that is worth telling.
+class Transition(NamedTuple):
+    """What a run changed, to be reported.
 
-    ``kind`` is ``failure`` until a failure in a row has been told and ``still`` from then on, ``recovery`` for the
-    success after failures, and ``success`` for any other. ``failures`` is their number in a row, which began
-    ``failing_for`` seconds ago; before them, there was none for ``well_for`` seconds, None if that is not known.
-    ``thread_key``, with the rule ``change``, is that of the thread of these failures, which began at ``since``.
+    ``kind`` is ``failure`` until one of the consecutive failures is reported, ``still`` from then on, ``recovery`` for
+    the success after failures, and ``success`` for any other. ``failures`` is the number of consecutive failures, which
+    began ``failing_for`` seconds ago at the time ``since``; before them, the job ran without one for ``well_for``
+    seconds, None if unknown. ``thread_key``, with the rule ``change``, is that of the thread of these failures.
     """
 
     kind: str
@@ -40,23 +40,23 @@ class News(NamedTuple):
     since: float = 0.0
 
 
-class Past(NamedTuple):
-    """A job's past. Times are seconds since the epoch, None if there was no such event.
+class JobHistory(NamedTuple):
+    """A job's runs so far. Times are seconds since the epoch, None if there was no such event.
 
-    ``failures`` in a row since ``failing_since``; ``well_since``: the first success after the failures before these.
-    ``recovered``: after these failures there was a success, which has not been told. ``told_at``: when one of these
-    failures was last told, in the thread ``thread_key``.
+    ``failures`` consecutive ones since ``failing_since``; ``well_since``: the first success after the failures before
+    these. ``recovered``: a success came after these failures and has not been reported. ``reported_at``: when one of
+    these failures was last reported, in the thread ``thread_key``.
     """
 
     failures: int = 0
     failing_since: float = 0.0
     well_since: float | None = None
     recovered: bool = False
-    told_at: float | None = None
+    reported_at: float | None = None
     thread_key: str | None = None
 
-    def then(self, now: float, *, failed: bool) -> Past:
-        """Return the past after another run has ended."""
+    def after_run(self, now: float, *, failed: bool) -> JobHistory:
+        """Return the history after another run."""
         if failed:
             is_first = not self.failures or self.recovered
             since = now if is_first else self.failing_since
@@ -65,31 +65,32 @@ class Past(NamedTuple):
             return self._replace(well_since=now, recovered=True)
         return self._replace(well_since=now if self.well_since is None else self.well_since)
 
-    def news(self, now: float, rule: Rule) -> News | None:
-        """Return what is worth telling of the last run."""
+    def transition(self, now: float, rule: NotifyRule) -> Transition | None:
+        """Return the transition that the last run made, or None if the rule does not report it."""
         is_failing = self.failures > 0 and not self.recovered
-        is_over = self.recovered and (self.told_at is not None or self.failures >= rule.after)
+        is_over = self.recovered and (self.reported_at is not None or self.failures >= rule.after)
         if is_failing:
-            kind = "failure" if self.told_at is None else "still"
-            is_due = self.told_at is None or now - self.told_at >= rule.remind or rule.on != "change"
-            is_told = rule.on == "always" or (self.failures >= rule.after and is_due)
+            kind = "failure" if self.reported_at is None else "still"
+            is_due = self.reported_at is None or now - self.reported_at >= rule.remind or rule.on != "change"
+            is_reported = rule.on == "always" or (self.failures >= rule.after and is_due)
         else:
             kind = "recovery" if is_over else "success"
-            is_told = rule.on == "always" or (rule.on == "change" and is_over)
-        if not is_told:
+            is_reported = rule.on == "always" or (rule.on == "change" and is_over)
+        if not is_reported:
             return None
         failing_for = max(0.0, now - self.failing_since) if self.failures else 0.0
         well_for = None if self.well_since is None else max(0.0, self.failing_since - self.well_since)
         key = (self.thread_key or f"chatpost-{uuid4()}") if rule.on == "change" else None
-        return News(kind, self.failures, failing_for, well_for if is_failing else None, key, self.failing_since)
+        return Transition(kind, self.failures, failing_for, well_for if is_failing else None, key, self.failing_since)
 
-    def told(self, news: News, now: float) -> Past:
-        """Return the past once the news is told, or needs no telling."""
-        if news.kind in {"recovery", "success"}:
-            # Another run may have failed since: then its failure is the first in a row.
-            return (
-                Past(well_since=self.well_since) if self.recovered or not self.failures else self._replace(told_at=None)
-            )
-        if not self.failures or self.failing_since != news.since:  # another run has ended these failures meanwhile
+    def reported(self, transition: Transition, now: float) -> JobHistory:
+        """Return the history once the transition is reported, or needs no report."""
+        if transition.kind in {"recovery", "success"}:
+            if self.recovered or not self.failures:
+                return JobHistory(well_since=self.well_since)
+            return self._replace(reported_at=None)  # another run has failed since: its failure is the first in a row
+        if (
+            not self.failures or self.failing_since != transition.since
+        ):  # another run has ended these failures meanwhile
             return self
-        return self._replace(told_at=now, thread_key=news.thread_key)
+        return self._replace(reported_at=now, thread_key=transition.thread_key)

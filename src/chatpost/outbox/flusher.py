@@ -95,7 +95,7 @@ class Flusher(NamedTuple):
                 tries.given_up.add(head.fingerprint)
             elif wait:
                 if tried is not None and tried.error is not None:
-                    self.sender.tell(tried.delivery, RetryPlanned(tried.error, wait))
+                    self.sender.on_event(tried.delivery, RetryPlanned(tried.error, wait))
                 self.sender.timing.sleep(wait)
             else:
                 left = deadline()

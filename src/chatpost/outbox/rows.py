@@ -60,13 +60,12 @@ def unpacked_path(text: str) -> Path:
 
 
 def _unpacked(text: str) -> CreateMessageRequest:
-    message, request_id, thread, option, message_id, silent = json.loads(text)
+    message, request_id, thread, option, silent = json.loads(text)
     content, is_markdown, cards, fallback_text = message
     return CreateMessageRequest(
         Message(content, is_markdown, tuple(cards), fallback_text),
         request_id,
         None if thread is None else Thread(*thread),
         None if option is None else MessageReplyOption(option),
-        message_id,
         silent,
     )

@@ -172,7 +172,7 @@ class Spooler(NamedTuple):
         )
         return [
             entry._replace(
-                request=request if number == 0 else request._replace(message_id=None),
+                request=request,
                 is_alone=spooling.has_own_id or len(requests) > 1 or _goes_alone(request),
                 is_part=number > 0,
             )
@@ -235,4 +235,4 @@ def _maybe_done(error: StorageError | ConfigurationError) -> bool:
 
 def _goes_alone(request: CreateMessageRequest) -> bool:
     message = request.message
-    return bool(message.cards or request.message_id or "<users/" in message.text)
+    return bool(message.cards or "<users/" in message.text)

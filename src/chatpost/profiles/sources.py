@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from chatpost.profiles.file import Profile
 
 
+NAMED_TWICE = "a profile is named twice: name each once"
+
+
 class WebhookSource(NamedTuple):
     """Where a webhook comes from. ``profile`` is None if its URL is in CHATPOST_URL.
 
@@ -37,8 +40,7 @@ def find_sources(
         return [WebhookSource(None, lambda _: _webhook_from_environment(url))]
     names = names or environment.get("CHATPOST_PROFILE", "").split()
     if len(set(names)) < len(names):
-        msg = "a profile is named twice: name each once"
-        raise UsageError(msg)
+        raise UsageError(NAMED_TWICE)
     return [WebhookSource(profile, profile.webhook) for profile in _profiles(names, config, warn)]
 
 

@@ -1,4 +1,4 @@
-"""Mentions by name: finds the users that a name in the profile file stands for."""
+"""Names of users to user IDs, by the profile file."""
 
 from __future__ import annotations
 
@@ -11,24 +11,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from chatpost.profiles.sources import WebhookSource
+    from chatpost.profiles.file import Profile
 
 
 class UnknownUser(ConfigurationError):
-    """A name that nobody has in the profile file."""
+    """A name that is not in the profile file."""
 
 
 class MentionResolver:
-    """The names of a target's profile file, or else of the user's. The file is read once, if it has to be."""
+    """Resolves names by the file of a profile, or else by ``config`` or the user's file, which is read at most once."""
 
-    def __init__(self, target: WebhookSource | None, config: Path | None) -> None:
-        """``config``: the profile file, if one is named."""
-        self._known = cache(lambda: _known(target, config))
+    def __init__(self, profile: Profile | None, config: Path | None) -> None:
+        self._known = cache(lambda: _known(profile, config))
 
     def user_ids(self, users: Sequence[str]) -> tuple[str, ...]:
-        """Return the ids of users that are given by ids or names, each once.
+        """Return the IDs of users that are given by IDs or names, each once.
 
-        Raises `UnknownUser`, and `ConfigurationError` for a file that is at fault.
+        Raises `UnknownUser`, and `ConfigurationError` for a file that cannot be used.
         """
         ids: list[str] = []
         for user in users:
@@ -41,9 +40,9 @@ class MentionResolver:
         return tuple(dict.fromkeys(ids))
 
 
-def _known(target: WebhookSource | None, config: Path | None) -> Mapping[str, tuple[str, ...]]:
-    if target is not None and target.profile is not None:
-        return target.profile.mentions
+def _known(profile: Profile | None, config: Path | None) -> Mapping[str, tuple[str, ...]]:
+    if profile is not None:
+        return profile.mentions
     from chatpost.directories import find_profile_file
     from chatpost.profiles.file import load_profiles  # few messages name anybody
 

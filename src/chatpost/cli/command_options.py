@@ -1,0 +1,166 @@
+"""The options that only some commands have (`thread --follow`, `outbox flush`, `run`)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import click
+
+from chatpost.cli.delivery_options import OUTPUT, QUIET, VERBOSE, OutputOption, OutputOptions
+from chatpost.cli.options import CARD, CONFIG, STYLE
+from chatpost.cli.settings import Option, Section
+from chatpost.cli.types import YEAR, Seconds, Whole, Words
+from chatpost.cli.values import FlushOptions
+from chatpost.jobs.transitions import DAY, NotifyRule
+
+
+class FollowOptions(NamedTuple):
+    """Whether and how lines become replies: every so often, in seconds, with a ``last`` message in the end.
+
+    ``tee``: stdin is copied to stdout.
+    """
+
+    follow: bool
+    every: float
+    tee: bool = False
+    last: str | None = None
+
+
+_EVERY = Option(
+    "--every",
+    type=Seconds(),
+    default=5,
+    show_default=True,
+    help="Seconds between two replies, if the lines fit into one message.",
+)
+
+FOLLOW = Section(
+    "Following stdin",
+    FollowOptions,
+    (
+        Option("--follow", is_flag=True, in_profile=False, help="Post each line of stdin as a reply, as it comes."),
+        Option("--tee", is_flag=True, in_profile=False, help="Copy stdin to stdout; message names go to stderr."),
+        _EVERY,
+        Option("--last", type=Words(), in_profile=False, help="With --follow, last message of the thread."),
+    ),
+)
+
+FOLLOW_JOB = Section(
+    "Following the output",
+    FollowOptions,
+    (
+        Option("--follow", is_flag=True, in_profile=False, help="Post the output as replies in a thread, as it comes."),
+        _EVERY,
+    ),
+)
+
+FLUSH = Section(
+    "Flush",
+    FlushOptions,
+    (
+        Option("--digest", is_flag=True, help="Join messages for the same thread into one."),
+        Option("--watch", is_flag=True, in_profile=False, help="Stay, and post what comes."),
+        CONFIG,
+    ),
+)
+
+LIST_FORMAT = click.Option(
+    ["-o", "--output"],
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="Format of the list.",
+)
+"""For the commands that list things."""
+
+
+class JobOptions(NamedTuple):
+    """How to run the job.
+
+    ``time_limit``: the seconds after which it is ended. ``merge``: its streams become one. ``no_output``: its output is
+    neither captured nor posted.
+    """
+
+    time_limit: float | None
+    merge: bool
+    no_output: bool
+
+
+class ReportOptions(NamedTuple):
+    """Parts of the message: the job's ``name``, None for the command's own; ``tail`` lines of output; the command."""
+
+    name: str | None
+    tail: int
+    show_command: bool
+
+
+JOB = Section(
+    "Job",
+    JobOptions,
+    (
+        Option("--time-limit", type=Seconds(YEAR), in_profile=False, help="Seconds after which the job is ended."),
+        Option("--merge", is_flag=True, in_profile=False, help="Pass stderr on as stdout, to keep their exact order."),
+        Option("--no-output", is_flag=True, in_profile=False, help="Leave the job's output alone, and post none."),
+    ),
+)
+
+REPORT = Section(
+    "Message",
+    ReportOptions,
+    (
+        Option("--name", type=Words(), in_profile=False, help="Name of the job.  [default: the command's]"),
+        Option(
+            "--tail",
+            type=Whole(0, 10_000),
+            default=20,
+            show_default=True,
+            help="Lines of the end of the output to post.",
+        ),
+        Option("--show-command", is_flag=True, help="Post the command line, too."),
+    ),
+)
+
+NOTIFY = Section(
+    "When to post",
+    NotifyRule,
+    (
+        Option(
+            "--on",
+            type=click.Choice(["always", "failure", "change"]),
+            default="always",
+            show_default=True,
+            help="Post each time, if the job fails, or if that changes.",
+        ),
+        Option(
+            "--after",
+            type=Whole(1, 1000),
+            default=1,
+            show_default=True,
+            help="Failures in a row that make one to post.",
+        ),
+        Option(
+            "--remind",
+            type=Seconds(YEAR),
+            default=DAY,
+            help="With --on change, seconds until a lasting failure is posted again.  [default: 86400]",
+        ),
+    ),
+)
+
+# The output is always code, and the outcome is the card's status.
+STYLE_OF_JOB = Section(STYLE.heading, STYLE.make, tuple(option for option in STYLE.options if option.key != "code"))
+CARD_OF_JOB = Section(
+    CARD.heading, CARD.make, tuple(option for option in CARD.options if option.key not in {"card", "status"})
+)
+
+OUTPUT_OF_JOB = Section(
+    OUTPUT.heading,
+    OutputOptions,
+    (
+        # Lines of ours between the job's own would be a surprise.
+        OutputOption("none", in_profile=False),
+        QUIET,
+        VERBOSE,
+        Option("--dry-run", is_flag=True, in_profile=False, hidden=True),
+    ),
+)

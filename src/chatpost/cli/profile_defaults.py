@@ -1,0 +1,66 @@
+"""A profile's defaults for options, checked as the options are."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from chatpost.cli.command_options import FLUSH, FOLLOW, NOTIFY, REPORT
+from chatpost.cli.options import POSTING, PROFILES, THREAD
+from chatpost.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from chatpost.cli.settings import Option, Section
+    from chatpost.profiles.file import Profile
+
+
+def load_defaults(profile: Profile) -> dict[str, Any]:
+    """Check a profile's defaults as the options are checked; raises `ConfigurationError` that names the wrong key."""
+    where = f"{profile.path}: profiles.{profile.name}"
+    sections = (PROFILES, THREAD, FOLLOW, NOTIFY, REPORT, FLUSH, *POSTING)
+    values = _read(where, profile.defaults, sections)
+    for user in values.get("mention", ()):
+        if not (user.isdigit() or user == "all" or user in profile.mentions):
+            msg = f"{where}.mention has something that is no user's id, and no name in [mentions]"
+            raise ConfigurationError(msg)
+    return values
+
+
+def _read(where: str, table: Mapping[str, object], sections: Sequence[Section[Any]]) -> dict[str, Any]:
+    """Convert the options in a profile's table, and return their values by the options' names.
+
+    ``where`` is the table's place, for a person. Raises `ConfigurationError` that names the key that is wrong.
+    """
+    options = {option.key: option for section in sections for option in section.options}
+    values = {}
+    for key, value in table.items():
+        option = options.get(key)
+        if option is None:
+            shown = f".{key}" if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", key) else ": a key"
+            msg = f"{where}{shown} is not an option{_nearest_key(key, options)}"
+            raise ConfigurationError(msg)
+        if not option.in_profile:
+            msg = f"{where}.{key} cannot be set in a profile: it is for one message only"
+            raise ConfigurationError(msg)
+        try:
+            values[key] = option.read_toml(value)
+        except ValueError as error:
+            msg = f"{where}.{key} {error}"
+            raise ConfigurationError(msg) from None
+    for section in sections:
+        rivals = [[key for key in group if key in values] for group in section.one_of]
+        firsts = [keys[0] for keys in rivals if keys]
+        if len(firsts) > 1:
+            msg = f"{where} sets both {firsts[0]} and {firsts[1]}: remove one of them"
+            raise ConfigurationError(msg)
+    return values
+
+
+def _nearest_key(key: str, options: Mapping[str, Option]) -> str:
+    from difflib import get_close_matches  # only for a mistake
+
+    names = ["url", *(name for name, option in options.items() if option.in_profile)]
+    nearest = get_close_matches(key, names, 1)
+    return f": did you mean {nearest[0]}?" if nearest else " of a profile: its keys are the long options, with _ for -"

@@ -1,0 +1,252 @@
+"""What `chatpost run` posts: a job's outcome, or with `--follow` its output and then its outcome."""
+
+from __future__ import annotations
+
+import shlex
+import socket
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from chatpost.chat.message import MessageReplyOption, Thread
+from chatpost.cli.app import bug_line
+from chatpost.cli.command_options import JOB, NOTIFY, REPORT
+from chatpost.cli.console import say, write_data
+from chatpost.cli.delivery_options import OUTPUT
+from chatpost.cli.options import STYLE
+from chatpost.cli.reporter import Reporter
+from chatpost.cli.settings import Settings
+from chatpost.commands.following import Follower, check_only
+from chatpost.commands.posting import ReplyTo, configure, deliver, optional_thread, prepare, resolve_recipients
+from chatpost.commands.sending import TIMING
+from chatpost.content.compose import one_message
+from chatpost.content.markup import fenced, mentioning
+from chatpost.content.secrets import masked, secrets_of
+from chatpost.content.source import NO_TITLE, Content, Text, find_ci_run
+from chatpost.content.terminal import screen_text
+from chatpost.directories import state_file
+from chatpost.errors import ChatpostError, StorageError
+from chatpost.follow.replies import lines_are
+from chatpost.follow.stream import BUFFER_LIMIT, LineMaker, Lines
+from chatpost.jobs.history import HistoryFile
+from chatpost.jobs.report import Outcome, Tail, report
+from chatpost.jobs.transitions import JobHistory
+from chatpost.processes import report_on_signal, reraise_signal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import NoReturn
+
+    import click
+
+    from chatpost.chat.message import Message
+    from chatpost.commands.posting import Configured, Recipient
+    from chatpost.content.ci import CiRun
+    from chatpost.content.compose import Style
+    from chatpost.delivery.model import Delivery
+    from chatpost.jobs.output import Output
+    from chatpost.jobs.process import ExitResult
+    from chatpost.jobs.transitions import NotifyRule, Transition
+
+_LONGEST_COMMAND = 1000  # characters of a command line that are posted
+_LONGEST_NAME = 200
+
+
+class JobReporter:
+    """Posts a job's outcome. Any failure is only a line on stderr."""
+
+    def __init__(self, ctx: click.Context, command: Sequence[str]) -> None:
+        settings = Settings(ctx)
+        self._reporter = Reporter(settings[OUTPUT], ctx.obj)
+        self._reporter.can_repeat = False
+        self._ctx = ctx
+        self._command = command
+        self._secrets = secrets_of(ctx.obj.environment)
+        self._time_limit = settings[JOB].time_limit
+        name = settings[REPORT].name
+        self._name = (name or _readable(Path(command[0]).name) or "''")[:_LONGEST_NAME]
+        self._key = f"name {name}" if name else f"command {shlex.join(command)}"
+        self._transition: Transition | None = None
+        self._is_recorded = False
+        self._deliveries: Sequence[Delivery] = ()
+
+    def report(self, result: ExitResult, output: Output | None, die: Callable[[int], NoReturn]) -> None:
+        """Record the run, and post the outcome if the rule says so; ``die`` ends the process after a signal."""
+
+        def mark_and_die(number: int) -> NoReturn:
+            self._mark_reported()
+            die(number)
+
+        def post() -> None:
+            configured = configure(self._ctx, self._reporter)
+            self._record(result, configured[0].settings[NOTIFY])
+            if self._transition is not None:
+                recipients = resolve_recipients(configured, self._thread)
+                run = self._find_ci_run(configured)
+                tail = Tail.read(output.tail, output.lines_before, self._secrets) if output is not None else Tail("")
+                messages = [(self._outcome_message(result, tail, run, each),) for each in recipients]
+                self._deliveries = prepare(recipients, messages)
+                deliver(recipients, self._deliveries, self._reporter, mark_and_die)
+
+        self._report_safely(post, mark_and_die)
+        if not self._is_recorded:  # an error came first
+            self._record(result, Settings(self._ctx)[NOTIFY])
+        self._mark_reported()
+
+    def _report_safely(self, post: Callable[[], None], die: Callable[[int], NoReturn]) -> None:
+        """Post; an error is only a line on stderr, since it must not change the job's exit status."""
+        try:
+            with self._reporter, report_on_signal(self._reporter.interrupted, die=die):
+                post()
+        except ChatpostError as error:
+            say(str(error))
+        except Exception as bug:  # noqa: BLE001 - see above
+            say(bug_line(bug))
+
+    def _record(self, result: ExitResult, rule: NotifyRule) -> None:
+        """Add the run to the job's history, and find out what to report."""
+        now, failed = time.time(), bool(result.status)
+        self._is_recorded = True
+        try:
+            self._transition = _history().add_run(self._key, now, rule, failed=failed)
+        except StorageError as error:
+            if rule.on != "always":
+                self._reporter.warn(f"how the job went before is not known: {error}")
+            self._transition = JobHistory().after_run(now, failed=failed).transition(now, rule)
+
+    def _mark_reported(self) -> None:
+        """Record that the transition is reported, if at least one space has it or will have it."""
+        is_reported = any(its.progress.created or its.progress.kept is not None for its in self._deliveries)
+        if self._transition is not None and is_reported:
+            with suppress(StorageError):  # reported when the run was recorded
+                _history().mark_reported(self._key, self._transition, time.time())
+
+    def _thread(self, settings: Settings) -> ReplyTo:
+        target = optional_thread(settings)
+        if target.thread is None and self._transition is not None and self._transition.thread_key:
+            return ReplyTo(Thread(key=self._transition.thread_key), MessageReplyOption.FALLBACK_TO_NEW_THREAD)
+        return target
+
+    def _find_ci_run(self, configured: Sequence[Configured]) -> CiRun | None:
+        cards = [each.options.card for each in configured]
+        if any(card.lacks_title for card in cards):
+            self._reporter.warn(NO_TITLE)
+        return find_ci_run(cards, self._reporter.environment, self._reporter.warn)
+
+    def _outcome_message(self, result: ExitResult, tail: Tail, run: CiRun | None, recipient: Recipient) -> Message:
+        style, shown = self._style(recipient.options.style), recipient.settings[REPORT]
+        outcome, quick = self._outcome(result), recipient.options.card.quick_card(run)
+        words = outcome.line(is_markdown=style.is_markdown)
+        if shown.show_command:
+            words += f"\n{self._shown_command(is_markdown=style.is_markdown)}"
+        if quick is not None:
+            quick = quick._replace(status="ok" if outcome.is_success else "fail")
+        return report(words, tail, shown.tail, style, quick)
+
+    def _shown_command(self, *, is_markdown: bool) -> str:
+        line = shlex.join(masked(_readable(word), self._secrets) for word in self._command)
+        return fenced(line[:_LONGEST_COMMAND], is_markdown=is_markdown)
+
+    def _outcome(self, result: ExitResult) -> Outcome:
+        return Outcome(self._name, socket.gethostname(), result, self._time_limit, self._transition)
+
+    def _style(self, style: Style) -> Style:
+        """Return the style; only the first of consecutive failures mentions people."""
+        is_first = self._transition is not None and self._transition.kind == "failure"
+        return style if is_first else style._replace(mention=())
+
+
+class JobFollower(JobReporter):
+    """Posts a job's output into a thread while it runs, and its outcome at the end.
+
+    ``listen`` takes the output, in whole lines.
+    """
+
+    def __init__(self, ctx: click.Context, command: Sequence[str]) -> None:
+        super().__init__(ctx, command)
+        self._lines = Lines(TIMING.clock)
+        # Whether a profile asks for Markdown is not known yet: without it, lines fit into either fence.
+        self._maker = LineMaker(self._lines, is_markdown=False, mask=lambda line: masked(line, self._secrets))
+        self._dropped = 0
+        self._printed: list[str] = []
+        self._reporter.write = self._printed.append
+        self._follower = Follower(self._lines, self._last, is_shared=True, is_bounded=True)
+        self._settings = Settings(ctx)
+        self._results: SimpleQueue[ExitResult] = SimpleQueue()
+        self._thread_of_posts = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        """Begin to post."""
+        self._thread_of_posts.start()
+
+    def listen(self, chunk: bytes) -> None:
+        """Take whole lines. If too many wait, they are dropped: the job does not wait for Chat."""
+        if self._lines.waiting.size > BUFFER_LIMIT:
+            self._dropped += chunk.count(b"\n")
+            return
+        self._add_note_of_dropped()
+        self._maker.add(chunk)
+
+    def report(self, result: ExitResult, output: Output | None, die: Callable[[int], NoReturn]) -> None:
+        """Post the rest and the outcome. If the thread could not be opened, post the outcome by itself."""
+        if self._thread_of_posts.is_alive():
+            self._add_note_of_dropped()
+            self._maker.end()
+            self._lines.end()
+            self._results.put(result)
+            with report_on_signal(lambda: say("interrupted: not all may be posted"), die=die):
+                self._thread_of_posts.join()
+        for line in self._printed:  # not between the job's own lines
+            write_data(line)
+        if self._follower.is_open:
+            self._mark_reported()
+        else:
+            self._reporter.write = write_data
+            super().report(result, output, die)
+
+    def _add_note_of_dropped(self) -> None:
+        if self._dropped:
+            self._maker.add(f"[{lines_are(self._dropped)} left out: they came faster than Chat takes them]\n".encode())
+            self._dropped = 0
+
+    def _run(self) -> None:
+        """Open the thread and post the output; in a thread of its own, while the main thread waits for the job."""
+
+        def post() -> None:
+            configured = check_only(configure(self._ctx, self._reporter))
+            recipients = resolve_recipients(configured, optional_thread)
+            self._settings = configured[0].settings
+            run = self._find_ci_run(configured)
+            self._deliveries = prepare(recipients, [(self._opening(recipients[0], run),)])
+            self._follower.post(self._deliveries[0], recipients[0], self._reporter)
+
+        self._report_safely(post, reraise_signal)
+
+    def _opening(self, recipient: Recipient, run: CiRun | None) -> Message:
+        style = recipient.options.style
+        style = style._replace(mention=(), code=False, language=None, markdown=style.is_markdown)
+        name = f"**{self._name}**" if style.markdown else f"*{self._name}*"
+        words = f"▶️ {name} started on {socket.gethostname()}"
+        if recipient.settings[REPORT].show_command:
+            words += f"\n{self._shown_command(is_markdown=style.markdown)}"
+        return one_message(Content(Text.whole(words, typed=True)), style, recipient.options.card.quick_card(run))
+
+    def _last(self) -> str:
+        """Wait for the job's end, record the run, and return the outcome's line."""
+        result = self._results.get()
+        self._record(result, self._settings[NOTIFY]._replace(on="always"))
+        style = self._style(self._settings[STYLE])
+        line = self._outcome(result).line(is_markdown=style.markdown)
+        return mentioning(style.mention, line, is_markdown=style.markdown)
+
+
+def _history() -> HistoryFile:
+    return HistoryFile(state_file("jobs.sqlite3"))
+
+
+def _readable(text: str) -> str:
+    """Return a word of a command line as readable text."""
+    return screen_text(text.encode(errors="surrogateescape").decode(errors="replace"))

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, strategies as st
+
+from chatpost.content.secrets import masked, secrets_of
+from chatpost.durations import duration
+from chatpost.jobs.transitions import DAY, JobHistory, NotifyRule, Transition
+
+
+def reported_of(runs: str, rule: NotifyRule, step: float = 60.0) -> list[tuple[int, str, int]]:
+    """Run a job, once a ``step``; each letter is a success (s) or failure (f), in capitals if its message fails.
+
+    Return the number, kind and failures of each outcome that was reported.
+    """
+    history, reported = JobHistory(), []
+    for number, run in enumerate(runs):
+        now = number * step
+        history = history.after_run(now, failed=run in "fF")
+        transition = history.transition(now, rule)
+        if transition is not None and run.islower():
+            reported.append((number, transition.kind, transition.failures))
+            history = history.reported(transition, now)
+        elif transition is None and history.recovered:
+            history = history.reported(Transition("recovery"), now)
+    return reported
+
+
+@pytest.mark.parametrize(
+    ("rule", "runs", "reported"),
+    [
+        (NotifyRule("change"), "sss", []),
+        (NotifyRule("change"), "f", [(0, "failure", 1)]),
+        (NotifyRule("change"), "sffss", [(1, "failure", 1), (3, "recovery", 2)]),
+        (NotifyRule("change"), "sFfs", [(2, "failure", 2), (3, "recovery", 2)]),
+        (NotifyRule("change"), "sfSss", [(1, "failure", 1), (3, "recovery", 1)]),
+        (NotifyRule("change"), "sfSf", [(1, "failure", 1)]),
+        (NotifyRule("change"), "sFs", [(2, "recovery", 1)]),
+        (NotifyRule("change", after=3), "ffsfffs", [(5, "failure", 3), (6, "recovery", 3)]),
+        (NotifyRule("change", remind=120), "ffffff", [(0, "failure", 1), (2, "still", 3), (4, "still", 5)]),
+        (NotifyRule("change", remind=120), "fFFFf", [(0, "failure", 1), (4, "still", 5)]),
+        (NotifyRule("failure"), "sfsff", [(1, "failure", 1), (3, "failure", 1), (4, "still", 2)]),
+        (NotifyRule("failure", after=2), "fffsf", [(1, "failure", 2), (2, "still", 3)]),
+        (NotifyRule("always"), "sffs", [(0, "success", 0), (1, "failure", 1), (2, "still", 2), (3, "recovery", 2)]),
+    ],
+)
+def test_reported_runs(rule: NotifyRule, runs: str, reported: list[tuple[int, str, int]]) -> None:
+    """A failure is reported once until its recovery is; what could not be reported is made up for."""
+    assert reported_of(runs, rule) == reported
+
+
+def test_times() -> None:
+    """The time without a failure, and the time of the failures, are counted from the first of each."""
+    history = JobHistory()
+    for now, failed in ((0, False), (DAY, False), (3 * DAY, True), (4 * DAY, True)):
+        history = history.after_run(now, failed=failed)
+    transition = history.transition(4 * DAY, NotifyRule("change"))
+    assert transition is not None
+    assert (transition.well_for, transition.failing_for, transition.failures) == (3 * DAY, DAY, 2)
+
+
+def test_a_failure_that_is_told_too_late() -> None:
+    """If its recovery is reported before the failure is, the failure leaves nothing: the next one is reported."""
+    failed = JobHistory().after_run(1, failed=True)
+    failure = failed.transition(1, NotifyRule("change"))
+    recovered = failed.after_run(2, failed=False)
+    recovery = recovered.transition(2, NotifyRule("change"))
+    assert failure is not None
+    assert recovery is not None
+    history = recovered.reported(recovery, 2).reported(failure, 3).after_run(4, failed=True)
+    transition = history.transition(4, NotifyRule("change"))
+    assert transition is not None
+    assert (transition.kind, transition.failures) == ("failure", 1)
+
+
+def test_one_thread() -> None:
+    """A failure, its reminders and its recovery have one thread; the next failure has another."""
+    history, keys = JobHistory(), []
+    for now, failed in enumerate([True, True, False, True]):
+        history = history.after_run(now, failed=failed)
+        transition = history.transition(now, NotifyRule("change", remind=1))
+        assert transition is not None
+        keys.append(transition.thread_key)
+        history = history.reported(transition, now)
+    assert keys[0] == keys[1] == keys[2] != keys[3]
+
+
+@given(st.lists(st.booleans()), st.booleans())
+def test_a_recovery_leaves_nothing(runs: list[bool], reported: bool) -> None:  # noqa: FBT001 - hypothesis gives it
+    """After a recovery that was reported, a job's history is as if it had never failed."""
+    history = JobHistory()
+    for now, failed in enumerate([*runs, False]):
+        history = history.after_run(now, failed=failed)
+        transition = history.transition(now, NotifyRule("change"))
+        if transition is not None and (reported or now == len(runs)):
+            history = history.reported(transition, now)
+    if not history.recovered:
+        assert (history.failures, history.reported_at, history.thread_key) == (0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0.0 s"),
+        (3.24, "3.2 s"),
+        (12.4, "12 s"),
+        (59.9, "1 min"),
+        (724, "12 min 4 s"),
+        (2700.5, "45 min"),
+        (7200, "2 h"),
+        (7325, "2 h 2 min"),
+        (DAY, "1 day"),
+        (1.5 * DAY, "1 day 12 h"),
+        (30 * DAY, "30 days"),
+    ],
+)
+def test_durations(seconds: float, words: str) -> None:
+    """A time is reported in its two largest units."""
+    assert duration(seconds) == words
+
+
+def test_secrets() -> None:
+    """The values of variables named like secrets are masked, each line by itself, the longest first."""
+    environment = {
+        "GITHUB_TOKEN": "ghp_1234",
+        "a_secret_b": "ghp_1234567",
+        "PASSWORD": "short",
+        "DEPLOY_KEY": "-----BEGIN\n  indented line\n",
+        "KEYBOARD": "not a secret",
+    }
+    secrets = secrets_of(environment)
+    assert secrets == ("indented line", "ghp_1234567", "-----BEGIN", "ghp_1234")
+    assert masked("ghp_1234567 ghp_1234 short not a secret", secrets) == "*** *** short not a secret"
