@@ -7,7 +7,7 @@ demo: .venv/demo
 
 test: .venv/dev
 	$(BIN)/python -m tests.tools
-	$(BIN)/pytest -n auto -ra
+	$(BIN)/pytest -n auto --dist worksteal -ra
 
 lint: .venv/dev
 	$(BIN)/ruff format --check

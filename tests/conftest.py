@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
 import os
+import select
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote
 
 import pytest
@@ -18,11 +20,13 @@ from chatpost.emulator import Emulator
 from tests.redis_servers import RedisProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 BIN = Path(sys.executable).parent
 KEY = "AIzaSyMadeUpKeyOfTheTests0123456789-_xy"
 TOKEN = "Rt7pZ1madeUpTokenOfTheTests_98765-qwertz%3D"
+WAIT_LIMIT = 60
+"""Seconds that a test waits for anything, at most."""
 
 
 def secret_pieces(*secrets: str) -> set[str]:
@@ -34,13 +38,21 @@ def secret_pieces(*secrets: str) -> set[str]:
 PIECES = secret_pieces(KEY, TOKEN)
 
 
-@dataclass(frozen=True)
-class Finished:
-    """A command that has ended."""
+class Finished(NamedTuple):
+    """A command that has ended; a negative status is the signal that it died of."""
 
     status: int
     out: str
     err: str
+
+    def expect(self, status: int, *said: str) -> Finished:
+        """Check the exit status, and that stderr has each text; a failure shows the whole output. Returns itself."""
+        __tracebackhide__ = True
+        whole = f"exit status {self.status}\nstdout: {self.out}\nstderr: {self.err}"
+        assert self.status == status, whole
+        for text in said:
+            assert text in self.err, whole
+        return self
 
 
 def check_for_people(finished: Finished) -> Finished:
@@ -86,10 +98,86 @@ class Shell:
         """Run any command to its end."""
         given = stdin.encode() if isinstance(stdin, str) else stdin
         feed: dict[str, Any] = {"stdin": given} if isinstance(given, int) else {"input": given}
+        feed |= {"stdout": stdout, "stderr": subprocess.PIPE, "timeout": WAIT_LIMIT}
         done: subprocess.CompletedProcess[bytes] = subprocess.run(
-            command, env=self.env, cwd=self.home, stdout=stdout, stderr=subprocess.PIPE, timeout=60, check=False, **feed
+            command, env=self.env, cwd=self.home, check=False, **feed
         )
         return check_for_people(Finished(done.returncode, (done.stdout or b"").decode(), done.stderr.decode()))
+
+    def start(self, *argv: str, **streams: Any) -> Running:
+        """Start ``chatpost``; each of stdin, stdout and stderr is a pipe unless it is given."""
+        return Running(self, "chatpost", *argv, **streams)
+
+
+class Running:
+    """A command that a test talks to while it runs."""
+
+    def __init__(self, shell: Shell, *command: str, **streams: Any) -> None:
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        # Unbuffered, so that reading a line takes nothing of the next one.
+        options: dict[str, Any] = {"env": shell.env, "cwd": shell.home, "bufsize": 0, **pipes, **streams}
+        self.process: subprocess.Popen[bytes] = subprocess.Popen(command, **options)
+        self._heard = b""
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self.process.send_signal(number)
+
+    def write(self, text: bytes) -> None:
+        """Write to its stdin."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(text)
+
+    def line(self) -> str:
+        """Return the next line of its stdout."""
+        return self._next_line(self.process.stdout).decode()
+
+    def read(self, count: int) -> bytes:
+        """Return this many bytes of its stdout, or fewer at its end."""
+        assert self.process.stdout is not None
+        return b"".join(self.process.stdout.read(1) for _ in range(count))
+
+    def wait_to_say(self, words: str) -> None:
+        """Read its stderr until it has these words."""
+        while words.encode() not in self._heard:
+            line = self._next_line(self.process.stderr)
+            assert line, f"{words!r} is not in {self._heard!r}"
+            self._heard += line
+
+    def _next_line(self, stream: IO[bytes] | None) -> bytes:
+        assert stream is not None
+        assert select.select([stream], [], [], WAIT_LIMIT)[0], f"it says no more than {self._heard!r}"
+        return stream.readline()
+
+    def end(self) -> Finished:
+        """Wait for its end. Stdout is what has not been read by then; stderr is whole."""
+        out, err = self.process.communicate(timeout=WAIT_LIMIT)
+        err = self._heard + (err or b"")
+        return check_for_people(Finished(self.process.returncode, (out or b"").decode(), err.decode()))
+
+
+def wait_for(what: str, condition: Callable[[], object]) -> None:
+    """Wait until a condition is true; ``what`` names it if that takes longer than a minute."""
+    deadline = time.monotonic() + WAIT_LIMIT
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {WAIT_LIMIT} s in vain for {what}"
+        time.sleep(0.01)
+
+
+def wait_for_requests(chat: Emulator, count: int = 1) -> None:
+    """Wait until the emulator has received at least this many requests, answered or not."""
+    wait_for(f"request {count}", lambda: len(chat.received) >= count)
+
+
+def texts(chat: Emulator, space: str = "AAAA") -> list[str]:
+    """Return the texts of the messages in a space, in order."""
+    return [message.text for message in chat.space(space).messages]
+
+
+def body_of(chat: Emulator) -> dict[str, Any]:
+    """Return the JSON body of the last request."""
+    body: dict[str, Any] = json.loads(chat.received[-1].body)
+    return body
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +12,8 @@ import requests
 
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, parse_faults
-from tests.conftest import BIN, Shell
+from tests.conftest import Shell, texts
+from tests.terminals import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +100,7 @@ def test_request_id(post: Poster) -> None:
     first = post({"text": "a"}, requestId="r")[1]
     second = post({"text": "b"}, requestId="r")[1]
     assert first["name"] == second["name"]
-    assert [message.text for message in post.chat.space().messages] == ["a"]
+    assert texts(post.chat) == ["a"]
     assert post({"text": "a"}, token="other", requestId="r")[0] == 409
     assert post({"text": "a"}, space="BBBB", requestId="r")[0] == 200
 
@@ -156,7 +156,8 @@ def test_takes_what_is_as_long_as_can_be(post: Poster) -> None:
 def test_refuses_unknown_parameters(post: Poster, query: dict[str, str], says: str) -> None:
     """An unknown query parameter, or an invalid value, is INVALID_ARGUMENT."""
     status, answer = post({"text": "x"}, **query)
-    assert (status, says in answer["error"]["message"]) == (400, True)
+    assert status == 400
+    assert says in answer["error"]["message"]
 
 
 def test_takes_every_parameter_of_the_api(post: Poster) -> None:
@@ -190,7 +191,7 @@ def test_quota() -> None:
         assert (status, answer["error"]["status"]) == (429, "RESOURCE_EXHAUSTED")
         now[0] = 1.0
         assert post({"text": "d"})[0] == 200
-        assert [message.text for message in chat.space().messages] == ["a", "d"]
+        assert texts(chat) == ["a", "d"]
 
 
 @pytest.mark.parametrize(
@@ -285,8 +286,7 @@ def test_runs_a_command(shell: Shell) -> None:
 )
 def test_runs_no_command(shell: Shell, argv: list[str], status: int, said: str) -> None:
     """A command that cannot be run or dies, or a wrong option, is one line and a status that tells."""
-    done = shell("emulator", *argv)
-    assert (done.status, said in done.err) == (status, True)
+    shell("emulator", *argv).expect(status, said)
 
 
 def test_faults_of_the_command_line(shell: Shell) -> None:
@@ -309,17 +309,11 @@ def test_port_is_taken(shell: Shell, chat: Emulator) -> None:
 
 def test_serves_until_interrupted(shell: Shell) -> None:
     """Without a command it prints a webhook's URL, serves until it is interrupted, and tells of each request."""
-    process = subprocess.Popen(
-        [BIN / "chatpost", "emulator"], env=shell.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    shell.env["CHATPOST_URL"] = process.stdout.readline().strip()
+    running = shell.start("emulator")
+    shell.env["CHATPOST_URL"] = running.line().strip()
     assert shell("send", "hello").status == 0
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
-    assert process.returncode == 0
-    assert "POST /v1/spaces/AAAA/messages: 200" in err
-    assert "hello" in err
+    running.signal(signal.SIGINT)
+    running.end().expect(0, "POST /v1/spaces/AAAA/messages: 200", "hello")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -328,10 +322,10 @@ def test_passes_termination_on(shell: Shell, tmp_path: Path, number: signal.Sign
     ready = tmp_path / "ready"
     os.mkfifo(ready)
     script = f"trap 'exit 9' TERM; echo > {ready}; while :; do sleep 0.1; done"
-    process = subprocess.Popen([BIN / "chatpost", "emulator", "--", "sh", "-c", script], env=shell.env)
+    running = shell.start("emulator", "--", "sh", "-c", script)
     ready.read_text()
-    process.send_signal(number)
-    assert process.wait(30) == 9
+    running.signal(number)
+    running.end().expect(9)
 
 
 def test_an_early_signal(shell: Shell) -> None:
@@ -360,7 +354,8 @@ def test_an_early_signal(shell: Shell) -> None:
 def test_strangers_are_refused(post: Poster, headers: dict[str, str], status: int) -> None:
     """A page of the web cannot post through a user's browser: by another host's name, from elsewhere, or as a form."""
     got, answer = post.send(post.chat.url(), {}, b'{"text": "x"}', headers)
-    assert (got, "error" in answer) == (status, status != 200)
+    assert got == status
+    assert ("error" in answer) == (status != 200)
     assert len(post.chat.space().messages) == (status == 200)
 
 
@@ -384,17 +379,12 @@ def test_names_in_snake_case(post: Poster) -> None:
 
 def test_an_export_line_at_a_terminal(shell: Shell) -> None:
     """At a terminal the URL comes as a quoted line to paste; in a pipe it comes alone."""
-    ours, theirs = os.openpty()
-    process = subprocess.Popen(
-        [BIN / "chatpost", "emulator"], env=shell.env, stdout=theirs, stderr=subprocess.PIPE, start_new_session=True
-    )
-    os.close(theirs)
-    assert process.stderr is not None
-    process.stderr.readline()
-    line = os.read(ours, 1024).decode().strip()
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=30)
-    os.close(ours)
+    terminal = Terminal()
+    running = shell.start("emulator", stdout=terminal.theirs, start_new_session=True)
+    running.wait_to_say("\n")
+    running.signal(signal.SIGINT)
+    running.end()
+    line = terminal.close().strip()
     assert line.startswith("export CHATPOST_URL='http://127.0.0.1:")
     assert line.endswith("'")
 

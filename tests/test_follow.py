@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -13,7 +12,7 @@ import sys
 import threading
 import time
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,7 +22,8 @@ from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
 from chatpost.follow.stream import BUFFER_LIMIT, REPLY_LIMIT, LineMaker, Lines, Reader
 from chatpost.pacing.sqlite import SqlitePacer, boot_id
-from tests.conftest import KEY, TOKEN, Shell
+from tests.conftest import KEY, TOKEN, Running, Shell, texts, wait_for_requests
+from tests.terminals import Terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,51 +36,17 @@ OK = Fault(Kind.NONE)
 def replies(chat: Emulator) -> list[str]:
     """Return the texts of the only thread's replies, without their fences."""
     ((_, *others),) = chat.space().threads().values()
-    texts = [message.text for message in others]
-    assert all(re.fullmatch(r"```\n.*\n```", text, re.DOTALL) for text in texts), texts
-    return [text[4:-4] for text in texts]
+    fenced = [message.text for message in others]
+    assert all(re.fullmatch(r"```\n.*\n```", text, re.DOTALL) for text in fenced), fenced
+    return [text[4:-4] for text in fenced]
 
 
 LINES = "".join(f"line {number}\n" for number in range(20_000))
 
 
-class Following:
-    """The installed command following a stream that a test writes."""
-
-    def __init__(self, shell: Shell, *argv: str) -> None:
-        self.child = subprocess.Popen(
-            ["chatpost", "thread", "--follow", *argv, "Deploy"],
-            env=shell.env,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        assert self.child.stdin is not None
-        assert self.child.stdout is not None
-        self.stdin, self.stdout = self.child.stdin, self.child.stdout
-
-    def write(self, text: bytes) -> None:
-        self.stdin.write(text)
-        self.stdin.flush()
-
-    def end(self) -> tuple[int, str]:
-        """Return the status and stderr."""
-        _, err = self.child.communicate(timeout=60)
-        return self.child.returncode, err.decode()
-
-
-@pytest.fixture
-def told(chat: Emulator) -> list[threading.Event]:
-    """Give events of which each next one is set when another request has come."""
-    events = [threading.Event() for _ in range(10)]
-    waiting = iter(events)
-
-    def tell(_: object) -> None:
-        if (event := next(waiting, None)) is not None:
-            event.set()
-
-    chat.on_received = tell
-    return events
+def follow(shell: Shell, *argv: str, **streams: Any) -> Running:
+    """Start to follow a stream that the test writes."""
+    return shell.start("thread", "--follow", *argv, "Deploy", **streams)
 
 
 def test_every_line_in_order(shell: Shell, chat: Emulator) -> None:
@@ -107,14 +73,14 @@ def test_nothing_on_stdin(shell: Shell, chat: Emulator, stdin: str) -> None:
     """An empty or blank stream makes no reply, and neither does a closed one."""
     assert shell("thread", "--follow", "Deploy", "--last", "Done", stdin=stdin).status == 0
     assert shell("thread", "--follow", "Deploy", redirect="<&-").status == 0
-    assert [message.text for message in chat.space().messages] == ["Deploy", "Done", "Deploy"]
+    assert texts(chat) == ["Deploy", "Done", "Deploy"]
 
 
 def test_the_last_message(shell: Shell, chat: Emulator) -> None:
     """--last closes the thread after all lines, cleaned like any text, and is not shown as code."""
     last = "All \x1b[32m*done*\x1b[0m"
     assert shell("thread", "--follow", "--last", last, "Deploy", stdin="no end of line").status == 0
-    assert [message.text for message in chat.space().messages] == ["Deploy", "```\nno end of line\n```", "All *done*"]
+    assert texts(chat) == ["Deploy", "```\nno end of line\n```", "All *done*"]
 
 
 def test_tee(shell: Shell, chat: Emulator) -> None:
@@ -139,8 +105,7 @@ def test_tee_to_nobody(shell: Shell, chat: Emulator) -> None:
 def test_tee_to_a_full_disk(shell: Shell, chat: Emulator) -> None:
     """A copy that cannot be written is told, with 74; the stream is posted anyway."""
     done = shell("thread", "--follow", "--tee", "Deploy", stdin=LINES, redirect=">/dev/full")
-    assert done.status == 74
-    assert "stdout could not be written, so nothing more is copied: no space left on device" in done.err
+    done.expect(74, "stdout could not be written, so nothing more is copied: no space left on device")
     assert "\n".join(replies(chat)) == LINES.rstrip("\n")
 
 
@@ -151,20 +116,14 @@ def test_tee_to_a_slow_reader(shell: Shell, chat: Emulator) -> None:
     fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
     os.set_blocking(write, False)
     with (shell.home / "raw").open() as raw:
-        child = subprocess.Popen(
-            ["chatpost", "thread", "--follow", "--tee", "Deploy"],
-            env=shell.env,
-            stdin=raw,
-            stdout=write,
-            stderr=subprocess.PIPE,
-        )
+        following = follow(shell, "--tee", stdin=raw, stdout=write)
     os.close(write)
     copied = bytearray()
     while chunk := os.read(read, 4096):
         copied += chunk
     os.close(read)
-    _, err = child.communicate(timeout=60)
-    assert (child.returncode, bytes(copied)) == (0, (LINES * 10).encode()), err
+    following.end().expect(0)
+    assert bytes(copied) == (LINES * 10).encode()
     assert "\n".join(replies(chat)) == (LINES * 10).rstrip("\n")
 
 
@@ -181,25 +140,25 @@ def test_no_more_than_one_a_second(tmp_path: Path) -> None:
         assert len(chat.received) <= 3
 
 
-def test_a_slow_writer_does_not_fill_the_space(shell: Shell, chat: Emulator, told: list[threading.Event]) -> None:
+def test_a_slow_writer_does_not_fill_the_space(shell: Shell, chat: Emulator) -> None:
     """The first lines are posted at once, later ones every so many seconds, or when the stream has ended."""
-    following = Following(shell, "--every", "3600")
-    assert told[0].wait(60)
+    following = follow(shell, "--every", "3600")
+    wait_for_requests(chat)
     following.write(b"first\n")
-    assert told[1].wait(60)
+    wait_for_requests(chat, 2)
     for number in range(5):
         following.write(f"{number}\n".encode())
-    assert following.end()[0] == 0
+    assert following.end().status == 0
     assert replies(chat) == ["first", "0\n1\n2\n3\n4"]
 
 
-def test_replies_of_a_slow_writer_are_apart(shell: Shell, chat: Emulator, told: list[threading.Event]) -> None:
+def test_replies_of_a_slow_writer_are_apart(shell: Shell, chat: Emulator) -> None:
     """With --every, replies are at least that many seconds apart."""
-    following = Following(shell, "--every", "0.5")
+    following = follow(shell, "--every", "0.5")
     for number in range(4):
-        assert told[number].wait(60)
+        wait_for_requests(chat, number + 1)
         following.write(b"line\n")
-    assert following.end()[0] == 0
+    assert following.end().status == 0
     times = [received.at for received in chat.received[1:4]]
     assert all(later - earlier >= 0.5 for earlier, later in pairwise(times))
 
@@ -211,30 +170,27 @@ def test_a_reply_is_retried(shell: Shell, chat: Emulator) -> None:
     assert replies(chat) == ["one\ntwo"]
 
 
-def test_lines_of_a_failed_reply_go_with_the_next(shell: Shell, chat: Emulator, told: list[threading.Event]) -> None:
+def test_lines_of_a_failed_reply_go_with_the_next(shell: Shell, chat: Emulator) -> None:
     """Lines of a reply that surely was not posted go with the next one: nothing is lost, and the status is 0."""
     chat.faults.extend([OK, answering(429)])
-    following = Following(shell, "--retries", "0", "--every", "0.1")
-    assert told[0].wait(60)
+    following = follow(shell, "--retries", "0", "--every", "0.1")
+    wait_for_requests(chat)
     following.write(b"one\n")
-    assert told[1].wait(60)
+    wait_for_requests(chat, 2)
     following.write(b"two\n")
-    status, err = following.end()
-    assert (status, replies(chat)) == (0, ["one\ntwo"])
-    assert "Its lines wait for the next reply." in err
+    following.end().expect(0, "Its lines wait for the next reply.")
+    assert replies(chat) == ["one\ntwo"]
 
 
-def test_a_reply_that_may_be_posted_is_sent_again_as_it_was(
-    shell: Shell, chat: Emulator, told: list[threading.Event]
-) -> None:
+def test_a_reply_that_may_be_posted_is_sent_again_as_it_was(shell: Shell, chat: Emulator) -> None:
     """A reply that may have been posted keeps its id and its lines: it is posted once, and the next lines after it."""
     chat.faults.extend([OK, Fault(Kind.DROP_AFTER)])
-    following = Following(shell, "--retries", "0", "--every", "0.1", "-o", "json")
-    assert told[0].wait(60)
+    following = follow(shell, "--retries", "0", "--every", "0.1", "-o", "json")
+    wait_for_requests(chat)
     following.write(b"one\n")
-    assert told[1].wait(60)
+    wait_for_requests(chat, 2)
     following.write(b"two\n")
-    assert following.end()[0] == 0
+    assert following.end().status == 0
     assert replies(chat) == ["one", "two"]
     ids = [received.query["requestId"] for received in chat.received]
     assert ids[1] == ids[2] != ids[3]
@@ -244,9 +200,8 @@ def test_lines_that_are_lost_in_the_end(shell: Shell, chat: Emulator) -> None:
     """If the last reply fails until its deadline, the thread and stderr say how many lines are lost."""
     chat.faults.extend([OK, *[answering(429, Retry_After="5")] * 1])
     done = shell("thread", "--follow", "--deadline", "2", "--last", "Bye", "Deploy", stdin="one\ntwo\n")
-    assert done.status == 75
-    assert "2 lines are lost" in done.err
-    assert [message.text for message in chat.space().messages] == ["Deploy", "[2 lines are lost]\nBye"]
+    done.expect(75, "2 lines are lost")
+    assert texts(chat) == ["Deploy", "[2 lines are lost]\nBye"]
 
 
 def test_a_reply_that_chat_finds_invalid(shell: Shell, chat: Emulator) -> None:
@@ -257,26 +212,25 @@ def test_a_reply_that_chat_finds_invalid(shell: Shell, chat: Emulator) -> None:
     records = [json.loads(line) for line in done.out.splitlines()]
     assert [record["error"] is None for record in records] == [True, False, *[True] * (len(records) - 2)]
     assert records[1]["thread"] == {"name": chat.space().messages[0].thread_name, "threadKey": None}
-    texts = [message.text for message in chat.space().messages]
-    lost = re.fullmatch(r"\[(\d+) lines are lost\]", texts[-1])
+    posted = texts(chat)
+    lost = re.fullmatch(r"\[(\d+) lines are lost\]", posted[-1])
     assert lost is not None
-    kept = [line for text in texts[1:-1] for line in text[4:-4].split("\n")]
+    kept = [line for text in posted[1:-1] for line in text[4:-4].split("\n")]
     assert int(lost[1]) + len(kept) == 20_000
     assert LINES.endswith("\n".join(kept) + "\n")
 
 
-def test_a_busy_space_is_waited_for(shell: Shell, chat: Emulator, told: list[threading.Event]) -> None:
+def test_a_busy_space_is_waited_for(shell: Shell, chat: Emulator) -> None:
     """A space whose turn is past the deadline is waited for while the stream goes on, and told of once."""
     del shell.env["CHATPOST_PACING"]
     chat.faults.extend([OK, answering(429, Retry_After="4")])
-    following = Following(shell, "--deadline", "2", "--every", "0.1", "--last", "Bye")
+    following = follow(shell, "--deadline", "2", "--every", "0.1", "--last", "Bye")
     following.write(b"one\n")
-    assert told[2].wait(60)
+    wait_for_requests(chat, 3)
     following.write(b"two\n")
-    status, err = following.end()
-    assert (status, err.count("\n")) == (0, 1)
-    assert "Its lines wait for the next reply." in err
-    assert [message.text for message in chat.space().messages] == ["Deploy", "```\none\n```", "```\ntwo\n```", "Bye"]
+    done = following.end().expect(0, "Its lines wait for the next reply.")
+    assert done.err.count("\n") == 1
+    assert texts(chat) == ["Deploy", "```\none\n```", "```\ntwo\n```", "Bye"]
 
 
 def test_a_reply_is_tried_until_its_deadline(
@@ -332,61 +286,55 @@ def test_a_mistake_does_not_kill_the_writer(shell: Shell, chat: Emulator, argv: 
 def test_a_signal_flushes(shell: Shell, chat: Emulator, number: signal.Signals) -> None:
     """At a signal, everything that was read is posted, half a line too, and the command dies of the signal."""
     del shell.env["CHATPOST_PACING"]
-    following = Following(shell, "--tee", "--last", "Bye")
-    assert following.child.stderr is not None
-    following.child.stderr.readline()  # the thread is open, and the space not free for a second
-    following.write(b"one\ntwo, and no end")
-    assert following.stdout.read(len(b"one\ntwo, and no end")) == b"one\ntwo, and no end"
-    following.child.send_signal(number)
-    assert following.end()[0] == -number
-    texts = [message.text for message in chat.space().messages]
-    assert texts[0] == "Deploy"
-    assert texts[-1] == "Bye"
-    assert "".join(texts[1:-1]).replace("```", "").split() == ["one", "two,", "and", "no", "end"]
+    following = follow(shell, "--tee", "--last", "Bye")
+    following.wait_to_say("/messages/")  # the thread is open, and the space not free for a second
+    text = b"one\ntwo, and no end"
+    following.write(text)
+    assert following.read(len(text)) == text
+    following.signal(number)
+    assert following.end().status == -number
+    first, *others, last = texts(chat)
+    assert (first, last) == ("Deploy", "Bye")
+    assert "".join(others).replace("```", "").split() == ["one", "two,", "and", "no", "end"]
 
 
-def test_a_signal_with_a_full_buffer(shell: Shell, chat: Emulator, told: list[threading.Event]) -> None:
+def test_a_signal_with_a_full_buffer(shell: Shell, chat: Emulator) -> None:
     """At a signal while the writer is slowed down, all that was read is posted: whole lines, without a gap."""
     chat.faults.extend([OK, Fault(Kind.DELAY, seconds=2)])
     script = "seq 3000000 | chatpost thread --follow Deploy & wait $!; exit $?"
-    child = subprocess.Popen(
-        ["bash", "-c", f"trap 'kill -TERM $!' TERM; {script}"],
-        env=shell.env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert told[2].wait(60)  # by now much more has been read than was posted
-    subprocess.run(["pkill", "-TERM", "-P", str(child.pid), "chatpost"], check=False)
-    _, err = child.communicate(timeout=60)
+    running = Running(shell, "bash", "-c", f"trap 'kill -TERM $!' TERM; {script}")
+    wait_for_requests(chat, 3)  # by now much more has been read than was posted
+    subprocess.run(["pkill", "-TERM", "-P", str(running.process.pid), "chatpost"], check=False)
+    done = running.end()
     lines = "\n".join(replies(chat)).split("\n")
     assert lines == [str(number) for number in range(1, len(lines) + 1)]
-    assert b"lost" not in err
+    assert "lost" not in done.err
 
 
-def test_a_signal_with_a_stuck_reader(shell: Shell, chat: Emulator, told: list[threading.Event]) -> None:
+def test_a_signal_with_a_stuck_reader(shell: Shell, chat: Emulator) -> None:
     """At a signal, a reader of `--tee` that reads nothing is no longer waited for: what was read is posted."""
-    following = Following(shell, "--tee")
+    following = follow(shell, "--tee")
     following.write(LINES.encode()[: 60 * 1024])
     following.write(LINES.encode()[60 * 1024 : 120 * 1024])  # the pipe to the reader is full by now
-    assert told[1].wait(60)
-    following.child.send_signal(signal.SIGTERM)
-    assert following.child.wait(60) == -signal.SIGTERM
+    wait_for_requests(chat, 2)
+    following.signal(signal.SIGTERM)
+    assert following.process.wait(60) == -signal.SIGTERM
     following.end()
     assert "\n".join(replies(chat)).startswith(LINES[: 60 * 1024].rsplit("\n", 1)[0])
 
 
-def test_a_second_signal_ends_it(shell: Shell, chat: Emulator, told: list[threading.Event]) -> None:
+def test_a_second_signal_ends_it(shell: Shell, chat: Emulator) -> None:
     """A second signal ends the command at once, after it has said how many lines are not posted."""
     chat.faults.extend([OK, Fault(Kind.DELAY, seconds=300)])
-    following = Following(shell)
-    assert told[0].wait(60)
+    following = follow(shell)
+    wait_for_requests(chat)
     following.write(b"one\n")
-    assert told[1].wait(60)
-    following.child.send_signal(signal.SIGTERM)
-    following.child.send_signal(signal.SIGINT)
-    status, err = following.end()
-    assert status in {-signal.SIGTERM, -signal.SIGINT}
-    assert "1 line is not posted" in err
+    wait_for_requests(chat, 2)
+    following.signal(signal.SIGTERM)
+    following.signal(signal.SIGINT)
+    done = following.end()
+    assert done.status in {-signal.SIGTERM, -signal.SIGINT}
+    assert "1 line is not posted" in done.err
 
 
 class Pipe:
@@ -535,41 +483,17 @@ def test_one_thread_only(shell: Shell, chat: Emulator) -> None:
     assert "name one profile" in done.err
 
 
-class Terminal:
-    """A terminal at which the command runs."""
-
-    def __init__(self) -> None:
-        self.ours, self.theirs = pty.openpty()
-
-    def shown(self) -> str:
-        """Return what was shown, and close it."""
-        os.close(self.theirs)
-        drawn = b""
-        try:
-            while chunk := os.read(self.ours, 65536):
-                drawn += chunk
-        except OSError:
-            pass  # Linux's way of saying that the other end has closed
-        os.close(self.ours)
-        return drawn.decode()
-
-
 def test_a_live_line_at_a_terminal(shell: Shell, chat: Emulator) -> None:
     """At a terminal, a line shows how much is posted and how much waits, and is gone at the end."""
     del shell.env["CHATPOST_PACING"]
     store = SqlitePacer(shell.home / "state" / "chatpost" / "pacing.sqlite3", time.monotonic, boot_id(), pytest.fail)
     store.turn(f"http://127.0.0.1:{chat.port}/spaces/AAAA", 1.1).close_for(1)
     terminal = Terminal()
-    done = subprocess.run(
-        ["chatpost", "thread", "--follow", "Deploy"],
-        env={**shell.env, "TERM": "xterm", "COLUMNS": "100"},
-        input=b"one\n",
-        stdout=subprocess.DEVNULL,
-        stderr=terminal.theirs,
-        check=False,
-    )
-    drawn = terminal.shown()
-    assert done.returncode == 0
+    shell.env |= {"TERM": "xterm", "COLUMNS": "100"}
+    following = follow(shell, stderr=terminal.theirs)
+    following.write(b"one\n")
+    following.end().expect(0)
+    drawn = terminal.close()
     assert "1 posted, 1 line waiting" in drawn
     assert drawn.rindex("\x1b[?25h") > drawn.rindex("\x1b[?25l")
 
@@ -577,10 +501,11 @@ def test_a_live_line_at_a_terminal(shell: Shell, chat: Emulator) -> None:
 def test_no_live_line_at_a_shared_terminal(shell: Shell, chat: Emulator) -> None:
     """If --tee writes to the terminal too, no live line is drawn into it."""
     terminal = Terminal()
-    env = {**shell.env, "TERM": "xterm", "COLUMNS": "100"}
-    command = ["chatpost", "thread", "--follow", "--tee", "Deploy"]
-    subprocess.run(command, env=env, input=b"one\n", stdout=terminal.theirs, stderr=terminal.theirs, check=True)
-    drawn = terminal.shown()
+    shell.env |= {"TERM": "xterm", "COLUMNS": "100"}
+    following = follow(shell, "--tee", stdout=terminal.theirs, stderr=terminal.theirs)
+    following.write(b"one\n")
+    following.end().expect(0)
+    drawn = terminal.close()
     assert "one\r\n" in drawn
     assert "waiting" not in drawn
     assert replies(chat) == ["one"]
@@ -589,17 +514,10 @@ def test_no_live_line_at_a_shared_terminal(shell: Shell, chat: Emulator) -> None
 def test_a_hint_at_a_keyboard(shell: Shell, chat: Emulator) -> None:
     """At a keyboard a hint says how to go on, and Ctrl-D ends the stream."""
     terminal = Terminal()
-    env = {**shell.env, "TERM": "xterm", "COLUMNS": "100"}
-    child = subprocess.Popen(
-        ["chatpost", "thread", "--follow", "Deploy"],
-        env=env,
-        stdin=terminal.theirs,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert child.stderr is not None
-    assert b"end with Ctrl-D" in child.stderr.readline()
-    os.write(terminal.ours, b"typed\n\x04")
-    child.communicate(timeout=60)
-    terminal.shown()
-    assert (child.returncode, replies(chat)) == (0, ["typed"])
+    shell.env |= {"TERM": "xterm", "COLUMNS": "100"}
+    following = follow(shell, stdin=terminal.theirs)
+    following.wait_to_say("end with Ctrl-D")
+    terminal.type("typed\n\x04")
+    following.end().expect(0)
+    terminal.close()
+    assert replies(chat) == ["typed"]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
-import subprocess
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -14,6 +12,8 @@ from urllib.parse import parse_qsl
 import pytest
 
 from chatpost.emulator.faults import Fault, Kind, answering
+from tests.conftest import texts
+from tests.terminals import Terminal
 
 if TYPE_CHECKING:
     from chatpost.emulator import Emulator
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 LINES = "".join(f"line {number}\n" for number in range(8000))
 PARTS = 3
 """How many messages the lines make."""
-
-
-def texts(chat: Emulator) -> list[str]:
-    return [message.text for message in chat.space().messages]
 
 
 def test_split(shell: Shell, chat: Emulator) -> None:
@@ -91,9 +87,7 @@ def test_a_failure_on_the_way(shell: Shell, chat: Emulator) -> None:
     """If a part fails, stderr and JSON say how many are posted, and a second run posts only the rest."""
     chat.faults.extend([Fault(Kind.NONE), *[answering(503)] * 2])
     done = shell("send", "-o", "json", "--retries", "1", "--request-id", "long", stdin=LINES)
-    assert done.status == 75
-    assert "1 of 3 parts are posted, and the next may be; to post only the rest" in done.err
-    assert "--request-id long" in done.err
+    done.expect(75, "1 of 3 parts are posted, and the next may be; to post only the rest", "--request-id long")
     failed = record(done.out)
     assert (failed["parts"], failed["name"]) == ({"posted": 1, "of": 3}, chat.space().messages[0].name)
     assert (failed["requestId"], failed["attempts"], failed["error"]["code"]) == ("long", 3, 503)
@@ -181,8 +175,7 @@ def test_each_profile_makes_its_own_card(shell: Shell, chat: Emulator) -> None:
         f'[profiles.plain]\nurl = "{chat.url("plain")}"\n[profiles.card]\nurl = "{chat.url("card")}"\ntitle = "T"\n'
         f'[profiles.odd]\nurl = "{chat.url("odd")}"\nsubtitle = "S"\n'
     )
-    done = shell("send", "-p", "plain", "-p", "odd", "x")
-    assert (done.status, "need a title" in done.err) == (2, True)
+    shell("send", "-p", "plain", "-p", "odd", "x").expect(2, "need a title")
     assert shell("send", "-p", "card", "-p", "plain").status == 65
     assert chat.received == []
     assert shell("send", "-p", "card", "-p", "plain", "--code", "x").status == 0
@@ -210,16 +203,13 @@ def test_a_deadline_for_many_parts(shell: Shell, chat: Emulator) -> None:
         "the text makes 14 messages for this space, which take 1300.0 s, and the deadline of 200 s is shorter"
         in done.err
     )
-    with subprocess.Popen(
-        ["chatpost", *argv, "-v"], env=shell.env, stdin=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as child:
-        assert child.stdin is not None
-        assert child.stderr is not None
-        child.stdin.write(long.encode())
-        child.stdin.close()
-        assert b"posted" in child.stderr.readline()
-        assert b"waiting 9" in child.stderr.readline()  # for longer than the default deadline
-        child.kill()
+    (shell.home / "long").write_text(long)
+    with (shell.home / "long").open() as stdin:
+        running = shell.start(*argv, "-v", stdin=stdin)
+    running.wait_to_say("posted")
+    running.wait_to_say("waiting 9")  # for longer than the default deadline
+    running.signal(signal.SIGKILL)
+    running.end().expect(-signal.SIGKILL)
 
 
 @pytest.mark.parametrize("text", ["x", "é", "\N{PARTY POPPER}", "\x1b[31mé\x1b[0m\r", "\r", "\b\t"])
@@ -228,7 +218,7 @@ def test_the_memory_for_any_stdin(shell: Shell, chat: Emulator, text: str, end: 
     """Whatever stdin holds, and however long it is, at most 64 MiB are used for it."""
     (shell.home / "piece").write_bytes((text.encode() * 100_000)[:200_000])
     (shell.home / "measure.py").write_text(MEASURE)
-    feed = "for i in $(seq 500); do cat piece; done"  # 50 MB and more
+    feed = "cat $(yes piece | head -n 500)"  # 50 MB and more
     done = shell.run("bash", "-c", f"{feed} | {sys.executable} measure.py chatpost send --overflow {end}")
     used, status = map(int, done.out.split())
     assert used < 64 * 1024 * 1024, f"{used:,}"
@@ -268,14 +258,11 @@ def test_short_text_is_left_alone(shell: Shell, chat: Emulator) -> None:
 
 def test_a_progress_bar_at_a_terminal(shell: Shell, chat: Emulator) -> None:
     """At a terminal a bar counts the parts, and is gone at the end, with the cursor shown again."""
-    ours, theirs = pty.openpty()
-    env = {**shell.env, "TERM": "xterm", "COLUMNS": "80"}
-    done = subprocess.run(
-        ["chatpost", "send"], env=env, input=LINES.encode(), stdout=subprocess.PIPE, stderr=theirs, check=False
-    )
-    os.close(theirs)
-    drawn = os.read(ours, 65536).decode()
-    os.close(ours)
-    assert (done.returncode, len(texts(chat))) == (0, PARTS)
+    terminal = Terminal()
+    shell.env |= {"TERM": "xterm", "COLUMNS": "80"}
+    running = shell.start("send", stderr=terminal.theirs)
+    running.write(LINES.encode())
+    assert (running.end().status, len(texts(chat))) == (0, PARTS)
+    drawn = terminal.close()
     assert "3/3" in drawn
     assert drawn.rindex("\x1b[?25h") > drawn.rindex("\x1b[?25l")

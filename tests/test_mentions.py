@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import texts
+
 if TYPE_CHECKING:
     from chatpost.emulator import Emulator
-    from tests.conftest import Shell
+    from tests.conftest import InProcess, Shell
 
 NAMES = """
 [mentions]
@@ -27,10 +29,6 @@ def user(shell: Shell, chat: Emulator) -> Shell:
     return shell
 
 
-def text_of(chat: Emulator) -> str:
-    return str(json.loads(chat.received[-1].body)["text"])
-
-
 @pytest.mark.parametrize("profile", [(), ("-p", "ops")], ids=["CHATPOST_URL", "profile"])
 @pytest.mark.parametrize(
     ("users", "mentions"),
@@ -46,7 +44,7 @@ def test_names(user: Shell, chat: Emulator, profile: tuple[str, ...], users: lis
     """A name stands for an id, or for several names; each user is mentioned once."""
     options = [word for name in users for word in ("--mention", name)]
     assert user("send", *profile, *options, "Look").status == 0
-    assert text_of(chat) == f"{mentions} Look"
+    assert texts(chat)[-1] == f"{mentions} Look"
 
 
 @pytest.mark.parametrize("command", [["send"], ["thread"], ["reply", "-k", "k"], ["run", "--", "false"]])
@@ -56,16 +54,17 @@ def test_an_unknown_name(user: Shell, chat: Emulator, command: list[str]) -> Non
     words = [] if "--" in command else ["Look"]
     done = user(*command[:at], "--mention", "alcie", *command[at:], *words)
     status = 2 if command[0] == "run" else 78  # a job's wrong option is one before it starts
-    assert (done.status, "did you mean alice?" in done.err, chat.received) == (status, True, [])
-    done = user(*command[:at], "--mention", "zoe", *command[at:], *words)
-    assert (done.status, "a user id is a number" in done.err) == (status, True)
+    done.expect(status, "did you mean alice?")
+    assert chat.received == []
+    user(*command[:at], "--mention", "zoe", *command[at:], *words).expect(status, "a user id is a number")
 
 
 def test_an_unknown_name_in_a_variable(user: Shell, chat: Emulator) -> None:
     """A machine's file need not have the name: `--soft-fail` and JSON hold for that, too."""
     user.env["CHATPOST_MENTION"] = "zoe"
-    done = user("send", "--soft-fail", "-o", "json", "Look")
-    assert (done.status, "is no user id" in json.loads(done.out)["error"]["message"], chat.received) == (0, True, [])
+    done = user("send", "--soft-fail", "-o", "json", "Look").expect(0)
+    assert "is no user id" in json.loads(done.out)["error"]["message"]
+    assert chat.received == []
 
 
 @pytest.mark.parametrize("options", [[], ["--follow"], ["--on", "failure"]])
@@ -81,14 +80,14 @@ def test_a_job_with_an_unknown_name_in_a_variable(user: Shell, chat: Emulator, o
 def test_names_that_others_can_write(user: Shell, chat: Emulator) -> None:
     """A file that others can write to names nobody: who is mentioned is not theirs to say."""
     user.config.chmod(0o666)
-    done = user("send", "--mention", "alice", "Look")
-    assert (done.status, "others can write to" in done.err, chat.received) == (78, True, [])
+    user("send", "--mention", "alice", "Look").expect(78, "others can write to")
+    assert chat.received == []
 
 
 def test_no_names(shell: Shell, chat: Emulator) -> None:
     """Without a profile file there are no names."""
-    done = shell("send", "--mention", "alice", "Look")
-    assert (done.status, "is no user id" in done.err, chat.received) == (78, True, [])
+    shell("send", "--mention", "alice", "Look").expect(78, "is no user id")
+    assert chat.received == []
 
 
 def test_a_profile_that_mentions(user: Shell, chat: Emulator) -> None:
@@ -96,11 +95,10 @@ def test_a_profile_that_mentions(user: Shell, chat: Emulator) -> None:
     profiles = f'{NAMES}\n[profiles.ops]\nurl = "{chat.url()}"\nmention = ["bob"]\n'
     user.write_profiles(profiles)
     assert user("send", "-p", "ops", "Look").status == 0
-    assert text_of(chat) == "<users/22> Look"
+    assert texts(chat)[-1] == "<users/22> Look"
     assert user("profiles", "check").status == 0
     user.write_profiles(profiles.replace('["bob"]', '["rob"]'))
-    done = user("profiles", "check")
-    assert (done.status, "profiles.ops.mention has something" in done.out) == (78, True)
+    assert "profiles.ops.mention has something" in user("profiles", "check").expect(78).out
     assert user("send", "-p", "ops", "Look").status == 78
 
 
@@ -130,18 +128,17 @@ def test_a_profile_that_mentions(user: Shell, chat: Emulator) -> None:
         ('[mentions]\na = ["b"]\nb = ["c"]\nc = ["a"]', "mentions.a stands for itself: a > b > c > a"),
     ],
 )
-def test_tables_that_are_wrong(shell: Shell, table: str, said: str) -> None:
+def test_tables_that_are_wrong(shell: Shell, chatpost: InProcess, table: str, said: str) -> None:
     """A mistake in [mentions] is named by its key."""
     shell.write_profiles(f"{table}\n")
-    done = shell("profiles")
-    assert (done.status, said in done.err) == (78, True)
+    chatpost("profiles").expect(78, said)
 
 
 def test_names_like_keys(user: Shell, chat: Emulator) -> None:
     """A team may be called store."""
     user.write_profiles('[mentions]\nstore = ["7"]\n')
     assert user("send", "--mention", "store", "Look").status == 0
-    assert text_of(chat) == "<users/7> Look"
+    assert texts(chat)[-1] == "<users/7> Look"
 
 
 @pytest.mark.parametrize("command", ["send Look", "run -- true"])
@@ -151,7 +148,7 @@ def test_a_profile_file_from_a_pipe(user: Shell, chat: Emulator, command: str, p
     user.write_profiles(f'{NAMES}\n[profiles.ops]\nurl = "{chat.url()}"\n')
     script = f"chatpost {command.replace(' ', f' {profile} --mention alice --config <(cat {user.config}) ', 1)}"
     assert user.run("bash", "-c", script).status == 0
-    assert "<users/1234567890>" in text_of(chat) or command != "send Look"
+    assert "<users/1234567890>" in texts(chat)[-1] or command != "send Look"
     assert len(chat.received) == 1
 
 
@@ -161,7 +158,7 @@ def test_names_behind_each_other(shell: Shell, chat: Emulator) -> None:
     for table in (lines, lines[::-1]):
         shell.write_profiles("\n".join(["[mentions]", *table]) + f'\n[profiles.ops]\nurl = "{chat.url()}"\n')
         assert shell("send", "-p", "ops", "--mention", "n0", "Look").status == 0
-        assert text_of(chat) == "<users/7> Look"
+        assert texts(chat)[-1] == "<users/7> Look"
 
 
 def test_names_that_multiply(shell: Shell, chat: Emulator) -> None:
@@ -169,4 +166,4 @@ def test_names_that_multiply(shell: Shell, chat: Emulator) -> None:
     table = "".join(f'n{number} = ["n{number + 1}", "n{number + 1}"]\n' for number in range(18))
     shell.write_profiles(f'[mentions]\n{table}n18 = "7"\n[profiles.ops]\nurl = "{chat.url()}"\n')
     assert shell("send", "-p", "ops", "--mention", "n0", "Look").status == 0
-    assert text_of(chat) == "<users/7> Look"
+    assert texts(chat)[-1] == "<users/7> Look"

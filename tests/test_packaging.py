@@ -16,6 +16,7 @@ import pytest
 
 from chatpost import __version__
 from tests.build_zipapp import build
+from tests.conftest import texts
 
 if TYPE_CHECKING:
     from chatpost.emulator import Emulator
@@ -101,7 +102,7 @@ def test_the_one_file(one_file: Path, shell: Shell, chat: Emulator) -> None:
     assert shell.run(*python, "send", "-p", "ops", "Hello").status == 0
     shell.env["CHATPOST_URL"] = url
     assert shell.run(*python, "send", "-q", stdin="é" * 20_000).status == 0
-    assert "".join(message.text for message in chat.space().messages) == "Hello" + "é" * 20_000
+    assert "".join(texts(chat)) == "Hello" + "é" * 20_000
     assert shell.run(*python, "send", "--help").status == 0
     # Google's types, which judge a card, are not in it.
     assert shell.run(*python, "send", "--dry-run", "--card", "-", stdin='{"header": {"title": 1}}').status == 0

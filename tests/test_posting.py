@@ -6,20 +6,19 @@ import json
 import re
 import signal
 import subprocess
-import threading
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
 
 from chatpost import __version__
-from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
-from tests.conftest import BIN, KEY, TOKEN, Finished
+from tests.conftest import KEY, TOKEN, Finished, texts, wait_for_requests
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from chatpost.emulator import Emulator
     from tests.conftest import InProcess, Shell
 
 FALLBACK = "REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD"
@@ -327,9 +326,7 @@ def test_environment_of_every_option(chatpost: InProcess, chat: Emulator, monkey
 )
 def test_hints(chatpost: InProcess, argv: list[str], hint: str) -> None:
     """The hint of a usage error fits the mistake, and names the help page of the command."""
-    done = chatpost(*argv)
-    assert done.status == 2
-    assert hint in done.err
+    chatpost(*argv).expect(2, hint)
 
 
 def test_no_output(chatpost: InProcess, chat: Emulator) -> None:
@@ -337,7 +334,8 @@ def test_no_output(chatpost: InProcess, chat: Emulator) -> None:
     assert chatpost("send", "-o", "none", "a") == Finished(0, "", "")
     chat.faults.append(answering(403))
     done = chatpost("send", "-o", "none", "a")
-    assert (done.status, done.out, "403" in done.err) == (77, "", True)
+    done.expect(77, "403")
+    assert done.out == ""
 
 
 def test_ids_are_masked(chatpost: InProcess, chat: Emulator) -> None:
@@ -384,7 +382,7 @@ def test_bytes_that_are_not_utf_8(shell: Shell, chat: Emulator) -> None:
     """Bytes that are not UTF-8 are posted as U+FFFD, with a warning; in a pipe and in an argument alike."""
     piped = shell("send", stdin=b"a\xffb")
     typed = shell("send", "a\udcffb")
-    assert [message.text for message in chat.space().messages] == ["a\ufffdb"] * 2
+    assert texts(chat) == ["a\ufffdb"] * 2
     assert "not UTF-8" in piped.err
     assert "not UTF-8" in typed.err
 
@@ -393,7 +391,7 @@ def test_dash_is_stdin(shell: Shell, chat: Emulator) -> None:
     """A dash alone is stdin; among words it is a word. A pipe's last line end is no part of the text."""
     shell("send", "-", stdin="piped\n\n")
     shell("send", "a", "-", "b", stdin="not read")
-    assert [message.text for message in chat.space().messages] == ["piped", "a - b"]
+    assert texts(chat) == ["piped", "a - b"]
 
 
 @pytest.mark.parametrize(("redirect", "status"), [("<&-", 65), ("0>/dev/null", 66)])
@@ -428,14 +426,10 @@ def test_a_bug_is_told_without_a_traceback(chatpost: InProcess, monkeypatch: pyt
     )
 
 
-def test_ctrl_c_dies_of_sigint(shell: Shell) -> None:
+def test_ctrl_c_dies_of_sigint(shell: Shell, chat: Emulator) -> None:
     """An interrupted command dies of SIGINT, without a traceback."""
-    under_way = threading.Event()
-    with Emulator(faults=[Fault(Kind.DELAY, seconds=60)], on_received=lambda _: under_way.set()) as chat:
-        shell.env["CHATPOST_URL"] = chat.url()
-        process = subprocess.Popen([BIN / "chatpost", "send", "hello"], env=shell.env, stderr=subprocess.PIPE)
-        under_way.wait(30)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
-    assert process.returncode == -signal.SIGINT
-    assert b"Traceback" not in err
+    chat.faults.append(Fault(Kind.DELAY, seconds=300))
+    running = shell.start("send", "hello")
+    wait_for_requests(chat)
+    running.signal(signal.SIGINT)
+    running.end().expect(-signal.SIGINT)

@@ -14,13 +14,13 @@ from hypothesis import given, settings, strategies as st
 from chatpost.errors import ConfigurationError
 from chatpost.profiles.file import load_profiles
 from chatpost.profiles.url_source import read_source
-from tests.conftest import KEY, TOKEN
+from tests.conftest import KEY, TOKEN, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from chatpost.emulator import Emulator
-    from tests.conftest import Shell
+    from tests.conftest import InProcess, Shell
 
 
 def profile(name: str, url: str, more: str = "") -> str:
@@ -103,8 +103,7 @@ def test_the_systems_file(profiles: Shell, tmp_path: Path) -> None:
 def test_url_from_the_environment(profiles: Shell, chat: Emulator) -> None:
     """A profile's URL can be in a variable; if it is not set, that is 78 and the variable is named."""
     profiles.write_profiles('[profiles.ci]\nurl = { env = "CHAT_WEBHOOK" }\n')
-    done = profiles("send", "a")
-    assert (done.status, "profile ci: the URL's variable CHAT_WEBHOOK is not set" in done.err) == (78, True)
+    profiles("send", "a").expect(78, "profile ci: the URL's variable CHAT_WEBHOOK is not set")
     profiles.env["CHAT_WEBHOOK"] = chat.url("ci", KEY, TOKEN)
     assert profiles("send", "a").status == 0
 
@@ -112,8 +111,7 @@ def test_url_from_the_environment(profiles: Shell, chat: Emulator) -> None:
 def test_url_from_a_file(profiles: Shell, chat: Emulator) -> None:
     """A profile's URL can be the first line of a file; a relative path starts beside the profile file."""
     profiles.write_profiles('[profiles.ci]\nurl = { file = "secret" }\n')
-    done = profiles("send", "a")
-    assert (done.status, "secret cannot be read" in done.err) == (78, True)
+    profiles("send", "a").expect(78, "secret cannot be read")
     (profiles.config.parent / "secret").write_text(f"\ufeff{chat.url('ci', KEY, TOKEN)}\r\nmore\n")
     assert profiles("send", "a").status == 0
 
@@ -219,11 +217,11 @@ def test_thread_takes_no_thread_from_a_profile(profiles: Shell, chat: Emulator) 
         (f'"{KEY} {TOKEN}" = 1', "unknown key: a profile file has"),
     ],
 )
-def test_what_is_wrong_in_the_file(profiles: Shell, chat: Emulator, text: str, said: str) -> None:
+def test_what_is_wrong_in_the_file(profiles: Shell, chatpost: InProcess, chat: Emulator, text: str, said: str) -> None:
     """An error in a profile file is 78, with a line that names the file or profile and the key, not the value."""
     profiles.write_profiles("")
     profiles.config.write_bytes(text.replace("URL", chat.url("ops", KEY, TOKEN)).encode("latin-1"))
-    done = profiles("send", "-p", "ops", "a")
+    done = chatpost("send", "-p", "ops", "a")
     assert (done.status, done.err.count("\n"), chat.received) == (78, 1, [])
     assert said in done.err
 
@@ -266,8 +264,7 @@ def test_odd_files(shell: Shell, text: str, said: str) -> None:
     del shell.env["CHATPOST_URL"]
     shell.write_profiles(text)
     done = shell("send", "hello")
-    assert done.status == 78
-    assert said in done.err
+    done.expect(78, said)
     assert done.err.count("\n") == 1
 
 
@@ -276,9 +273,7 @@ def test_a_named_pipe_for_a_url(shell: Shell) -> None:
     del shell.env["CHATPOST_URL"]
     os.mkfifo(shell.home / "pipe")
     shell.write_profiles(f'[profiles.a]\nurl = {{ file = "{shell.home}/pipe" }}\n')
-    done = shell("send", "hello")
-    assert done.status == 78
-    assert "is not a regular file" in done.err
+    shell("send", "hello").expect(78, "is not a regular file")
 
 
 def test_an_empty_url_in_the_environment(profiles: Shell, chat: Emulator) -> None:
@@ -316,8 +311,7 @@ def test_no_value_is_shown(profiles: Shell, chat: Emulator, line: str) -> None:
 
 def test_an_escape_character_in_a_path(profiles: Shell) -> None:
     """An escape character in a path does not reach the terminal, in a sentence or in a table."""
-    done = profiles("send", "--config", "no\x1b[31mfile", "a")
-    assert (done.status, "\x1b" in done.err) == (78, False)
+    assert "\x1b" not in profiles("send", "--config", "no\x1b[31mfile", "a").expect(78).err
     profiles.write_profiles("[profiles.ops]\nurl = { file = '/no\u009bfile' }\n")
     assert "\u009b" not in profiles("profiles").out
 
@@ -380,8 +374,7 @@ def test_a_link_to_a_file_of_ones_own(profiles: Shell) -> None:
 def test_a_named_pipe_for_a_profile_file(profiles: Shell, chat: Emulator) -> None:
     """A named pipe that nobody writes to is no profile file, and not waited for: a job's report ends, too."""
     os.mkfifo(profiles.home / "pipe")
-    done = profiles("send", "--config", "pipe", "-p", "a", "hello")
-    assert (done.status, "there is no profile a in pipe" in done.err) == (78, True)
+    profiles("send", "--config", "pipe", "-p", "a", "hello").expect(78, "there is no profile a in pipe")
     assert profiles("run", "--config", "pipe", "-p", "a", "--", "sh", "-c", "exit 3").status == 3
     assert chat.received == []
 
@@ -401,22 +394,14 @@ def test_a_command_leaves_nothing_behind(profiles: Shell, chat: Emulator) -> Non
     command = f'url = {{ command = ["sh", "{script}"], timeout = 1 }}'
     profiles.write_profiles(f"[profiles.ops]\n{command}\n")
 
-    def start() -> subprocess.Popen[bytes]:
-        argv = ["chatpost", "send", "a"]
-        return subprocess.Popen(argv, env=profiles.env, start_new_session=True, stderr=subprocess.PIPE)
-
-    child = start()
-    child.communicate(timeout=60)
-    assert child.returncode == 78
+    profiles.start("send", "a", start_new_session=True).end().expect(78)
     assert not alive(pids)
     pids.unlink()
     profiles.write_profiles(f"[profiles.ops]\n{command.replace('1 }', '300 }')}\n")
-    child = start()
-    while not pids.exists():
-        assert child.poll() is None
-    child.terminate()
-    _, err = child.communicate(timeout=60)
-    assert (child.returncode, err) == (-signal.SIGTERM, b"chatpost: interrupted. Nothing was posted.\n")
+    running = profiles.start("send", "a", start_new_session=True)
+    wait_for("the processes of the command", pids.exists)
+    running.signal(signal.SIGTERM)
+    assert running.end() == (-signal.SIGTERM, "", "chatpost: interrupted. Nothing was posted.\n")
     assert not alive(pids)
 
 
@@ -435,6 +420,5 @@ def test_a_path_in_another_locale(profiles: Shell, chat: Emulator) -> None:
     profiles.write_profiles('[profiles.ci]\nurl = { file = "geheim-é" }\n')
     assert profiles("send", "a").status == 0
     (profiles.config.parent / "geheim-é").unlink()
-    done = profiles("send", "a")
-    assert (done.status, "geheim-" in done.err) == (78, True)
+    profiles("send", "a").expect(78, "geheim-")
     assert profiles("profiles").status == 0

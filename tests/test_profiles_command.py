@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import stat
-import subprocess
 import termios
 import tomllib
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import BIN, KEY, TOKEN
+from tests.conftest import KEY, TOKEN
+from tests.terminals import Terminal
 from tests.tools import need
 
 if TYPE_CHECKING:
@@ -116,47 +116,28 @@ def test_add_where_nothing_can_be_written(user: Shell) -> None:
 
 def test_add_asks_at_a_terminal(user: Shell) -> None:
     """At a terminal the URL is asked for, and what is typed does not show."""
-    ours, theirs = os.openpty()
-    process = subprocess.Popen(
-        [BIN / "chatpost", "profiles", "add", "ops"],
-        env=user.env,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    )
-    os.close(theirs)
-    shown = b""
-    while b"shown): " not in shown:
-        shown += os.read(ours, 1024)
-    os.write(ours, f"{URL}\n".encode())
-    assert process.wait(30) == 0
-    try:
-        while chunk := os.read(ours, 1024):
-            shown += chunk
-    except OSError:
-        pass  # Linux's way of saying that the other end has closed
-    os.close(ours)
-    assert b"googleapis" not in shown
+    terminal = Terminal()
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal.theirs)
+    running = user.start("profiles", "add", "ops", start_new_session=True, **streams)
+    terminal.wait_for("shown): ")
+    terminal.type(f"{URL}\n")
+    running.end().expect(0)
+    assert "googleapis" not in terminal.close()
     assert tomllib.loads(user.config.read_text())["profiles"]["ops"]["url"] == URL
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_at_the_prompt(user: Shell, number: signal.Signals) -> None:
     """A signal while the URL is asked for leaves the terminal as it was: what is typed then shows again."""
-    ours, theirs = os.openpty()
-    process = subprocess.Popen(
-        [BIN / "chatpost", "profiles", "add", "ops"], env=user.env, stdin=theirs, stdout=theirs, stderr=theirs
-    )
-    shown = b""
-    while b"shown): " not in shown:
-        shown += os.read(ours, 1024)
-    assert not termios.tcgetattr(theirs)[3] & termios.ECHO
-    process.send_signal(number)
-    assert process.wait(30) == -number
-    assert termios.tcgetattr(theirs)[3] & termios.ECHO
-    os.close(theirs)
-    os.close(ours)
+    terminal = Terminal()
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal.theirs)
+    running = user.start("profiles", "add", "ops", **streams)
+    terminal.wait_for("shown): ")
+    assert not termios.tcgetattr(terminal.theirs)[3] & termios.ECHO
+    running.signal(number)
+    running.end().expect(-number)
+    assert termios.tcgetattr(terminal.theirs)[3] & termios.ECHO
+    terminal.close()
 
 
 def test_list(user: Shell) -> None:
@@ -183,11 +164,9 @@ def test_list(user: Shell) -> None:
 def test_list_at_a_terminal(user: Shell) -> None:
     """At a terminal the list is a table with a head."""
     user.write_profiles(COMMENTED)
-    ours, theirs = os.openpty()
-    assert user("profiles", stdout=theirs).status == 0
-    os.close(theirs)
-    shown = os.read(ours, 65536).decode()
-    os.close(ours)
+    terminal = Terminal()
+    assert user("profiles", stdout=terminal.theirs).status == 0
+    shown = terminal.close()
     assert "PROFILE" in shown
     assert "ops" in shown
 
@@ -224,8 +203,7 @@ def test_check(user: Shell, chat: Emulator) -> None:
 def test_check_of_permissions(user: Shell, mode: int, status: int, said: str) -> None:
     """Errors in the file's permissions are reported."""
     user.write_profiles(f'[profiles.ops]\nurl = "{URL}"\n', mode)
-    done = user("profiles", "check")
-    assert (done.status, said in done.err) == (status, True)
+    user("profiles", "check").expect(status, said)
 
 
 def test_check_of_nothing(user: Shell) -> None:
@@ -285,13 +263,10 @@ def test_add_keeps_a_file_of_any_form(user: Shell, before: str) -> None:
 
 def test_several_add_at_once(user: Shell) -> None:
     """Profiles that are added by several processes at once are all there."""
-    processes = []
-    for number in range(8):
-        process = subprocess.Popen(["chatpost", "profiles", "add", f"p{number}"], env=user.env, stdin=subprocess.PIPE)
-        processes.append(process)
-    for process in processes:
-        process.communicate(URL.encode(), timeout=60)
-    assert {process.returncode for process in processes} == {0}
+    crowd = [user.start("profiles", "add", f"p{number}") for number in range(8)]
+    for running in crowd:
+        running.write(URL.encode())
+    assert {running.end().status for running in crowd} == {0}
     content = tomllib.loads(user.config.read_text())
     assert sorted(content["profiles"]) == [f"p{number}" for number in range(8)]
     assert content["default"] in content["profiles"]
@@ -300,15 +275,15 @@ def test_several_add_at_once(user: Shell) -> None:
 def test_add_says_at_once_that_a_name_is_taken(user: Shell) -> None:
     """A name that is taken is told before the URL is asked for, or read."""
     user.write_profiles(COMMENTED)
-    done = user("profiles", "add", "ops", stdin="")
-    assert (done.status, "already has a profile ops" in done.err) == (78, True)
+    user("profiles", "add", "ops", stdin="").expect(78, "already has a profile ops")
 
 
 def test_default(user: Shell) -> None:
     """The default profile is printed, and can be changed; comments stay."""
     user.write_profiles(f'{COMMENTED}[profiles.ci]\nurl = "{URL}"\n')
     done = user("profiles", "default")
-    assert (done.status, done.out, "sets no default" in done.err) == (78, "", True)
+    done.expect(78, "sets no default")
+    assert done.out == ""
     assert user("profiles", "default", "ci").status == 0
     assert user("profiles", "default").out == "ci\n"
     assert user("profiles", "default", "nope").status == 78
@@ -399,6 +374,4 @@ def test_completion_of_a_command(user: Shell, words: str) -> None:
 
 def test_completion_of_an_unknown_shell(user: Shell) -> None:
     """Another shell is a usage error that names those there are."""
-    done = user("completion", "tcsh")
-    assert done.status == 2
-    assert "'bash', 'zsh', 'fish'" in done.err
+    user("completion", "tcsh").expect(2, "'bash', 'zsh', 'fish'")

@@ -193,9 +193,7 @@ def test_connection_refused(shell: Shell) -> None:
     with closed_port() as port:
         shell.env["CHATPOST_URL"] = url_on(port)
         done = shell("send", "--deadline", "1", "hello")
-    assert done.status == 75
-    assert f"no connection to 127.0.0.1:{port}: connection refused" in done.err
-    assert "Nothing was posted" in done.err
+    done.expect(75, f"no connection to 127.0.0.1:{port}: connection refused", "Nothing was posted")
 
 
 def test_a_name_that_is_not_resolved(shell: Shell) -> None:
@@ -203,9 +201,7 @@ def test_a_name_that_is_not_resolved(shell: Shell) -> None:
     shell.env["CHATPOST_URL"] = url_on(443, "https").replace(
         "127.0.0.1:443", "no-such-host-of-the-tests.googleapis.com"
     )
-    done = shell("send", "--retries", "0", "hello")
-    assert done.status == 75
-    assert "could not be resolved" in done.err
+    shell("send", "--retries", "0", "hello").expect(75, "could not be resolved")
 
 
 def test_an_answer_cut_short(shell: Shell, chat: Emulator) -> None:
@@ -240,9 +236,7 @@ def test_a_ca_bundle_without_certificates(shell: Shell, chat: Emulator, tmp_path
     bundle = tmp_path / "ca.pem"
     bundle.write_text("no certificate")
     shell.env |= {"REQUESTS_CA_BUNDLE": str(bundle), "CHATPOST_URL": url_on(chat.port, "https")}
-    done = shell("send", "hello")
-    assert done.status == 78
-    assert f"REQUESTS_CA_BUNDLE names {bundle}, which holds no certificates" in done.err
+    shell("send", "hello").expect(78, f"REQUESTS_CA_BUNDLE names {bundle}, which holds no certificates")
 
 
 def test_a_dead_proxy(shell: Shell) -> None:
@@ -251,8 +245,7 @@ def test_a_dead_proxy(shell: Shell) -> None:
     with closed_port() as port:
         shell.env |= {"CHATPOST_URL": url, "HTTPS_PROXY": f"http://me:pr0xyPassw0rd@127.0.0.1:{port}"}
         done = shell("send", "-v", "--deadline", "1", "hello")
-    assert done.status == 75
-    assert "proxy" in done.err
+    done.expect(75, "proxy")
     assert "pr0xyPass" not in done.err
 
 
@@ -271,8 +264,7 @@ def test_a_proxy_that_asks_for_a_password(shell: Shell) -> None:
     with raw_server(lambda connection: connection.sendall(refusal)) as (port, heard):
         shell.env |= {"CHATPOST_URL": url, "HTTPS_PROXY": f"http://127.0.0.1:{port}"}
         done = shell("send", "--retries", "0", "hello")
-    assert done.status == 75
-    assert "the proxy answered 407: it asks for a user name and password" in done.err
+    done.expect(75, "the proxy answered 407: it asks for a user name and password")
     assert heard[0].startswith(b"CONNECT chat.googleapis.com:443")
     assert KEY.encode() not in heard[0]
 

@@ -47,9 +47,7 @@ def test_an_address_that_swallows_packets(shell: Shell) -> None:
     with deaf_server() as port:
         shell.env["CHATPOST_URL"] = url_on(port)
         done = shell("send", *PATIENT, "hello")
-    assert done.status == 75
-    assert f"127.0.0.1:{port}" in done.err
-    assert "Nothing was posted" in done.err
+    done.expect(75, f"127.0.0.1:{port}", "Nothing was posted")
 
 
 def test_the_answer_comes_too_late(shell: Shell, chat: Emulator) -> None:

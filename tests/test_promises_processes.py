@@ -5,10 +5,8 @@ from __future__ import annotations
 import random
 import signal
 import subprocess
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -17,40 +15,10 @@ import pytest
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
 from chatpost.pacing.sqlite import SqlitePacer, SqliteTurn, boot_id
-from tests.conftest import KEY, TOKEN, Finished, Shell, check_for_people
+from tests.conftest import KEY, TOKEN, Finished, Running, Shell, texts, wait_for_requests
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
     from pathlib import Path
-
-
-class Process:
-    """The installed command while it runs."""
-
-    def __init__(self, shell: Shell, *argv: str, under: Sequence[str] = ()) -> None:
-        self.child = subprocess.Popen(
-            [*under, "chatpost", *argv],
-            env=shell.env,
-            cwd=shell.home,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.heard = ""
-
-    def wait_to_say(self, words: str) -> None:
-        """Read stderr until the words have come."""
-        assert self.child.stderr is not None
-        while words not in self.heard:
-            line = self.child.stderr.readline()
-            assert line, self.heard
-            self.heard += line
-
-    def end(self) -> Finished:
-        """Wait for its end; a negative status is the signal that it died of."""
-        out, err = self.child.communicate(timeout=60)
-        return check_for_people(Finished(self.child.returncode, out, self.heard + err))
 
 
 @pytest.fixture
@@ -75,8 +43,9 @@ def test_many_processes_at_once(tmp_path: Path) -> None:
         shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
         # Chat is another machine, which does not slow down while 20 processes start here; this one may be busy.
         shell.env["CHATPOST_INTERVAL"] = "1.3"
-        processes = [Process(shell, "send", f"message {number}", under=["nice", "-n", "10"]) for number in range(20)]
-        ended = [process.end() for process in processes]
+        command = ("nice", "-n", "10", "chatpost", "send", "--deadline", "300")
+        crowd = [Running(shell, *command, f"message {number}") for number in range(20)]
+        ended = [running.end() for running in crowd]
     assert [done.status for done in ended] == [0] * 20
     assert [received.status for received in chat.received] == [200] * 20
     assert sorted(done.out.strip() for done in ended) == sorted(message.name for message in chat.space().messages)
@@ -86,25 +55,25 @@ def test_many_processes_at_once(tmp_path: Path) -> None:
 def test_a_waiting_process_is_killed(paced: Shell, chat: Emulator) -> None:
     """If a process is killed while it waits for its turn, the others go on, and its message is not posted."""
     turn_of(paced, chat).close_for(5)
-    killed = Process(paced, "send", "-v", "of the killed one")
+    killed = paced.start("send", "-v", "of the killed one")
     killed.wait_to_say("for the space's turn")
-    killed.child.kill()
+    killed.signal(signal.SIGKILL)
     assert killed.end().status == -signal.SIGKILL
     assert paced("send", "of another").status == 0
-    assert [message.text for message in chat.space().messages] == ["of another"]
+    assert texts(chat) == ["of another"]
 
 
 def test_cancelled_processes_give_way(paced: Shell, chat: Emulator) -> None:
     """Jobs that are cancelled while they wait leave the queue: a new job does not wait for them."""
     turn_of(paced, chat).close_for(10)
-    queued = [Process(paced, "send", "-v", f"cancelled {number}") for number in range(12)]
-    for process in queued:
-        process.wait_to_say("for the space's turn")
-    for process in queued:
-        process.child.terminate()
-    assert {process.end().status for process in queued} == {-signal.SIGTERM}
-    done = paced("send", "--deadline", "12", "another")  # behind twelve others it would be past this
-    assert (done.status, [message.text for message in chat.space().messages]) == (0, ["another"])
+    queued = [paced.start("send", "-v", f"cancelled {number}") for number in range(12)]
+    for running in queued:
+        running.wait_to_say("for the space's turn")
+    for running in queued:
+        running.signal(signal.SIGTERM)
+    assert {running.end().status for running in queued} == {-signal.SIGTERM}
+    paced("send", "--deadline", "12", "another").expect(0)  # behind twelve others it would be past this
+    assert texts(chat) == ["another"]
 
 
 def test_a_crowd_of_which_some_are_gone(tmp_path: Path) -> None:
@@ -113,18 +82,18 @@ def test_a_crowd_of_which_some_are_gone(tmp_path: Path) -> None:
         shell = Shell(tmp_path)
         del shell.env["CHATPOST_PACING"]
         shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
-        processes = []
+        crowd = []
         for number in range(24):
             turn_of(shell, chat).close_for(8)  # until the next one is in the queue, nobody's turn comes
-            processes.append(Process(shell, "send", "-v", str(number)))
-            processes[-1].wait_to_say("for the space's turn")
-        for number, process in enumerate(processes):
+            crowd.append(shell.start("send", "-v", str(number)))
+            crowd[-1].wait_to_say("for the space's turn")
+        for number, running in enumerate(crowd):
             if number % 3:
-                process.child.send_signal(signal.SIGKILL if number % 3 == 1 else signal.SIGTERM)
-        ended = [process.end() for process in processes]
+                running.signal(signal.SIGKILL if number % 3 == 1 else signal.SIGTERM)
+        ended = [running.end() for running in crowd]
     assert [done.status for done in ended] == [0, -signal.SIGKILL, -signal.SIGTERM] * 8
     assert {received.status for received in chat.received} == {200}
-    assert [message.text for message in chat.space().messages] == [str(number) for number in range(0, 24, 3)]
+    assert texts(chat) == [str(number) for number in range(0, 24, 3)]
 
 
 # What a dead network home looks like to a program.
@@ -230,14 +199,6 @@ def test_the_interval_is_the_profiles(paced: Shell, chat: Emulator) -> None:
     assert "the space is busy for another 49" in done.err
 
 
-@contextmanager
-def told(chat: Emulator) -> Iterator[threading.Event]:
-    """Yield an event that is set once a request has come."""
-    came = threading.Event()
-    chat.on_received = lambda _: came.set()
-    yield came
-
-
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
 
@@ -245,11 +206,10 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM]
 def test_interrupted_while_sending(shell: Shell, chat: Emulator, number: signal.Signals) -> None:
     """Interrupted during a request, it dies of the signal, and says that the message may have been posted."""
     chat.faults.append(Fault(Kind.DELAY, seconds=300))
-    with told(chat) as came:
-        process = Process(shell, "send", "hello")
-        assert came.wait(60)
-        process.child.send_signal(number)
-        done = process.end()
+    running = shell.start("send", "hello")
+    wait_for_requests(chat)
+    running.signal(number)
+    done = running.end()
     (received,) = chat.received
     assert (done.status, done.out) == (-number, "")
     again = f"add --request-id {received.query['requestId']}"
@@ -265,12 +225,11 @@ def test_interrupted_between_attempts(
 ) -> None:
     """Interrupted before a retry, it dies of the signal, and says what is known from the last answer."""
     chat.faults.append(answering(code, Retry_After="50"))
-    process = Process(shell, "send", "hello")
-    process.wait_to_say("trying again in")
-    process.child.send_signal(number)
-    done = process.end()
-    assert done.status == -number
-    assert "interrupted. " in done.err
+    running = shell.start("send", "hello")
+    running.wait_to_say("trying again in")
+    running.signal(number)
+    done = running.end()
+    done.expect(-number, "interrupted. ")
     assert truth in done.err.splitlines()[-1]
 
 
@@ -278,10 +237,10 @@ def test_interrupted_between_attempts(
 def test_interrupted_while_waiting_for_a_turn(paced: Shell, chat: Emulator, number: signal.Signals) -> None:
     """Interrupted while it waits for the space's turn, it dies of the signal, and nothing was posted."""
     turn_of(paced, chat).close_for(50)
-    process = Process(paced, "send", "-v", "hello")
-    process.wait_to_say("for the space's turn")
-    process.child.send_signal(number)
-    done = process.end()
+    running = paced.start("send", "-v", "hello")
+    running.wait_to_say("for the space's turn")
+    running.signal(number)
+    done = running.end()
     assert (done.status, chat.received) == (-number, [])
     assert done.err.endswith("chatpost: interrupted. Nothing was posted.\n")
 
@@ -294,27 +253,25 @@ def test_several_interrupted(shell: Shell, chat: Emulator) -> None:
     turn_of(shell, chat, "waits").close_for(50)
     shell.env["CHATPOST_PACING"] = "1"
     chat.faults.append(Fault(Kind.DELAY, seconds=300))
-    process = Process(shell, "send", "-p", "hangs", "-p", "waits", "-v", "hello")
-    with told(chat) as came:
-        process.wait_to_say("waits: waiting")
-        assert came.wait(60)
-        process.child.send_signal(signal.SIGTERM)
-        done = process.end()
-    assert done.status == -signal.SIGTERM
-    assert "hangs: interrupted. The message may have been posted" in done.err
-    assert "waits: interrupted. Nothing was posted." in done.err
+    running = shell.start("send", "-p", "hangs", "-p", "waits", "-v", "hello")
+    running.wait_to_say("waits: waiting")
+    wait_for_requests(chat, 2)
+    running.signal(signal.SIGTERM)
+    done = running.end()
+    done.expect(
+        -signal.SIGTERM,
+        "hangs: interrupted. The message may have been posted",
+        "waits: interrupted. Nothing was posted.",
+    )
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_interrupted_while_reading_stdin(shell: Shell, chat: Emulator, number: signal.Signals) -> None:
     """Interrupted while it reads stdin, it dies of the signal; nothing was posted."""
-    process = Process(shell, "send")
-    assert process.child.stdin is not None
-    # More than a pipe holds: once this is written, the command has come to read.
-    process.child.stdin.write("x" * 200_000)
-    process.child.stdin.flush()
-    process.child.send_signal(number)
-    done = process.end()
+    running = shell.start("send")
+    running.write(b"x" * 200_000)  # more than a pipe holds: once it is written, the command has come to read
+    running.signal(number)
+    done = running.end()
     assert (done.status, chat.received) == (-number, [])
     assert done.err == "chatpost: interrupted. Nothing was posted.\n"
 
@@ -322,11 +279,10 @@ def test_interrupted_while_reading_stdin(shell: Shell, chat: Emulator, number: s
 @pytest.mark.parametrize("attempt", range(8))
 def test_interrupted_after_posting(shell: Shell, chat: Emulator, attempt: int) -> None:
     """Interrupted after the name was printed, it says nothing untrue: it dies of the signal, or has ended."""
-    process = Process(shell, "send", f"hello {attempt}")
-    assert process.child.stdout is not None
-    name = process.child.stdout.readline()
-    process.child.send_signal(signal.SIGTERM)
-    done = process.end()
+    running = shell.start("send", f"hello {attempt}")
+    name = running.line()
+    running.signal(signal.SIGTERM)
+    done = running.end()
     assert name == f"{chat.space().messages[0].name}\n"
     assert done.status in {0, -signal.SIGTERM}
     assert done.err in {"", f"chatpost: interrupted. The message was posted: {name}"}
@@ -335,10 +291,10 @@ def test_interrupted_after_posting(shell: Shell, chat: Emulator, attempt: int) -
 def test_a_signal_that_is_ignored(shell: Shell, chat: Emulator) -> None:
     """A signal that was ignored when the command started, like a background job's SIGINT, does not end it."""
     chat.faults.append(answering(503))
-    process = Process(shell, "send", "hello", under=["sh", "-c", 'trap "" INT; exec "$@"', "sh"])
-    process.wait_to_say("trying again in")
-    process.child.send_signal(signal.SIGINT)
-    assert process.end().status == 0
+    running = Running(shell, "sh", "-c", 'trap "" INT; exec chatpost send hello')
+    running.wait_to_say("trying again in")
+    running.signal(signal.SIGINT)
+    assert running.end().status == 0
     assert len(chat.space().messages) == 1
 
 
@@ -354,25 +310,25 @@ FAULTS = [
     Fault(Kind.DRIP),
     Fault(Kind.DELAY, seconds=300),
 ]
-MESSAGES = 150
+MESSAGES = 6 * len(FAULTS)
 
 
 def test_soak(shell: Shell, chat: Emulator) -> None:
-    """150 messages, each through a random fault, a third killed and run again: each is stored exactly once."""
+    """60 messages through as many faults, a third killed and run again: each is stored exactly once."""
     chance = random.Random(3)  # noqa: S311 - a die, thrown the same each time
-    chat.faults.extend(chance.choice(FAULTS) for _ in range(MESSAGES))
-    killed_after = [chance.uniform(0, 1.5) if chance.random() < 1 / 3 else None for _ in range(MESSAGES)]
+    chat.faults.extend(chance.sample(FAULTS * 6, MESSAGES))
+    killed_after = [None if number % 3 else chance.uniform(0, 1.5) for number in range(MESSAGES)]
 
     def send(number: int) -> Finished:
         argv = ("send", "--request-id", f"soak-{number}", "--timeout", "3", "--deadline", "50", f"message {number}")
         seconds = killed_after[number]
         if seconds is not None:
-            process = Process(shell, *argv)
+            running = shell.start(*argv)
             try:
-                process.child.wait(seconds)
+                running.process.wait(seconds)
             except subprocess.TimeoutExpired:
-                process.child.kill()
-            process.end()
+                running.signal(signal.SIGKILL)
+            running.end()
         done = shell(*argv)
         while done.status in {75, 76}:
             done = shell(*argv)
