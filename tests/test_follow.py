@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chatpost.commands import sending
+from chatpost.commands import posting
 from chatpost.concurrency import SelectableEvent
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
@@ -238,7 +238,7 @@ def test_a_reply_is_tried_until_its_deadline(
 ) -> None:
     """A reply has as many tries as its deadline allows, where another message has six."""
     (tmp_path / "stdin").write_text("one\n")
-    monkeypatch.setattr(sending, "TIMING", sending.TIMING._replace(sleep=lambda _: None))
+    monkeypatch.setattr(posting, "TIMING", posting.TIMING._replace(sleep=lambda _: None))
     chat.faults.extend([OK, *[answering(503)] * 8])
     with (tmp_path / "stdin").open() as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)

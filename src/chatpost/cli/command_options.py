@@ -148,10 +148,8 @@ NOTIFY = Section(
 )
 
 # The output is always code, and the outcome is the card's status.
-STYLE_OF_JOB = Section(STYLE.heading, STYLE.make, tuple(option for option in STYLE.options if option.key != "code"))
-CARD_OF_JOB = Section(
-    CARD.heading, CARD.make, tuple(option for option in CARD.options if option.key not in {"card", "status"})
-)
+STYLE_OF_JOB = STYLE.without("code")
+CARD_OF_JOB = CARD.without("card", "status")
 
 OUTPUT_OF_JOB = Section(
     OUTPUT.heading,

@@ -63,8 +63,9 @@ class Reporter:
         settings = Settings(ctx)
         if isinstance(ctx.command, SectionedCommand):
             settings.check(ctx.command.sections)
-        reporter = cls(settings[OUTPUT], ctx.obj)
-        reporter.configure(settings[OUTPUT], settings[EXIT])
+        output, exits = settings.values((OUTPUT, EXIT))
+        reporter = cls(output, ctx.obj)
+        reporter.configure(output, exits)
         return reporter
 
     def configure(self, options: OutputOptions, exits: ExitOptions) -> None:

@@ -95,6 +95,11 @@ class Section(NamedTuple, Generic[T]):
     options: tuple[Option, ...]
     one_of: tuple[tuple[str, ...], ...] = ()
 
+    def without(self, *keys: str) -> Section[T]:
+        """Return the section for a command that does not have these options."""
+        options = tuple(option for option in self.options if option.key not in keys)
+        return self._replace(options=options, one_of=())
+
 
 class Settings:
     """The values of a command's options, with a profile's defaults or without any.

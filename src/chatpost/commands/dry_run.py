@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chatpost.chat.message import CreatedMessage
 from chatpost.cli.console import as_json, write_data
-from chatpost.commands.sending import TIMING
+from chatpost.commands.posting import TIMING
 from chatpost.delivery.sender import Sender
 from chatpost.errors import DataError
 

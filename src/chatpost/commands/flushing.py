@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.cli.console import is_terminal, say
 from chatpost.cli.reporter import Reporter
-from chatpost.commands.sending import TIMING, make_sender
+from chatpost.commands.posting import TIMING, make_sender
 from chatpost.concurrency import run_concurrently
 from chatpost.delivery.model import Deadline
 from chatpost.errors import ExitStatus, Unavailable

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 from chatpost.cli.command_options import FOLLOW
 from chatpost.cli.console import is_terminal, say, write_aside, write_data
 from chatpost.cli.options import STYLE
-from chatpost.commands.posting import find_redis
-from chatpost.commands.sending import TIMING, make_sender
+from chatpost.commands.posting import TIMING, find_redis, make_sender
 from chatpost.concurrency import SelectableEvent
 from chatpost.errors import ExitStatus, UsageError
 from chatpost.follow.replies import Replies, ReplyOptions, lines_are

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections import Counter
 from functools import partial
+from math import inf
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from uuid import uuid4
 
@@ -11,12 +14,11 @@ from chatpost.chat.message import CreateMessageRequest, MessageReplyOption, Thre
 from chatpost.cli.options import POSTING, PROFILES, THREAD, PostOptions
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
-from chatpost.commands.sending import TIMING, make_sender
 from chatpost.content.compose import compose
 from chatpost.content.source import ReadOptions, read_content
 from chatpost.delivery.model import Deadline, Delivery, Destination, Progress, request_factories
-from chatpost.delivery.sender import deliver_all
-from chatpost.errors import DataError, UsageError
+from chatpost.delivery.sender import Sender, Timing, deliver_all
+from chatpost.errors import ConfigurationError, DataError, UsageError
 from chatpost.processes import report_on_signal, reraise_signal
 from chatpost.profiles.redis_config import RedisConfig
 from chatpost.profiles.sources import find_sharing, find_sources
@@ -30,16 +32,23 @@ if TYPE_CHECKING:
     from chatpost.chat.message import Message
     from chatpost.chat.webhook import Webhook
     from chatpost.cli.options import ThreadOptions
+    from chatpost.content.cards import QuickCard
+    from chatpost.content.ci import CiRun
     from chatpost.content.source import Content
-    from chatpost.delivery.sender import Deliverer, Sender
+    from chatpost.delivery.model import Pacer
+    from chatpost.delivery.sender import Deliverer
     from chatpost.errors import ExitStatus
     from chatpost.profiles.sources import WebhookSource
     from chatpost.surroundings import Surroundings
 
 
-class Configured(NamedTuple):
-    """A source of a webhook, and the options as they are for its profile."""
+TIMING = Timing(clock=time.monotonic, sleep=time.sleep, random=random.random)
 
+
+class Configured(NamedTuple):
+    """A source of a webhook, and the options as they are for its profile. ``config``: the profile file, if named."""
+
+    config: Path | None
     source: WebhookSource
     settings: Settings
     options: PostOptions
@@ -55,6 +64,7 @@ class ReplyTo(NamedTuple):
 class Recipient(NamedTuple):
     """A webhook with the options of its profile, and where to post there; ``seconds`` are left of its deadline."""
 
+    config: Path | None
     source: WebhookSource
     settings: Settings
     options: PostOptions
@@ -81,7 +91,7 @@ def configure(ctx: click.Context, reporter: Reporter) -> list[Configured]:
     configured = []
     for source in find_sources(names, config, ctx.obj.environment, reporter.warn):
         settings = _settings_of(source, ctx, config)
-        configured.append(Configured(source, settings, PostOptions(*settings.values(POSTING))))
+        configured.append(Configured(config, source, settings, PostOptions(*settings.values(POSTING))))
     reporter.configure(configured[0].options.output, configured[0].options.exits)
     return configured
 
@@ -102,14 +112,17 @@ def _settings_of(source: WebhookSource, ctx: click.Context, config: Path | None)
 def reply_target(options: ThreadOptions) -> ReplyTo:
     """Return the thread that the options name, if any."""
     thread = options.thread or (Thread(key=options.thread_key) if options.thread_key else None)
+    if thread is None:
+        return ReplyTo()
     fallback, or_fail = MessageReplyOption.FALLBACK_TO_NEW_THREAD, MessageReplyOption.OR_FAIL
-    return ReplyTo() if thread is None else ReplyTo(thread, fallback if options.fallback_new_thread else or_fail)
+    return ReplyTo(thread, fallback if options.fallback_new_thread else or_fail)
 
 
 def optional_thread(settings: Settings) -> ReplyTo:
     """Return the thread to post in, if any; raises `UsageError` for ``--or-fail`` without one."""
-    target = reply_target(settings[THREAD])
-    if target.thread is None and settings.from_command_line("fallback_new_thread") is False:
+    options, must_exist = settings[THREAD], settings.from_command_line("fallback_new_thread") is False
+    target = reply_target(options)
+    if target.thread is None and must_exist:
         msg = "--or-fail needs a thread: add --thread-key KEY or --thread NAME"
         raise UsageError(msg)
     return target
@@ -120,17 +133,16 @@ def resolve_recipients(configured: Sequence[Configured], find_thread: Callable[[
 
     The time that a profile's command takes counts against that profile's deadline.
     """
-    targets = [find_thread(settings) for _, settings, _ in configured]
+    targets = [find_thread(each.settings) for each in configured]
     recipients: list[Recipient] = []
-    for (source, settings, options), target in zip(configured, targets, strict=True):
+    for (config, source, settings, options), target in zip(configured, targets, strict=True):
         began = TIMING.clock()
         webhook = source.fetch_webhook(options.retry.deadline)
         seconds = max(0.0, options.retry.deadline - (TIMING.clock() - began))
-        recipients.append(Recipient(source, settings, options, target, webhook, seconds))
-    for recipient in recipients:
-        thread, space = recipient.target.thread, recipient.webhook.space
-        if thread is not None and thread.space not in {None, space}:
-            msg = f"--thread {thread.name} is in another space than the webhook ({space})"
+        recipients.append(Recipient(config, source, settings, options, target, webhook, seconds))
+        thread = target.thread
+        if thread is not None and thread.space not in {None, webhook.space}:
+            msg = f"--thread {thread.name} is in another space than the webhook ({webhook.space})"
             raise UsageError(msg)
     return recipients
 
@@ -144,17 +156,20 @@ def read(
     has_stdin: bool = True,
 ) -> Content | None:
     """Read the content; None if it is empty and may be skipped."""
-    options = [each.options for each in recipients]
-    ends_only = all(its.overflow.overflow in {"head", "tail"} for its in options)
-    how = ReadOptions(options[0].exits.skip_empty, ends_only, has_stdin)
-    return read_content(words, [its.card for its in options], surroundings, how, warn)
+    ends_only = all(each.options.overflow.overflow in {"head", "tail"} for each in recipients)
+    how = ReadOptions(recipients[0].options.exits.skip_empty, ends_only, has_stdin)
+    return read_content(words, [each.options.card for each in recipients], surroundings, how, warn)
 
 
 def compose_for(recipient: Recipient, content: Content) -> tuple[Message, ...]:
     """Make the messages for a recipient; raises `DataError` if they are too large, or too many."""
     options = recipient.options
-    quick = options.card.quick_card(content.run) if any(options.card) else None
-    return compose(content, options.style, options.overflow, quick)
+    return compose(content, options.style, options.overflow, quick_card_for(recipient, content.run))
+
+
+def quick_card_for(recipient: Recipient, run: CiRun | None) -> QuickCard | None:
+    """Return the card that a recipient's options make, with the CI run that was found, if any."""
+    return recipient.options.card.quick_card(run) if any(recipient.options.card) else None
 
 
 def prepare(recipients: Sequence[Recipient], messages: Sequence[Sequence[Message]]) -> list[Delivery]:
@@ -231,9 +246,46 @@ def deliver(
 
 def find_redis(recipients: Sequence[Recipient], reporter: Reporter) -> RedisConfig:
     """Return the Redis that the profile file of the recipients configures, or else the user's."""
-    sources, config = [each.source for each in recipients], recipients[0].settings[PROFILES].config
+    sources, config = [each.source for each in recipients], recipients[0].config
     sharing = find_sharing(sources, config, reporter.environment, reporter.warn)
     return RedisConfig(sharing, reporter.environment)
+
+
+def _make_pacer(warn: Callable[[str], None], redis: RedisConfig, retry_after: float) -> Pacer | None:
+    """Return the pacer that the user's processes on this machine share, and the fleet's; None without a home."""
+    from chatpost.directories import user_state
+    from chatpost.pacing.sqlite import SqlitePacer, boot_id  # not for --help
+
+    directory = user_state()
+    own = None if directory is None else SqlitePacer(directory / "pacing.sqlite3", time.monotonic, boot_id(), warn)
+    if redis.is_configured:
+        from chatpost.pacing.fleet import FleetPacer
+
+        return FleetPacer(own, partial(_shared_pacer, redis, warn, retry_after))
+    if own is None:
+        warn("messages are not paced: there is no home directory; set HOME or XDG_STATE_HOME")
+    return own
+
+
+def _shared_pacer(redis: RedisConfig, warn: Callable[[str], None], retry_after: float) -> Pacer | None:
+    from chatpost.pacing.redis import RedisPacer
+
+    try:
+        return RedisPacer(redis.client(), warn, retry_after=retry_after)
+    except ConfigurationError as error:
+        warn(f"messages are paced by this machine alone: {error}")
+        return None
+
+
+def make_sender(redis: RedisConfig, reporter: Reporter, retry_after: float = inf) -> Sender:
+    """Return a sender that paces its messages and reports its events.
+
+    A Redis that fails is not asked again for ``retry_after`` seconds.
+    """
+    from chatpost.chat.client import ChatClient  # requests, for a command that posts, not for --help
+
+    client = ChatClient(time.time, reporter.environment)
+    return Sender(client, _make_pacer(reporter.warn, redis, retry_after), TIMING, reporter.show)
 
 
 def _behind_outbox(
@@ -252,5 +304,4 @@ def _behind_outbox(
         delivery.progress: recipient.options.spool._replace(has_own_id=recipient.options.request.request_id is not None)
         for recipient, delivery in zip(recipients, deliveries, strict=True)
     }
-    config = recipients[0].settings[PROFILES].config
-    return Spooler(sender, partial(find_outbox, redis), spool, config, reporter.warn)
+    return Spooler(sender, partial(find_outbox, redis), spool, recipients[0].config, reporter.warn)

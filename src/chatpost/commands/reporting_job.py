@@ -20,8 +20,16 @@ from chatpost.cli.options import STYLE
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
 from chatpost.commands.following import Follower, check_only
-from chatpost.commands.posting import ReplyTo, configure, deliver, optional_thread, prepare, resolve_recipients
-from chatpost.commands.sending import TIMING
+from chatpost.commands.posting import (
+    TIMING,
+    ReplyTo,
+    configure,
+    deliver,
+    optional_thread,
+    prepare,
+    quick_card_for,
+    resolve_recipients,
+)
 from chatpost.content.compose import one_message
 from chatpost.content.markup import fenced, mentioning
 from chatpost.content.secrets import masked, secrets_of
@@ -131,14 +139,14 @@ class JobReporter:
         return target
 
     def _find_ci_run(self, configured: Sequence[Configured]) -> CiRun | None:
-        cards = [each.options.card for each in configured]
+        cards = [each.options.card for each in configured if any(each.options.card)]
         if any(card.lacks_title for card in cards):
             self._reporter.warn(NO_TITLE)
         return find_ci_run(cards, self._reporter.environment, self._reporter.warn)
 
     def _outcome_message(self, result: ExitResult, tail: Tail, run: CiRun | None, recipient: Recipient) -> Message:
         style, shown = self._style(recipient.options.style), recipient.settings[REPORT]
-        outcome, quick = self._outcome(result), recipient.options.card.quick_card(run)
+        outcome, quick = self._outcome(result), quick_card_for(recipient, run)
         words = outcome.line(is_markdown=style.is_markdown)
         if shown.show_command:
             words += f"\n{self._shown_command(is_markdown=style.is_markdown)}"
@@ -232,7 +240,7 @@ class JobFollower(JobReporter):
         words = f"▶️ {name} started on {socket.gethostname()}"
         if recipient.settings[REPORT].show_command:
             words += f"\n{self._shown_command(is_markdown=style.markdown)}"
-        return one_message(Content(Text.whole(words, typed=True)), style, recipient.options.card.quick_card(run))
+        return one_message(Content(Text.whole(words, typed=True)), style, quick_card_for(recipient, run))
 
     def _last(self) -> str:
         """Wait for the job's end, record the run, and return the outcome's line."""

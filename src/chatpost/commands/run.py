@@ -142,7 +142,9 @@ def _check(ctx: click.Context, settings: Settings) -> None:
 
 
 def _check_mentions(ctx: click.Context, settings: Settings) -> None:
-    """Raise `UsageError` for a typed name that nobody has; leave one in a variable out, with a warning."""
+    """Raise `UsageError` for an unknown name on the command line; leave one in a variable out, with a warning."""
+    if not ctx.params["mention"]:
+        return
     config = settings[PROFILES].config
     names = MentionResolver(None, config)
 
@@ -154,7 +156,7 @@ def _check_mentions(ctx: click.Context, settings: Settings) -> None:
                 raise UsageError(str(error)) from None
             say(f"warning: a name in CHATPOST_MENTION is left out: {error}")
             return False
-        except ConfigurationError:  # it keeps no job from running, and is told when there is something to post
+        except ConfigurationError:  # must not keep a job from running, and is reported when there is something to post
             return True
         return True
 

@@ -9,7 +9,7 @@ from chatpost.cli.app import bug_line
 from chatpost.cli.console import say
 from chatpost.cli.reporter import Reporter
 from chatpost.commands.flushing import Flush
-from chatpost.commands.sending import TIMING, make_sender
+from chatpost.commands.posting import TIMING, make_sender
 from chatpost.concurrency import start_without_signals
 from chatpost.delivery.sender import AttemptMade
 from chatpost.errors import ChatpostError, ConfigurationError, StorageError, Unavailable

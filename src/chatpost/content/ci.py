@@ -25,138 +25,107 @@ _COMMIT_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 # Anyone who opens a pull request names its branch.
 _TURNING = dict.fromkeys(map(ord, "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"))
 _PASSWORD = re.compile(r"(?<=://)\S*@")
-# A pull request's own commit is only in the event's file: GITHUB_SHA is the one that merges it, and GITHUB_REF can be
+# A pull request's own commit is only in GitHub's event file: GITHUB_SHA is the one that merges it, GITHUB_REF can be
 # the branch that it is for.
-_GITHUB_HEAD = "GITHUB_HEAD_SHA (of the event)"
-_GITHUB_NUMBER = "GITHUB_PULL_REQUEST (of the event)"
+_EVENT_HEAD, _EVENT_NUMBER = "event.head", "event.number"
 
 
-class Ci(NamedTuple):
-    """The variables of a CI. It is the one that is running if one of ``markers`` is set.
-
-    Each part is a list of templates, of which the first counts whose variables are all set.
-    """
-
-    markers: tuple[str, ...]
-    repository: tuple[str, ...]
-    tag: tuple[str, ...]
-    branch: tuple[str, ...]
-    commit: tuple[str, ...]
-    pull_request: tuple[str, ...]
-    workflow: tuple[str, ...]
-    job: tuple[str, ...]
-    started_by: tuple[str, ...]
-    number: tuple[str, ...]
-    attempt: tuple[str, ...]
-    url: tuple[str, ...]
-
-
-_NONE: tuple[str, ...] = ()
-
-CIS = {
-    "GitHub Actions": Ci(
-        markers=("GITHUB_ACTIONS",),
-        repository=("{GITHUB_REPOSITORY}",),
-        tag=("{GITHUB_REF_TYPE}:{GITHUB_REF_NAME}",),
-        branch=("{GITHUB_HEAD_REF}", "{GITHUB_REF_NAME}"),
-        commit=(f"{{{_GITHUB_HEAD}}}", "{GITHUB_SHA}"),
-        pull_request=(f"{{{_GITHUB_NUMBER}}}", "{GITHUB_REF}"),
-        workflow=("{GITHUB_WORKFLOW}",),
-        job=("{GITHUB_JOB}",),
-        started_by=("{GITHUB_TRIGGERING_ACTOR}", "{GITHUB_ACTOR}"),
-        number=("{GITHUB_RUN_NUMBER}",),
-        attempt=("{GITHUB_RUN_ATTEMPT}",),
-        url=(
-            "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}/attempts/{GITHUB_RUN_ATTEMPT}",
-            "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}",
-        ),
-    ),
-    "GitLab CI": Ci(
-        markers=("GITLAB_CI",),
-        repository=("{CI_PROJECT_PATH}",),
-        tag=("{CI_COMMIT_TAG}",),
-        branch=("{CI_MERGE_REQUEST_SOURCE_BRANCH_NAME}", "{CI_COMMIT_BRANCH}", "{CI_COMMIT_REF_NAME}"),
-        commit=("{CI_MERGE_REQUEST_SOURCE_BRANCH_SHA}", "{CI_COMMIT_SHA}"),
-        pull_request=("{CI_MERGE_REQUEST_IID}",),
-        workflow=("{CI_PIPELINE_NAME}",),
-        job=("{CI_JOB_NAME}",),
-        started_by=("{GITLAB_USER_LOGIN}",),
-        number=("{CI_PIPELINE_IID}", "{CI_PIPELINE_ID}"),
-        attempt=_NONE,
-        url=("{CI_PIPELINE_URL}", "{CI_JOB_URL}"),
-    ),
-    "Jenkins": Ci(
-        markers=("JENKINS_URL", "JENKINS_HOME"),
-        repository=("{GIT_URL}",),
-        tag=("{TAG_NAME}",),
-        branch=("{CHANGE_BRANCH}", "{BRANCH_NAME}", "{GIT_BRANCH}"),
-        commit=("{GIT_COMMIT}",),
-        pull_request=("{CHANGE_ID}",),
-        workflow=("{JOB_NAME}",),
-        job=("{STAGE_NAME}",),
-        started_by=("{BUILD_USER}", "{CHANGE_AUTHOR}"),
-        number=("{BUILD_NUMBER}",),
-        attempt=_NONE,
-        url=("{BUILD_URL}",),
-    ),
-    "Bitbucket Pipelines": Ci(
-        markers=("BITBUCKET_BUILD_NUMBER",),
-        repository=("{BITBUCKET_REPO_FULL_NAME}",),
-        tag=("{BITBUCKET_TAG}",),
-        branch=("{BITBUCKET_BRANCH}",),
-        commit=("{BITBUCKET_COMMIT}",),
-        pull_request=("{BITBUCKET_PR_ID}",),
-        workflow=_NONE,
-        job=_NONE,
-        started_by=_NONE,
-        number=("{BITBUCKET_BUILD_NUMBER}",),
-        attempt=_NONE,
-        url=("https://bitbucket.org/{BITBUCKET_REPO_FULL_NAME}/pipelines/results/{BITBUCKET_BUILD_NUMBER}",),
-    ),
-    "CircleCI": Ci(
-        markers=("CIRCLECI",),
-        repository=("{CIRCLE_PROJECT_USERNAME}/{CIRCLE_PROJECT_REPONAME}",),
-        tag=("{CIRCLE_TAG}",),
-        branch=("{CIRCLE_BRANCH}",),
-        commit=("{CIRCLE_SHA1}",),
-        pull_request=("{CIRCLE_PR_NUMBER}", "{CIRCLE_PULL_REQUEST}"),
-        workflow=_NONE,
-        job=("{CIRCLE_JOB}",),
-        started_by=("{CIRCLE_USERNAME}",),
-        number=("{CIRCLE_BUILD_NUM}",),
-        attempt=_NONE,
-        url=("{CIRCLE_BUILD_URL}",),
-    ),
-    "Azure Pipelines": Ci(
-        markers=("TF_BUILD",),
-        repository=("{BUILD_REPOSITORY_NAME}",),
-        tag=("{BUILD_SOURCEBRANCH}",),
-        branch=("{SYSTEM_PULLREQUEST_SOURCEBRANCH}", "{BUILD_SOURCEBRANCH}"),
-        commit=("{SYSTEM_PULLREQUEST_SOURCECOMMITID}", "{BUILD_SOURCEVERSION}"),
-        pull_request=("{SYSTEM_PULLREQUEST_PULLREQUESTNUMBER}", "{SYSTEM_PULLREQUEST_PULLREQUESTID}"),
-        workflow=("{BUILD_DEFINITIONNAME}",),
-        job=("{SYSTEM_JOBDISPLAYNAME}",),
-        started_by=("{BUILD_REQUESTEDFOR}",),
-        number=("{BUILD_BUILDNUMBER}",),
-        attempt=("{SYSTEM_JOBATTEMPT}",),
-        url=("{SYSTEM_COLLECTIONURI}{SYSTEM_TEAMPROJECT}/_build/results?buildId={BUILD_BUILDID}",),
-    ),
-    "Buildkite": Ci(
-        markers=("BUILDKITE",),
-        repository=("{BUILDKITE_REPO}",),
-        tag=("{BUILDKITE_TAG}",),
-        branch=("{BUILDKITE_BRANCH}",),
-        commit=("{BUILDKITE_COMMIT}",),
-        pull_request=("{BUILDKITE_PULL_REQUEST}",),
-        workflow=("{BUILDKITE_PIPELINE_NAME}", "{BUILDKITE_PIPELINE_SLUG}"),
-        job=("{BUILDKITE_LABEL}",),
-        started_by=("{BUILDKITE_BUILD_CREATOR}", "{BUILDKITE_BUILD_AUTHOR}"),
-        number=("{BUILDKITE_BUILD_NUMBER}",),
-        attempt=_NONE,
-        url=("{BUILDKITE_BUILD_URL}",),
-    ),
+CIS: Mapping[str, Mapping[str, str]] = {
+    "GitHub Actions": {
+        "markers": "GITHUB_ACTIONS",
+        "repository": "{GITHUB_REPOSITORY}",
+        "tag": "{GITHUB_REF_TYPE}:{GITHUB_REF_NAME}",
+        "branch": "{GITHUB_HEAD_REF} {GITHUB_REF_NAME}",
+        "commit": "{event.head} {GITHUB_SHA}",
+        "pull_request": "{event.number} {GITHUB_REF}",
+        "workflow": "{GITHUB_WORKFLOW}",
+        "job": "{GITHUB_JOB}",
+        "started_by": "{GITHUB_TRIGGERING_ACTOR} {GITHUB_ACTOR}",
+        "number": "{GITHUB_RUN_NUMBER}",
+        "attempt": "{GITHUB_RUN_ATTEMPT}",
+        "url": "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}/attempts/{GITHUB_RUN_ATTEMPT}"
+        " {GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}",
+    },
+    "GitLab CI": {
+        "markers": "GITLAB_CI",
+        "repository": "{CI_PROJECT_PATH}",
+        "tag": "{CI_COMMIT_TAG}",
+        "branch": "{CI_MERGE_REQUEST_SOURCE_BRANCH_NAME} {CI_COMMIT_BRANCH} {CI_COMMIT_REF_NAME}",
+        "commit": "{CI_MERGE_REQUEST_SOURCE_BRANCH_SHA} {CI_COMMIT_SHA}",
+        "pull_request": "{CI_MERGE_REQUEST_IID}",
+        "workflow": "{CI_PIPELINE_NAME}",
+        "job": "{CI_JOB_NAME}",
+        "started_by": "{GITLAB_USER_LOGIN}",
+        "number": "{CI_PIPELINE_IID} {CI_PIPELINE_ID}",
+        "url": "{CI_PIPELINE_URL} {CI_JOB_URL}",
+    },
+    "Jenkins": {
+        "markers": "JENKINS_URL JENKINS_HOME",
+        "repository": "{GIT_URL}",
+        "tag": "{TAG_NAME}",
+        "branch": "{CHANGE_BRANCH} {BRANCH_NAME} {GIT_BRANCH}",
+        "commit": "{GIT_COMMIT}",
+        "pull_request": "{CHANGE_ID}",
+        "workflow": "{JOB_NAME}",
+        "job": "{STAGE_NAME}",
+        "started_by": "{BUILD_USER} {CHANGE_AUTHOR}",
+        "number": "{BUILD_NUMBER}",
+        "url": "{BUILD_URL}",
+    },
+    "Bitbucket Pipelines": {
+        "markers": "BITBUCKET_BUILD_NUMBER",
+        "repository": "{BITBUCKET_REPO_FULL_NAME}",
+        "tag": "{BITBUCKET_TAG}",
+        "branch": "{BITBUCKET_BRANCH}",
+        "commit": "{BITBUCKET_COMMIT}",
+        "pull_request": "{BITBUCKET_PR_ID}",
+        "number": "{BITBUCKET_BUILD_NUMBER}",
+        "url": "https://bitbucket.org/{BITBUCKET_REPO_FULL_NAME}/pipelines/results/{BITBUCKET_BUILD_NUMBER}",
+    },
+    "CircleCI": {
+        "markers": "CIRCLECI",
+        "repository": "{CIRCLE_PROJECT_USERNAME}/{CIRCLE_PROJECT_REPONAME}",
+        "tag": "{CIRCLE_TAG}",
+        "branch": "{CIRCLE_BRANCH}",
+        "commit": "{CIRCLE_SHA1}",
+        "pull_request": "{CIRCLE_PR_NUMBER} {CIRCLE_PULL_REQUEST}",
+        "job": "{CIRCLE_JOB}",
+        "started_by": "{CIRCLE_USERNAME}",
+        "number": "{CIRCLE_BUILD_NUM}",
+        "url": "{CIRCLE_BUILD_URL}",
+    },
+    "Azure Pipelines": {
+        "markers": "TF_BUILD",
+        "repository": "{BUILD_REPOSITORY_NAME}",
+        "tag": "{BUILD_SOURCEBRANCH}",
+        "branch": "{SYSTEM_PULLREQUEST_SOURCEBRANCH} {BUILD_SOURCEBRANCH}",
+        "commit": "{SYSTEM_PULLREQUEST_SOURCECOMMITID} {BUILD_SOURCEVERSION}",
+        "pull_request": "{SYSTEM_PULLREQUEST_PULLREQUESTNUMBER} {SYSTEM_PULLREQUEST_PULLREQUESTID}",
+        "workflow": "{BUILD_DEFINITIONNAME}",
+        "job": "{SYSTEM_JOBDISPLAYNAME}",
+        "started_by": "{BUILD_REQUESTEDFOR}",
+        "number": "{BUILD_BUILDNUMBER}",
+        "attempt": "{SYSTEM_JOBATTEMPT}",
+        "url": "{SYSTEM_COLLECTIONURI}{SYSTEM_TEAMPROJECT}/_build/results?buildId={BUILD_BUILDID}",
+    },
+    "Buildkite": {
+        "markers": "BUILDKITE",
+        "repository": "{BUILDKITE_REPO}",
+        "tag": "{BUILDKITE_TAG}",
+        "branch": "{BUILDKITE_BRANCH}",
+        "commit": "{BUILDKITE_COMMIT}",
+        "pull_request": "{BUILDKITE_PULL_REQUEST}",
+        "workflow": "{BUILDKITE_PIPELINE_NAME} {BUILDKITE_PIPELINE_SLUG}",
+        "job": "{BUILDKITE_LABEL}",
+        "started_by": "{BUILDKITE_BUILD_CREATOR} {BUILDKITE_BUILD_AUTHOR}",
+        "number": "{BUILDKITE_BUILD_NUMBER}",
+        "url": "{BUILDKITE_BUILD_URL}",
+    },
 }
-"""The CIs, by their names."""
+"""The CIs by name, each with the variables that mark it, and with templates for what is shown.
+
+Of several templates, with spaces between them, the first whose variables are all set counts.
+"""
 
 
 class CiRun(NamedTuple):
@@ -173,47 +142,50 @@ def find_run(environment: Mapping[str, str], secrets: Sequence[str] = ()) -> CiR
         (
             (name, ci)
             for name, ci in CIS.items()
-            if any(environment.get(its, "").lower() not in {"", "0", "false"} for its in ci.markers)
+            if any(environment.get(its, "").lower() not in {"", "0", "false"} for its in ci["markers"].split())
         ),
         None,
     )
     if found is None:
         return None
-    name, ci = found
-    told = _Variables(environment, secrets)
-    tag, pull_request = _tag(told.first(ci.tag)), _pull_request(told.first(ci.pull_request))
-    branch, workflow = told.first(ci.branch).removeprefix("refs/heads/"), told.first(ci.workflow)
+    name, templates = found
+    values = _Values(environment, templates, secrets)
+    tag, pull_request = _tag(values.get("tag")), _pull_request(values.get("pull_request"))
+    branch, workflow = values.get("branch").removeprefix("refs/heads/"), values.get("workflow")
     if name == "Jenkins":
         branch = branch.removeprefix("origin/")
         workflow = workflow.replace("%2F", "/")  # the job of a branch has its name
-    attempt = told.first(ci.attempt)
+    attempt = values.get("attempt")
     label, sign = ("Merge request", "!") if name == "GitLab CI" else ("Pull request", "#")
     fields = {
-        "Repository": _repository(told.first(ci.repository)),
+        "Repository": _repository(values.get("repository")),
         "Tag": tag,
         "Branch": "" if tag or branch.startswith("refs/") or _is_merge(branch) else branch,
         label: pull_request and f"{sign}{pull_request}",
-        "Commit": _commit(told.first(ci.commit)),
+        "Commit": _commit(values.get("commit")),
         "Workflow": workflow,
-        "Job": told.first(ci.job),
-        "Started by": told.first(ci.started_by),
+        "Job": values.get("job"),
+        "Started by": values.get("started_by"),
         "Attempt": "" if attempt in {"", "1"} else attempt,
     }
-    number = told.first(ci.number)
+    number = values.get("number")
     title = " ".join(filter(None, (workflow or name, number and f"#{number}")))
-    url = told.first(ci.url, _LONGEST_URL + 1).replace(" ", "%20")
+    url = values.get("url", _LONGEST_URL + 1).replace(" ", "%20")
     shown = tuple((label, _PASSWORD.sub("", value)) for label, value in fields.items() if value)
     return CiRun(_PASSWORD.sub("", title), shown, url if _is_harmless(url) else None)
 
 
-class _Variables:
-    def __init__(self, environment: Mapping[str, str], secrets: Sequence[str]) -> None:
+class _Values:
+    """What a CI's templates make of the environment."""
+
+    def __init__(self, environment: Mapping[str, str], templates: Mapping[str, str], secrets: Sequence[str]) -> None:
+        self._templates = templates
         self._values = {**environment, **_github_pull_request(environment)}
         self._secrets = secrets
 
-    def first(self, templates: Sequence[str], longest: int = _LONGEST) -> str:
-        """Return the first template whose variables are all set, on one line; an empty text if there is none."""
-        for template in templates:
+    def get(self, part: str, longest: int = _LONGEST) -> str:
+        """Return the first template of a part whose variables are all set, on one line; empty if there is none."""
+        for template in self._templates.get(part, "").split():
             names = re.findall(r"\{(.*?)\}", template)
             if all(self._values.get(name) for name in names):
                 value = re.sub(r"\{(.*?)\}", lambda name: self._values[name[1]], template)
@@ -233,10 +205,10 @@ def _github_pull_request(environment: Mapping[str, str]) -> dict[str, str]:
         # Anything but a file, such as a named pipe, could block for ever, and so could some files of the kernel's.
         raw = event.read_bytes() if event.is_file() and 0 < event.stat().st_size <= _LARGEST_EVENT else b""
         pull_request = json.loads(raw)["pull_request"]
-        told = {_GITHUB_HEAD: pull_request["head"]["sha"], _GITHUB_NUMBER: str(pull_request.get("number", ""))}
+        read = {_EVENT_HEAD: pull_request["head"]["sha"], _EVENT_NUMBER: str(pull_request.get("number", ""))}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}
-    return told if _COMMIT_NAME.fullmatch(str(told[_GITHUB_HEAD])) else {}
+    return read if _COMMIT_NAME.fullmatch(str(read[_EVENT_HEAD])) else {}
 
 
 def _tag(text: str) -> str:

@@ -34,7 +34,7 @@ class Text(NamedTuple):
     """A message's text, from its ``beginning`` and up to its ``end``: the same, unless stdin was too long to keep.
 
     ``after`` bytes follow the beginning, and ``before`` bytes precede the end. ``typed``: it comes from the command
-    line, not from stdin. ``had_bad_bytes``: it held bytes that are not text, now U+FFFD.
+    line, not from stdin. ``had_bad_bytes``: it held bytes that are not text, now U+FFFD. ``is_blank``: it is empty.
     """
 
     beginning: str
@@ -43,16 +43,12 @@ class Text(NamedTuple):
     before: int = 0
     typed: bool = False
     had_bad_bytes: bool = False
+    is_blank: bool = False
 
     @classmethod
     def whole(cls, text: str, *, typed: bool = False, had_bad_bytes: bool = False) -> Text:
         """Return a text that was kept whole."""
-        return cls(text, text, typed=typed, had_bad_bytes=had_bad_bytes)
-
-    @property
-    def is_blank(self) -> bool:
-        """Whether there is nothing to see in it."""
-        return not self.beginning.strip() and not self.end.strip()
+        return cls(text, text, typed=typed, had_bad_bytes=had_bad_bytes, is_blank=not text.strip())
 
 
 class Content(NamedTuple):
@@ -212,9 +208,9 @@ def _ends(beginning: bytes, ending: bytes, size: int, encoding: str) -> Text:
     first = first[: first.rfind("\n") + 1] or first
     last, had_bad_bytes = decode(ending, encoding)
     after = size - len(first.encode(encoding, errors="replace"))
-    return Text(
-        screen_text(first), screen_text(last).rstrip("\n"), after, size - len(ending), had_bad_bytes=had_bad_bytes
-    )
+    first, last = screen_text(first), screen_text(last).rstrip("\n")
+    is_blank = not first.strip() and not last.strip()
+    return Text(first, last, after, size - len(ending), had_bad_bytes=had_bad_bytes, is_blank=is_blank)
 
 
 def read_chunks(source: int, name: str) -> Iterator[bytes]:

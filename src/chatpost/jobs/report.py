@@ -91,6 +91,8 @@ class Tail(NamedTuple):
     @classmethod
     def read(cls, raw: bytes, lines_before: int, secrets: Iterable[str]) -> Tail:
         """Read what the job wrote, without these secrets."""
+        if not raw:
+            return cls("", lines_before)
         encoding, mark = find_encoding(raw[:4]) if not lines_before else ("utf-8", 0)
         text, _ = decode(raw[mark:], encoding)
         return cls(masked(screen_text(text).rstrip("\n"), secrets), lines_before)
@@ -107,7 +109,7 @@ def report(outcome: str, output: Tail, lines: int, style: Style, quick: QuickCar
     before = output.lines_before + output.text.count("\n") + bool(output.text) - len(shown)
     inner = style._replace(code=False, language=None, markdown=style.is_markdown)
     while True:
-        end = tail(kept, room, syntax="plain")
+        end = tail(kept, room, syntax="plain") if kept else ""
         left_out = before + kept.count("\n") - end.count("\n")
         message = one_message(Content(Text.whole(_words(outcome, end, left_out, style), typed=True)), inner, quick)
         if message.size <= SIZE_LIMIT:
