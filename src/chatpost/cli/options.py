@@ -31,16 +31,15 @@ from chatpost.cli.values import (
     Card,
     Envelope,
     ExitOptions,
-    FlushOptions,
     FollowOptions,
     OutputOptions,
-    SpoolOptions,
     Where,
 )
 from chatpost.content.cards import STATUSES, QuickCard
 from chatpost.content.compose import Overflow, Style
 from chatpost.delivery.retry import RetryPolicy
 from chatpost.errors import ConfigurationError
+from chatpost.outbox.options import EXPIRE_AFTER, FlushOptions, SpoolOptions
 from chatpost.pacing.queue import DEFAULT_INTERVAL
 
 if TYPE_CHECKING:
@@ -50,8 +49,6 @@ if TYPE_CHECKING:
     from chatpost.profiles.file import Profile
 
 _POLICY = RetryPolicy()
-KEEP_FOR = 3 * 86_400.0
-"""Seconds after which a message in the outbox is not worth posting any more."""
 
 
 CONFIG = Option(
@@ -304,7 +301,7 @@ SPOOLING = Section(
         Option(
             "--keep-for",
             type=Seconds(YEAR),
-            default=KEEP_FOR,
+            default=EXPIRE_AFTER,
             help="Seconds after which a message in the outbox is not worth posting.  [default: 259200]",
         ),
     ),

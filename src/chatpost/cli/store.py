@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from chatpost.delivery.redis_server import RedisServer
     from chatpost.delivery.store_url import StoreUrl
+    from chatpost.outbox.model import Outbox
     from chatpost.profiles.file import Sharing
     from chatpost.profiles.sources import WebhookSource
 
@@ -83,6 +84,12 @@ class Store:
             msg = f"the outbox is to be in the fleet's store, but there is none: set {URL}, or store in profiles.toml"
             raise ConfigurationError(msg)
         return where == "store"
+
+    def outbox(self) -> Outbox:
+        """Return the outbox there, or the user's own on this machine; raises `ConfigurationError`, `StorageError`."""
+        from chatpost.outbox import open_outbox  # few messages are spooled
+
+        return open_outbox(self.server() if self.has_outbox() else None)
 
     def server(self) -> RedisServer:
         """Return the Redis; raises `ConfigurationError`. Threads may share it."""

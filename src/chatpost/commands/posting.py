@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from uuid import uuid4
 
@@ -45,10 +44,10 @@ if TYPE_CHECKING:
 
     from chatpost.chat.message import Message
     from chatpost.chat.webhook import Webhook
-    from chatpost.cli.values import SpoolOptions
     from chatpost.commands.following import Stream
     from chatpost.commands.reading import Read
     from chatpost.delivery.sender import Deliverer
+    from chatpost.outbox.options import SpoolOptions
 
 
 class _Recipient(NamedTuple):
@@ -248,9 +247,9 @@ def _by_outbox(
     spoolings = {each.progress: its for each, its in zip(deliveries, map(_spooling, recipients), strict=True)}
     if not any(spooling.is_on for spooling in spoolings.values()):
         return sender
-    from chatpost.outbox.spooler import Spooler, find_outbox  # few messages are kept
+    from chatpost.outbox.spooler import Spooler  # few messages are kept
 
-    return Spooler(sender, partial(find_outbox, store), spoolings, recipients[0].settings[WHERE].config, warn)
+    return Spooler(sender, store.outbox, spoolings, recipients[0].settings[WHERE].config, warn)
 
 
 def _spooling(recipient: _Recipient) -> SpoolOptions:

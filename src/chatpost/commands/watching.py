@@ -10,41 +10,41 @@ from chatpost.cli.console import say
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.signals import report_on_signal
 from chatpost.cli.store import Store
-from chatpost.commands.flushing import Flush
+from chatpost.commands.flushing import make_flusher
 from chatpost.commands.sending import TIMING, make_client, make_pacer
 from chatpost.concurrency import start_without_signals
 from chatpost.delivery.sender import AttemptMade, Sender
 from chatpost.errors import ChatpostError, ConfigurationError, StorageError, Unavailable
-from chatpost.outbox.resolver import WebhookResolver
-from chatpost.outbox.spooler import find_outbox
 
 if TYPE_CHECKING:
-    from chatpost.cli.values import FlushOptions, OutputOptions
+    from chatpost.cli.values import OutputOptions
     from chatpost.delivery.model import Delivery
     from chatpost.delivery.retry import RetryPolicy
     from chatpost.delivery.sender import Event
+    from chatpost.outbox.flusher import Flusher
+    from chatpost.outbox.options import FlushOptions
 
-_POLL = 1.0  # seconds between two looks at the outbox
+_POLL = 1.0  # seconds between two looks at the outbox; a large one takes at most a tenth of the time
 _FIRST_REST = 2.0  # seconds for which a space is left alone after a failure; they double
 _LONGEST_REST = 30.0
 _LEFT_ALONE = 30.0  # seconds for which a pass does without a store that has failed
 
 
-def watch_outbox(flushing: FlushOptions, policy: RetryPolicy, telling: OutputOptions) -> NoReturn:
+def watch_outbox(options: FlushOptions, policy: RetryPolicy, telling: OutputOptions) -> NoReturn:
     """Post what waits, and what comes, until a signal ends the process.
 
     Raises `ConfigurationError`. An outbox that cannot be used is waited for.
     """
-    _Watch(flushing, policy, telling).run()
+    _Watch(options, policy, telling).run()
 
 
 class _Watch:
-    def __init__(self, flushing: FlushOptions, policy: RetryPolicy, telling: OutputOptions) -> None:
-        self._flushing = flushing
+    def __init__(self, options: FlushOptions, policy: RetryPolicy, telling: OutputOptions) -> None:
+        self._options = options
         self._policy = policy
         self._telling = telling
-        self._store = Store.of_file(flushing.config)
-        self._box = find_outbox(self._store)
+        self._store = Store.of_file(options.config)
+        self._outbox = self._store.outbox()
         self._spaces: dict[str, _Space] = {}
         self._said: dict[str, set[str]] = {}
         self._warned: set[str] = set()
@@ -55,27 +55,28 @@ class _Watch:
             say("watching the outbox, and posting what comes")
         with report_on_signal(self._interrupted):
             while True:
+                began = TIMING.clock()
                 self._look()
-                TIMING.sleep(_POLL)
+                TIMING.sleep(max(_POLL, 9 * (TIMING.clock() - began)))
 
     def _look(self) -> None:
         """Start a pass for each space for which messages wait, unless there is one, or the space rests."""
         try:
-            waiting = self._box.waiting()
+            pending = {message.webhook.space for message in self._outbox.index() if message.is_pending}
         except StorageError as error:
             self._say_once("", {str(error)})
             self._start_again()
             return
         self._say_once("", set())
         self._finding = _FIRST_REST
-        for name in waiting:
+        for name in sorted(pending):
             space = self._spaces.setdefault(name, _Space())
-            if space.flush is None and TIMING.clock() >= space.rests_until:
+            if space.flusher is None and TIMING.clock() >= space.rests_until:
                 reporter = _PassReporter(self._telling, self._warned)
                 pacer = make_pacer(reporter.warn, self._store, _LEFT_ALONE)
                 sender = Sender(make_client(), pacer, TIMING, reporter.tell)
-                space.flush = Flush(self._box, self._flushing, self._policy, sender)
-                thread = threading.Thread(target=self._post, args=(name, space, space.flush, reporter), daemon=True)
+                space.flusher = make_flusher(self._outbox, sender, self._options, self._policy)
+                thread = threading.Thread(target=self._post, args=(name, space, space.flusher, reporter), daemon=True)
                 start_without_signals(thread)
 
     def _start_again(self) -> None:
@@ -85,15 +86,15 @@ class _Watch:
         self._finding = min(2 * self._finding, _LONGEST_REST)
         self._finds_at = TIMING.clock() + self._finding
         try:
-            self._store = Store.of_file(self._flushing.config)
-            self._box = find_outbox(self._store)
+            self._store = Store.of_file(self._options.config)
+            self._outbox = self._store.outbox()
         except ConfigurationError as error:
             self._say_once("", {str(error)})
 
-    def _post(self, name: str, space: _Space, flush: Flush, reporter: _PassReporter) -> None:
+    def _post(self, name: str, space: _Space, flusher: Flusher, reporter: _PassReporter) -> None:
         """Post what waits for a space, and let the space rest if that fails."""
         try:
-            errors = flush.post(name, WebhookResolver(self._policy.timeout, self._flushing.config))
+            errors = flusher.flush(name).of_messages
             said = {f"{number}: {error}" for number, error in errors.items() if self._is_told(error)}
         except ChatpostError as error:
             said = {str(error)}
@@ -101,7 +102,7 @@ class _Watch:
             said = {bug_line(bug)}
         self._say_once(name, said)
         space.rest(TIMING.clock(), has_posted=reporter.has_posted)
-        space.flush = None
+        space.flusher = None
 
     def _is_told(self, error: ChatpostError) -> bool:
         return not (self._telling.quiet and isinstance(error, Unavailable))
@@ -115,15 +116,15 @@ class _Watch:
     def _interrupted(self) -> None:
         say("interrupted: what is not posted stays in the outbox")
         for space in list(self._spaces.values()):
-            if space.flush is not None:
-                space.flush.cancel()
+            if space.flusher is not None:
+                space.flusher.cancel()
 
 
 class _Space:
-    """A space that messages wait for; ``flush`` posts them now. It is left alone until ``rests_until``."""
+    """A space that messages wait for; ``flusher`` posts them now. It is left alone until ``rests_until``."""
 
     def __init__(self) -> None:
-        self.flush: Flush | None = None
+        self.flusher: Flusher | None = None
         self.rests_until = 0.0
         self._seconds = 0.0
 

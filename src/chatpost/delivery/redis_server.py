@@ -47,10 +47,14 @@ class Script(NamedTuple):
     digest: str
 
     @classmethod
+    def of(cls, text: str) -> Script:
+        """Return a script by its text."""
+        return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+    @classmethod
     def load(cls, name: str) -> Script:
-        """Read a script of this package."""
-        text = pkgutil.get_data("chatpost.pacing" if name == "queue.lua" else "chatpost.outbox", name) or b""
-        return cls(text.decode(), hashlib.sha1(text, usedforsecurity=False).hexdigest())
+        """Read a script of pacing."""
+        return cls.of((pkgutil.get_data("chatpost.pacing", name) or b"").decode())
 
 
 class _Connection(Protocol):
