@@ -116,10 +116,11 @@ class RedisOutbox:
         index = self.index()
         size = sum(message.size for message in index)
         highest = max((message.id for message in index), default=0)
-        more = highest if totals.last - assigned < highest else 0
-        key = _key("totals")
-        commands = (("HSET", key, "count", len(index), "bytes", size), ("HINCRBY", key, "last", more))
-        return _Totals(self._run(*commands)[1], len(index), size, totals.now)
+        self._run(("HSET", _key("totals"), "count", len(index), "bytes", size))
+        last = totals.last
+        if last - assigned < highest:
+            last = self._run(("HINCRBY", _key("totals"), "last", highest))[0]
+        return _Totals(last, len(index), size, totals.now)
 
     def index(self, space: str | None = None) -> list[OutboxMessage]:
         """Return the messages of a space, or all, by their ids, without their contents."""
@@ -138,7 +139,7 @@ class RedisOutbox:
             last, rows, *texts = self._run(
                 ("HGET", _key("totals"), "last"), ("HMGET", _index(space), *batch), *contents
             )
-            if int(last or 0) < max(batch):
+            if any(row is None and number > int(last or 0) for number, row in zip(batch, rows, strict=True)):
                 reason = "it has lost its messages"
                 raise StorageError(self._redis.url, reason)
             found += [
