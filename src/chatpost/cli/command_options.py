@@ -10,8 +10,8 @@ from chatpost.cli.delivery_options import OUTPUT, QUIET, VERBOSE, OutputOption, 
 from chatpost.cli.options import CARD, CONFIG, STYLE
 from chatpost.cli.settings import Option, Section
 from chatpost.cli.types import YEAR, Seconds, Whole, Words
-from chatpost.cli.values import FlushOptions
 from chatpost.jobs.transitions import DAY, NotifyRule
+from chatpost.outbox.options import FlushOptions
 
 
 class FollowOptions(NamedTuple):

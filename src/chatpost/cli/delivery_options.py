@@ -8,13 +8,11 @@ import click
 
 from chatpost.cli.settings import Option, Section
 from chatpost.cli.types import YEAR, RequestId, Seconds, Whole
-from chatpost.cli.values import SpoolOptions
 from chatpost.delivery.retry import RetryPolicy
+from chatpost.outbox.options import EXPIRE_AFTER, SpoolOptions
 from chatpost.pacing.queue import DEFAULT_INTERVAL
 
 _POLICY = RetryPolicy()
-KEEP_FOR = 3 * 86_400.0
-"""Seconds after which a message in the outbox expires."""
 
 
 class RequestOptions(NamedTuple):
@@ -98,7 +96,7 @@ SPOOL = Section(
         Option(
             "--keep-for",
             type=Seconds(YEAR),
-            default=KEEP_FOR,
+            default=EXPIRE_AFTER,
             help="Seconds after which a message in the outbox is not worth posting.  [default: 259200]",
         ),
     ),

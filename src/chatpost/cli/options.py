@@ -27,8 +27,8 @@ from chatpost.content.compose import Overflow, Style
 
 if TYPE_CHECKING:
     from chatpost.chat.message import Thread
-    from chatpost.cli.values import SpoolOptions
     from chatpost.delivery.retry import RetryPolicy
+    from chatpost.outbox.options import SpoolOptions
 
 
 class ProfileOptions(NamedTuple):

@@ -8,80 +8,81 @@ from typing import TYPE_CHECKING, NoReturn
 from chatpost.cli.app import bug_line
 from chatpost.cli.console import say
 from chatpost.cli.reporter import Reporter
-from chatpost.commands.flushing import Flush
+from chatpost.commands.flushing import make_flusher
 from chatpost.commands.posting import TIMING, make_sender
 from chatpost.concurrency import start_without_signals
 from chatpost.delivery.sender import AttemptMade
 from chatpost.errors import ChatpostError, ConfigurationError, StorageError, Unavailable
-from chatpost.outbox.resolver import WebhookResolver
-from chatpost.outbox.spooler import find_outbox
+from chatpost.outbox import open_outbox
 from chatpost.processes import report_on_signal
 from chatpost.profiles.redis_config import RedisConfig
 
 if TYPE_CHECKING:
     from chatpost.cli.delivery_options import OutputOptions
-    from chatpost.cli.values import FlushOptions
     from chatpost.delivery.model import Delivery
     from chatpost.delivery.retry import RetryPolicy
     from chatpost.delivery.sender import Event
+    from chatpost.outbox.flusher import Flusher
+    from chatpost.outbox.options import FlushOptions
     from chatpost.surroundings import Surroundings
 
-_POLL = 1.0  # seconds between two looks at the outbox
+_POLL = 1.0  # seconds between two looks at the outbox; a large one takes at most a tenth of the time
 _FIRST_REST = 2.0  # seconds for which a space is left alone after a failure; they double
 _LONGEST_REST = 30.0
 _LEFT_ALONE = 30.0  # seconds for which a pass does without a store that has failed
 
 
 def watch_outbox(
-    flushing: FlushOptions, policy: RetryPolicy, telling: OutputOptions, surroundings: Surroundings
+    options: FlushOptions, policy: RetryPolicy, output: OutputOptions, surroundings: Surroundings
 ) -> NoReturn:
     """Post what waits, and what comes, until a signal ends the process.
 
     Raises `ConfigurationError`. An outbox that cannot be used is waited for.
     """
-    _Watch(flushing, policy, telling, surroundings).run()
+    _Watch(options, policy, output, surroundings).run()
 
 
 class _Watch:
     def __init__(
-        self, flushing: FlushOptions, policy: RetryPolicy, telling: OutputOptions, surroundings: Surroundings
+        self, options: FlushOptions, policy: RetryPolicy, output: OutputOptions, surroundings: Surroundings
     ) -> None:
-        self._surroundings = surroundings
-        self._flushing = flushing
+        self._options = options
         self._policy = policy
-        self._telling = telling
-        self._store = RedisConfig.of_file(flushing.config, surroundings.environment)
-        self._box = find_outbox(self._store)
+        self._output = output
+        self._surroundings = surroundings
+        self._redis = RedisConfig.of_file(options.config, surroundings.environment)
+        self._outbox = open_outbox(self._redis)
         self._spaces: dict[str, _Space] = {}
         self._said: dict[str, set[str]] = {}
         self._warned: set[str] = set()
         self._finding, self._finds_at = _FIRST_REST, 0.0
 
     def run(self) -> NoReturn:
-        if not self._telling.quiet:
+        if not self._output.quiet:
             say("watching the outbox, and posting what comes")
         with report_on_signal(self._interrupted):
             while True:
+                began = TIMING.clock()
                 self._look()
-                TIMING.sleep(_POLL)
+                TIMING.sleep(max(_POLL, 9 * (TIMING.clock() - began)))
 
     def _look(self) -> None:
         """Start a pass for each space for which messages wait, unless there is one, or the space rests."""
         try:
-            waiting = self._box.waiting()
+            pending = {message.webhook.space for message in self._outbox.index() if message.is_pending}
         except StorageError as error:
             self._say_once("", {str(error)})
             self._start_again()
             return
         self._say_once("", set())
         self._finding = _FIRST_REST
-        for name in waiting:
+        for name in sorted(pending):
             space = self._spaces.setdefault(name, _Space())
-            if space.flush is None and TIMING.clock() >= space.rests_until:
-                reporter = _PassReporter(self._telling, self._surroundings, self._warned)
-                sender = make_sender(self._store, reporter, _LEFT_ALONE)
-                space.flush = Flush(self._box, self._flushing, self._policy, sender)
-                thread = threading.Thread(target=self._post, args=(name, space, space.flush, reporter), daemon=True)
+            if space.flusher is None and TIMING.clock() >= space.rests_until:
+                reporter = _PassReporter(self._output, self._surroundings, self._warned)
+                sender = make_sender(self._redis, reporter, _LEFT_ALONE)
+                space.flusher = make_flusher(self._outbox, sender, self._options, self._policy, self._surroundings)
+                thread = threading.Thread(target=self._post, args=(name, space, space.flusher, reporter), daemon=True)
                 start_without_signals(thread)
 
     def _start_again(self) -> None:
@@ -91,15 +92,15 @@ class _Watch:
         self._finding = min(2 * self._finding, _LONGEST_REST)
         self._finds_at = TIMING.clock() + self._finding
         try:
-            self._store = RedisConfig.of_file(self._flushing.config, self._surroundings.environment)
-            self._box = find_outbox(self._store)
+            self._redis = RedisConfig.of_file(self._options.config, self._surroundings.environment)
+            self._outbox = open_outbox(self._redis)
         except ConfigurationError as error:
             self._say_once("", {str(error)})
 
-    def _post(self, name: str, space: _Space, flush: Flush, reporter: _PassReporter) -> None:
+    def _post(self, name: str, space: _Space, flusher: Flusher, reporter: _PassReporter) -> None:
         """Post what waits for a space, and let the space rest if that fails."""
         try:
-            errors = flush.post(name, WebhookResolver(self._policy.timeout, self._flushing.config))
+            errors = flusher.flush(name).of_messages
             said = {f"{number}: {error}" for number, error in errors.items() if self._is_told(error)}
         except ChatpostError as error:
             said = {str(error)}
@@ -107,10 +108,10 @@ class _Watch:
             said = {bug_line(bug)}
         self._say_once(name, said)
         space.rest(TIMING.clock(), has_posted=reporter.has_posted)
-        space.flush = None
+        space.flusher = None
 
     def _is_told(self, error: ChatpostError) -> bool:
-        return not (self._telling.quiet and isinstance(error, Unavailable))
+        return not (self._output.quiet and isinstance(error, Unavailable))
 
     def _say_once(self, about: str, sentences: set[str]) -> None:
         """Say what is new about a space, or about the outbox itself."""
@@ -121,15 +122,15 @@ class _Watch:
     def _interrupted(self) -> None:
         say("interrupted: what is not posted stays in the outbox")
         for space in list(self._spaces.values()):
-            if space.flush is not None:
-                space.flush.cancel()
+            if space.flusher is not None:
+                space.flusher.cancel()
 
 
 class _Space:
-    """A space that messages wait for; ``flush`` posts them now. It is left alone until ``rests_until``."""
+    """A space that messages wait for; ``flusher`` posts them now. It is left alone until ``rests_until``."""
 
     def __init__(self) -> None:
-        self.flush: Flush | None = None
+        self.flusher: Flusher | None = None
         self.rests_until = 0.0
         self._seconds = 0.0
 
@@ -142,12 +143,12 @@ class _Space:
 class _PassReporter(Reporter):
     """Reports a pass: remembers whether it has posted anything. ``warned`` are warnings that were given before."""
 
-    def __init__(self, telling: OutputOptions, surroundings: Surroundings, warned: set[str]) -> None:
-        super().__init__(telling, surroundings)
+    def __init__(self, output: OutputOptions, surroundings: Surroundings, warned: set[str]) -> None:
+        super().__init__(output, surroundings)
         self.has_posted = False
         self._warned = warned
 
-    def show(self, delivery: Delivery, fact: Event) -> None:
-        """Show a fact."""
-        self.has_posted |= isinstance(fact, AttemptMade) and fact.error is None
-        super().show(delivery, fact)
+    def show(self, delivery: Delivery, event: Event) -> None:
+        """Show an event."""
+        self.has_posted |= isinstance(event, AttemptMade) and event.error is None
+        super().show(delivery, event)
