@@ -17,7 +17,7 @@ from chatpost.cli.delivery_options import QUIET, RETRY, VERBOSE, OutputOptions
 from chatpost.cli.options import CONFIG
 from chatpost.cli.settings import Option, Section, Settings
 from chatpost.cli.types import Seconds
-from chatpost.commands.flushing import flush_outbox
+from chatpost.commands.flushing import FlushCommand, Watcher
 from chatpost.delivery.retry import RetryPolicy
 from chatpost.durations import duration
 from chatpost.errors import InputError, StorageError, UsageError
@@ -195,11 +195,10 @@ def flush(ctx: click.Context, /, **_: object) -> int:
     settings = Settings(ctx)
     options, policy, output = settings.values((FLUSH, EACH_MESSAGE, OUTPUT))
     options = options._replace(config=_config(ctx, options.config))
+    command = FlushCommand(options, policy, output, ctx.obj)
     if options.watch:
-        from chatpost.commands.watching import watch_outbox
-
-        watch_outbox(options, policy, output, ctx.obj)
-    return flush_outbox(options, policy, output, ctx.obj)
+        Watcher(command).run()
+    return command.run()
 
 
 @outbox.command(
