@@ -78,9 +78,8 @@ class Queue(NamedTuple):
         """
         if name != "poll":
             return self._change(name, now, ticket, seconds), ticket, NOW
-        # A ticket from before the queue was lost is never given again.
-        tickets = max(self.tickets, ticket) if ticket else self.tickets + 1
-        ticket = ticket or tickets
+        ticket = ticket or self.tickets + 1
+        tickets = max(self.tickets, ticket)  # a ticket from before the queue was lost is never given again
         others = [waiter for waiter in self.waiting if waiter.until > now and waiter.ticket != ticket]
         ahead = bisect(others, (ticket,))
         intervals = [waiter.interval for waiter in others[:ahead]] + [interval]
