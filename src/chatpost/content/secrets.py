@@ -11,8 +11,7 @@ if TYPE_CHECKING:
 SHORTEST_SECRET = 8
 """Characters that a variable's value must have to be taken for a secret: a shorter one stands in many a text."""
 
-_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY$")
-_EXEMPT = "THREAD_KEY"  # ends the name of a variable with a thread key
+_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|(?<!THREAD)_KEY$")
 MASK = "***"
 """Stands for a secret."""
 
