@@ -18,9 +18,7 @@ MASK = "***"
 
 def secrets_of(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return the values of the variables that are named like secrets, each line by itself, the longest first."""
-    named = (
-        value for name, value in environment.items() if _SECRET_NAME.search(name.upper()) and not name.endswith(_EXEMPT)
-    )
+    named = (value for name, value in environment.items() if _SECRET_NAME.search(name.upper()))
     lines = {line.strip() for value in named for line in value.splitlines()}
     return tuple(sorted((line for line in lines if len(line) >= SHORTEST_SECRET), key=len, reverse=True))
 
