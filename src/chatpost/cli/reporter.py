@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from chatpost.chat.webhook import mask_urls
 from chatpost.cli.app import SectionedCommand
 from chatpost.cli.console import as_json, is_terminal, say, write_data
-from chatpost.cli.delivery_options import EXIT, OUTPUT, ExitOptions
+from chatpost.cli.options import EXIT, OUTPUT, ExitOptions
 from chatpost.cli.settings import Settings
 from chatpost.delivery.sender import AttemptMade, PartPosted, Paused, RetryPlanned
 from chatpost.errors import ChatpostError, ExitStatus, OutputError, UsageError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import click
 
-    from chatpost.cli.delivery_options import OutputOptions
+    from chatpost.cli.options import OutputOptions
     from chatpost.cli.tables import PartsBars
     from chatpost.delivery.model import Delivery
     from chatpost.delivery.sender import Event

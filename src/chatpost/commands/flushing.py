@@ -22,8 +22,8 @@ from chatpost.profiles.redis_config import RedisConfig
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from chatpost.cli.delivery_options import OutputOptions
-    from chatpost.cli.values import FlushOptions
+    from chatpost.cli.command_options import FlushOptions
+    from chatpost.cli.options import OutputOptions
     from chatpost.delivery.retry import RetryPolicy
     from chatpost.delivery.sender import Sender
     from chatpost.errors import ChatpostError

@@ -14,8 +14,7 @@ from chatpost.cli.app import SectionedCommand
 from chatpost.cli.command_options import FLUSH, LIST_FORMAT
 from chatpost.cli.completion import complete_profile
 from chatpost.cli.console import as_json, is_terminal, print_table, say, write_data
-from chatpost.cli.delivery_options import KEEP_FOR, QUIET, RETRY, VERBOSE, OutputOptions
-from chatpost.cli.options import CONFIG
+from chatpost.cli.options import CONFIG, KEEP_FOR, QUIET, RETRY, VERBOSE, OutputOptions
 from chatpost.cli.settings import Option, Section, Settings
 from chatpost.cli.types import Seconds
 from chatpost.commands.flushing import flush_outbox
@@ -72,17 +71,15 @@ class _MessageNumber(click.IntRange):
 
 
 _IDS = click.Argument(["ids"], nargs=-1, type=_MessageNumber(), metavar="ID...")
-_DEADLINE = Option(
-    "--deadline", type=Seconds(), default=60, show_default=True, help="Seconds for each message, and for each wait."
-)
+_DEADLINE = Option("--deadline", type=Seconds(), default=60, help="Seconds for each message, and for each wait.")
 _ALL = click.Option(["--all", "is_all"], is_flag=True, help="All messages.")
 
 EACH_MESSAGE = Section(
     RETRY.heading,
     RETRY.make,
-    tuple(_DEADLINE if option.key == "deadline" else option for option in RETRY.options),
+    *(_DEADLINE if option.key == "deadline" else option for option in RETRY.options),
 )
-TELLING_FLUSH = Section("Output", lambda **told: OutputOptions("none", dry_run=False, **told), (QUIET, VERBOSE))
+TELLING_FLUSH = Section("Output", lambda **told: OutputOptions("none", dry_run=False, **told), QUIET, VERBOSE)
 
 
 @click.group(invoke_without_command=True, params=[CONFIG, LIST_FORMAT], epilog=EPILOG)

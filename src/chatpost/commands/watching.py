@@ -19,8 +19,8 @@ from chatpost.processes import report_on_signal
 from chatpost.profiles.redis_config import RedisConfig
 
 if TYPE_CHECKING:
-    from chatpost.cli.delivery_options import OutputOptions
-    from chatpost.cli.values import FlushOptions
+    from chatpost.cli.command_options import FlushOptions
+    from chatpost.cli.options import OutputOptions
     from chatpost.delivery.model import Delivery
     from chatpost.delivery.retry import RetryPolicy
     from chatpost.delivery.sender import Event

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
     from chatpost.chat.message import CreatedMessage, CreateMessageRequest
     from chatpost.chat.webhook import Webhook
-    from chatpost.cli.values import SpoolOptions
-    from chatpost.delivery.model import Delivery, Progress
+    from chatpost.delivery.model import Delivery, Progress, SpoolOptions
     from chatpost.delivery.sender import Sender
     from chatpost.errors import ChatpostError
     from chatpost.outbox.model import Outbox
