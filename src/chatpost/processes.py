@@ -122,21 +122,21 @@ def handling_ends(handle: Callable[[int, Any], None]) -> Iterator[None]:
 
 def exit_now(status: int) -> NoReturn:
     """End the process without taking the interpreter apart, which is a tenth of the time of one `send`."""
-    _finish()
-    os._exit(status)
-
-
-def _finish() -> None:
-    """Flush the streams, and run exit functions: certifi's deletes the copy of its file that it makes in a zip file."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError):
             stream.flush()
+    _run_exit_functions()
+    os._exit(status)
+
+
+def _run_exit_functions() -> None:
+    """Run what libraries leave for the end: certifi deletes the copy of its file that it makes in a zip file."""
     atexit._run_exitfuncs()  # noqa: SLF001 - it has no other name
 
 
 def reraise_signal(number: int) -> NoReturn:
     """End the process by the signal, or if that does not end it, with the exit status that a shell would show."""
-    _finish()
+    _run_exit_functions()  # not the streams: the signal can have come while one was being written
     with suppress(OSError):  # SIGKILL has no action to be set
         signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import click
 
@@ -10,9 +10,7 @@ from chatpost.cli.options import CARD, CONFIG, LINES, OUTPUT, QUIET, STYLE, VERB
 from chatpost.cli.settings import Option, Section
 from chatpost.cli.types import LINE, YEAR, Seconds, Whole
 from chatpost.jobs.transitions import DAY, NotifyRule
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from chatpost.outbox.options import FlushOptions
 
 
 class FollowOptions(NamedTuple):
@@ -46,14 +44,6 @@ FOLLOW_JOB = Section(
     Option("--follow", is_flag=True, in_profile=False, help="Post the output as replies in a thread, as it comes."),
     _EVERY,
 )
-
-
-class FlushOptions(NamedTuple):
-    """Whether pending messages are joined, and whether to stay for those that come; the profile file."""
-
-    digest: bool
-    watch: bool
-    config: Path | None
 
 
 FLUSH = Section(

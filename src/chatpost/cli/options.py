@@ -26,8 +26,8 @@ from chatpost.cli.types import (
 )
 from chatpost.content.cards import STATUSES, CardOptions
 from chatpost.content.compose import Overflow, Style
-from chatpost.delivery.model import SpoolOptions
 from chatpost.delivery.retry import RetryPolicy
+from chatpost.outbox.options import EXPIRE_AFTER, SpoolOptions
 from chatpost.pacing.queue import DEFAULT_INTERVAL
 
 if TYPE_CHECKING:
@@ -178,9 +178,6 @@ PACING = Section(
     Option("--interval", type=_SECONDS, default=DEFAULT_INTERVAL, help="Seconds between two messages to the space."),
 )
 
-KEEP_FOR = 3 * 86_400
-"""Seconds after which a message in the outbox expires."""
-
 SPOOL = Section(
     "Outbox",
     SpoolOptions,
@@ -189,7 +186,7 @@ SPOOL = Section(
     Option(
         "--keep-for",
         type=Seconds(YEAR),
-        default=KEEP_FOR,
+        default=EXPIRE_AFTER,
         help="Seconds after which a message in the outbox is not worth posting.",
     ),
 )

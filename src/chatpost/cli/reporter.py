@@ -35,10 +35,11 @@ class Reporter:
     """Reports a command's deliveries, and collects its exit status. A context manager that reports errors, too.
 
     ``options``: how much to report. ``status``: that of the first failure. ``write`` takes each line of data.
+    ``posted`` counts the messages that Chat has taken. ``warned`` are warnings that are not repeated.
     ``can_repeat``: the user can post the same message again by the same command.
     """
 
-    def __init__(self, options: OutputOptions, surroundings: Surroundings) -> None:
+    def __init__(self, options: OutputOptions, surroundings: Surroundings, warned: set[str] | None = None) -> None:
         self.options = options
         self.environment: Mapping[str, str] = surroundings.environment
         self.status = ExitStatus.OK
@@ -46,8 +47,8 @@ class Reporter:
         self.can_repeat = True
         self._soft_fail = False
         self._under_way: Sequence[Delivery] = ()
-        self._posted = 0
-        self._warned: set[str] = set()
+        self.posted = 0
+        self._warned = set() if warned is None else warned
         self._next_turn = 0.0
         self._bars: PartsBars | None = None
         self._live = ExitStack()
@@ -104,6 +105,7 @@ class Reporter:
     def show(self, delivery: Delivery, event: Event) -> None:
         """Show a failed attempt that will be retried; with ``verbose``, show every attempt and pause."""
         if isinstance(event, AttemptMade):
+            self.posted += event.error is None
             if self.options.verbose or event.wait is not None:
                 self._show_attempt(delivery, event)
         elif isinstance(event, PartPosted):
@@ -146,7 +148,6 @@ class Reporter:
         progress, output = delivery.progress, self.options.output
         line = None
         if progress.created is not None and progress.error is None and progress.kept is None:
-            self._posted += 1
             line = {"name": progress.created.name, "thread": progress.created.thread_name}.get(output)
         else:
             self._report_unposted(delivery, known)
@@ -214,7 +215,7 @@ class Reporter:
             count, not_before = waiting()
             seconds = ceil(max(self._next_turn, not_before) - time.monotonic()) if count else 0
             when = f", next reply in {seconds} s" if seconds > 0 else ""
-            return f"{self._posted} posted, {count} line{'' if count == 1 else 's'} waiting{when}"
+            return f"{self.posted} posted, {count} line{'' if count == 1 else 's'} waiting{when}"
 
         self._live.enter_context(live_line(line))
         return self._live

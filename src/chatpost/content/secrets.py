@@ -11,15 +11,14 @@ if TYPE_CHECKING:
 SHORTEST_SECRET = 8
 """Characters that a variable's value must have to be taken for a secret: a shorter one stands in many a text."""
 
-_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|_KEY$")
-_EXEMPT = "CHATPOST_THREAD_KEY"
+_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|(?<!THREAD)_KEY$")
 MASK = "***"
 """Stands for a secret."""
 
 
 def secrets_of(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return the values of the variables that are named like secrets, each line by itself, the longest first."""
-    named = (value for name, value in environment.items() if _SECRET_NAME.search(name.upper()) and name != _EXEMPT)
+    named = (value for name, value in environment.items() if _SECRET_NAME.search(name.upper()))
     lines = {line.strip() for value in named for line in value.splitlines()}
     return tuple(sorted((line for line in lines if len(line) >= SHORTEST_SECRET), key=len, reverse=True))
 

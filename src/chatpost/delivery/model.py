@@ -34,23 +34,6 @@ class Destination(NamedTuple):
     interval: float | None
 
 
-class SpoolOptions(NamedTuple):
-    """Whether a message that cannot be posted now is kept in the outbox, or each is, and for how many seconds.
-
-    ``has_own_id``: the message's request id is its user's.
-    """
-
-    spool: bool
-    spool_first: bool
-    keep_for: float
-    has_own_id: bool = False
-
-    @property
-    def is_on(self) -> bool:
-        """Whether the outbox is used."""
-        return self.spool or self.spool_first
-
-
 class TimeLeft(Protocol):
     """The time that a delivery has."""
 

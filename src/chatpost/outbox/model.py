@@ -1,14 +1,14 @@
-"""Messages that wait for a better time, and the outbox that keeps them: what every store of them does.
+"""A message in the outbox, and the outbox itself: what each store of messages does.
 
-A message is on the disk, under its request id, before it is tried, and leaves the outbox when Chat has answered.
+A message is stored, under its request id, before the first attempt, and is deleted when Chat has answered.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from chatpost.chat.message import CreatedMessage, CreateMessageRequest
@@ -19,137 +19,164 @@ MOST_MESSAGES = 10_000
 MOST_BYTES = 100_000_000
 """Bytes of messages that an outbox holds."""
 
-AWAITED_FOR = 3600.0
-"""Seconds after which the sender of a posted message is taken for dead."""
+FIRST_COOL_DOWN = 60.0
+"""Seconds of the cool-down after the first failure of a webhook; they double with each failure."""
 
-FIRST_REST = 60.0
-"""Seconds for which sends leave a webhook alone that has failed; they double with each failure."""
+LONGEST_COOL_DOWN = 3600.0
+"""Seconds beyond which the cool-down does not grow."""
 
-LONGEST_REST = 3600.0
-"""Seconds beyond which that does not grow."""
+State: TypeAlias = Literal["pending", "posted", "rejected", "expired", "damaged"]
+"""The state of a message. It is ``posted`` only until its sender has read the answer, and ``damaged`` if its stored
+values cannot be read."""
 
 
-class Entry(NamedTuple):
-    """A message in the outbox, from ``host``. Times are seconds since the epoch.
+class Origin(NamedTuple):
+    """The host that has spooled a message, and when: seconds since the epoch, by that host's clock.
 
-    ``profile``, in the file ``config``, names its webhook, None for the one in CHATPOST_URL; ``fingerprint`` tells
-    whether that is still the same. ``space`` is where it posts to, ``thread`` is the same for all messages of a thread.
-    ``is_alone``: it goes into no digest. ``is_part``: it goes on from the message before.
-
-    ``state`` is ``waiting``; ``sealed`` if it is being sent, or may have been posted, so that ``request`` is not
-    changed any more; ``posted``, with the answer ``created``; ``refused`` by Chat; or ``expired``. ``is_uncertain``: it
-    may have been posted. ``error`` is that of the last of its ``attempts``. ``digest`` is the id of the first message
-    of the digest that it goes with.
+    It tells the message from another with the same id: an outbox that has lost its messages assigns ids again.
     """
 
-    written: float
     host: str
+    written: float
+
+
+class WebhookReference(NamedTuple):
+    """Names a webhook without its secrets.
+
+    ``profile`` is in the file ``config``, None for CHATPOST_URL and the user's own file; ``fingerprint`` tells whether
+    it is still the same webhook. ``space`` is the URL of its space.
+    """
+
     profile: str | None
     config: str | None
     fingerprint: str
     space: str
-    thread: str
-    request: CreateMessageRequest
+
+
+class Rules(NamedTuple):
+    """How to post a message: ``interval`` is that of a `chatpost.delivery.model.Destination`.
+
+    It expires at ``expires_at``, by the outbox's clock. ``is_alone``: it goes into no digest. ``is_part``: it continues
+    the message before it. ``expired``: it is the notice of this number of expired messages.
+    """
+
     interval: float | None
-    keep_until: float
+    expires_at: float
     is_alone: bool = False
     is_part: bool = False
-    id: int = 0
-    state: str = "waiting"
+    expired: int = 0
+
+
+class Status(NamedTuple):
+    """The state of a message, and the last ``error`` of its ``attempts``.
+
+    ``digest`` is the id of the first of the messages that are posted as one, from the first attempt on until they are
+    surely not posted; a message that is posted by itself has its own id. ``maybe_posted``: Chat may have the message
+    already. ``is_awaited``: its sender will read the answer, ``created``.
+    """
+
+    state: State = "pending"
     attempts: int = 0
     error: str | None = None
+    maybe_posted: bool = False
     digest: int | None = None
-    is_uncertain: bool = False
+    is_awaited: bool = False
     created: CreatedMessage | None = None
 
 
-class State(NamedTuple):
-    """The space and the state of a message."""
+class OutboxMessage(NamedTuple):
+    """A message in the outbox. ``id`` is 0 before it is there.
 
-    space: str
-    state: str
-
-    @property
-    def waits(self) -> bool:
-        """Whether the message is still to be posted."""
-        return self.state in {"waiting", "sealed"}
-
-
-class Head(NamedTuple):
-    """The first message of a thread that waits, without its content."""
+    ``thread`` is ``key K``, or Chat's name of the thread, or empty. ``preview`` is the beginning of the text, and
+    ``size`` the bytes of the whole content. ``request`` is the content: as it was last sent if ``status.digest`` is the
+    message's own id, else as it was spooled; None if it was not read.
+    """
 
     id: int
-    fingerprint: str
+    origin: Origin
+    webhook: WebhookReference
     thread: str
-    profile: str | None
-    config: str | None
+    rules: Rules
+    status: Status
+    preview: str
+    size: int
+    request: CreateMessageRequest | None = None
+
+    @property
+    def lane(self) -> tuple[str, str]:
+        """The webhook and the thread: the messages of a lane are posted in the order of their ids."""
+        return self.webhook.fingerprint, self.thread
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether a flush posts the message."""
+        return self.status.state == "pending"
+
+    @property
+    def is_in_flight(self) -> bool:
+        """Whether an attempt has begun, so that the message may be posted, and its content must not change."""
+        return self.is_pending and self.status.digest is not None
+
+    @property
+    def goes_alone(self) -> bool:
+        """Whether the message goes into no digest. An awaited one may be posted by its sender, too."""
+        status, rules = self.status, self.rules
+        return rules.is_alone or rules.is_part or status.is_awaited or status.maybe_posted or self.is_in_flight
+
+    def with_status(self, **changes: Any) -> OutboxMessage:
+        """Return the message with these fields of its status changed."""
+        return self._replace(status=self.status._replace(**changes))
+
+
+class CoolDown(NamedTuple):
+    """The failures of a webhook since it last took a message; until ``retry_at``, sends do not try it."""
+
+    failures: int = 0
+    retry_at: float = 0.0
+
+    def after_failure(self, now: float) -> CoolDown:
+        """Return the cool-down after one more failure."""
+        seconds = min(LONGEST_COOL_DOWN, FIRST_COOL_DOWN * 2.0 ** min(self.failures, 10))
+        return CoolDown(self.failures + 1, now + seconds)
+
+
+Step: TypeAlias = "Callable[[list[OutboxMessage]], list[OutboxMessage] | None]"
+"""Changes messages: is given them as they are now, and returns what they become, or None to leave them alone.
+
+A message that is left out is deleted, and one with the id 0 is added. A ``request`` that is not None is stored as the
+message's content. A step can be called several times, so it changes nothing else.
+"""
 
 
 class Outbox(Protocol):
-    """Keeps messages. Every change is on the disk when the call returns. All calls raise `StorageError`."""
+    """Stores messages. Every change is on the disk when the call returns. All calls raise `StorageError`."""
 
-    def add(self, entries: Sequence[Entry], *, is_awaited: bool) -> list[int]:
-        """Keep messages; return their ids. Raises `StorageError` if there is no room.
+    def now(self) -> float:
+        """Return the time by the outbox's clock, in seconds since the epoch."""
 
-        ``is_awaited``: the caller wants to know their answers, and calls `release` in the end.
+    def add(self, messages: Sequence[OutboxMessage], expire_after: float) -> list[int]:
+        """Store messages that expire after these seconds; return their ids. Raises `OutboxFull`."""
+
+    def index(self, space: str | None = None) -> list[OutboxMessage]:
+        """Return the messages of a space, or all, by their ids, without their contents."""
+
+    def read(self, space: str, ids: Sequence[int]) -> list[OutboxMessage]:
+        """Return messages with their contents, without those that are not there.
+
+        Raises `StorageError` if the outbox has lost its messages: it does not know these ids.
         """
 
-    def withdraw(self, ids: Iterable[int]) -> list[int]:
-        """Take messages out, unless others have put them into a digest; return the ids of those that stay."""
+    def change(self, space: str, ids: Sequence[int], step: Step) -> list[OutboxMessage] | None:
+        """Change messages, all or none, and without a change of others in between; return the step's result.
 
-    def release(self, ids: Iterable[int]) -> None:
-        """Say that nobody waits for the messages' answers any more."""
-
-    def get(self, id: int) -> Entry | None:  # noqa: A002 - the name that users know
-        """Return a message; None if it has been taken out. Raises `StorageError` if the outbox has lost it."""
-
-    def entries(self) -> list[Entry]:
-        """Return all messages that are not posted, in their order."""
-
-    def states(self) -> dict[int, State]:
-        """Return the states of all messages that are not posted, by their ids, in their order."""
-
-    def waiting(self) -> list[str]:
-        """Return the spaces in which messages wait."""
-
-    def heads(self, space: str) -> list[Head]:
-        """Return the first message of each thread of the space that waits to be posted."""
-
-    def followers(self, head: Entry, most: int) -> list[Entry]:
-        """Return the messages that wait in the same thread, from this one on."""
+        The messages have no contents.
+        """
 
     def lock(self, space: str) -> AbstractContextManager[bool]:
-        """Keep others from posting to the space in this context; False if another does so now."""
+        """Keep others from posting to the space in this context; False if another process does so now."""
 
-    def seal(self, head: Entry, members: Sequence[Entry], request: CreateMessageRequest) -> bool:
-        """Note that the members are sent now, as this request; False if one of them has been changed meanwhile."""
+    def cool_down(self, fingerprint: str) -> CoolDown:
+        """Return the cool-down of a webhook."""
 
-    def posted(self, head: Entry, created: CreatedMessage) -> None:
-        """Note that the message, with its digest, is posted."""
-
-    def failed(self, head: Entry, error: str, *, maybe_posted: bool) -> None:
-        """Note that an attempt has failed. If the message surely was not posted, it can be changed again."""
-
-    def note(self, id: int, error: str) -> None:  # noqa: A002 - the name that users know
-        """Note why a message cannot even be tried."""
-
-    def refuse(self, head: Entry, error: str) -> None:
-        """Note that Chat will never take the message. A digest's messages are tried one by one, if none is posted."""
-
-    def expire(self, space: str, now: float, notice: Callable[[Sequence[Entry], float], Entry]) -> None:
-        """Let messages expire, and keep a notice of those that the space has not been told of."""
-
-    def rest_until(self, fingerprint: str) -> float:
-        """Return the time until which sends leave a webhook alone."""
-
-    def rest(self, fingerprint: str, now: float) -> None:
-        """Leave a webhook alone that has failed: the longer, the more often it has since it was last posted to."""
-
-    def retry(self, ids: Iterable[int], keep_until: float) -> None:
-        """Let messages wait again, with their digests. One that may have been posted stays as it was sent."""
-
-    def move(self, ids: Iterable[int], webhook: Entry) -> None:
-        """Give messages, with their digests, the webhook of this entry."""
-
-    def drop(self, ids: Iterable[int]) -> int:
-        """Take messages out, with their digests; return how many there were."""
+    def set_cool_down(self, fingerprint: str, cool_down: CoolDown | None) -> None:
+        """Store the cool-down of a webhook; None: there is none."""

@@ -1,67 +1,99 @@
-"""A message of the outbox as the plain values that a store keeps, and back."""
+"""A message of the outbox as the texts that a store keeps, and back: one for the message, two for its contents."""
 
 from __future__ import annotations
 
 import json
-import os
-from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote_to_bytes
+from math import isfinite
+from typing import Any
 
 from chatpost.chat.message import CreatedMessage, CreateMessageRequest, Message, MessageReplyOption, Thread
 from chatpost.chat.webhook import mask_webhooks
-from chatpost.errors import StorageError
-from chatpost.outbox.model import Entry
+from chatpost.outbox.model import Origin, OutboxMessage, Rules, Status, WebhookReference
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_OF_ENTRY = tuple(name for name in Entry._fields if name not in {"request", "created"})
+_STATES = {"pending", "posted", "rejected", "expired"}
 
 
-def row_of(entry: Entry) -> dict[str, Any]:
-    """Return the columns of a message that is kept anew."""
-    names = ("written", "host", "profile", "config", "fingerprint", "space", "thread", "interval", "keep_until")
-    row = {name: getattr(entry, name) for name in (*names, "is_alone", "is_part")}
-    return row | {"request": packed(entry.request)}
+def to_row(message: OutboxMessage) -> str:
+    """Return a message, without its id and its contents, as JSON."""
+    return json.dumps(message[1:-1])
 
 
-def entry_of(row: Mapping[str, Any]) -> Entry:
-    """Return a message that is kept; raises `StorageError` if it is damaged."""
-    values = {name: row[name] for name in _OF_ENTRY}
+def from_row(id: int, space: str, row: str | bytes | None) -> OutboxMessage:  # noqa: A002 - the name that users know
+    """Return a message of the space, without its contents; one in the state ``damaged`` if the row cannot be read."""
     try:
-        created = None if row["created"] is None else CreatedMessage(*json.loads(row["created"]))
-        # Its sender may lose sight of it, and post it without the outbox.
-        values["is_alone"] = bool(values["is_alone"] or row["is_awaited"])
-        return Entry(**values, request=_unpacked(row["sealed"] or row["request"]), created=created)
-    except (ValueError, TypeError):
-        where = f"the outbox's message {row['id']}"
-        why = f"it is damaged; `chatpost outbox drop {row['id']}` takes it out"
-        raise StorageError(where, why) from None
+        origin, webhook, thread, rules, status, preview, size = json.loads(row or "")
+        state, attempts, error, maybe_posted, digest, is_awaited, created = status
+        created = None if created is None else CreatedMessage(*created)
+        message = OutboxMessage(
+            id,
+            Origin(*origin),
+            WebhookReference(*webhook),
+            thread,
+            Rules(*rules),
+            Status(state, attempts, error, maybe_posted, digest, is_awaited, created),
+            preview,
+            size,
+        )
+        if _is_valid(message, space):
+            return message
+    except (ValueError, TypeError, RecursionError):
+        pass
+    why = f"it is damaged; `chatpost outbox drop {id}` takes it out"
+    return OutboxMessage(
+        id,
+        Origin("", 0.0),
+        WebhookReference(None, None, "", space),
+        "",
+        Rules(None, 0.0),
+        Status("damaged", 0, why),
+        "",
+        0,
+    )
 
 
-def packed(request: CreateMessageRequest) -> str:
+def _is_valid(message: OutboxMessage, space: str) -> bool:
+    (host, written), (profile, config, fingerprint, own_space) = message.origin, message.webhook
+    rules, status = message.rules, message.status
+    texts = (host, fingerprint, message.thread, message.preview, profile or "", config or "", status.error or "")
+    numbers = (written, rules.expires_at, rules.interval or 0.0)
+    counts = (message.size, status.attempts, status.digest or 0, rules.expired)
+    return (
+        own_space == space
+        and status.state in _STATES
+        and all([isinstance(text, str) for text in texts])  # noqa: C419 - twice as fast
+        and all([isinstance(number, float | int) and isfinite(number) for number in numbers])  # noqa: C419
+        and all([isinstance(count, int) for count in counts])  # noqa: C419
+    )
+
+
+def with_content(message: OutboxMessage, spooled: str | bytes | None, sent: str | bytes | None) -> OutboxMessage:
+    """Return the message with its content, which is the one last ``sent`` from the first attempt on.
+
+    It has none if that is damaged.
+    """
+    content = sent if message.status.digest == message.id and sent else spooled
+    try:
+        return message._replace(request=_unpack(json.loads(content or "")))
+    except (ValueError, TypeError, RecursionError):
+        return message._replace(request=None)
+
+
+def slot_of(message: OutboxMessage) -> str:
+    """Return where the content that the message has now is stored: ``spooled`` or ``sent``."""
+    return "sent" if message.status.digest == message.id else "spooled"
+
+
+def pack(request: CreateMessageRequest) -> str:
     """Return a request as JSON, without the secrets of webhooks."""
     # The reply option alone is no plain value. A text can hold a webhook's URL.
     return json.dumps(mask_webhooks(request), default=lambda option: option.value)
 
 
-def packed_path(path: Path) -> str:
-    """Return a path, as seen from the root, as ASCII: it need not be UTF-8."""
-    with suppress(OSError):  # the working directory can be gone, and with it what was there
-        path = path.absolute()
-    return quote(os.fsencode(path))
-
-
-def unpacked_path(text: str) -> Path:
-    """Return the path that `packed_path` has packed."""
-    return Path(os.fsdecode(unquote_to_bytes(text)))
-
-
-def _unpacked(text: str) -> CreateMessageRequest:
-    message, request_id, thread, option, silent = json.loads(text)
+def _unpack(values: Any) -> CreateMessageRequest:
+    message, request_id, thread, option, silent = values
     content, is_markdown, cards, fallback_text = message
+    if not (isinstance(content, str) and isinstance(request_id, str)):
+        raise TypeError
     return CreateMessageRequest(
         Message(content, is_markdown, tuple(cards), fallback_text),
         request_id,

@@ -20,16 +20,13 @@ from tomlkit.container import OutOfOrderTableProxy
 from tomlkit.items import Table
 
 from chatpost.errors import ConfigurationError
-from chatpost.profiles.file import load_profiles
+from chatpost.profiles.file import load_profiles, load_trusted_profiles
 from chatpost.profiles.ownership import reason_for_distrust
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from chatpost.profiles.file import ProfileFile
-
-_LOCK_TIMEOUT = 10.0
-_LOCK_POLL = 0.05
 
 
 def add_profile(path: Path, name: str, url: str, *, replace: bool) -> ProfileFile:
@@ -55,7 +52,8 @@ def check_before_adding(path: Path, name: str, *, replace: bool) -> ProfileFile 
     Raises `ConfigurationError` if it has a profile of that name, unless that is to be replaced, or if the file, or one
     that would be made, is at fault.
     """
-    _check_trust(path)
+    if error := reason_for_distrust(path):
+        raise ConfigurationError(error)
     before = load_profiles(path) if os.path.exists(path) else None  # noqa: PTH110 - pathlib's can raise
     if before is not None and name in before.profiles and not replace:
         msg = f"{path} already has a profile {name}: use --replace to change its URL"
@@ -68,18 +66,21 @@ def remove_profile(path: Path, name: str) -> ProfileFile:
 
     Raises `ConfigurationError` if there is no such profile, or the file is at fault.
     """
+
+    def remove(content: Any) -> None:
+        del content["profiles"][name]
+        if not content["profiles"]:
+            del content["profiles"]
+        if content.get("default") == name:
+            del content["default"]
+
+    def edit(document: tomlkit.TOMLDocument) -> str:
+        remove(document)
+        return tomlkit.dumps(document)
+
     with _locked(path):
-        _check_trust(path)
-        load_profiles(path).profile(name)
-
-        def remove(content: Any) -> None:
-            del content["profiles"][name]
-            if not content["profiles"]:
-                del content["profiles"]
-            if content.get("default") == name:
-                del content["default"]
-
-        return _change(path, lambda document: _dumped(document, remove), remove)
+        load_trusted_profiles(path).profile(name)
+        return _change(path, edit, remove)
 
 
 def set_default(path: Path, name: str) -> ProfileFile:
@@ -87,19 +88,13 @@ def set_default(path: Path, name: str) -> ProfileFile:
 
     Raises `ConfigurationError` if there is no such profile, or the file is at fault.
     """
+
+    def expect(content: dict[str, Any]) -> None:
+        content["default"] = name
+
     with _locked(path):
-        _check_trust(path)
-        load_profiles(path).profile(name)
-
-        def expect(content: dict[str, Any]) -> None:
-            content["default"] = name
-
+        load_trusted_profiles(path).profile(name)
         return _change(path, lambda document: _with_default(document, name), expect)
-
-
-def _check_trust(path: Path) -> None:
-    if error := reason_for_distrust(path):
-        raise ConfigurationError(error)
 
 
 def _add(document: tomlkit.TOMLDocument, name: str, url: str, default: str) -> str:
@@ -120,11 +115,6 @@ def _with_default(document: tomlkit.TOMLDocument, name: str) -> str:
         return tomlkit.dumps(document)
     # At the top: a key after a table's heading would belong to the table.
     return f"default = {tomlkit.string(name).as_string()}\n\n{tomlkit.dumps(document)}"
-
-
-def _dumped(document: tomlkit.TOMLDocument, edit: Callable[[Any], None]) -> str:
-    edit(document)
-    return tomlkit.dumps(document)
 
 
 def _change(
@@ -148,53 +138,48 @@ def _change(
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of the file's directory: the file itself is replaced, and so cannot bear one."""
+    """Hold the lock of the file's directory: the file itself is replaced, and so cannot bear one.
+
+    An `OSError` in this context becomes a `ConfigurationError`.
+    """
     directory = path.resolve().parent
     try:
         for missing in reversed([place for place in (directory, *directory.parents) if not place.exists()]):
             missing.mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            _lock(descriptor, path)
+            yield
+        finally:
+            os.close(descriptor)
     except OSError as failure:
-        raise _unwritable(path, failure) from None
-    try:
-        _lock(descriptor, path)
-        yield
-    finally:
-        os.close(descriptor)
+        msg = f"{path} cannot be written: {os.strerror(failure.errno or 0).lower()}"
+        raise ConfigurationError(msg) from None
 
 
 def _lock(descriptor: int, path: Path) -> None:
-    until = time.monotonic() + _LOCK_TIMEOUT
+    until = time.monotonic() + 10
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > until:
                 msg = f"{path} is being changed by another process: try again when that has ended"
                 raise ConfigurationError(msg) from None
-            time.sleep(_LOCK_POLL)
+            time.sleep(0.05)
         except OSError:  # a file system without locks
-            return
-        else:
-            return
+            return None
 
 
 def _write(path: Path, text: str) -> None:
     path = path.resolve()  # a link stays a link
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink()
-            raise
-    except OSError as failure:
-        raise _unwritable(path, failure) from None
-
-
-def _unwritable(path: Path, failure: OSError) -> ConfigurationError:
-    return ConfigurationError(f"{path} cannot be written: {os.strerror(failure.errno or 0).lower()}")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink()
+        raise
