@@ -92,8 +92,7 @@ class FlushCommand:
 
     def flush_space(self, space: str, sender: Sender, resolver: WebhookResolver) -> list[str]:
         """Post the pending messages of a space; return a sentence about each that is not posted."""
-        wants_digest = (lambda _: True) if self._options.digest else resolver.wants_digest
-        flusher = Flusher(self._outbox, sender, self._policy, resolver.resolve, wants_digest)
+        flusher = Flusher(self._outbox, sender, self._policy, resolver.resolve, self._options.digest)
         errors = flusher.flush(space).of_messages
         is_quiet = self.output.quiet
         return [f"{number}: {it}" for number, it in errors.items() if not (is_quiet and isinstance(it, Unavailable))]

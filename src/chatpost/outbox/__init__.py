@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from chatpost.outbox.model import Outbox
+    from chatpost.outbox.store import Outbox
     from chatpost.profiles.redis_config import RedisConfig
 
 
