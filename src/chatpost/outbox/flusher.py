@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from chatpost.chat.message import CreatedMessage, CreateMessageRequest
     from chatpost.chat.webhook import Webhook
-    from chatpost.delivery.model import TimeLeft
+    from chatpost.delivery.model import Deadline
     from chatpost.delivery.retry import RetryPolicy
     from chatpost.delivery.sender import Sender
     from chatpost.outbox.model import Entry, Head, Outbox
@@ -63,7 +63,7 @@ class Flusher(NamedTuple):
     tell: Callable[[Entry, Progress], None] = lambda *_: None
 
     def flush(
-        self, space: str, policy: RetryPolicy, deadline: Callable[[], TimeLeft], is_wanted: Callable[[Head], bool]
+        self, space: str, policy: RetryPolicy, deadline: Callable[[], Deadline], is_wanted: Callable[[Head], bool]
     ) -> Failures:
         """Post the messages for a space that are wanted, until none is left or no try makes sense now.
 
@@ -104,7 +104,7 @@ class Flusher(NamedTuple):
         return tries.failures
 
     def _try(
-        self, entry: Entry, webhook: Webhook, policy: RetryPolicy, left: TimeLeft, find_next: Callable[[], Head | None]
+        self, entry: Entry, webhook: Webhook, policy: RetryPolicy, left: Deadline, find_next: Callable[[], Head | None]
     ) -> _Tried | None:
         """Make one attempt to post the next message; None if another process does so now, or none is left."""
         sent: Entry | None = None
