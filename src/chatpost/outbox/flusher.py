@@ -21,7 +21,6 @@ from chatpost.errors import ChatpostError, ConfigurationError, DeliveryError, In
 from chatpost.outbox import model
 from chatpost.outbox.digest import LATE, digest, late
 from chatpost.outbox.expiry import can_count, expire
-from chatpost.delivery.model import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
