@@ -25,7 +25,7 @@ from chatpost.outbox.model import (
     State,
 )
 from chatpost.outbox.rows import entry_of, packed, row_of
-from chatpost.redis_client import PREFIX, Script
+from chatpost.redis_client import PREFIX, load_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -54,7 +54,7 @@ class RedisOutbox:
     def __init__(self, client: RedisClient, clock: Callable[[], float]) -> None:
         self._client = client
         self._clock = clock
-        self._script = Script.load("chatpost.outbox", "outbox.lua")
+        self._script = load_script("chatpost.outbox", "outbox.lua")
         self._name = str(uuid4())  # of this process, as the holder of leases
 
     def add(self, entries: Sequence[Entry], *, is_awaited: bool) -> list[int]:
