@@ -9,15 +9,16 @@ import threading
 import time
 from collections import Counter
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
-from chatpost.outbox.model import CoolDown, Origin
+from chatpost.outbox.model import Origin
 from chatpost.outbox.redis import RedisOutbox
 from chatpost.outbox.sqlite import SqliteOutbox
+from chatpost.outbox.store import CoolDown
 from chatpost.redis_client import RedisClient
 from tests.conftest import KEY, PIECES, TOKEN, Shell
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from chatpost.outbox.model import Outbox, OutboxMessage
+    from chatpost.outbox.model import OutboxMessage
+    from chatpost.outbox.store import Outbox
 
 FLUSH = ("outbox", "flush")
 
@@ -774,9 +776,9 @@ def test_a_damaged_message(shell: Shell, chat: Emulator, part: str) -> None:
     """A message that cannot be read is named, holds up no other, and can be dropped."""
     keep(shell, "zero", "one")
     if part == "the message":
-        edit(shell, lambda message: message._replace(preview=0), [1])
+        edit(shell, lambda message: message._replace(size=cast("int", "")), [1])
     else:
-        edit(shell, lambda message: message._replace(request=("garbage",)), [1])
+        edit(shell, lambda message: message._replace(request=cast("Any", ("garbage",))), [1])
     assert (shell(*FLUSH).status, texts(chat)) == (0, ["one"])
     done = shell("outbox")
     assert (done.status, "chatpost outbox drop 1" in done.out) == (0, True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from chatpost.chat.webhook import mask_urls
 from chatpost.cli.app import SectionedCommand
-from chatpost.cli.console import as_json, is_terminal, say, write_data
+from chatpost.cli.console import as_json, say, write_data
 from chatpost.cli.options import EXIT, OUTPUT, ExitOptions
 from chatpost.cli.settings import Settings
 from chatpost.delivery.sender import AttemptMade, PartPosted, Paused, RetryPlanned
@@ -53,7 +53,7 @@ class Reporter:
         self._bars: PartsBars | None = None
         self._live = ExitStack()
         # Asked before rich replaces stderr.
-        self._is_watched = is_terminal(surroundings.stderr)
+        self.is_watched = surroundings.stderr is not None and surroundings.stderr.isatty()
 
     @classmethod
     def of_command(cls, ctx: click.Context) -> Reporter:
@@ -80,7 +80,7 @@ class Reporter:
 
     @property
     def _has_reader(self) -> bool:
-        return self._is_watched and not self.options.quiet
+        return self.is_watched and not self.options.quiet
 
     def __enter__(self) -> None:
         """Report the errors of this context, except usage errors, which are the command line's."""

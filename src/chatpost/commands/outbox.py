@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,8 @@ from chatpost.commands.flushing import FlushCommand, Watcher
 from chatpost.delivery.retry import RetryPolicy
 from chatpost.durations import duration
 from chatpost.errors import InputError, StorageError, UsageError
-from chatpost.outbox import open_outbox, transitions
+from chatpost.outbox import open_outbox
+from chatpost.outbox.model import batches, delete, requeue
 from chatpost.outbox.options import EXPIRE_AFTER
 from chatpost.outbox.resolver import reference_to
 from chatpost.profiles.redis_config import RedisConfig
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from chatpost.outbox.model import Outbox, OutboxMessage, WebhookReference
+    from chatpost.outbox.model import OutboxMessage, WebhookReference
+    from chatpost.outbox.store import Outbox, Step
 
 EPILOG = """\b
 Examples:
@@ -51,7 +53,7 @@ chatpost outbox flush --watch    # for a service\
 """
 
 _EMPTY = "the outbox is empty"
-_WIDTH = 60
+_READ_AT_ONCE = 100  # messages, with their contents
 _LONGEST_ATTEMPT = 30.0
 _POLL = 0.1
 
@@ -119,13 +121,23 @@ def _list(box: Outbox, output: str) -> None:
     if not index:
         say(_EMPTY)
     if output == "json":
-        for message in index:
-            for whole in box.read(message.webhook.space, [message.id]):
-                write_data(as_json(_record(whole)))
+        for message in _with_contents(box, index):
+            write_data(as_json(_record(message)))
         return
     columns = ("ID", "AGE", "STATE", "TO", "THREAD", "TRIES", "ERROR", "TEXT")
     if index:
         print_table(columns, [_row(message, now) for message in index])
+
+
+def _with_contents(box: Outbox, messages: Sequence[OutboxMessage]) -> Iterator[OutboxMessage]:
+    """Read the contents of messages, a few at a time; yield those that are still there."""
+    for start in range(0, len(messages), _READ_AT_ONCE):
+        chunk = messages[start : start + _READ_AT_ONCE]
+        found: dict[int, OutboxMessage] = {}
+        for space in {message.webhook.space for message in chunk}:
+            ids = [message.id for message in chunk if message.webhook.space == space]
+            found |= {message.id: message for message in box.read(space, ids)}
+        yield from (found[message.id] for message in chunk if message.id in found)
 
 
 def _row(message: OutboxMessage, now: float) -> tuple[str, ...]:
@@ -170,10 +182,7 @@ def _record(message: OutboxMessage) -> dict[str, Any]:
 def show(ctx: click.Context, id: int, config: Path | None) -> None:  # noqa: A002 - the name that users know
     """Show a message as JSON."""
     box = _find(ctx, config)
-    index = _index(box)
-    _check_ids(index, [id])
-    (space,) = {message.webhook.space for message in index if message.id == id}
-    for message in box.read(space, [id]):
+    for message in _with_contents(box, _choose(box, [id], is_all=False)):
         write_data(as_json(_record(message), indent=2))
 
 
@@ -217,16 +226,8 @@ def retry(ctx: click.Context, /, ids: Sequence[int], config: Path | None, profil
         say(_EMPTY)
         return
     webhook = None if profile is None else _webhook_for(chosen, profile, config, ctx.obj.environment)
-    expires_at = box.now() + EXPIRE_AFTER
-
-    def step(found: list[OutboxMessage]) -> list[OutboxMessage]:
-        return transitions.retry(found if webhook is None else transitions.move(found, webhook), expires_at)
-
-    with _not_being_sent(box, chosen) as left:
-        for space, batch in transitions.batches(box.index(), left):
-            box.change(space, batch, step)
-    gone = len(chosen) - len(left)
-    say(f"{_count(len(left))} waiting: `chatpost outbox flush` posts what waits{_meanwhile(gone)}")
+    left, _ = _change(box, chosen, partial(requeue, webhook=webhook, expires_at=box.now() + EXPIRE_AFTER))
+    say(f"{_count(left)} waiting: `chatpost outbox flush` posts what waits{_meanwhile(len(chosen) - left)}")
 
 
 def _webhook_for(
@@ -243,21 +244,26 @@ def _webhook_for(
     return reference_to(webhook, profile, config)
 
 
-@contextmanager
-def _not_being_sent(box: Outbox, messages: Sequence[OutboxMessage]) -> Iterator[set[int]]:
-    """Keep flushes from sending the messages in this context; yields the ids of those that are left.
+def _change(box: Outbox, chosen: Sequence[OutboxMessage], step: Step) -> tuple[int, int]:
+    """Change messages, with their digests, while no flush sends them.
 
-    Raises `StorageError` if one is being sent for long.
+    Returns how many of those chosen were left, and how many messages were deleted. Raises `StorageError` if one of them
+    is being sent for long.
     """
+    deleted = 0
     with ExitStack() as locks:
-        for space in sorted({message.webhook.space for message in messages}):
+        for space in sorted({message.webhook.space for message in chosen}):
             until = time.monotonic() + _LONGEST_ATTEMPT
             while not locks.enter_context(box.lock(space)):
                 if time.monotonic() > until:
                     where, why = "the outbox", "its messages are being sent; try again"
                     raise StorageError(where, why)
                 time.sleep(_POLL)
-        yield {message.id for message in _index(box)} & {message.id for message in messages}
+        index = _index(box)
+        left = {message.id for message in index} & {message.id for message in chosen}
+        for space, batch in batches(index, left):
+            deleted += len(batch) - len(box.change(space, batch, step) or ())
+    return len(left), deleted
 
 
 @outbox.command(params=[_IDS, _ALL, CONFIG, click.Option(["--yes"], is_flag=True, help="Do not ask.")])
@@ -276,11 +282,8 @@ def drop(ctx: click.Context, /, ids: Sequence[int], config: Path | None, *, is_a
             raise UsageError(msg)
         if not click.confirm(f"Drop {all_of_them}?", err=True):
             return
-    dropped = 0
-    with _not_being_sent(box, chosen) as left:
-        for space, batch in transitions.batches(box.index(), left):
-            dropped += len(batch) - len(box.change(space, batch, transitions.delete) or ())
-    say(f"{_count(dropped)} dropped{_meanwhile(len(chosen) - len(left))}")
+    left, dropped = _change(box, chosen, delete)
+    say(f"{_count(dropped)} dropped{_meanwhile(len(chosen) - left)}")
 
 
 def _choose(box: Outbox, ids: Sequence[int], *, is_all: bool) -> list[OutboxMessage]:
@@ -288,17 +291,12 @@ def _choose(box: Outbox, ids: Sequence[int], *, is_all: bool) -> list[OutboxMess
     if bool(ids) == is_all:
         msg = "name messages by their ids, or all of them by --all"
         raise UsageError(msg)
-    index = _index(box)
-    _check_ids(index, ids)
-    return [message for message in index if is_all or message.id in ids]
-
-
-def _check_ids(index: Sequence[OutboxMessage], ids: Sequence[int]) -> None:
-    known = {message.id for message in index}
+    index = {message.id: message for message in _index(box)}
     for number in ids:
-        if number not in known:
+        if number not in index:
             msg = f"there is no message {number} in the outbox: `chatpost outbox list` shows those there are"
             raise InputError(msg)
+    return list(index.values()) if is_all else [index[number] for number in dict.fromkeys(ids)]
 
 
 def _count(messages: int) -> str:

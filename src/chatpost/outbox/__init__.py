@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from chatpost.outbox.model import Outbox
+    from chatpost.outbox.store import Outbox
     from chatpost.profiles.redis_config import RedisConfig
 
 
@@ -15,7 +15,7 @@ def open_outbox(redis: RedisConfig) -> Outbox:
 
     Raises `ConfigurationError`, and `StorageError` for a user without a home.
     """
-    if redis.has_outbox():
+    if redis.outbox != "machine" and redis.has_outbox():
         from chatpost.outbox.redis import RedisOutbox
 
         return RedisOutbox(redis.client())

@@ -11,12 +11,12 @@ from chatpost.chat.message import SIZE_LIMIT, CreateMessageRequest, Message
 from chatpost.chat.webhook import mask_webhooks
 from chatpost.content.split import open_fence
 from chatpost.durations import duration
-from chatpost.outbox.model import OutboxMessage, Rules, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_YEAR = 366 * 86_400.0
+    from chatpost.outbox.model import OutboxMessage
+
 _PREVIEW = 60  # characters
 
 LATE = 300.0
@@ -30,15 +30,21 @@ def preview_of(message: Message) -> str:
     return words if len(words) <= _PREVIEW else f"{words[: _PREVIEW - 3]}..."
 
 
-def late(message: OutboxMessage, request: CreateMessageRequest, now: float) -> CreateMessageRequest:
-    """Return the message's request, with a first line that says when it was written if that is long ago.
+def format_time(then: float, now: float, form: str = "%H:%M") -> str:
+    """Return a time, with its date if that is not today's."""
+    moment, today = datetime.fromtimestamp(then, UTC), datetime.fromtimestamp(now, UTC).date()
+    return f"{moment:{form}} UTC" if moment.date() == today else f"{moment:%Y-%m-%d {form}} UTC"
 
-    A message that has no room for the line stays as it is.
+
+def late(message: OutboxMessage, request: CreateMessageRequest, now: float) -> CreateMessageRequest:
+    """Return the message's request with a first line that says when it was written.
+
+    The part of a text, a notice, and a message that has no room for the line stay as they are.
     """
     written, content = message.origin.written, request.message
-    if now - written <= LATE or message.rules.is_part or message.rules.expired:
+    if message.rules.is_part or message.rules.expired:
         return request
-    note = f"(written {_time(written, now)}, {duration(now - written)} late)"
+    note = f"(written {format_time(written, now)}, {duration(now - written)} late)"
     changed = content._replace(text=_below(note, content.text, content.is_markdown))
     return request._replace(message=changed) if changed.size <= SIZE_LIMIT else request
 
@@ -64,27 +70,6 @@ def digest(
         text, count = longer, count + len(repeats)
     # Under an id of its own: the first message may have been tried by itself.
     return first._replace(message=first.message._replace(text=text), request_id=str(uuid4())), count
-
-
-def notice_of(expired: Sequence[OutboxMessage], before: OutboxMessage | None, now: float) -> OutboxMessage:
-    """Return a notice of messages that have expired, and of those that the notice ``before`` already counts."""
-    first = before or expired[0]
-    number = first.rules.expired + len(expired)
-    count = "1 message has" if number == 1 else f"{number} messages have"
-    when = f"{_time(first.origin.written, now)} on {first.origin.host}"
-    text = f"{count} waited too long and will not be posted; the first was written {when}"
-    message = Message(f"⚠️ {text} (see `chatpost outbox list` there)")
-    return OutboxMessage(
-        0 if before is None else before.id,
-        first.origin,
-        first.webhook,
-        thread="",
-        rules=Rules(first.rules.interval, now + _YEAR, is_alone=True, expired=number),  # it does not expire itself
-        status=Status(),
-        preview=preview_of(message),
-        size=message.size,
-        request=CreateMessageRequest(message, str(uuid4())),
-    )
 
 
 def _joined(first: CreateMessageRequest, messages: Iterable[OutboxMessage]) -> list[OutboxMessage]:
@@ -114,9 +99,9 @@ def _text(message: OutboxMessage) -> str:
 def _piece(repeats: Sequence[OutboxMessage], now: float, *, with_host: bool) -> str:
     """Return a message, or several that are the same, under their line."""
     first, last = repeats[0], repeats[-1]
-    when = _time(first.origin.written, now, "%H:%M:%S")
+    when = format_time(first.origin.written, now, "%H:%M:%S")
     if len(repeats) > 1:
-        when = f"{when} to {_time(last.origin.written, now, '%H:%M:%S')}, ×{len(repeats)}"  # noqa: RUF001 - it means times
+        when = f"{when} to {format_time(last.origin.written, now, '%H:%M:%S')}, ×{len(repeats)}"  # noqa: RUF001 - it means times
     text = _text(first)
     is_markdown = first.request is not None and first.request.message.is_markdown
     # A code block that is not closed would go on into the next message.
@@ -128,9 +113,3 @@ def _piece(repeats: Sequence[OutboxMessage], now: float, *, with_host: bool) -> 
 def _below(first: str, text: str, is_markdown: bool) -> str:  # noqa: FBT001 - as the message says
     """Return a text below another: in Markdown, only a blank line ends a paragraph."""
     return f"{first}\n\n{text}" if is_markdown and text else f"{first}\n{text}".rstrip("\n")
-
-
-def _time(then: float, now: float, form: str = "%H:%M") -> str:
-    """Return a time, with its date if that is not today's."""
-    moment, today = datetime.fromtimestamp(then, UTC), datetime.fromtimestamp(now, UTC).date()
-    return f"{moment:{form}} UTC" if moment.date() == today else f"{moment:%Y-%m-%d {form}} UTC"

@@ -11,44 +11,46 @@ from contextlib import ExitStack
 from functools import partial
 from http import HTTPStatus
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from chatpost.chat.message import MessageReplyOption
 from chatpost.delivery.model import Deadline, Delivery, Destination, Progress
 from chatpost.delivery.retry import backoff
 from chatpost.delivery.sender import RetryPlanned
 from chatpost.errors import ChatpostError, ConfigurationError, DeliveryError, InvalidMessage, Refused, SpaceBusy
-from chatpost.outbox import transitions
-from chatpost.outbox.digest import digest, late
-from chatpost.outbox.transitions import Attempt, batches, digest_of, first_pending, overdue
+from chatpost.outbox import model
+from chatpost.outbox.digest import LATE, digest, late
+from chatpost.outbox.expiry import can_count, expire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from chatpost.chat.message import CreatedMessage, CreateMessageRequest
     from chatpost.chat.webhook import Webhook
-    from chatpost.delivery.model import TimeLeft
     from chatpost.delivery.retry import RetryPolicy
     from chatpost.delivery.sender import Sender
-    from chatpost.outbox.model import Outbox, OutboxMessage, WebhookReference
+    from chatpost.outbox.model import Attempt, OutboxMessage, WebhookReference
+    from chatpost.outbox.store import Outbox, Step
 
 MOST_IN_DIGEST = 1000
 """Messages that one digest joins, if they are short."""
 
 _READ_AT_ONCE = 100  # messages, with their contents
 _BUSY_SLEEP = 0.5  # seconds until another flush has made its attempt
-_MOST_THREAD_FAILURES = 3  # in a row, while others are posted
+_MOST_LANE_FAILURES = 3  # in a row, while others are posted
+
+_Lanes: TypeAlias = "dict[tuple[str, str], list[OutboxMessage]]"
 
 
 class OwnMessages(NamedTuple):
-    """The messages of one send, up to the id ``last``, which alone are flushed, with those before them in their lane.
+    """The messages of one send, up to the id ``last``; they alone are posted, behind those before them in their lane.
 
     ``deadline`` is that of the send. ``on_attempt`` is called after each attempt, before the outbox is changed.
     """
 
     lane: tuple[str, str]
     last: int
-    deadline: TimeLeft
+    deadline: Deadline
     on_attempt: Callable[[Attempt, Progress], None]
 
 
@@ -62,26 +64,21 @@ class Failures(NamedTuple):
 class Flusher(NamedTuple):
     """Posts the pending messages of an outbox.
 
-    ``resolve`` returns a message's webhook, and raises `ConfigurationError` if it is not there any more.
-    ``wants_digest`` tells whether a message may go into a digest. ``own`` are the only ones to flush, None for all;
-    then each message has the deadline of ``policy``.
+    ``resolve`` returns a message's webhook, and whether its profile asks for digests; it raises `ConfigurationError` if
+    the webhook is not there any more. ``digest``: join the messages of all profiles. ``own`` are the messages to post;
+    None for all, each of which then has the deadline of ``policy``.
     """
 
     outbox: Outbox
     sender: Sender
     policy: RetryPolicy
-    resolve: Callable[[OutboxMessage], Webhook]
-    wants_digest: Callable[[OutboxMessage], bool] = lambda _: False
+    resolve: Callable[[OutboxMessage], tuple[Webhook, bool]]
+    digest: bool = False
     own: OwnMessages | None = None
 
     def flush(self, space: str) -> Failures:
         """Post the pending messages of a space, until none is left or no attempt makes sense now."""
         return _SpaceFlush(self, space).run()
-
-    def cancel(self) -> None:
-        """Give up the places in the lines of spaces."""
-        if self.sender.pacer is not None:
-            self.sender.pacer.leave()
 
 
 class _SpaceFlush:
@@ -90,84 +87,91 @@ class _SpaceFlush:
     def __init__(self, flusher: Flusher, space: str) -> None:
         self._flusher = flusher
         self._outbox = flusher.outbox
-        self._own = flusher.own
         self._space = space
+        self._own_lane = () if flusher.own is None else (flusher.own.lane, flusher.own.last)
         self._failures = Failures({}, {})
         self._given_up: set[str] = set()  # fingerprints of webhooks that are not tried any more
         self._failing: set[str] = set()  # those that sends should not try
+        self._answered: set[str] = set()  # those that have taken a message
         self._unresolved: set[WebhookReference] = set()
         self._count: Counter[object] = Counter()  # failures in a row, by fingerprint and by lane
         self._others_post = False
 
     def run(self) -> Failures:
-        self._expire()
-        deadline = self._deadline()
-        while first := self._next(pending := self._pending(self._outbox.index(self._space))):
-            if self._is_hopeless(pending, deadline):
+        """Post message by message."""
+        deadline, index = self._deadline(), self._outbox.index(self._space)
+        if model.overdue(index, self._outbox.now()):
+            index = self._expire(index)
+        while lane := self._choose(lanes := model.pending_lanes(index, *self._own_lane)):
+            if self._is_hopeless(lanes, deadline):
                 break
+            chosen = lane[0]
             try:
-                webhook = self._flusher.resolve(first)
+                webhook, wants_digest = self._flusher.resolve(chosen)
             except ConfigurationError as error:
-                self._failures.of_messages[first.id] = error
-                self._unresolved.add(first.webhook)
-                self._outbox.change(self._space, [first.id], partial(transitions.note_error, error=str(error)))
-                continue
-            wait = self._post(first, webhook, deadline)
-            if wait > deadline.left():
-                self._given_up.add(first.webhook.fingerprint)
-            elif wait:
-                self._flusher.sender.timing.sleep(wait)
+                self._failures.of_messages[chosen.id] = error
+                self._unresolved.add(chosen.webhook)
+                self._change([chosen], partial(model.note_error, error=str(error)))
             else:
-                deadline = self._deadline()
+                wait = self._post(chosen, webhook, deadline, wants_digest=wants_digest or self._flusher.digest)
+                if not wait:
+                    deadline = self._deadline()
+                elif wait > deadline.left():
+                    self._given_up.add(chosen.webhook.fingerprint)
+                else:
+                    self._flusher.sender.timing.sleep(wait)
+            index = self._outbox.index(self._space)
         for fingerprint in self._failing:
-            cool_down = self._outbox.cool_down(fingerprint)
-            self._outbox.set_cool_down(fingerprint, cool_down.after_failure(self._outbox.now()))
+            cool_down = self._outbox.cool_down(fingerprint).after_failure(self._outbox.now())
+            self._outbox.set_cool_down(fingerprint, cool_down)
         return self._failures
 
-    def _deadline(self) -> TimeLeft:
-        if self._own is not None:
-            return self._own.deadline
+    def _deadline(self) -> Deadline:
+        if self._flusher.own is not None:
+            return self._flusher.own.deadline
         return Deadline(self._flusher.policy.deadline, self._flusher.sender.timing.clock)
 
-    def _expire(self) -> None:
-        """Let messages expire, in batches, unless another process posts now: it may be sending one of them."""
+    def _expire(self, index: list[OutboxMessage]) -> list[OutboxMessage]:
+        """Let messages expire, in batches, unless another process posts now: it may be sending one. Return the rest."""
         now = self._outbox.now()
-        while overdue(self._outbox.index(self._space), now):
+        while model.overdue(index, now):
             with self._outbox.lock(self._space) as is_locked:
                 if not is_locked:
-                    return
+                    break
                 index = self._outbox.index(self._space)
-                notices = {message.id for message in index if transitions.can_count(message)}
-                for _, batch in batches(index, overdue(index, now)):
-                    self._outbox.change(self._space, sorted(notices | {*batch}), partial(transitions.expire, now=now))
-                    break  # the notice of this batch counts the next one, too
+                # The notice that one batch adds counts the next one, too.
+                notices = {message.id for message in index if can_count(message)}
+                for _, batch in list(model.batches(index, model.overdue(index, now)))[:1]:
+                    self._outbox.change(self._space, sorted(notices.union(batch)), partial(expire, now=now))
+            index = self._outbox.index(self._space)
+        return index
 
-    def _pending(self, index: Sequence[OutboxMessage]) -> list[OutboxMessage]:
-        own, pending = self._own, first_pending(index)
-        return [each for each in pending if own is None or (each.lane == own.lane and each.id <= own.last)]
+    def _change(self, messages: Sequence[OutboxMessage], step: Step) -> list[OutboxMessage] | None:
+        return self._outbox.change(self._space, [message.id for message in messages], step)
 
-    def _next(self, pending: Iterable[OutboxMessage]) -> OutboxMessage | None:
-        """Return the message to try next: the first of a lane that has failed least."""
-        firsts: dict[tuple[str, str], OutboxMessage] = {}
-        for message in pending:
-            firsts.setdefault(message.lane, message)
-        tried = [
-            message
-            for message in firsts.values()
-            if message.webhook.fingerprint not in self._given_up and message.webhook not in self._unresolved
-        ]
-        best = min(tried, key=lambda message: (self._count[message.lane], message.id), default=None)
+    def _choose(self, lanes: _Lanes, fingerprint: str | None = None) -> list[OutboxMessage]:
+        """Return the lane to post from next, for this webhook if one is given: the one that has failed least."""
+        tried = {
+            lane: messages
+            for lane, messages in lanes.items()
+            if lane[0] not in self._given_up
+            and fingerprint in {None, lane[0]}
+            and messages[0].webhook not in self._unresolved
+        }
+        best = min(tried, key=lambda lane: (self._count[lane], tried[lane][0].id), default=None)
         # Threads that are stuck are given up if others went on meanwhile.
-        is_stuck = best is not None and self._count[best.lane] >= _MOST_THREAD_FAILURES
-        return None if is_stuck and len(tried) > 1 else best
+        if best is None or (self._count[best] >= _MOST_LANE_FAILURES and len(tried) > 1):
+            return []
+        return tried[best]
 
-    def _is_hopeless(self, pending: Sequence[OutboxMessage], deadline: TimeLeft) -> bool:
+    def _is_hopeless(self, lanes: _Lanes, deadline: Deadline) -> bool:
         """Return whether another process flushes the space, and the turn of a send's messages comes too late."""
-        if self._own is None or not self._others_post:
+        if self._flusher.own is None or not self._others_post:
             return False
-        return sum(message.rules.interval or 0.0 for message in pending[1:]) > deadline.left()
+        before = [message.rules.interval or 0.0 for messages in lanes.values() for message in messages[1:]]
+        return sum(before) > deadline.left()
 
-    def _post(self, first: OutboxMessage, webhook: Webhook, deadline: TimeLeft) -> float:
+    def _post(self, chosen: OutboxMessage, webhook: Webhook, deadline: Deadline, *, wants_digest: bool) -> float:
         """Make one attempt to post the next message; return the seconds to wait before the next one."""
         attempt: Attempt | None = None
         with ExitStack() as locked:
@@ -175,95 +179,90 @@ class _SpaceFlush:
             def begin(_: CreatedMessage | None) -> CreateMessageRequest | None:
                 nonlocal attempt
                 if locked.enter_context(self._outbox.lock(self._space)):
-                    attempt = self._begin(first)
+                    attempt = self._begin(chosen, wants_digest=wants_digest)
                 else:
                     self._others_post = True
                 return None if attempt is None else attempt.request
 
             policy = self._flusher.policy._replace(retries=0)
-            to = Destination(first.webhook.profile, webhook, None, policy, first.rules.interval)
+            to = Destination(chosen.webhook.profile, webhook, None, policy, chosen.rules.interval)
             delivery = Delivery(to, "", [begin], deadline, Progress())
-            progress = self._flusher.sender.deliver(delivery).progress
+            error = self._flusher.sender.deliver(delivery).progress.error
             if attempt is not None:
-                self._end(attempt, progress)
-            elif progress.error is None:
+                self._end(attempt, delivery.progress)
+                chosen = attempt.members[0]
+            elif error is None:
                 return _BUSY_SLEEP
-        wait = self._judge(first if attempt is None else attempt.members[0], attempt, progress.error)
-        if progress.error is not None and 0 < wait <= deadline.left():
-            self._flusher.sender.on_event(delivery, RetryPlanned(progress.error, wait))
+        wait = self._judge(chosen, attempt, error)
+        if error is not None and 0 < wait <= deadline.left():
+            self._flusher.sender.on_event(delivery, RetryPlanned(error, wait))
         return wait
 
-    def _begin(self, first: OutboxMessage) -> Attempt | None:
+    def _begin(self, chosen: OutboxMessage, *, wants_digest: bool) -> Attempt | None:
         """Begin an attempt, and put its content on the disk. Others may have posted while this one waited."""
         index = self._outbox.index(self._space)
-        pending = self._pending(index)
-        self._others_post |= first.id not in {message.id for message in pending}
-        chosen = self._next(each for each in pending if each.webhook.fingerprint == first.webhook.fingerprint)
-        if chosen is None or (composed := self._compose(index, chosen)) is None:
+        lanes = model.pending_lanes(index, *self._own_lane)
+        self._others_post |= chosen.id not in {message.id for messages in lanes.values() for message in messages}
+        lane = self._choose(lanes, chosen.webhook.fingerprint)
+        if not lane or (composed := self._compose(lane, index, wants_digest=wants_digest)) is None:
             return None
         members, request = composed
-        step = partial(transitions.start_attempt, members=members, request=request)
-        begun = self._outbox.change(self._space, [message.id for message in members], step)
-        return None if begun is None else Attempt(begun, request, chosen.status.maybe_posted)
+        begun = self._change(members, partial(model.start_attempt, members=members, request=request))
+        return None if begun is None else model.Attempt(begun, request, lane[0].status.maybe_posted)
 
     def _compose(
-        self, index: Sequence[OutboxMessage], first: OutboxMessage
-    ) -> tuple[list[OutboxMessage], CreateMessageRequest] | None:
-        """Return the messages to post as one, and their request; None if the content is gone."""
-        candidates = [first]
-        if not first.goes_alone and self._flusher.wants_digest(first):
-            others = (each for each in first_pending(index) if each.lane == first.lane and each.id >= first.id)
-            candidates = list(others)[:MOST_IN_DIGEST]
-        contents = self._read(candidates)
+        self, lane: Sequence[OutboxMessage], index: Sequence[OutboxMessage], *, wants_digest: bool
+    ) -> tuple[Sequence[OutboxMessage], CreateMessageRequest] | None:
+        """Return the next messages of a lane to post as one, and their request; None if the content is gone."""
+        first = lane[0]
+        lane = lane[:MOST_IN_DIGEST] if wants_digest and not first.goes_alone else lane[:1]
+        contents = self._read(lane)
         whole, now = next(contents, None), self._outbox.now()
-        if whole is None or whole.request is None:
-            self._set_aside(digest_of(index, first), is_damaged=whole is not None)
+        if whole is None:  # Redis has thrown it away
+            self._change([first], model.delete)
+            return None
+        if whole.request is None:
+            error = f"it is damaged; `chatpost outbox drop {first.id}` takes it out"
+            self._change(model.digest_of(index, first), partial(model.set_aside, error=error))
             return None
         if first.status.maybe_posted:
-            return digest_of(index, first), whole.request
-        if len(candidates) > 1:
-            joined, count = digest(whole.request, chain([whole], contents), now)
+            return model.digest_of(index, first), whole.request
+        if len(lane) > 1:
+            request, count = digest(whole.request, chain([whole], contents), now)
             if count > 1:
-                return candidates[:count], joined
-        return [first], late(whole, whole.request, now)
+                return lane[:count], request
+        is_late = now - first.origin.written > LATE
+        return [first], late(whole, whole.request, now) if is_late else whole.request
 
     def _read(self, messages: Sequence[OutboxMessage]) -> Iterator[OutboxMessage]:
         """Yield the messages with their contents, a few at a time, until one is not there any more."""
         for start in range(0, len(messages), _READ_AT_ONCE):
             ids = [message.id for message in messages[start : start + _READ_AT_ONCE]]
-            found = {message.id: message for message in self._outbox.read(self._space, ids)}
-            for number in ids:
-                if number not in found:
-                    return
-                yield found[number]
-
-    def _set_aside(self, digest: Sequence[OutboxMessage], *, is_damaged: bool) -> None:
-        """Set messages aside whose content is damaged; delete the first one if Redis has thrown its content away."""
-        ids = [message.id for message in digest]
-        if is_damaged:
-            error = f"it is damaged; `chatpost outbox drop {ids[0]}` takes it out"
-            self._outbox.change(self._space, ids, partial(transitions.reject, error=error))
-        else:
-            self._outbox.change(self._space, ids[:1], transitions.delete)
+            found = self._outbox.read(self._space, ids)
+            yield from (message for number, message in zip(ids, found, strict=False) if message.id == number)
+            if len(found) < len(ids):
+                return
 
     def _end(self, attempt: Attempt, progress: Progress) -> None:
         """Note the outcome of an attempt."""
-        error, webhook = progress.error, attempt.members[0].webhook
-        if self._own is not None:
-            self._own.on_attempt(attempt, progress)
+        error, fingerprint = progress.error, attempt.members[0].webhook.fingerprint
+        step: Step
+        if self._flusher.own is not None:
+            self._flusher.own.on_attempt(attempt, progress)
         if error is None and progress.created is not None:
-            self._outbox.set_cool_down(webhook.fingerprint, None)
-            step = partial(transitions.posted, attempt=attempt, created=progress.created, now=self._outbox.now())
+            if fingerprint not in self._answered:
+                self._outbox.set_cool_down(fingerprint, None)
+            self._answered.add(fingerprint)
+            step = partial(model.posted, attempt=attempt, created=progress.created, now=self._outbox.now())
         elif error is not None and _is_of_message(error, attempt.request):
-            step = partial(transitions.rejected, attempt=attempt, error=str(error))
+            step = partial(model.rejected, attempt=attempt, error=str(error))
         else:
-            maybe_posted = progress.maybe_posted
-            step = partial(transitions.failed, attempt=attempt, error=str(error), maybe_posted=maybe_posted)
-        self._outbox.change(self._space, [message.id for message in attempt.members], step)
+            step = partial(model.failed, attempt=attempt, error=str(error), maybe_posted=progress.maybe_posted)
+        self._change(attempt.members, step)
 
     def _judge(self, message: OutboxMessage, attempt: Attempt | None, error: DeliveryError | None) -> float:
         """Count the outcome of an attempt; return the seconds to wait before the next one."""
-        fingerprint, count, failures = message.webhook.fingerprint, self._count, self._failures
+        count, failures, (fingerprint, _) = self._count, self._failures, message.lane
         if error is None:
             count[fingerprint] = count[message.lane] = 0
             self._failing.discard(fingerprint)

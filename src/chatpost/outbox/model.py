@@ -1,29 +1,22 @@
-"""A message in the outbox, and the outbox itself: what each store of messages does.
+"""A message in the outbox, and its life as pure functions: a store applies them, all or nothing.
 
-A message is stored, under its request id, before the first attempt, and is deleted when Chat has answered.
+A function that is given messages as they are ``found`` is a `chatpost.outbox.store.Step`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Iterator, Sequence
 
     from chatpost.chat.message import CreatedMessage, CreateMessageRequest
 
-MOST_MESSAGES = 10_000
-"""Messages that an outbox holds."""
+AWAITED_FOR = 3600.0
+"""Seconds after which the sender of a posted message is taken for dead."""
 
-MOST_BYTES = 100_000_000
-"""Bytes of messages that an outbox holds."""
-
-FIRST_COOL_DOWN = 60.0
-"""Seconds of the cool-down after the first failure of a webhook; they double with each failure."""
-
-LONGEST_COOL_DOWN = 3600.0
-"""Seconds beyond which the cool-down does not grow."""
+BATCH = 500
+"""Messages that are changed at once, so that others do not wait long. A larger digest is a batch by itself."""
 
 State: TypeAlias = Literal["pending", "posted", "rejected", "expired", "damaged"]
 """The state of a message. It is ``posted`` only until its sender has read the answer, and ``damaged`` if its stored
@@ -121,62 +114,178 @@ class OutboxMessage(NamedTuple):
     def goes_alone(self) -> bool:
         """Whether the message goes into no digest. An awaited one may be posted by its sender, too."""
         status, rules = self.status, self.rules
-        return rules.is_alone or rules.is_part or status.is_awaited or status.maybe_posted or self.is_in_flight
+        return rules.is_alone or rules.is_part or status.is_awaited or status.maybe_posted
 
     def with_status(self, **changes: Any) -> OutboxMessage:
         """Return the message with these fields of its status changed."""
         return self._replace(status=self.status._replace(**changes))
 
 
-class CoolDown(NamedTuple):
-    """The failures of a webhook since it last took a message; until ``retry_at``, sends do not try it."""
+class Attempt(NamedTuple):
+    """An attempt to post ``members``, as they are since it has begun, as one ``request``, the content of the first.
 
-    failures: int = 0
-    retry_at: float = 0.0
+    ``maybe_posted``: an earlier attempt may have posted it.
+    """
 
-    def after_failure(self, now: float) -> CoolDown:
-        """Return the cool-down after one more failure."""
-        seconds = min(LONGEST_COOL_DOWN, FIRST_COOL_DOWN * 2.0 ** min(self.failures, 10))
-        return CoolDown(self.failures + 1, now + seconds)
+    members: list[OutboxMessage]
+    request: CreateMessageRequest
+    maybe_posted: bool
 
-
-Step: TypeAlias = "Callable[[list[OutboxMessage]], list[OutboxMessage] | None]"
-"""Changes messages: is given them as they are now, and returns what they become, or None to leave them alone.
-
-A message that is left out is deleted, and one with the id 0 is added. A ``request`` that is not None is stored as the
-message's content. A step can be called several times, so it changes nothing else.
-"""
+    def is_current(self, found: Sequence[OutboxMessage]) -> bool:
+        """Return whether no other attempt has begun since, and these are not other messages with the same ids."""
+        now, then = (
+            [(each.id, each.origin, each.status.attempts) for each in those] for those in (found, self.members)
+        )
+        return now == then
 
 
-class Outbox(Protocol):
-    """Stores messages. Every change is on the disk when the call returns. All calls raise `StorageError`."""
+# Choices among the messages of an index -------------------------------------------------------------------------
 
-    def now(self) -> float:
-        """Return the time by the outbox's clock, in seconds since the epoch."""
 
-    def add(self, messages: Sequence[OutboxMessage], expire_after: float) -> list[int]:
-        """Store messages that expire after these seconds; return their ids. Raises `OutboxFull`."""
+def pending_lanes(
+    index: Sequence[OutboxMessage], only: tuple[str, str] | None = None, last: int = 0
+) -> dict[tuple[str, str], list[OutboxMessage]]:
+    """Return the pending messages of a space by their lanes, each digest by its first message only.
 
-    def index(self, space: str | None = None) -> list[OutboxMessage]:
-        """Return the messages of a space, or all, by their ids, without their contents."""
+    If there is one lane ``only``, return its messages up to the id ``last``.
+    """
+    pending = [message for message in index if message.is_pending]
+    ids = {message.id for message in pending}
+    lanes: dict[tuple[str, str], list[OutboxMessage]] = {}
+    for message in pending:
+        # A first message that Redis has lost leaves the others of its digest to themselves.
+        is_first = message.status.digest in {None, message.id} or message.status.digest not in ids
+        if is_first and (only is None or (message.lane == only and message.id <= last)):
+            lanes.setdefault(message.lane, []).append(message)
+    return lanes
 
-    def read(self, space: str, ids: Sequence[int]) -> list[OutboxMessage]:
-        """Return messages with their contents, without those that are not there.
 
-        Raises `StorageError` if the outbox has lost its messages: it does not know these ids.
-        """
+def digest_of(index: Sequence[OutboxMessage], first: OutboxMessage) -> list[OutboxMessage]:
+    """Return a message and those that are in a digest with it, itself first."""
+    return [first, *(message for message in index if message.status.digest == first.id and message.id != first.id)]
 
-    def change(self, space: str, ids: Sequence[int], step: Step) -> list[OutboxMessage] | None:
-        """Change messages, all or none, and without a change of others in between; return the step's result.
 
-        The messages have no contents.
-        """
+def batches(index: Sequence[OutboxMessage], ids: set[int]) -> Iterator[tuple[str, list[int]]]:
+    """Yield the ids, with those of whole digests, in batches; each with its space."""
+    digests: dict[tuple[str, int], list[int]] = {}
+    for message in index:
+        digests.setdefault((message.webhook.space, message.status.digest or message.id), []).append(message.id)
+    waiting: dict[str, list[int]] = {}
+    for (space, _), members in digests.items():
+        if not ids.isdisjoint(members):
+            if space in waiting and len(waiting[space]) + len(members) > BATCH:
+                yield space, waiting.pop(space)
+            waiting.setdefault(space, []).extend(members)
+    yield from waiting.items()
 
-    def lock(self, space: str) -> AbstractContextManager[bool]:
-        """Keep others from posting to the space in this context; False if another process does so now."""
 
-    def cool_down(self, fingerprint: str) -> CoolDown:
-        """Return the cool-down of a webhook."""
+def overdue(index: Sequence[OutboxMessage], now: float) -> set[int]:
+    """Return the ids of the messages that `chatpost.outbox.expiry.expire` changes: a digest's as its first is."""
+    late = {message.id for message in index if message.rules.expires_at < now}
+    ids = {message.id for message in index} if late else set()
+    return {
+        message.id
+        for message in index
+        if message.status.state in {"pending", "posted"}
+        and (message.status.digest if message.status.digest in ids else message.id) in late
+    }
 
-    def set_cool_down(self, fingerprint: str, cool_down: CoolDown | None) -> None:
-        """Store the cool-down of a webhook; None: there is none."""
+
+# Transitions ----------------------------------------------------------------------------------------------------
+
+
+def start_attempt(
+    found: list[OutboxMessage], members: Sequence[OutboxMessage], request: CreateMessageRequest
+) -> list[OutboxMessage] | None:
+    """Begin to post the members as one request, unless one has changed since it was read.
+
+    The first of them gets the request as its content. As of now they may be posted.
+    """
+    if found != members:
+        return None
+    digest = found[0].id
+    begun = [each.with_status(digest=digest, maybe_posted=True, attempts=each.status.attempts + 1) for each in found]
+    return [begun[0]._replace(request=request), *begun[1:]]
+
+
+def posted(found: list[OutboxMessage], attempt: Attempt, created: CreatedMessage, now: float) -> list[OutboxMessage]:
+    """Delete the messages of an attempt, except those whose senders will read the answer.
+
+    They are posted even if another attempt has begun since.
+    """
+    origins = {message.id: message.origin for message in attempt.members}
+    left = []
+    for message in found:
+        if message.origin != origins[message.id]:
+            left.append(message)
+        elif message.status.is_awaited:
+            rules = message.rules._replace(expires_at=now + AWAITED_FOR)
+            left.append(message.with_status(state="posted", created=created)._replace(rules=rules))
+    return left
+
+
+def failed(
+    found: list[OutboxMessage], attempt: Attempt, error: str, *, maybe_posted: bool
+) -> list[OutboxMessage] | None:
+    """End an attempt that has failed for now: messages that are surely not posted may change again."""
+    if not attempt.is_current(found):
+        return None
+    return [_ended(message, error, maybe_posted=maybe_posted or attempt.maybe_posted) for message in found]
+
+
+def rejected(found: list[OutboxMessage], attempt: Attempt, error: str) -> list[OutboxMessage] | None:
+    """End an attempt whose request Chat will never accept: the messages of a digest are then posted one by one.
+
+    A digest that may have been posted before is rejected as a whole.
+    """
+    if not attempt.is_current(found):
+        return None
+    ended = [_ended(message, error, maybe_posted=attempt.maybe_posted) for message in found]
+    if len(ended) > 1 and not attempt.maybe_posted:
+        return [message._replace(rules=message.rules._replace(is_alone=True)) for message in ended]
+    return set_aside(ended, error)
+
+
+def _ended(message: OutboxMessage, error: str | None, *, maybe_posted: bool) -> OutboxMessage:
+    digest = message.status.digest if maybe_posted else None
+    return message.with_status(error=error, maybe_posted=maybe_posted, digest=digest)
+
+
+def set_aside(found: list[OutboxMessage], error: str) -> list[OutboxMessage]:
+    """Set messages aside as rejected."""
+    return [message.with_status(state="rejected", error=error) for message in found]
+
+
+def note_error(found: list[OutboxMessage], error: str) -> list[OutboxMessage]:
+    """Note why messages cannot even be tried."""
+    return [message.with_status(error=error) for message in found]
+
+
+def release(found: list[OutboxMessage], origin: Origin) -> list[OutboxMessage]:
+    """Note that the sender at ``origin`` does not wait for its messages any more: those that are posted are deleted."""
+    return [
+        message if message.origin != origin else message.with_status(is_awaited=False)
+        for message in found
+        if message.origin != origin or message.status.state != "posted"
+    ]
+
+
+def requeue(found: list[OutboxMessage], webhook: WebhookReference | None, expires_at: float) -> list[OutboxMessage]:
+    """Let messages that were rejected or have expired be pending again, and give all a new webhook, if there is one.
+
+    A message that may have been posted keeps its content.
+    """
+    changed = []
+    for message in found:
+        if message.status.state in {"rejected", "expired"}:
+            pending = _ended(message, None, maybe_posted=message.status.maybe_posted).with_status(state="pending")
+            message = pending._replace(rules=message.rules._replace(expires_at=expires_at))  # noqa: PLW2901
+        if webhook is not None and message.status.state != "damaged":
+            message = message.with_status(error=None)._replace(webhook=webhook)  # noqa: PLW2901
+        changed.append(message)
+    return changed
+
+
+def delete(found: list[OutboxMessage]) -> list[OutboxMessage]:
+    """Delete messages; those that are posted are left to their senders."""
+    return [message for message in found if message.status.state == "posted"]

@@ -23,14 +23,15 @@ from uuid import uuid4
 
 from chatpost.concurrency import start_without_signals
 from chatpost.errors import OutboxFull, StorageError
-from chatpost.outbox.model import LONGEST_COOL_DOWN, MOST_BYTES, MOST_MESSAGES, CoolDown
-from chatpost.outbox.rows import from_row, pack, slot_of, to_row, with_content
+from chatpost.outbox.rows import content_of, from_rows, to_row
+from chatpost.outbox.store import LONGEST_COOL_DOWN, MOST_BYTES, MOST_MESSAGES, CoolDown
 from chatpost.redis_client import PREFIX, Script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from chatpost.outbox.model import OutboxMessage, Step
+    from chatpost.outbox.model import OutboxMessage
+    from chatpost.outbox.store import Step
     from chatpost.redis_client import RedisClient
 
 LEASE = 5.0
@@ -40,7 +41,6 @@ _SHORT = 1.0  # seconds for what must not keep a message waiting
 _DAY = 86_400
 _INDEX_FOR = 400 * _DAY  # seconds, from the last message on; longer than any message stays
 _LISTED_FOR = 30 * _DAY  # seconds for which an expired message is listed
-_MOST_READ = 100  # contents in one answer
 
 _Command: TypeAlias = "tuple[str | float, ...]"
 
@@ -66,7 +66,7 @@ _KEYS = f"{PREFIX}{{outbox}}:"
 
 
 class RedisOutbox:
-    """The outbox in a Redis: a `chatpost.outbox.model.Outbox`."""
+    """The outbox in a Redis: a `chatpost.outbox.store.Outbox`."""
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
@@ -81,30 +81,25 @@ class RedisOutbox:
         """Store messages; return their ids. Raises `OutboxFull`."""
         # A sender that waits for its message can post it without the outbox.
         limit = _SHORT if messages[0].status.is_awaited else inf
-        totals = self._make_room(messages, limit)
-        first, expires_at = totals.last - len(messages) + 1, totals.now + expire_after
-        stored = [
-            message._replace(id=number, rules=message.rules._replace(expires_at=expires_at))
-            for number, message in enumerate(messages, first)
-        ]
-        commands = [command for message in stored for command in _added(message)]
-        self._run(*commands, *_counted(stored, 1), limit=limit, grows=True)
-        return [message.id for message in stored]
-
-    def _make_room(self, messages: Sequence[OutboxMessage], limit: float) -> _Totals:
-        """Assign ids to new messages: the last ones of the totals that are returned. Raises `OutboxFull`."""
         try:
             totals = self._assign_ids(len(messages), limit)
             if totals.last == len(messages) or not totals.have_room(messages):
                 totals = self._count_again(totals, len(messages))
         except StorageError as error:
-            error.maybe_done = False
+            error.maybe_done = False  # the messages themselves were not sent yet
             raise
         if not totals.have_room(messages):
             raise OutboxFull(totals.messages)
-        return totals
+        first, expires_at = totals.last - len(messages) + 1, totals.now + expire_after
+        stored = [
+            message._replace(id=number, rules=message.rules._replace(expires_at=expires_at))
+            for number, message in enumerate(messages, first)
+        ]
+        self._run(*_commands({}, stored), limit=limit, grows=True)
+        return [message.id for message in stored]
 
     def _assign_ids(self, number: int, limit: float = inf) -> _Totals:
+        """Assign ids to new messages: the last ones of the totals that are returned."""
         key = _key("totals")
         commands = (("HINCRBY", key, "last", number), ("EXPIRE", key, _INDEX_FOR), ("HMGET", key, "count", "bytes"))
         last, _, counts, time = self._run(*commands, ("TIME",), limit=limit, grows=True)
@@ -112,60 +107,50 @@ class RedisOutbox:
         return _Totals(last, count, size, _time(time))
 
     def _count_again(self, totals: _Totals, assigned: int) -> _Totals:
-        """Correct the totals, and the ids that are assigned: Redis can have thrown any key away."""
-        index = self.index()
+        """Correct the totals, and the ids that were assigned: Redis can have thrown any key away."""
+        index, last, key = self.index(), totals.last, _key("totals")
         size = sum(message.size for message in index)
         highest = max((message.id for message in index), default=0)
-        self._run(("HSET", _key("totals"), "count", len(index), "bytes", size))
-        last = totals.last
+        self._run(("HSET", key, "count", len(index), "bytes", size))
         if last - assigned < highest:
-            last = self._run(("HINCRBY", _key("totals"), "last", highest))[0]
+            last = self._run(("HINCRBY", key, "last", highest))[0]
         return _Totals(last, len(index), size, totals.now)
 
     def index(self, space: str | None = None) -> list[OutboxMessage]:
-        """Return the messages of a space, or all, by their ids, without their contents."""
+        """Return the messages of a space, or all, in the order of their ids, without their contents."""
         spaces = [space] if space else [name.decode() for name in self._redis.call("SMEMBERS", _key("spaces"))]
-        indexes = self._run(*(("HGETALL", _index(name)) for name in spaces))
-        found = []
-        for name, rows in zip(spaces, indexes, strict=True):
-            found += [from_row(int(number), name, row) for number, row in zip(rows[::2], rows[1::2], strict=True)]
-        return sorted(found)
+        found: list[OutboxMessage] = []
+        for name, flat in zip(spaces, self._run(*(("HGETALL", _index(name)) for name in spaces)), strict=True):
+            found += from_rows((int(number), name, row) for number, row in zip(flat[::2], flat[1::2], strict=True))
+        return sorted(found, key=lambda message: message.id)
 
     def read(self, space: str, ids: Sequence[int]) -> list[OutboxMessage]:
         """Return messages with their contents, without those that are not there."""
-        found = []
-        for batch in _batched(ids):
-            contents = [("HMGET", _key("content", number), "spooled", "sent") for number in batch]
-            last, rows, *texts = self._run(
-                ("HGET", _key("totals"), "last"), ("HMGET", _index(space), *batch), *contents
-            )
-            if any(row is None and number > int(last or 0) for number, row in zip(batch, rows, strict=True)):
+        contents = [("HMGET", _key("content", number), "spooled", "sent") for number in ids]
+        last, rows, *texts = self._run(("HGET", _key("totals"), "last"), ("HMGET", _index(space), *ids), *contents)
+        there = []
+        for number, row, (spooled, sent) in zip(ids, rows, texts, strict=True):
+            if row is None and number > int(last or 0):
                 reason = "it has lost its messages"
                 raise StorageError(self._redis.url, reason)
-            found += [
-                with_content(from_row(number, space, row), *text)
-                for number, row, text in zip(batch, rows, texts, strict=True)
-                if row is not None and text[0] is not None
-            ]
-        return found
+            if row is not None and spooled is not None:  # else Redis has thrown it away
+                there.append((number, space, row, spooled, sent))
+        return from_rows(there)
 
     def change(self, space: str, ids: Sequence[int], step: Step) -> list[OutboxMessage] | None:
-        """Change messages by a script, if none has been changed since they were read, else try again."""
+        """Change messages by a script if none has changed since they were read, else try again."""
         while True:
             rows = self._redis.call("HMGET", _index(space), *ids) if ids else []
-            before = {number: row.decode() for number, row in zip(ids, rows, strict=True) if row is not None}
-            found = {number: from_row(number, space, row) for number, row in before.items()}
-            changed = step(list(found.values()))
+            there = [(number, space, row.decode()) for number, row in zip(ids, rows, strict=True) if row is not None]
+            found = from_rows(there)
+            changed = step(found)
             if changed is None:
                 return None
-            stored = self._with_ids(changed)
-            commands = _commands(found, stored)
-            checks = [(("HGET", _index(space), number), row) for number, row in before.items()]
+            stored = [each if each.id else each._replace(id=self._assign_ids(1).last) for each in changed]
+            commands = _commands({message.id: message for message in found}, stored)
+            checks = [(("HGET", _index(space), number), row) for number, _, row in there]
             if not commands or self._run(*commands, checks=checks) is not None:
                 return stored
-
-    def _with_ids(self, messages: Sequence[OutboxMessage]) -> list[OutboxMessage]:
-        return [each if each.id else each._replace(id=self._assign_ids(1).last) for each in messages]
 
     @contextmanager
     def lock(self, space: str) -> Iterator[bool]:
@@ -243,61 +228,30 @@ class _Totals(NamedTuple):
 
 def _commands(found: dict[int, OutboxMessage], stored: Sequence[OutboxMessage]) -> list[_Command]:
     """Return what makes the messages found the ones to be stored."""
+    ids = {message.id for message in stored}
     new = [message for message in stored if message.id not in found]
-    gone = [found[number] for number in found.keys() - {message.id for message in stored}]
-    commands = [command for message in gone for command in _deleted(message)]
-    commands += [command for message in new for command in _added(message)]
-    commands += [*_counted(new, 1), *_counted(gone, -1)]
-    for message in stored:
-        before = found.get(message.id, message)
-        if message == before:
-            continue
-        if message.webhook.space != before.webhook.space:
-            commands += [("HDEL", _index(before.webhook.space), message.id), *_indexed(message)]
-        else:
-            commands.append(("HSET", _index(message.webhook.space), message.id, to_row(message)))
-        if message.request is not None:
-            commands.append(("HSET", _key("content", message.id), slot_of(message), pack(message.request)))
-        if message.rules.expires_at != before.rules.expires_at:
-            commands.append(_kept(message))
+    gone = [message for message in found.values() if message.id not in ids]
+    changed = [message for message in stored if message != found.get(message.id)]
+    commands: list[_Command] = []
+    for message in gone:
+        commands += [("HDEL", _index(message.webhook.space), message.id), ("DEL", _key("content", message.id))]
+    for message in changed:
+        before, key = found.get(message.id, message), _key("content", message.id)
+        if before.webhook.space != message.webhook.space:
+            commands.append(("HDEL", _index(before.webhook.space), message.id))
+        commands.append(("HSET", _index(message.webhook.space), message.id, to_row(message)))
+        if content := content_of(message):
+            commands.append(("HSET", key, *content))
+        # The content expires by itself, long after the message.
+        commands.append(("EXPIREAT", key, ceil(message.rules.expires_at) + _LISTED_FOR))
+    for space in {message.webhook.space for message in changed}:
+        commands += [("SADD", _key("spaces"), space), ("EXPIRE", _index(space), _INDEX_FOR)]
+        commands.append(("EXPIRE", _key("spaces"), _INDEX_FOR))
+    if new or gone:
+        size = sum(message.size for message in new) - sum(message.size for message in gone)
+        commands.append(("HINCRBY", _key("totals"), "count", len(new) - len(gone)))
+        commands.append(("HINCRBY", _key("totals"), "bytes", size))
     return commands
-
-
-def _added(message: OutboxMessage) -> list[_Command]:
-    if message.request is None:
-        msg = "a new message has a content"
-        raise ValueError(msg)
-    content = ("HSET", _key("content", message.id), slot_of(message), pack(message.request))
-    return [*_indexed(message), content, _kept(message)]
-
-
-def _indexed(message: OutboxMessage) -> list[_Command]:
-    space = message.webhook.space
-    return [
-        ("HSET", _index(space), message.id, to_row(message)),
-        ("EXPIRE", _index(space), _INDEX_FOR),
-        ("SADD", _key("spaces"), space),
-        ("EXPIRE", _key("spaces"), _INDEX_FOR),
-    ]
-
-
-def _kept(message: OutboxMessage) -> _Command:
-    """Return what makes the content of a message expire by itself, long after the message."""
-    return "EXPIREAT", _key("content", message.id), ceil(message.rules.expires_at) + _LISTED_FOR
-
-
-def _deleted(message: OutboxMessage) -> list[_Command]:
-    return [("HDEL", _index(message.webhook.space), message.id), ("DEL", _key("content", message.id))]
-
-
-def _counted(messages: Sequence[OutboxMessage], sign: int) -> list[_Command]:
-    if not messages:
-        return []
-    size = sum(message.size for message in messages)
-    return [
-        ("HINCRBY", _key("totals"), "count", sign * len(messages)),
-        ("HINCRBY", _key("totals"), "bytes", sign * size),
-    ]
 
 
 def _key(*parts: str | int) -> str:
@@ -305,21 +259,13 @@ def _key(*parts: str | int) -> str:
 
 
 def _index(space: str) -> str:
-    return _key("index", _hashed(space))
+    return _key("index", hashlib.sha256(space.encode()).hexdigest()[:32])
 
 
 def _lock(space: str) -> str:
-    return _key("lock", _hashed(space))
-
-
-def _hashed(space: str) -> str:
-    return hashlib.sha256(space.encode()).hexdigest()[:32]
+    return _key("lock", hashlib.sha256(space.encode()).hexdigest()[:32])
 
 
 def _time(answer: Sequence[bytes]) -> float:
     seconds, microseconds = answer
     return int(seconds) + int(microseconds) / 1e6
-
-
-def _batched(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    return (ids[start : start + _MOST_READ] for start in range(0, len(ids), _MOST_READ))

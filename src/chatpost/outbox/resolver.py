@@ -37,48 +37,43 @@ class WebhookResolver:
         self._seconds = seconds
         self._config = config
         self._environment = environment
-        self._found: dict[tuple[str | None, str | None], tuple[Webhook | ConfigurationError, bool]] = {}
+        self._found: dict[tuple[str | None, str | None], tuple[Webhook, bool] | ConfigurationError] = {}
         self._locks: defaultdict[tuple[str | None, str | None], threading.Lock] = defaultdict(threading.Lock)
 
-    def resolve(self, message: OutboxMessage) -> Webhook:
-        """Return the message's webhook; raises `ConfigurationError` if it is not there any more."""
-        webhook, _ = self._look_up(message.webhook)
-        if isinstance(webhook, ConfigurationError):
-            raise webhook
-        profile = message.webhook.profile
-        if reference_to(webhook, None, None).fingerprint != message.webhook.fingerprint:
-            name = "CHATPOST_URL" if profile is None else f"profile {profile}"
-            command = f"chatpost outbox retry {message.id} --profile NAME"
-            msg = f"{name} is another webhook now: `{command}` chooses its webhook"
-            raise ConfigurationError(msg)
-        return webhook
+    def resolve(self, message: OutboxMessage) -> tuple[Webhook, bool]:
+        """Return the message's webhook, and whether its profile asks for digests.
 
-    def wants_digest(self, message: OutboxMessage) -> bool:
-        """Return whether the message's profile asks for digests."""
-        return self._look_up(message.webhook)[1]
-
-    def _look_up(self, reference: WebhookReference) -> tuple[Webhook | ConfigurationError, bool]:
+        Raises `ConfigurationError` if the webhook is not there any more.
+        """
+        reference = message.webhook
         source = reference.profile, reference.config
         with self._locks[source]:
             if source not in self._found:
                 self._found[source] = self._find(reference)
-            return self._found[source]
+            found = self._found[source]
+        if isinstance(found, ConfigurationError):
+            raise found
+        if reference_to(found[0], None, None).fingerprint != reference.fingerprint:
+            name = "CHATPOST_URL" if reference.profile is None else f"profile {reference.profile}"
+            command = f"chatpost outbox retry {message.id} --profile NAME"
+            msg = f"{name} is another webhook now: `{command}` chooses its webhook"
+            raise ConfigurationError(msg)
+        return found
 
-    def _find(self, reference: WebhookReference) -> tuple[Webhook | ConfigurationError, bool]:
-        """Return the webhook, and whether its profile asks for digests."""
+    def _find(self, reference: WebhookReference) -> tuple[Webhook, bool] | ConfigurationError:
         # A message of another machine may name a file that is not on this one.
         own = None if reference.config is None else _unpack_path(reference.config)
         config = own if own is not None and os.path.isfile(own) else self._config  # noqa: PTH113 - pathlib's can raise
         names = () if reference.profile is None else (reference.profile,)
         if reference.profile is None and not self._environment.get("CHATPOST_URL"):
             msg = "it was written for the webhook in CHATPOST_URL, which is not set: set it and flush again"
-            return ConfigurationError(msg), False
+            return ConfigurationError(msg)
         try:
             (source,) = find_sources(names, config, self._environment, lambda _: None)
             wants_digest = source.profile is not None and source.profile.defaults.get("digest") is True
             return source.fetch_webhook(self._seconds), wants_digest
         except ConfigurationError as error:
-            return error, False
+            return error
 
 
 def _pack_path(path: Path) -> str:

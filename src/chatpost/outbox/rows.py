@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chatpost.chat.message import CreatedMessage, CreateMessageRequest, Message, MessageReplyOption, Thread
 from chatpost.chat.webhook import mask_webhooks
 from chatpost.outbox.model import Origin, OutboxMessage, Rules, Status, WebhookReference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 _STATES = {"pending", "posted", "rejected", "expired"}
 
@@ -18,79 +21,76 @@ def to_row(message: OutboxMessage) -> str:
     return json.dumps(message[1:-1])
 
 
-def from_row(id: int, space: str, row: str | bytes | None) -> OutboxMessage:  # noqa: A002 - the name that users know
-    """Return a message of the space, without its contents; one in the state ``damaged`` if the row cannot be read."""
-    try:
-        origin, webhook, thread, rules, status, preview, size = json.loads(row or "")
-        state, attempts, error, maybe_posted, digest, is_awaited, created = status
-        created = None if created is None else CreatedMessage(*created)
-        message = OutboxMessage(
-            id,
-            Origin(*origin),
-            WebhookReference(*webhook),
-            thread,
-            Rules(*rules),
-            Status(state, attempts, error, maybe_posted, digest, is_awaited, created),
-            preview,
-            size,
-        )
-        if _is_valid(message, space):
-            return message
-    except (ValueError, TypeError, RecursionError):
-        pass
-    why = f"it is damaged; `chatpost outbox drop {id}` takes it out"
+def from_rows(rows: Iterable[Sequence[Any]]) -> list[OutboxMessage]:
+    """Return messages by their ids, spaces and rows, and if these follow, their contents: ``spooled`` and ``sent``.
+
+    One whose row cannot be read is in the state ``damaged``. One whose contents cannot be read has no request.
+    """
+    messages = []
+    for number, space, row, *contents in rows:
+        try:
+            message = _parse(number, row)
+            is_valid = _is_valid(message) and message.webhook.space == space
+        except (ValueError, TypeError, RecursionError):
+            is_valid = False
+        message = message if is_valid else _damaged(number, space)
+        messages.append(_with_content(message, *contents) if contents else message)
+    return messages
+
+
+def _parse(number: int, row: str | bytes) -> OutboxMessage:
+    origin, webhook, thread, rules, (*status, created), preview, size = json.loads(row)
+    known = Status(*status)._replace(created=None if created is None else CreatedMessage(*created))
     return OutboxMessage(
-        id,
-        Origin("", 0.0),
-        WebhookReference(None, None, "", space),
-        "",
-        Rules(None, 0.0),
-        Status("damaged", 0, why),
-        "",
-        0,
+        number, Origin(*origin), WebhookReference(*webhook), thread, Rules(*rules), known, preview, size
     )
 
 
-def _is_valid(message: OutboxMessage, space: str) -> bool:
-    (host, written), (profile, config, fingerprint, own_space) = message.origin, message.webhook
+def _is_valid(message: OutboxMessage) -> bool:
+    (host, written), (profile, config, fingerprint, space) = message.origin, message.webhook
     rules, status = message.rules, message.status
-    texts = (host, fingerprint, message.thread, message.preview, profile or "", config or "", status.error or "")
+    texts = (host, fingerprint, space, message.thread, message.preview, profile or "", config or "", status.error or "")
     numbers = (written, rules.expires_at, rules.interval or 0.0)
     counts = (message.size, status.attempts, status.digest or 0, rules.expired)
+    # Lists, since generators take twice the time.
     return (
-        own_space == space
-        and status.state in _STATES
-        and all([isinstance(text, str) for text in texts])  # noqa: C419 - twice as fast
+        status.state in _STATES
+        and all([isinstance(text, str) for text in texts])  # noqa: C419
         and all([isinstance(number, float | int) and isfinite(number) for number in numbers])  # noqa: C419
         and all([isinstance(count, int) for count in counts])  # noqa: C419
     )
 
 
-def with_content(message: OutboxMessage, spooled: str | bytes | None, sent: str | bytes | None) -> OutboxMessage:
-    """Return the message with its content, which is the one last ``sent`` from the first attempt on.
+def _damaged(number: int, space: str) -> OutboxMessage:
+    status = Status("damaged", error=f"it is damaged; `chatpost outbox drop {number}` takes it out")
+    return OutboxMessage(
+        number, Origin("", 0.0), WebhookReference(None, None, "", space), "", Rules(None, 0.0), status, "", 0
+    )
 
-    It has none if that is damaged.
-    """
+
+def _with_content(message: OutboxMessage, spooled: str | bytes, sent: str | bytes | None) -> OutboxMessage:
+    """Return the message with its content: from the first attempt on, that is the one ``sent`` last."""
     content = sent if message.status.digest == message.id and sent else spooled
     try:
-        return message._replace(request=_unpack(json.loads(content or "")))
+        return message._replace(request=_unpack(json.loads(content)))
     except (ValueError, TypeError, RecursionError):
-        return message._replace(request=None)
+        return message
 
 
-def slot_of(message: OutboxMessage) -> str:
-    """Return where the content that the message has now is stored: ``spooled`` or ``sent``."""
-    return "sent" if message.status.digest == message.id else "spooled"
+def content_of(message: OutboxMessage) -> tuple[str, str] | None:
+    """Return where a message's content is stored, ``spooled`` or ``sent``, and the content without webhooks' secrets.
 
-
-def pack(request: CreateMessageRequest) -> str:
-    """Return a request as JSON, without the secrets of webhooks."""
+    Returns None if the message has none.
+    """
+    if message.request is None:
+        return None
     # The reply option alone is no plain value. A text can hold a webhook's URL.
-    return json.dumps(mask_webhooks(request), default=lambda option: option.value)
+    packed = json.dumps(mask_webhooks(message.request), default=lambda option: option.value)
+    return "sent" if message.status.digest == message.id else "spooled", packed
 
 
 def _unpack(values: Any) -> CreateMessageRequest:
-    message, request_id, thread, option, silent = values
+    message, request_id, thread, option, *rest = values
     content, is_markdown, cards, fallback_text = message
     if not (isinstance(content, str) and isinstance(request_id, str)):
         raise TypeError
@@ -99,5 +99,5 @@ def _unpack(values: Any) -> CreateMessageRequest:
         request_id,
         None if thread is None else Thread(*thread),
         None if option is None else MessageReplyOption(option),
-        silent,
+        *rest,
     )

@@ -12,9 +12,9 @@ from chatpost.durations import duration
 from chatpost.errors import ConfigurationError, DeliveryError, InvalidMessage, StorageError, Unavailable, UnusableRoute
 from chatpost.outbox.digest import preview_of
 from chatpost.outbox.flusher import Flusher, OwnMessages
-from chatpost.outbox.model import LONGEST_COOL_DOWN, Origin, OutboxMessage, Rules, Status
+from chatpost.outbox.model import Origin, OutboxMessage, Rules, Status, delete, digest_of, release
 from chatpost.outbox.resolver import reference_to
-from chatpost.outbox.transitions import delete, digest_of, release
+from chatpost.outbox.store import LONGEST_COOL_DOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from chatpost.delivery.model import Delivery, Progress
     from chatpost.delivery.sender import Sender
     from chatpost.errors import ChatpostError
-    from chatpost.outbox.model import Outbox
+    from chatpost.outbox.model import Attempt
     from chatpost.outbox.options import SpoolOptions
-    from chatpost.outbox.transitions import Attempt
+    from chatpost.outbox.store import Outbox
 
 
 class Spooler(NamedTuple):
@@ -133,7 +133,7 @@ class Spooler(NamedTuple):
         if 0 < seconds <= LONGEST_COOL_DOWN:  # else the clock has been set meanwhile
             return Unavailable(f"Chat has failed before, so it is left alone for {duration(seconds)}")
         own = OwnMessages(first.lane, ids[-1], delivery.deadline, spooled.on_attempt)
-        flusher = Flusher(outbox, self.sender, delivery.to.policy, lambda _: delivery.to.webhook, own=own)
+        flusher = Flusher(outbox, self.sender, delivery.to.policy, lambda _: (delivery.to.webhook, False), own=own)
         failures = flusher.flush(first.webhook.space)
         error = next((failures.of_messages[number] for number in ids if number in failures.of_messages), None)
         return error or failures.of_webhooks.get(fingerprint)

@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from chatpost.database import transaction
 from chatpost.errors import OutboxFull, StorageError
-from chatpost.outbox.model import MOST_BYTES, MOST_MESSAGES, CoolDown
-from chatpost.outbox.rows import from_row, pack, slot_of, to_row, with_content
+from chatpost.outbox.rows import content_of, from_rows, to_row
+from chatpost.outbox.store import MOST_BYTES, MOST_MESSAGES, CoolDown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from chatpost.database import Connection
-    from chatpost.outbox.model import OutboxMessage, Step
+    from chatpost.outbox.model import OutboxMessage
+    from chatpost.outbox.store import Step
 
 _TIMEOUT = 10.0
 # The contents are large, and stay aside, so that the messages can be listed without them.
@@ -31,10 +33,11 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS content (id INTEGER PRIMARY KEY, spooled TEXT, sent TEXT)",
     "CREATE TABLE IF NOT EXISTS cool_down (fingerprint TEXT PRIMARY KEY, failures INTEGER, retry_at REAL)",
 )
+_GIVEN = "id IN (SELECT value FROM json_each(?))"  # any number of ids
 
 
 class SqliteOutbox:
-    """The outbox in the file at ``path``: a `chatpost.outbox.model.Outbox`. ``clock``: seconds since the epoch."""
+    """The outbox in the file at ``path``: a `chatpost.outbox.store.Outbox`. ``clock``: seconds since the epoch."""
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
         self._path = path
@@ -48,40 +51,42 @@ class SqliteOutbox:
             size += sum(message.size for message in messages)
             if count + len(messages) > MOST_MESSAGES or size > MOST_BYTES:
                 raise OutboxFull(count)
-            timed = [each._replace(rules=each.rules._replace(expires_at=expires_at)) for each in messages]
-            return [_insert(file, message).id for message in timed]
+            timed = [each._replace(id=0, rules=each.rules._replace(expires_at=expires_at)) for each in messages]
+            return [_write(file, message).id for message in timed]
 
     def index(self, space: str | None = None) -> list[OutboxMessage]:
-        """Return the messages of a space, or all, by their ids, without their contents."""
-        query, values = "SELECT id, space, row FROM message ORDER BY id", ()
+        """Return the messages of a space, or all, in the order of their ids, without their contents."""
+        chosen = "SELECT id, space, row FROM message WHERE ?1 IS NULL OR space = ?1 ORDER BY id"
         with self._transaction() as file:
-            rows = file.execute(query, values).fetchall()
-        return [from_row(*row) for row in rows if space in {None, row["space"]}]
+            rows = file.execute(chosen, (space,)).fetchall()
+        return from_rows(rows)
 
     def read(self, space: str, ids: Sequence[int]) -> list[OutboxMessage]:
         """Return messages with their contents, without those that are not there."""
-        whole = "SELECT spooled, sent FROM content WHERE id = ?"
+        contents = "SELECT id, space, row, spooled, sent FROM message JOIN content USING (id)"
         with self._transaction() as file:
-            last = file.execute("SELECT MAX(seq) FROM sqlite_sequence WHERE name = 'message'").fetchone()[0]
-            found = [(message, file.execute(whole, (message.id,)).fetchone()) for message in _find(file, space, ids)]
-        if max(ids, default=0) > (last or 0):
+            last = file.execute("SELECT MAX(seq) FROM sqlite_sequence WHERE name = 'message'").fetchone()[0] or 0
+            rows = file.execute(
+                f"{contents} WHERE {_GIVEN} AND space = ? ORDER BY id", (json.dumps(ids), space)
+            ).fetchall()
+        if max(ids, default=0) > last:
             reason = "it has lost its messages"
             raise StorageError(self._path, reason)
-        return [with_content(message, *contents) for message, contents in found if contents is not None]
+        return from_rows(rows)
 
     def change(self, space: str, ids: Sequence[int], step: Step) -> list[OutboxMessage] | None:
         """Change messages in one transaction."""
+        chosen = f"SELECT id, space, row FROM message WHERE {_GIVEN} AND space = ? ORDER BY id"
         with self._transaction() as file:
-            found = {message.id: message for message in _find(file, space, ids)}
-            changed = step(list(found.values()))
+            found = from_rows(file.execute(chosen, (json.dumps(ids), space)).fetchall())
+            changed = step(found)
             if changed is None:
                 return None
-            stored = [message if message.id else _insert(file, message) for message in changed]
-            _update(file, [message for message in stored if message != found.get(message.id, message)])
-            gone = [(number,) for number in found.keys() - {message.id for message in stored}]
-            if gone:
-                file.executemany("DELETE FROM message WHERE id = ?", gone)
-                file.executemany("DELETE FROM content WHERE id = ?", gone)
+            before = {message.id: message for message in found}
+            stored = [each if each == before.get(each.id) else _write(file, each) for each in changed]
+            gone = json.dumps(list(before.keys() - {message.id for message in stored}))
+            for table in ("message", "content"):
+                file.execute(f"DELETE FROM {table} WHERE {_GIVEN}", (gone,))
             return stored
 
     @contextmanager
@@ -99,9 +104,9 @@ class SqliteOutbox:
 
     def cool_down(self, fingerprint: str) -> CoolDown:
         """Return the cool-down of a webhook."""
-        query = "SELECT failures, retry_at FROM cool_down WHERE fingerprint = ?"
         with self._transaction() as file:
-            row = file.execute(query, (fingerprint,)).fetchone()
+            chosen = "SELECT failures, retry_at FROM cool_down WHERE fingerprint = ?"
+            row = file.execute(chosen, (fingerprint,)).fetchone()
         return CoolDown(*row) if row else CoolDown()
 
     def set_cool_down(self, fingerprint: str, cool_down: CoolDown | None) -> None:
@@ -116,29 +121,15 @@ class SqliteOutbox:
         return transaction(self._path, _SCHEMA, _TIMEOUT)
 
 
-def _find(file: Connection, space: str, ids: Iterable[int]) -> list[OutboxMessage]:
-    query = "SELECT id, space, row FROM message WHERE id = ? AND space = ?"
-    rows = (file.execute(query, (number, space)).fetchone() for number in ids)
-    return [from_row(*row) for row in rows if row is not None]
-
-
-def _insert(file: Connection, message: OutboxMessage) -> OutboxMessage:
-    if message.request is None:
-        msg = "a new message has a content"
-        raise ValueError(msg)
-    values = (message.webhook.space, message.size, to_row(message))
-    number = int(file.execute("INSERT INTO message (space, size, row) VALUES (?, ?, ?)", values).lastrowid or 0)
-    file.execute("INSERT OR REPLACE INTO content (id, spooled) VALUES (?, ?)", (number, pack(message.request)))
+def _write(file: Connection, message: OutboxMessage) -> OutboxMessage:
+    """Add a message, or change it; return it with its id."""
+    values = (message.id or None, message.webhook.space, message.size, to_row(message))
+    number = file.execute("INSERT OR REPLACE INTO message VALUES (?, ?, ?, ?)", values).lastrowid or 0
+    if content := content_of(message):
+        slot, text = content
+        file.execute("INSERT OR IGNORE INTO content (id) VALUES (?)", (number,))
+        file.execute(f"UPDATE content SET {slot} = ? WHERE id = ?", (text, number))
     return message._replace(id=number)
-
-
-def _update(file: Connection, messages: Iterable[OutboxMessage]) -> None:
-    for message in messages:
-        values = (message.webhook.space, message.size, to_row(message), message.id)
-        file.execute("UPDATE message SET space = ?, size = ?, row = ? WHERE id = ?", values)
-        if message.request is not None:
-            content = (pack(message.request), message.id)
-            file.execute(f"UPDATE content SET {slot_of(message)} = ? WHERE id = ?", content)
 
 
 def _try_to_lock(file: int) -> bool:

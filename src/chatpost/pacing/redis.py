@@ -20,15 +20,15 @@ from chatpost.pacing.queue import (
     SHORT_SLEEP,
     SHORTEST_SLEEP,
     SLACK,
+    QueuePacer,
     hash_space,
 )
-from chatpost.pacing.turn import QueuePacer
 from chatpost.redis_client import PREFIX, Script
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from chatpost.pacing.turn import QueueTurn
+    from chatpost.pacing.queue import QueueTurn
     from chatpost.redis_client import RedisClient
 
 _TIMEOUT = 0.5  # seconds that a step may take
