@@ -63,11 +63,7 @@ class ChatClient:
         self._session = new_session(environment)
 
     def create_message(
-        self,
-        webhook: Webhook,
-        request: CreateMessageRequest,
-        timeout: float,
-        on_sending: Callable[[], None] = lambda: None,
+        self, webhook: Webhook, request: CreateMessageRequest, timeout: float, on_sending: Callable[[], None]
     ) -> CreatedMessage:
         """Post once, in at most ``timeout`` seconds; ``on_sending`` is called when the message begins to go out.
 

@@ -72,14 +72,10 @@ class Message(NamedTuple):
     fallback_text: str | None = None
 
     @property
-    def cards_size(self) -> int:
-        """The bytes of the cards."""
-        return len(json.dumps(self.cards, ensure_ascii=False, separators=(",", ":")).encode()) if self.cards else 0
-
-    @property
     def size(self) -> int:
         """The bytes that count against `SIZE_LIMIT`."""
-        return len(self.text.encode()) + self.cards_size + len((self.fallback_text or "").encode())
+        cards = json.dumps(self.cards, ensure_ascii=False, separators=(",", ":")) if self.cards else ""
+        return len(f"{self.text}{cards}{self.fallback_text or ''}".encode())
 
     def check_size(self) -> None:
         """Raise `DataError` if the message is too large for Chat."""

@@ -12,6 +12,7 @@ import os
 import re
 import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,14 +80,12 @@ class _EachAddress(HTTPConnection):
         if isinstance(seconds, int | float):
             self.timeout = min(_CONNECT_TIMEOUT, seconds / (len(addresses) + 1))
         try:
-            for address in addresses:
+            for address in addresses[:-1]:
                 self._dns_host = address
-                try:
+                with suppress(ConnectTimeoutError, NewConnectionError):
                     return super()._new_conn()
-                except (ConnectTimeoutError, NewConnectionError):
-                    if address == addresses[-1]:
-                        raise
-            raise AssertionError  # a name that is found has an address
+            self._dns_host = addresses[-1]
+            return super()._new_conn()
         finally:
             self._dns_host, self.timeout = host, seconds
 

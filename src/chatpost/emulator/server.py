@@ -19,7 +19,6 @@ from chatpost.emulator.space import Space
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from types import TracebackType
     from typing import Self
 
 _HOST = "127.0.0.1"
@@ -94,9 +93,7 @@ class Emulator:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stopping.set()
         with self._changed:
             self._changed.notify_all()
