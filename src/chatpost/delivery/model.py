@@ -14,10 +14,7 @@ if TYPE_CHECKING:
     from chatpost.errors import DeliveryError
 
 RequestFactory: TypeAlias = "Callable[[CreatedMessage | None], CreateMessageRequest | None]"
-"""Makes a request when the space's turn has come, given the delivery's first message, None before it exists.
-
-Returns None if there is nothing to post any more.
-"""
+"""Makes a request, None if nothing is left to post, at the space's turn; given the delivery's first message, if any."""
 
 
 class Destination(NamedTuple):
@@ -95,10 +92,7 @@ def request_factories(request: CreateMessageRequest, messages: Sequence[Message]
 
 
 class Place(NamedTuple):
-    """The answer to a sender's question: ``sleep`` so many seconds, then ask again; 0 means that it is its turn.
-
-    ``turn_in`` is the estimated number of seconds until its turn.
-    """
+    """The seconds to ``sleep`` before the next question, 0 if it is the sender's turn, and those until its turn."""
 
     sleep: float
     turn_in: float
