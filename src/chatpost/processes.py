@@ -124,7 +124,7 @@ def exit_now(status: int) -> NoReturn:
 
 def _finish() -> None:
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError):
+        with suppress(AttributeError, OSError, RuntimeError):  # the last if a signal has come in the middle of a flush
             stream.flush()
     # certifi's deletes the copy of its file that it makes in a zip file.
     atexit._run_exitfuncs()  # noqa: SLF001 - it has no other name
