@@ -119,7 +119,7 @@ def handling_ends(handle: Callable[[int, Any], None]) -> Iterator[None]:
 def exit_now(status: int) -> NoReturn:
     """End the process without taking the interpreter apart, which is a tenth of the time of one `send`."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError):
+        with suppress(AttributeError, OSError, RuntimeError):  # the last if a signal has come in the middle of a flush
             stream.flush()
     _run_exit_functions()
     os._exit(status)
