@@ -1,7 +1,7 @@
 """Counts the files of chatpost that one command executes, and how often it goes from one file to another.
 
 Run as `python tests/tracing.py ARGUMENT...`: runs the command with these arguments, then writes both numbers to stderr.
-Counted are calls of functions and properties, in each thread by itself, but neither class bodies nor `__init__`.
+Counted are calls of functions and properties, in each thread by itself, but not what makes a class or an object.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def trace(frame: FrameType, event: str, _: Any) -> None:
         event == "call"
         and code.co_filename.startswith(SOURCE)
         and code.co_flags & _IS_FUNCTION
-        and code.co_name != "__init__"
+        and code.co_name not in {"__init__", "__init_subclass__"}
     ):
         calls[threading.get_ident()].append(code.co_filename)
 

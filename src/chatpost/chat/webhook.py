@@ -167,8 +167,6 @@ def _problem_of_query(query: list[tuple[str, str, str]]) -> str | None:
         if not _SECRET.fullmatch(value):
             return f"the webhook URL's {name} is empty or has characters that no URL can have"
         seen.add(name)
-    for name in ("key", "token"):
-        if name not in seen:
-            fix = "copy the whole link, and in a shell put it in quotes, since & ends a word"
-            return f"the webhook URL has no {name}: {fix}"
-    return None
+    missing = [name for name in ("key", "token") if name not in seen]
+    fix = "copy the whole link, and in a shell put it in quotes, since & ends a word"
+    return f"the webhook URL has no {missing[0]}: {fix}" if missing else None

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from chatpost.chat.message import CreateMessageRequest
     from chatpost.chat.webhook import Webhook
-    from chatpost.cli.delivery_options import OutputOptions
+    from chatpost.cli.options import OutputOptions
     from chatpost.delivery.model import Delivery
     from chatpost.delivery.sender import Timing
 

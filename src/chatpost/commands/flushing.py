@@ -9,7 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING, NoReturn
 
 from chatpost.cli.app import bug_line
-from chatpost.cli.console import is_terminal, say
+from chatpost.cli.console import say
 from chatpost.cli.reporter import Reporter
 from chatpost.commands.posting import TIMING, make_sender
 from chatpost.concurrency import run_concurrently, start_without_signals
@@ -19,11 +19,12 @@ from chatpost.outbox.flusher import Flusher
 from chatpost.outbox.resolver import WebhookResolver
 from chatpost.processes import report_on_signal
 from chatpost.profiles.redis_config import RedisConfig
+from chatpost.profiles.sources import load_sharing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from chatpost.cli.delivery_options import OutputOptions
+    from chatpost.cli.options import OutputOptions
     from chatpost.delivery.retry import RetryPolicy
     from chatpost.delivery.sender import Sender
     from chatpost.outbox.model import OutboxMessage
@@ -53,7 +54,9 @@ class FlushCommand:
 
     def open(self) -> None:
         """Open the outbox."""
-        self._redis = RedisConfig.of_file(self._options.config, self._surroundings.environment)
+        self._redis = RedisConfig(
+            load_sharing(self._options.config, self._surroundings.environment), self._surroundings.environment
+        )
         self._outbox = open_outbox(self._redis)
 
     def run(self) -> ExitStatus:
@@ -61,7 +64,8 @@ class FlushCommand:
         before = self.pending()
         if not before:
             return ExitStatus.OK
-        sender, resolver = self.sender(self.reporter(set())), self.resolver()
+        reporter = self.reporter(set())
+        sender, resolver = self.sender(reporter), self.resolver()
 
         def interrupted() -> None:
             say(_INTERRUPTED)
@@ -72,7 +76,7 @@ class FlushCommand:
             for sentences in run_concurrently([partial(self.flush_space, space, sender, resolver) for space in spaces]):
                 for sentence in sentences:
                     say(sentence)
-        return self._report(before, self._outbox.index())
+        return self._report(before, self._outbox.index(), is_watched=reporter.is_watched)
 
     def pending(self) -> list[OutboxMessage]:
         """Return the pending messages."""
@@ -97,13 +101,14 @@ class FlushCommand:
         is_quiet = self.output.quiet
         return [f"{number}: {it}" for number, it in errors.items() if not (is_quiet and isinstance(it, Unavailable))]
 
-    def _report(self, before: Sequence[OutboxMessage], after: Sequence[OutboxMessage]) -> ExitStatus:
+    def _report(
+        self, before: Sequence[OutboxMessage], after: Sequence[OutboxMessage], *, is_watched: bool
+    ) -> ExitStatus:
         """Say how many messages were posted; return the exit status."""
         pending = {message.id for message in after if message.is_pending}
         set_aside = {message.id for message in after if message.status.state != "posted"} - pending
         numbers = {message.id for message in before}
         left, posted = len(numbers & set_aside), len(numbers - set_aside - pending)
-        is_watched = is_terminal(self._surroundings.stderr)
         if left or (not self.output.quiet and (pending or self.output.verbose or is_watched)):
             more = f", {left} will not be posted (chatpost outbox list)" if left else ""
             say(f"{posted} posted, {len(pending)} still waiting{more}")

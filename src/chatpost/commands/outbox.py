@@ -13,8 +13,7 @@ from chatpost.cli.app import SectionedCommand
 from chatpost.cli.command_options import FLUSH, LIST_FORMAT
 from chatpost.cli.completion import complete_profile
 from chatpost.cli.console import as_json, is_terminal, print_table, say, write_data
-from chatpost.cli.delivery_options import QUIET, RETRY, VERBOSE, OutputOptions
-from chatpost.cli.options import CONFIG
+from chatpost.cli.options import CONFIG, QUIET, RETRY, VERBOSE, OutputOptions
 from chatpost.cli.settings import Option, Section, Settings
 from chatpost.cli.types import Seconds
 from chatpost.commands.flushing import FlushCommand, Watcher
@@ -74,15 +73,13 @@ class _MessageNumber(click.IntRange):
 
 
 _IDS = click.Argument(["ids"], nargs=-1, type=_MessageNumber(), metavar="ID...")
-_DEADLINE = Option(
-    "--deadline", type=Seconds(), default=60, show_default=True, help="Seconds for each message, and for each wait."
-)
+_DEADLINE = Option("--deadline", type=Seconds(), default=60, help="Seconds for each message, and for each wait.")
 _ALL = click.Option(["--all", "is_all"], is_flag=True, help="All messages.")
 
-EACH_MESSAGE = RETRY._replace(
-    options=tuple(_DEADLINE if option.key == "deadline" else option for option in RETRY.options)
+EACH_MESSAGE = Section(
+    RETRY.heading, RETRY.make, *(_DEADLINE if option.key == "deadline" else option for option in RETRY.options)
 )
-OUTPUT = Section("Output", partial(OutputOptions, output="none", dry_run=False), (QUIET, VERBOSE))
+OUTPUT = Section("Output", partial(OutputOptions, output="none", dry_run=False), QUIET, VERBOSE)
 
 
 @click.group(invoke_without_command=True, params=[CONFIG, LIST_FORMAT], epilog=EPILOG)

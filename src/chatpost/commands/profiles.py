@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -14,21 +16,16 @@ from chatpost.cli.completion import complete_profile
 from chatpost.cli.console import as_json, print_table, say, write_data
 from chatpost.cli.options import CONFIG
 from chatpost.cli.profile_defaults import load_defaults
-from chatpost.cli.signals import restoring_terminal
 from chatpost.content.source import read_chunks
 from chatpost.directories import find_profile_file
 from chatpost.errors import ConfigurationError, ExitStatus
-from chatpost.profiles.file import (
-    PROFILE_NAME,
-    ProfileFile,
-    load_profiles,
-    load_trusted_profiles,
-    user_profile_file,
-)
+from chatpost.processes import handling_ends, reraise_signal
+from chatpost.profiles.file import PROFILE_NAME, ProfileFile, load_profiles, load_trusted_profiles, user_profile_file
 from chatpost.profiles.redis_config import RedisConfig
 from chatpost.profiles.url_source import SIZE_LIMIT, first_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from chatpost.profiles.file import Profile
@@ -71,16 +68,17 @@ def _list(config: Path | None, output: str) -> None:
     file = load_profiles(path)
     if not file.profiles:
         say(_NO_PROFILES.format(path))
-    rows = [(profile.name, profile.known_space(), str(profile.source)) for profile in file.profiles.values()]
+    rows = [
+        (each.name, each.known_space(), str(each.source), each.name == file.default) for each in file.profiles.values()
+    ]
     if output == "json":
-        for name, space, source in rows:
-            entry = {"profile": name, "space": space, "source": source, "default": name == file.default}
-            write_data(as_json(entry))
+        for row in rows:
+            write_data(as_json(dict(zip(("profile", "space", "source", "default"), row, strict=True))))
     else:
-        print_table(
-            ("PROFILE", "SPACE", "URL FROM", ""),
-            [(name, space or "-", source, "default" if name == file.default else "") for name, space, source in rows],
-        )
+        shown = [
+            (name, space or "-", source, "default" if is_default else "") for name, space, source, is_default in rows
+        ]
+        print_table(("PROFILE", "SPACE", "URL FROM", ""), shown)
     if os.environ.get("CHATPOST_URL"):
         say("CHATPOST_URL is set: without -p, messages go there")
 
@@ -147,8 +145,7 @@ def default(ctx: click.Context, name: str | None, config: Path | None) -> int:
 @click.pass_context
 def path(ctx: click.Context, config: Path | None) -> None:
     """Print the path of the profile file, even if it does not exist yet."""
-    config = _config(ctx, config)
-    write_data(str(find_profile_file(config) or user_profile_file()))
+    write_data(str(find_profile_file(_config(ctx, config)) or user_profile_file()))
 
 
 @profiles.command(params=[CONFIG], short_help="Check each profile's URL and options, and the file.")
@@ -202,9 +199,29 @@ def _config(ctx: click.Context, config: Path | None) -> Path | None:
     return config or (ctx.parent.params["config"] if ctx.parent else None)
 
 
+@contextmanager
+def _restoring_terminal() -> Iterator[None]:
+    """In this context a signal that ends the process leaves the terminal of stdin as it was found, with its echo.
+
+    Ctrl-C raises `KeyboardInterrupt`.
+    """
+    import termios  # for the prompt only
+
+    found = termios.tcgetattr(sys.stdin)
+
+    def end(number: int, _before: object) -> None:
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, found)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        reraise_signal(number)
+
+    with handling_ends(end):
+        yield
+
+
 def _read_url() -> str:
     if sys.stdin is not None and sys.stdin.isatty():
-        with restoring_terminal():  # the prompt hides what is typed
+        with _restoring_terminal():  # the prompt hides what is typed
             return str(click.prompt("The webhook's URL (it is not shown)", hide_input=True, err=True)).strip()
     read = b""
     for chunk in read_chunks(sys.stdin.fileno(), "stdin") if sys.stdin is not None else ():

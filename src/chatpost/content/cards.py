@@ -28,8 +28,6 @@ STATUSES = {
 }
 """The statuses, each with its Material icon, colour and word."""
 
-_LONGEST_NOTIFICATION = 500
-
 _DEEPEST = 100  # Google's own parsers read no deeper
 _FIELDS = {"cardsV2": list, "text": str, "fallbackText": str, "markupSyntax": str}
 """The fields of a message that are posted."""
@@ -55,10 +53,12 @@ def read_cards(raw: bytes, source: str) -> CardMessage:
     """
     try:
         message = _cleaned(_as_message(_parsed(raw, source)))
-        _check(message)
+        fault = _fault(message)
     except ValueError as wrong:
-        msg = f"{source}: {wrong}, so nothing was posted"
-        raise DataError(msg) from None
+        fault = str(wrong)
+    if fault is not None:
+        msg = f"{source}: {fault}, so nothing was posted"
+        raise DataError(msg)
     is_markdown = message.get("markupSyntax") == "MARKUP_SYNTAX_MARKDOWN"
     return CardMessage(tuple(message["cardsV2"]), message.get("text"), message.get("fallbackText"), is_markdown)
 
@@ -86,19 +86,16 @@ def _as_message(read: Any) -> Any:
     return read
 
 
-def _check(message: Any) -> None:
-    """Raise `ValueError` if part of a message would not be posted as it is."""
-    msg = None
+def _fault(message: Any) -> str | None:
+    """Return the reason for which part of a message would not be posted as it is, if any."""
     if not isinstance(message, dict):
-        msg = "it is not an object"
-    elif unknown := message.keys() - _FIELDS:
-        msg = f"it has the unknown field {min(unknown)!a:.60}"
-    elif wrong := [name for name, value in message.items() if not isinstance(value, _FIELDS[name])]:
-        msg = f"{wrong[0]} is not {'a list' if wrong[0] == 'cardsV2' else 'a string'}"
-    elif not message["cardsV2"]:
-        msg = "cardsV2 has no card"
-    if msg is not None:
-        raise ValueError(msg)
+        return "it is not an object"
+    if unknown := message.keys() - _FIELDS:
+        return f"it has the unknown field {min(unknown)!a:.60}"
+    for name, value in message.items():
+        if not isinstance(value, _FIELDS[name]):
+            return f"{name} is not {'a list' if name == 'cardsV2' else 'a string'}"
+    return None if message["cardsV2"] else "cardsV2 has no card"
 
 
 def _cleaned(value: Any, where: str = "", depth: int = 0) -> Any:
@@ -111,21 +108,19 @@ def _cleaned(value: Any, where: str = "", depth: int = 0) -> Any:
         raise ValueError(msg)
     if isinstance(value, dict):
         return {
-            _clean(name, where): _cleaned(item, f"{where}.{name}" if where else name, depth + 1)
+            _cleaned(name, where, depth): _cleaned(item, f"{where}.{name}" if where else name, depth + 1)
             for name, item in value.items()
         }
     if isinstance(value, list):
         return [_cleaned(item, f"{where}[{number}]", depth + 1) for number, item in enumerate(value)]
-    return _clean(value, where) if isinstance(value, str) else value
-
-
-def _clean(text: str, where: str) -> str:
+    if not isinstance(value, str):
+        return value
     try:
-        text.encode()
+        value.encode()
     except UnicodeEncodeError:
         msg = f"{where or 'it'} has half of a character (\\ud800 to \\udfff without the other half)"
         raise ValueError(msg) from None
-    return screen_text(text)
+    return screen_text(value)
 
 
 class QuickCard(NamedTuple):
@@ -144,17 +139,24 @@ class QuickCard(NamedTuple):
 
     def message(self, words: str, style: Style) -> CardMessage:
         """Return the card with the words as its paragraph, in their style."""
+        from html import escape  # it has large tables, and few messages have a card
+
         widgets: list[dict[str, Any]] = []
         if self.status:
-            widgets.append(_status_widget(self.status))
-        if words:
-            widgets.append({"textParagraph": _paragraph(words, style)})
+            icon, colour, word = STATUSES[self.status]
+            start = {"materialIcon": {"name": icon, "fill": True}}
+            text = f'<b><font color="{colour}">{word}</font></b>'
+            widgets.append({"decoratedText": {"startIcon": start, "text": text}})
+        if words and (style.is_code or style.is_markdown):
+            shown = style._replace(markdown=True).shown(words)  # a card has code only in Markdown
+            widgets.append({"textParagraph": {"text": shown, "textSyntax": "MARKDOWN"}})
+        elif words:
+            widgets.append({"textParagraph": {"text": card_text(words)}})
+        title, links = self.title, list(self.buttons)
         fields = [(label, card_text(value)) for label, value in self.fields]
-        links = list(self.buttons)
-        title = self.title
         if self.run is not None:
             title = title or self.run.title
-            fields[:0] = [(label, _plain(value)) for label, value in self.run.fields]
+            fields[:0] = [(label, escape(value, quote=False)) for label, value in self.run.fields]
             links[:0] = [("Open run", self.run.url)] if self.run.url else []
         widgets += ({"decoratedText": {"topLabel": label, "text": text, "wrapText": True}} for label, text in fields)
         if links:
@@ -162,11 +164,10 @@ class QuickCard(NamedTuple):
             widgets.append({"buttonList": {"buttons": buttons}})
         card: dict[str, Any] = {}
         if title:
-            card["header"] = {"title": title}
-            if self.subtitle:
-                card["header"]["subtitle"] = self.subtitle
+            header = {"title": title, "subtitle": self.subtitle, "imageUrl": self.icon}
+            card["header"] = {name: value for name, value in header.items() if value}
             if self.icon:
-                card["header"] |= {"imageUrl": self.icon, "imageType": "CIRCLE"}
+                card["header"]["imageType"] = "CIRCLE"
         if widgets:
             card["sections"] = [{"widgets": widgets}]
         return CardMessage(({"cardId": "chatpost", "card": card},), None, self._in_words(words))
@@ -177,7 +178,7 @@ class QuickCard(NamedTuple):
         title = self.title or (escape_mentions(self.run.title) if self.run else None)
         first = ": ".join(filter(None, (status, title, self.subtitle, words)))
         text = first or ", ".join(f"{label}: {value}" for label, value in self.fields) or self.buttons[0][0]
-        return text if len(text) <= _LONGEST_NOTIFICATION else f"{text[:_LONGEST_NOTIFICATION]}..."
+        return f"{text[:500]}..." if text[500:] else text
 
 
 class CardOptions(NamedTuple):
@@ -210,49 +211,28 @@ class CardOptions(NamedTuple):
         return quick if any(quick) else None
 
 
-def _paragraph(words: str, style: Style) -> dict[str, str]:
-    if style.is_code or style.is_markdown:
-        shown = style._replace(markdown=True).shown(words)  # a card has code only in Markdown
-        return {"text": shown, "textSyntax": "MARKDOWN"}
-    return {"text": card_text(words)}
-
-
-def _plain(text: str) -> str:
-    """Return a text as it is as the text of a card."""
-    from html import escape  # it has large tables, and few messages have a card
-
-    return escape(text, quote=False)
-
-
 def card_text(text: str) -> str:
     """Return a text in Chat's own markup as the text of a card, which has a few tags of HTML instead."""
     from html import escape
 
     from chatpost.chat.syntax import parts
 
-    def tagged(tag: str, inner: str) -> str:
-        return f"<{tag}>{inner}</{tag}>"
-
     def shown(part: Part) -> str:
+        text = escape(part.text, quote=False)
         match part.kind:
             case "link":
-                return f'<a href="{escape(part.url)}">{escape(part.text, quote=False)}</a>'
+                return f'<a href="{escape(part.url)}">{text}</a>'
             case "block":
-                return tagged("pre", escape(part.text, quote=False))
+                return f"<pre>{text}</pre>"
             case "code":
-                return tagged("code", escape(part.text, quote=False))
+                return f"<code>{text}</code>"
             case "bold" | "italic" | "strike":
-                return tagged({"bold": "b", "italic": "i", "strike": "s"}[part.kind], card_text(part.text))
+                tag = part.kind[0]
+                return f"<{tag}>{card_text(part.text)}</{tag}>"
             case "user":
-                return escape(f"@{part.text}", quote=False)
+                return f"@{text}"
             case "item":
                 return "• "
-        return escape(part.text, quote=False)
+        return text
 
     return "".join(map(shown, parts(text)))
-
-
-def _status_widget(status: str) -> dict[str, Any]:
-    icon, colour, word = STATUSES[status]
-    text = f'<b><font color="{colour}">{word}</font></b>'
-    return {"decoratedText": {"startIcon": {"materialIcon": {"name": icon, "fill": True}}, "text": text}}

@@ -7,28 +7,24 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from chatpost.content.secrets import MASK, masked
+from chatpost.chat.webhook import MASK
+from chatpost.content.secrets import masked
 from chatpost.content.terminal import screen_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-_COMMIT = 8  # hexadecimal digits of a commit that are shown
 _LONGEST = 200
-_LARGEST_EVENT = 32 * 1024 * 1024  # bytes; GitHub's have 25 MB at most
 _LONGEST_URL = 2000
+_VARIABLE = re.compile(r"\{(.*?)\}")
 _PULL_REQUEST = re.compile(r"refs/pull/(\d+)/.*|(\d+)|https?://.*/(?:pull|pull-requests|merge_requests)/(\d+)")
-_COMMIT_NAME = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 # Anyone who opens a pull request names its branch.
 _TURNING = dict.fromkeys(map(ord, "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"))
 _PASSWORD = re.compile(r"(?<=://)\S*@")
-# A pull request's own commit is only in GitHub's event file: GITHUB_SHA is the one that merges it, GITHUB_REF can be
-# the branch that it is for.
-_EVENT_HEAD, _EVENT_NUMBER = "event.head", "event.number"
-
 
 CIS: Mapping[str, Mapping[str, str]] = {
     "GitHub Actions": {
@@ -138,114 +134,83 @@ class CiRun(NamedTuple):
 
 def find_run(environment: Mapping[str, str], secrets: Sequence[str] = ()) -> CiRun | None:
     """Return the run that the environment is of, without these secrets; None outside a CI."""
-    found = next(
-        (
-            (name, ci)
-            for name, ci in CIS.items()
-            if any(environment.get(its, "").lower() not in {"", "0", "false"} for its in ci["markers"].split())
-        ),
-        None,
-    )
-    if found is None:
-        return None
-    name, templates = found
-    values = _Values(environment, templates, secrets)
-    tag, pull_request = _tag(values.get("tag")), _pull_request(values.get("pull_request"))
-    branch, workflow = values.get("branch").removeprefix("refs/heads/"), values.get("workflow")
-    if name == "Jenkins":
+    for name, templates in CIS.items():
+        marks = [environment.get(marker, "").lower() for marker in templates["markers"].split()]
+        if any(mark not in {"", "0", "false"} for mark in marks):
+            variables = {**environment, **_github_pull_request(environment)}
+            return _run(name, defaultdict(str, _values(templates, variables, secrets)))
+    return None
+
+
+def _run(ci: str, values: Mapping[str, str]) -> CiRun:
+    tag = "" if re.match("branch:|refs/(?!tags/)", values["tag"]) else re.sub("^(tag:|refs/tags/)", "", values["tag"])
+    branch, workflow, number = values["branch"].removeprefix("refs/heads/"), values["workflow"], values["number"]
+    if ci == "Jenkins":
         branch = branch.removeprefix("origin/")
         workflow = workflow.replace("%2F", "/")  # the job of a branch has its name
-    attempt = values.get("attempt")
-    label, sign = ("Merge request", "!") if name == "GitLab CI" else ("Pull request", "#")
+    if tag or re.fullmatch(r"refs/.*|\d+/merge", branch):
+        branch = ""
+    pull_request = _PULL_REQUEST.fullmatch(values["pull_request"])
+    label, sign = ("Merge request", "!") if ci == "GitLab CI" else ("Pull request", "#")
     fields = {
-        "Repository": _repository(values.get("repository")),
+        "Repository": _repository(values["repository"]),
         "Tag": tag,
-        "Branch": "" if tag or branch.startswith("refs/") or _is_merge(branch) else branch,
-        label: pull_request and f"{sign}{pull_request}",
-        "Commit": _commit(values.get("commit")),
+        "Branch": branch,
+        label: f"{sign}{pull_request[pull_request.lastindex or 0]}" if pull_request else "",
+        "Commit": re.sub("^([0-9a-fA-F]{8})[0-9a-fA-F]*$", r"\1", values["commit"]),
         "Workflow": workflow,
-        "Job": values.get("job"),
-        "Started by": values.get("started_by"),
-        "Attempt": "" if attempt in {"", "1"} else attempt,
+        "Job": values["job"],
+        "Started by": values["started_by"],
+        "Attempt": "" if values["attempt"] == "1" else values["attempt"],
     }
-    number = values.get("number")
-    title = " ".join(filter(None, (workflow or name, number and f"#{number}")))
-    url = values.get("url", _LONGEST_URL + 1).replace(" ", "%20")
+    title = f"{workflow or ci} #{number}" if number else workflow or ci
+    url = values["url"].replace(" ", "%20")
+    # A whole URL of the web, without a password in it, masked or not.
+    is_harmless = (
+        len(url) <= _LONGEST_URL and MASK not in url and re.fullmatch(r"https?://[^\s<>\"/@]+(/[^\s<>\"]*)?", url)
+    )
     shown = tuple((label, _PASSWORD.sub("", value)) for label, value in fields.items() if value)
-    return CiRun(_PASSWORD.sub("", title), shown, url if _is_harmless(url) else None)
+    return CiRun(_PASSWORD.sub("", title), shown, url if is_harmless else None)
 
 
-class _Values:
-    """What a CI's templates make of the environment."""
-
-    def __init__(self, environment: Mapping[str, str], templates: Mapping[str, str], secrets: Sequence[str]) -> None:
-        self._templates = templates
-        self._values = {**environment, **_github_pull_request(environment)}
-        self._secrets = secrets
-
-    def get(self, part: str, longest: int = _LONGEST) -> str:
-        """Return the first template of a part whose variables are all set, on one line; empty if there is none."""
-        for template in self._templates.get(part, "").split():
-            names = re.findall(r"\{(.*?)\}", template)
-            if all(self._values.get(name) for name in names):
-                value = re.sub(r"\{(.*?)\}", lambda name: self._values[name[1]], template)
-                value = masked(value, self._secrets)[: 4 * longest]
+def _values(
+    templates: Mapping[str, str], variables: Mapping[str, str], secrets: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield each part with its first template whose variables are all set, filled in, on one line."""
+    for part, alternatives in templates.items():
+        longest = _LONGEST_URL + 1 if part == "url" else _LONGEST
+        for template in alternatives.split():
+            if all(map(variables.get, _VARIABLE.findall(template))):
+                value = _VARIABLE.sub(lambda name: variables[name[1]], template)
+                value = masked(value, secrets)[: 4 * longest]
                 text = screen_text(value.encode(errors="surrogateescape").decode(errors="replace"))
-                return " ".join(text.translate(_TURNING).split())[:longest]
-        return ""
+                yield part, " ".join(text.translate(_TURNING).split())[:longest]
+                break
 
 
 def _github_pull_request(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the last commit and the number of a pull request of GitHub's, from the file with the event."""
-    path = environment.get("GITHUB_EVENT_PATH", "")
-    if not environment.get("GITHUB_HEAD_REF") or not path:
+    """Return the last commit and the number of a pull request of GitHub's, from the file with the event.
+
+    Its own commit is only there: GITHUB_SHA is the one that merges it, and GITHUB_REF can be the branch that it is for.
+    """
+    path = Path(environment.get("GITHUB_EVENT_PATH", ""))
+    if not environment.get("GITHUB_HEAD_REF"):
         return {}
     try:
-        event = Path(path)
         # Anything but a file, such as a named pipe, could block for ever, and so could some files of the kernel's.
-        raw = event.read_bytes() if event.is_file() and 0 < event.stat().st_size <= _LARGEST_EVENT else b""
-        pull_request = json.loads(raw)["pull_request"]
-        read = {_EVENT_HEAD: pull_request["head"]["sha"], _EVENT_NUMBER: str(pull_request.get("number", ""))}
+        # GitHub's have 25 MB at most.
+        is_safe = path.is_file() and 0 < path.stat().st_size <= 32 * 1024 * 1024
+        pull_request = json.loads(path.read_bytes() if is_safe else b"")["pull_request"]
+        head, number = str(pull_request["head"]["sha"]), str(pull_request.get("number", ""))
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}
-    return read if _COMMIT_NAME.fullmatch(str(read[_EVENT_HEAD])) else {}
-
-
-def _tag(text: str) -> str:
-    """Return a tag: as it is, ``tag:NAME``, or ``refs/tags/NAME``; nothing for a branch."""
-    for beginning in ("tag:", "refs/tags/"):
-        if text.startswith(beginning):
-            return text.removeprefix(beginning)
-    return "" if text.startswith(("branch:", "refs/")) else text
-
-
-def _is_merge(branch: str) -> bool:
-    return re.fullmatch(r"\d+/merge", branch) is not None
-
-
-def _pull_request(text: str) -> str:
-    found = _PULL_REQUEST.fullmatch(text)
-    return next(filter(None, found.groups())) if found else ""
-
-
-def _commit(text: str) -> str:
-    return text[:_COMMIT] if re.fullmatch("[0-9a-fA-F]{8,}", text) else text
+    is_commit = re.fullmatch("[0-9a-f]{40}(?:[0-9a-f]{24})?", head)
+    return {"event.head": head, "event.number": number} if is_commit else {}
 
 
 def _repository(text: str) -> str:
     """Return a repository without the rest of its URL, in which a password could be."""
-    path = re.split(r"[?#]", text)[0]
-    if "://" in path:  # SCHEME://USER:PASSWORD@HOST/PATH
-        path = path.partition("://")[2].rpartition("@")[2].partition("/")[2]
-    elif "@" in path:  # USER@HOST:PATH
-        path = path.rpartition("@")[2].partition(":")[2]
+    path = re.split("[?#]", text)[0]
+    # SCHEME://USER:PASSWORD@HOST/PATH or USER@HOST:PATH
+    path = re.sub("^(.*?://(.*@)?[^/]*/?|.*@[^:]*:?)", "", path)
     return path.removesuffix(".git").strip("/")
-
-
-def _is_harmless(url: str) -> bool:
-    """Return whether it is a whole URL of the web, without a password in it, masked or not."""
-    return (
-        len(url) <= _LONGEST_URL
-        and MASK not in url
-        and re.fullmatch(r"https?://[^\s<>\"/@]+(/[^\s<>\"]*)?", url) is not None
-    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from chatpost.chat.webhook import MASK
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -12,8 +14,6 @@ SHORTEST_SECRET = 8
 """Characters that a variable's value must have to be taken for a secret: a shorter one stands in many a text."""
 
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|(?<!THREAD)_KEY$")
-MASK = "***"
-"""Stands for a secret."""
 
 
 def secrets_of(environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -55,16 +55,12 @@ class ApiError(Exception):
         return {"error": error}
 
 
-def check_webhook(query: dict[str, str]) -> None:
-    """Raise `ApiError` if key or token is missing; any value is accepted."""
+def read_query(query: dict[str, str]) -> dict[str, str]:
+    """Return the request's own parameters; raises `ApiError` for an unknown one, an invalid value, or no key or token."""
     if not query.get("key"):
         raise ApiError(403, "The request is missing a valid API key.")
     if not query.get("token"):
         raise ApiError(401, "Request is missing required authentication credential.")
-
-
-def read_query(query: dict[str, str]) -> dict[str, str]:
-    """Return the request's own parameters; raises `ApiError` for an unknown one or an invalid value."""
     parameters = {_camel(name): value for name, value in query.items() if not _SYSTEM_PARAMETER.fullmatch(name)}
     for name, value in parameters.items():
         request: dict[str, Any] = {name: value}

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from flask import Flask, Response, jsonify, render_template, request
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from chatpost.emulator.contract import ApiError, check_webhook, read_body, read_query
+from chatpost.emulator.contract import ApiError, read_body, read_query
 from chatpost.emulator.faults import Fault, Kind
 from chatpost.emulator.render import EMOJI, card_html, safe_link, text_html
 from chatpost.emulator.space import Space
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from types import TracebackType
     from typing import Self
 
 _HOST = "127.0.0.1"
@@ -94,9 +93,7 @@ class Emulator:
         self._thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stopping.set()
         with self._changed:
             self._changed.notify_all()
@@ -150,10 +147,9 @@ class Emulator:
         if fault.kind is Kind.STATUS:
             unavailable = "The service is currently unavailable."
             raise ApiError(fault.status, unavailable if fault.status == 503 else "A fault that was asked for.")  # noqa: PLR2004
-        check_webhook(query)
+        parameters = read_query(query)
         if request.mimetype != "application/json":
             raise ApiError(400, "Invalid JSON payload received: its Content-Type is not application/json.")
-        parameters = read_query(query)
         space = self.space(name)
         space.take_quota()
         body = read_body(raw, space.name)

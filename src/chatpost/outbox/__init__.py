@@ -15,7 +15,7 @@ def open_outbox(redis: RedisConfig) -> Outbox:
 
     Raises `ConfigurationError`, and `StorageError` for a user without a home.
     """
-    if redis.has_outbox():
+    if redis.outbox != "machine" and redis.has_outbox():
         from chatpost.outbox.redis import RedisOutbox
 
         return RedisOutbox(redis.client())

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from chatpost.chat.message import CreatedMessage, CreateMessageRequest
     from chatpost.chat.webhook import Webhook
-    from chatpost.delivery.model import TimeLeft
     from chatpost.delivery.retry import RetryPolicy
     from chatpost.delivery.sender import Sender
     from chatpost.outbox.model import Attempt, OutboxMessage, WebhookReference
@@ -51,7 +50,7 @@ class OwnMessages(NamedTuple):
 
     lane: tuple[str, str]
     last: int
-    deadline: TimeLeft
+    deadline: Deadline
     on_attempt: Callable[[Attempt, Progress], None]
 
 
@@ -127,7 +126,7 @@ class _SpaceFlush:
             self._outbox.set_cool_down(fingerprint, cool_down)
         return self._failures
 
-    def _deadline(self) -> TimeLeft:
+    def _deadline(self) -> Deadline:
         if self._flusher.own is not None:
             return self._flusher.own.deadline
         return Deadline(self._flusher.policy.deadline, self._flusher.sender.timing.clock)
@@ -165,14 +164,14 @@ class _SpaceFlush:
             return []
         return tried[best]
 
-    def _is_hopeless(self, lanes: _Lanes, deadline: TimeLeft) -> bool:
+    def _is_hopeless(self, lanes: _Lanes, deadline: Deadline) -> bool:
         """Return whether another process flushes the space, and the turn of a send's messages comes too late."""
         if self._flusher.own is None or not self._others_post:
             return False
         before = [message.rules.interval or 0.0 for messages in lanes.values() for message in messages[1:]]
         return sum(before) > deadline.left()
 
-    def _post(self, chosen: OutboxMessage, webhook: Webhook, deadline: TimeLeft, *, wants_digest: bool) -> float:
+    def _post(self, chosen: OutboxMessage, webhook: Webhook, deadline: Deadline, *, wants_digest: bool) -> float:
         """Make one attempt to post the next message; return the seconds to wait before the next one."""
         attempt: Attempt | None = None
         with ExitStack() as locked:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from pathlib import Path
 
-EXPIRE_AFTER = 3 * 86_400.0
+EXPIRE_AFTER = 3 * 86_400
 """Seconds after which a message in the outbox expires, unless the user says otherwise."""
 
 

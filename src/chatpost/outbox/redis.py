@@ -25,7 +25,7 @@ from chatpost.concurrency import start_without_signals
 from chatpost.errors import OutboxFull, StorageError
 from chatpost.outbox.rows import content_of, from_rows, to_row
 from chatpost.outbox.store import LONGEST_COOL_DOWN, MOST_BYTES, MOST_MESSAGES, CoolDown
-from chatpost.redis_client import PREFIX, Script
+from chatpost.redis_client import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,7 +70,6 @@ class RedisOutbox:
 
     def __init__(self, redis: RedisClient) -> None:
         self._redis = redis
-        self._script = Script.of(_SCRIPT)
         self._name = str(uuid4())  # of this process, as the holder of locks
 
     def now(self) -> float:
@@ -209,7 +208,7 @@ class RedisOutbox:
     ) -> Any:
         """Run commands, if the checks hold; return their answers, or None. ``grows``: not in a Redis that is full."""
         given = json.dumps({"commands": commands, "checks": checks, "grows": grows})
-        return self._redis.run(self._script, (_KEYS,), (given,), limit)
+        return self._redis.run(_SCRIPT, (_KEYS,), (given,), limit)
 
 
 class _Totals(NamedTuple):

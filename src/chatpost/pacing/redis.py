@@ -20,20 +20,21 @@ from chatpost.pacing.queue import (
     SHORT_SLEEP,
     SHORTEST_SLEEP,
     SLACK,
+    QueuePacer,
     hash_space,
 )
-from chatpost.pacing.turn import QueuePacer
-from chatpost.redis_client import PREFIX, Script
+from chatpost.redis_client import PREFIX, load_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from chatpost.pacing.turn import QueueTurn
+    from chatpost.pacing.queue import QueueTurn
     from chatpost.redis_client import RedisClient
 
 _TIMEOUT = 0.5  # seconds that a step may take
 _LONGEST_WAIT = 1e9  # seconds: a longer one is no answer of ours
 _MOST_TICKETS = 2.0**53
+_SCRIPT = ("chatpost.pacing", "queue.lua")
 _CONSTANTS = (SLACK, LONGEST_CLOSURE, SHORT_SLEEP, LONGEST_SLEEP, SHORTEST_SLEEP, LEASE)
 
 
@@ -59,7 +60,7 @@ class RedisPacer(QueuePacer):
         self._clock = clock
         self._retry_after = retry_after
         self._timeout = timeout
-        self._script = _load_script()
+        self._script = load_script(*_SCRIPT)
         self._failures = count()  # one object for all threads, and for the handler of a signal
 
     def step(self, turn: QueueTurn, name: str, seconds: float = 0.0) -> Place:
@@ -86,13 +87,9 @@ class RedisPacer(QueuePacer):
 
 def check_queue(client: RedisClient) -> None:
     """Leave a queue, to see whether steps can be taken; raises `StorageError`."""
-    answer = client.run(_load_script(), _keys(hash_space("")), ("leave", "", 0, "1.0", "0", *_CONSTANTS))
+    answer = client.run(load_script(*_SCRIPT), _keys(hash_space("")), ("leave", "", 0, "1.0", "0", *_CONSTANTS))
     if answer != []:
         raise client.reject(answer)
-
-
-def _load_script() -> Script:
-    return Script.load("chatpost.pacing", "queue.lua")
 
 
 def _keys(space: str) -> tuple[str, ...]:

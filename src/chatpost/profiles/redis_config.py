@@ -21,13 +21,14 @@ _TIMEOUT = 5.0  # seconds that a program has to print the URL, and Redis to give
 class RedisConfig:
     """The Redis of a profile file's lines, and of the environment, which wins. Threads may share it.
 
-    ``is_configured``: there is one. Its URL is fetched once, at the first use.
+    ``is_configured``: there is one. ``outbox``: where the outbox is, not checked yet. The URL is fetched once, at the
+    first use.
     """
 
     def __init__(self, sharing: Sharing | None, environment: Mapping[str, str]) -> None:
         self._url = environment.get(URL)
         self._source = sharing.store if sharing is not None and self._url is None else None
-        self._outbox = environment.get(OUTBOX) or (sharing and sharing.outbox) or "machine"
+        self.outbox = environment.get(OUTBOX) or (sharing and sharing.outbox) or "machine"
         self._lock = Lock()
         self._client: RedisClient | ConfigurationError | None = None
         self.is_configured = self._source is not None or bool(self._url and self._url.strip())
@@ -39,13 +40,13 @@ class RedisConfig:
 
     def has_outbox(self) -> bool:
         """Return whether the outbox is there; raises `ConfigurationError`."""
-        if self._outbox not in {"store", "machine"}:
+        if self.outbox not in {"store", "machine"}:
             msg = f"{OUTBOX} is not store or machine"
             raise ConfigurationError(msg)
-        if self._outbox == "store" and not self.is_configured:
+        if self.outbox == "store" and not self.is_configured:
             msg = f"the outbox is to be in the fleet's store, but there is none: set {URL}, or store in profiles.toml"
             raise ConfigurationError(msg)
-        return self._outbox == "store"
+        return self.outbox == "store"
 
     def client(self) -> RedisClient:
         """Return a client of the Redis, always the same one; raises `ConfigurationError`."""

@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tomlkit
-from tomlkit.container import OutOfOrderTableProxy
-from tomlkit.items import Table
 
 from chatpost.errors import ConfigurationError
 from chatpost.profiles.file import load_profiles, load_trusted_profiles
@@ -39,11 +37,15 @@ def add_profile(path: Path, name: str, url: str, *, replace: bool) -> ProfileFil
         before = check_before_adding(path, name, replace=replace)
         default = (before.default if before is not None else None) or name
 
-        def expect(content: dict[str, Any]) -> None:
+        def add(content: Any) -> None:
+            profiles = content.setdefault("profiles", {})
+            if name in profiles:
+                profiles[name]["url"] = url
+            else:
+                profiles[name] = {"url": url}
             content.setdefault("default", default)
-            content.setdefault("profiles", {}).setdefault(name, {})["url"] = url
 
-        return _change(path, lambda document: _add(document, name, url, default), expect)
+        return _change(path, add)
 
 
 def check_before_adding(path: Path, name: str, *, replace: bool) -> ProfileFile | None:
@@ -74,13 +76,9 @@ def remove_profile(path: Path, name: str) -> ProfileFile:
         if content.get("default") == name:
             del content["default"]
 
-    def edit(document: tomlkit.TOMLDocument) -> str:
-        remove(document)
-        return tomlkit.dumps(document)
-
     with _locked(path):
         load_trusted_profiles(path).profile(name)
-        return _change(path, edit, remove)
+        return _change(path, remove)
 
 
 def set_default(path: Path, name: str) -> ProfileFile:
@@ -88,44 +86,23 @@ def set_default(path: Path, name: str) -> ProfileFile:
 
     Raises `ConfigurationError` if there is no such profile, or the file is at fault.
     """
-
-    def expect(content: dict[str, Any]) -> None:
-        content["default"] = name
-
     with _locked(path):
         load_trusted_profiles(path).profile(name)
-        return _change(path, lambda document: _with_default(document, name), expect)
+        return _change(path, lambda content: content.update(default=name))
 
 
-def _add(document: tomlkit.TOMLDocument, name: str, url: str, default: str) -> str:
-    profiles = document.setdefault("profiles", tomlkit.table(is_super_table=True))
-    if name in profiles:
-        profiles[name]["url"] = url
-    else:
-        inline = not isinstance(profiles, Table | OutOfOrderTableProxy)
-        profile = tomlkit.inline_table() if inline else tomlkit.table()
-        profile["url"] = url
-        profiles[name] = profile
-    return tomlkit.dumps(document) if "default" in document else _with_default(document, default)
-
-
-def _with_default(document: tomlkit.TOMLDocument, name: str) -> str:
-    if "default" in document:
-        document["default"] = name
-        return tomlkit.dumps(document)
-    # At the top: a key after a table's heading would belong to the table.
-    return f"default = {tomlkit.string(name).as_string()}\n\n{tomlkit.dumps(document)}"
-
-
-def _change(
-    path: Path, edit: Callable[[tomlkit.TOMLDocument], str], expect: Callable[[dict[str, Any]], None]
-) -> ProfileFile:
-    """Replace the file by its edited text, once that is known to say what is expected, and nothing else."""
+def _change(path: Path, change: Callable[[Any], None]) -> ProfileFile:
+    """Replace the file by its changed text, once that is known to say what is expected, and nothing else."""
     before = path.read_text("utf-8-sig") if os.path.exists(path) else ""  # noqa: PTH110 - pathlib's can raise
     expected = tomllib.loads(before)
-    expect(expected)
+    had_default = "default" in expected
+    change(expected)
+    if "default" in expected and not had_default:  # a key after a table's heading would belong to the table
+        before = f"default = {tomlkit.string(expected['default']).as_string()}\n\n{before}"
     try:
-        text = edit(tomlkit.parse(before))
+        document = tomlkit.parse(before)
+        change(document)
+        text = tomlkit.dumps(document)
         is_as_expected = tomllib.loads(text) == expected
     except (KeyError, ValueError):  # tomlkit cannot edit every form of TOML
         is_as_expected = False
