@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from chatpost.cli.app import or_of_group
 from chatpost.cli.completion import complete_profile, complete_user
 from chatpost.cli.settings import Option, Section
 from chatpost.cli.types import (
@@ -42,7 +43,9 @@ class ProfileOptions(NamedTuple):
 
 
 _ANY_PATH = click.Path(path_type=Path, readable=False)  # reading it gives the better message
-CONFIG = Option("--config", type=_ANY_PATH, metavar="FILE", in_profile=False, help="Read profiles from FILE.")
+CONFIG = Option(
+    "--config", type=_ANY_PATH, metavar="FILE", in_profile=False, callback=or_of_group, help="Read profiles from FILE."
+)
 PROFILES = Section(
     "Where to post",
     ProfileOptions,

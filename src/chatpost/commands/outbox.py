@@ -101,14 +101,9 @@ def list_(ctx: click.Context, config: Path | None, output: str) -> None:
     _list(_find(ctx, config), output if output != "table" else before)
 
 
-def _config(ctx: click.Context, config: Path | None) -> Path | None:
-    """Return ``--config``, whether it stands before the subcommand or after it."""
-    return config or (ctx.parent.params.get("config") if ctx.parent else None)
-
-
 def _find(ctx: click.Context, config: Path | None) -> Outbox:
     """Return the outbox on this machine, or the fleet's."""
-    return open_outbox(RedisConfig.of_file(_config(ctx, config), ctx.obj.environment))
+    return open_outbox(RedisConfig.of_file(config, ctx.obj.environment))
 
 
 def _index(box: Outbox) -> list[OutboxMessage]:
@@ -200,7 +195,6 @@ def flush(ctx: click.Context, /, **_: object) -> int:
     """
     settings = Settings(ctx)
     options, policy, output = settings.values((FLUSH, EACH_MESSAGE, OUTPUT))
-    options = options._replace(config=_config(ctx, options.config))
     command = FlushCommand(options, policy, output, ctx.obj)
     if options.watch:
         Watcher(command).run()
@@ -219,7 +213,6 @@ def flush(ctx: click.Context, /, **_: object) -> int:
 @click.pass_context
 def retry(ctx: click.Context, /, ids: Sequence[int], config: Path | None, profile: str | None, *, is_all: bool) -> None:
     """Let messages wait again that were refused or have expired, or send them by another profile."""
-    config = _config(ctx, config)
     box = _find(ctx, config)
     chosen = _choose(box, ids, is_all=is_all)
     if not chosen:

@@ -54,10 +54,9 @@ def profiles(ctx: click.Context, config: Path | None, output: str) -> None:
 
 
 @profiles.command("list", params=[CONFIG, LIST_FORMAT])
-@click.pass_context
-def list_(ctx: click.Context, config: Path | None, output: str) -> None:
+def list_(config: Path | None, output: str) -> None:
     """List the profiles, and show the default."""
-    _list(_config(ctx, config), output)
+    _list(config, output)
 
 
 def _list(config: Path | None, output: str) -> None:
@@ -68,16 +67,12 @@ def _list(config: Path | None, output: str) -> None:
     file = load_profiles(path)
     if not file.profiles:
         say(_NO_PROFILES.format(path))
-    rows = [
-        (each.name, each.known_space(), str(each.source), each.name == file.default) for each in file.profiles.values()
-    ]
+    rows = [(name, its.known_space(), str(its.source), name == file.default) for name, its in file.profiles.items()]
     if output == "json":
         for row in rows:
             write_data(as_json(dict(zip(("profile", "space", "source", "default"), row, strict=True))))
     else:
-        shown = [
-            (name, space or "-", source, "default" if is_default else "") for name, space, source, is_default in rows
-        ]
+        shown = [(name, space or "-", source, "default" if chosen else "") for name, space, source, chosen in rows]
         print_table(("PROFILE", "SPACE", "URL FROM", ""), shown)
     if os.environ.get("CHATPOST_URL"):
         say("CHATPOST_URL is set: without -p, messages go there")
@@ -98,7 +93,7 @@ def add(ctx: click.Context, name: str, config: Path | None, *, replace: bool) ->
     if not PROFILE_NAME.fullmatch(name):
         msg = "a profile's name has letters, digits, and . _ - between them"
         raise click.BadParameter(msg, ctx, param_hint="NAME")
-    path = _config(ctx, config) or user_profile_file()
+    path = config or user_profile_file()
     check_before_adding(path, name, replace=replace)
     url = _read_url()
     webhook = Webhook.parse(url)
@@ -109,25 +104,22 @@ def add(ctx: click.Context, name: str, config: Path | None, *, replace: bool) ->
 
 @profiles.command(params=[CONFIG])
 @click.argument("name", shell_complete=complete_profile)
-@click.pass_context
-def remove(ctx: click.Context, name: str, config: Path | None) -> None:
+def remove(name: str, config: Path | None) -> None:
     """Remove a profile. The webhook itself stays in Chat."""
     from chatpost.profiles.writer import remove_profile
 
-    path = _existing_file(ctx, config).path
-    was_default = load_profiles(path).default == name
-    file = remove_profile(path, name)
-    say(f"profile {name} is removed from {path}")
-    if was_default and file.profiles:
-        say(f"the default is now {file.default or 'not set'} (`chatpost profiles default NAME` changes it)")
+    before = _existing_file(config)
+    after = remove_profile(before.path, name)
+    say(f"profile {name} is removed from {before.path}")
+    if before.default == name and after.profiles:
+        say(f"the default is now {after.default or 'not set'} (`chatpost profiles default NAME` changes it)")
 
 
 @profiles.command(params=[CONFIG])
 @click.argument("name", required=False, shell_complete=complete_profile)
-@click.pass_context
-def default(ctx: click.Context, name: str | None, config: Path | None) -> int:
+def default(name: str | None, config: Path | None) -> int:
     """Print the default profile's name, or make NAME the default."""
-    file = _existing_file(ctx, config)
+    file = _existing_file(config)
     if name is not None:
         from chatpost.profiles.writer import set_default
 
@@ -142,21 +134,19 @@ def default(ctx: click.Context, name: str | None, config: Path | None) -> int:
 
 
 @profiles.command(params=[CONFIG], short_help="Print the path of the profile file, which may not exist.")
-@click.pass_context
-def path(ctx: click.Context, config: Path | None) -> None:
+def path(config: Path | None) -> None:
     """Print the path of the profile file, even if it does not exist yet."""
-    write_data(str(find_profile_file(_config(ctx, config)) or user_profile_file()))
+    write_data(str(find_profile_file(config) or user_profile_file()))
 
 
 @profiles.command(params=[CONFIG], short_help="Check each profile's URL and options, and the file.")
 @click.argument("name", required=False, shell_complete=complete_profile)
-@click.pass_context
-def check(ctx: click.Context, name: str | None, config: Path | None) -> int:
+def check(name: str | None, config: Path | None) -> int:
     """Check each profile's URL and options, the file's owner and permissions, and a fleet's store.
 
     Nothing is posted.
     """
-    path = find_profile_file(_config(ctx, config))
+    path = find_profile_file(config)
     file = None if path is None else load_trusted_profiles(path)
     redis = RedisConfig(None if file is None else file.sharing, os.environ)
     if file is None or not file.profiles:
@@ -187,16 +177,11 @@ def _checked(profile: Profile) -> tuple[str, str, str]:
         return profile.name, "-", str(error)
 
 
-def _existing_file(ctx: click.Context, config: Path | None) -> ProfileFile:
-    path = find_profile_file(_config(ctx, config))
+def _existing_file(config: Path | None) -> ProfileFile:
+    path = find_profile_file(config)
     if path is None:
         raise ConfigurationError(_NO_PROFILES.format(user_profile_file()))
     return load_profiles(path)
-
-
-def _config(ctx: click.Context, config: Path | None) -> Path | None:
-    """Return ``--config``, whether it stands before the subcommand or after it."""
-    return config or (ctx.parent.params["config"] if ctx.parent else None)
 
 
 @contextmanager
