@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -175,9 +174,8 @@ def texts(chat: Emulator, space: str = "AAAA") -> list[str]:
 
 
 def body_of(chat: Emulator) -> dict[str, Any]:
-    """Return the JSON body of the last request."""
-    body: dict[str, Any] = json.loads(chat.received[-1].body)
-    return body
+    """Return the body of the last message in the space."""
+    return chat.space().messages[-1].body
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -11,6 +11,7 @@ from hypothesis import given, strategies as st
 from chatpost.content.cards import read_cards
 from chatpost.content.markup import fenced
 from chatpost.errors import DataError
+from tests.conftest import body_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 WIDGET = {"textParagraph": {"text": "hi"}}
 CARD = {"header": {"title": "T"}, "sections": [{"widgets": [WIDGET]}]}
 WITH_ID = {"cardId": "one", "card": CARD}
-
-
-def body_of(chat: Emulator) -> dict[str, Any]:
-    return chat.space().messages[-1].body
 
 
 @pytest.mark.parametrize(

@@ -359,7 +359,9 @@ def test_strangers_are_refused(post: Poster, headers: dict[str, str], status: in
     assert len(post.chat.space().messages) == (status == 200)
 
 
-@pytest.mark.parametrize("body", [[], {"cardsV2": [{"card": None}]}, {"cardsV2": [None]}, "x", 1, None])
+@pytest.mark.parametrize(
+    "body", [[], {"cardsV2": [{"card": None}]}, {"cardsV2": [None]}, {"cardsV2": [[]]}, "x", 1, None]
+)
 def test_what_is_no_message(post: Poster, body: Any) -> None:
     """Any JSON that is no message is INVALID_ARGUMENT."""
     status, answer = post(body)

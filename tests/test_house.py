@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -17,6 +18,8 @@ import chatpost
 from chatpost.commands import COMMANDS, chatpost as group
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from chatpost.emulator import Emulator
     from tests.conftest import Shell
     from tests.redis_servers import RedisProcess
@@ -99,6 +102,39 @@ def test_each_library_has_one_importer(path: Path) -> None:
         assert allowed is None or allowed & {where, where.split("/")[0]}, module
 
 
+def functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_nothing_is_too_large(path: Path) -> None:
+    """A file has at most 300 lines, a function 50 lines and five parameters, and a value ten fields."""
+    text = path.read_text()
+    tree = ast.parse(text)
+    assert text.count("\n") <= 300
+    for function in functions(tree):
+        arguments = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+        parameters = [argument for argument in arguments if argument.arg not in {"self", "cls"}]
+        assert (function.end_lineno or 0) - function.lineno < 50, function.name
+        assert len(parameters) <= 5, function.name
+    for value in (node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)):
+        if any(isinstance(base, ast.Name) and base.id == "NamedTuple" for base in value.bases):
+            assert sum(isinstance(node, ast.AnnAssign) for node in value.body) <= 10, value.name
+
+
+def test_the_surroundings_are_passed() -> None:
+    """Only a few files ask the process for its environment and its standard streams; the others are given them."""
+    asking = {
+        path.relative_to(SOURCE).as_posix()
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and (node.value.id, node.attr) in {("sys", "stdin"), ("sys", "stdout"), ("sys", "stderr"), ("os", "environ")}
+    }
+    assert asking <= {"cli/app.py", "cli/console.py", "directories.py", "processes.py"}
+
+
 RUN = """
 import sys
 from chatpost.cli.app import run
@@ -127,7 +163,7 @@ def test_start_up_of_send(shell: Shell, chat: Emulator) -> None:
     assert len(chat.received) == 1
     more = {name for name in ours - bare if not name.startswith("chatpost")}
     assert more <= {"dataclasses", "signal"}
-    unwanted = ("emulator", "profiles", "commands.reply", "commands.thread")
+    unwanted = ("emulator", "profiles.file", "commands.reply", "commands.thread")
     assert not {f"chatpost.{name}" for name in unwanted} & ours
 
 
@@ -155,6 +191,21 @@ def test_start_up_of_help(shell: Shell) -> None:
     """--help loads no command and no requests."""
     loaded = modules_after(RUN.format(["chatpost", "--help"]), shell.env)
     assert not {"requests", "rich", "dataclasses", "chatpost.commands.send", "chatpost.chat.webhook"} & loaded
+
+
+@pytest.mark.parametrize(
+    ("argv", "most_files", "most_changes"),
+    [(["send", "hi"], 25, 90), (["run", "-q", "--", "true"], 34, 150), (["outbox", "flush"], 26, 110)],
+    ids=["send", "run", "flush"],
+)
+def test_a_command_runs_through_few_files(shell: Shell, argv: list[str], most_files: int, most_changes: int) -> None:
+    """A reader of one command's way meets few files, and goes from one to another few times."""
+    shell.env["CHATPOST_PACING"] = "1"
+    if argv[0] == "outbox":
+        assert shell("send", "--spool-first", "hi").status == 0
+    done = shell.run(sys.executable, str(Path(__file__).parent / "tracing.py"), *argv)
+    files, changes = map(int, re.findall(r"(\d+) files, (\d+) changes", done.err)[0])
+    assert (done.status, files <= most_files, changes <= most_changes) == (0, True, True), done.err
 
 
 @pytest.mark.parametrize("argv", [["send", "--help"], ["send", "-h"], ["thread", "--help"], ["profiles"]])

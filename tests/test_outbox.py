@@ -3,26 +3,31 @@ from __future__ import annotations
 import json
 import re
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
-from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
-from chatpost.outbox.sqlite import OutboxFile
+from chatpost.outbox.model import Origin
+from chatpost.outbox.redis import RedisOutbox
+from chatpost.outbox.sqlite import SqliteOutbox
+from chatpost.outbox.store import CoolDown
 from chatpost.redis_client import RedisClient
 from tests.conftest import KEY, PIECES, TOKEN, Shell
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+    from chatpost.outbox.model import OutboxMessage
+    from chatpost.outbox.store import Outbox
 
 FLUSH = ("outbox", "flush")
 
@@ -35,45 +40,39 @@ def box_of(shell: Shell) -> Path:
     return shell.home / "state" / "chatpost" / "outbox.sqlite3"
 
 
-def change(shell: Shell, statement: str, *values: object) -> None:
-    """Change the outbox on the machine's disk as time would."""
-    with closing(sqlite3.connect(box_of(shell))) as file, file:
-        file.execute(statement, values)
-
-
-def edit(shell: Shell, name: str, new: Callable[[Any], Any], ids: Iterable[int] = range(1, 10)) -> None:
-    """Change a column of messages as time would, in the file or in Redis."""
-    server = server_of(shell)
-    if server is None:
-        with closing(sqlite3.connect(box_of(shell))) as file, file:
-            for number in ids:
-                for (old,) in file.execute(f"SELECT {name} FROM message WHERE id = ?", (number,)).fetchall():  # noqa: S608
-                    file.execute(f"UPDATE message SET {name} = ? WHERE id = ?", (new(old), number))  # noqa: S608
+@contextmanager
+def stored_by(shell: Shell) -> Iterator[Outbox]:
+    """Give the outbox of the commands: the file, or Redis."""
+    if "CHATPOST_STORE" not in shell.env:
+        yield SqliteOutbox(box_of(shell), time.time)
         return
-    for number in ids:
-        row = f"chatpost:{{outbox}}:message:{number}"
-        if (old := server.call("HGET", row, name)) is None:
-            continue
-        text = old.decode()
-        fresh = new(float(text) if name in {"written", "keep_until"} else text)
-        server.call("HSET", row, name, fresh)
-        if name == "keep_until":
-            place = server.call("HGET", row, "place").decode()
-            server.call("ZADD", f"chatpost:{{outbox}}:until:{place}", "XX", fresh, number)
-    server.close()
+    with closing(RedisClient(shell.env["CHATPOST_STORE"], 30)) as server:
+        yield RedisOutbox(server)
 
 
-def server_of(shell: Shell) -> RedisClient | None:
-    """Return the Redis that has the outbox, if one has."""
-    return RedisClient(shell.env["CHATPOST_STORE"], 30) if "CHATPOST_STORE" in shell.env else None
+def edit(shell: Shell, new: Callable[[OutboxMessage], OutboxMessage], ids: Iterable[int] = range(1, 10)) -> None:
+    """Change messages in the outbox as time would."""
+    with stored_by(shell) as outbox:
+        for space in {message.webhook.space for message in outbox.index()}:
+            outbox.change(space, list(ids), lambda found: [new(message) for message in found])
+
+
+def age(shell: Shell, seconds: float, ids: Iterable[int] = range(1, 10)) -> None:
+    """Let messages have been written long ago."""
+    edit(shell, lambda message: message._replace(origin=Origin("here", message.origin.written - seconds)), ids)
+
+
+def let_expire(shell: Shell, ids: Iterable[int] = range(1, 10)) -> None:
+    """Let the time come at which messages expire."""
+    edit(shell, lambda message: message._replace(rules=message.rules._replace(expires_at=time.time() - 1)), ids)
 
 
 def end_leases(shell: Shell) -> None:
     """Let the leases end of processes that were killed, as some seconds would."""
-    if server := server_of(shell):
-        for key in server.call("KEYS", "chatpost:{outbox}:lease:*"):
-            server.call("DEL", key.decode())
-        server.close()
+    if "CHATPOST_STORE" in shell.env:
+        with closing(RedisClient(shell.env["CHATPOST_STORE"], 30)) as server:
+            for key in server.call("KEYS", "chatpost:{outbox}:lock:*"):
+                server.call("DEL", key.decode())
 
 
 @pytest.fixture(params=["a file", "Redis"])
@@ -312,7 +311,7 @@ def test_a_message_that_is_late(shell: Shell, chat: Emulator) -> None:
     """A message that is posted more than 5 minutes after it was written says so in its first line."""
     shell("send", "--spool-first", "hello")
     shell("send", "--spool-first", "soon")
-    edit(shell, "written", lambda then: then - 4 * 3600, [1])
+    age(shell, 4 * 3600, [1])
     assert shell(*FLUSH).status == 0
     late, soon = texts(chat)
     assert re.fullmatch(r"\(written (\d{4}-\d\d-\d\d )?\d\d:\d\d UTC, 4 h late\)\nhello", late)
@@ -324,7 +323,7 @@ def test_what_may_have_been_posted_stays_as_it_was(shell: Shell, chat: Emulator)
     chat.faults.extend([Fault(Kind.DROP_AFTER), answering(429)])
     shell("send", "--spool", "--retries", "0", "may be posted")
     shell("send", "--spool", "--retries", "0", "-k", "other", "surely not")
-    edit(shell, "written", lambda then: then - 3600)
+    age(shell, 3600)
     assert shell(*FLUSH).status == 0
     assert (len(texts(chat)), texts(chat)[0]) == (2, "may be posted")
     assert "late)" in texts(chat)[1]
@@ -334,7 +333,7 @@ def test_messages_expire(shell: Shell, chat: Emulator) -> None:
     """After `--keep-for` a message is not posted but still listed, and the next flush says once how many there are."""
     for number in range(3):
         shell("send", "--spool-first", f"message {number}")
-    edit(shell, "keep_until", lambda _: 1, [1, 2])
+    let_expire(shell, [1, 2])
     assert shell(*FLUSH).status == 0
     assert texts(chat)[0] == "message 2"
     assert re.match(r"⚠️ 2 messages have waited too long and will not be posted; the first was written", texts(chat)[1])
@@ -462,14 +461,13 @@ def test_mistakes(shell: Shell, argv: list[str], status: int, said: str) -> None
 # Bounds and faults of the disk ----------------------------------------------------------------------------------
 
 
-@on_disk
 def test_a_full_outbox(shell: Shell, chat: Emulator) -> None:
     """With 10,000 messages the outbox is full: 75, and nothing old is dropped; what can be posted still is."""
     shell("send", "--spool-first", "first")
-    columns = "host, fingerprint, space, thread, request, keep_until, is_alone, is_part, written"
-    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9999)"
-    copy = f"{numbers} INSERT INTO message ({columns}) SELECT {columns} FROM n, message WHERE id = 1"  # noqa: S608
-    change(shell, copy)
+    with stored_by(shell) as outbox:
+        (first,) = outbox.index()
+        (first,) = outbox.read(first.webhook.space, [1])
+        outbox.add([first] * 9999, 60)
     done = shell("send", "--spool-first", "one more")
     assert (done.status, "is not kept: the outbox is full (10,000 messages)" in done.err) == (75, True)
     done = shell("send", "--spool", "-k", "k", "one more")
@@ -659,8 +657,7 @@ def test_a_digest_of_several_hosts(shell: Shell, chat: Emulator) -> None:
     """If its messages come from several hosts, each says from which."""
     for number in range(2):
         shell("send", "--spool-first", f"message {number}")
-    for number in (1, 2):
-        edit(shell, "host", lambda _: f"db-{number}", [number])  # noqa: B023 - it is called at once
+    edit(shell, lambda message: message._replace(origin=Origin(f"db-{message.id}", message.origin.written)))
     assert shell(*FLUSH, "--digest").status == 0
     assert re.findall(r", (db-\d)\]", texts(chat)[0]) == ["db-1", "db-2"]
 
@@ -674,7 +671,7 @@ def test_a_digest_has_an_id_of_its_own(shell: Shell, chat: Emulator) -> None:
     """What was posted before under a message's id is not taken for a digest that the message begins."""
     chat.faults.append(Fault(Kind.DROP_AFTER))
     shell("send", "--spool", "--retries", "0", "zero")
-    edit(shell, "keep_until", lambda _: 1)
+    let_expire(shell)
     shell(*FLUSH)
     keep(shell, "one", "two")
     assert shell("outbox", "retry", "1").status == 0
@@ -712,7 +709,7 @@ def test_a_digest_that_expires(shell: Shell, chat: Emulator) -> None:
     keep(shell, "zero", "one", "two")
     chat.faults.append(answering(503))
     shell(*FLUSH, "--digest", "--retries", "0")
-    edit(shell, "keep_until", lambda _: 1)
+    let_expire(shell)
     assert shell(*FLUSH).status == 0
     assert texts(chat)[0].startswith("⚠️ 3 messages have waited too long")
     assert [entry["state"] for entry in waiting(shell)] == ["expired"] * 3
@@ -729,10 +726,10 @@ def test_another_reply_option(shell: Shell, chat: Emulator) -> None:
 def test_one_late_line(shell: Shell, chat: Emulator) -> None:
     """A message that may have been posted with its line does not get another, however it is retried."""
     keep(shell, "hello")
-    edit(shell, "written", lambda then: then - 3600)
+    age(shell, 3600)
     chat.faults.append(answering(503))
     shell(*FLUSH, "--retries", "0")
-    edit(shell, "keep_until", lambda _: 1)
+    let_expire(shell)
     shell(*FLUSH)
     assert shell("outbox", "retry", "1").status == 0
     assert shell(*FLUSH).status == 0
@@ -774,14 +771,19 @@ def test_a_quiet_flush(shell: Shell, chat: Emulator) -> None:
     assert (done.status, done.err, texts(chat)) == (0, "", ["hello"])
 
 
-def test_a_damaged_message(shell: Shell) -> None:
-    """A message that cannot be read is named, and can be dropped."""
+@pytest.mark.parametrize("part", ["the message", "its content"])
+def test_a_damaged_message(shell: Shell, chat: Emulator, part: str) -> None:
+    """A message that cannot be read is named, holds up no other, and can be dropped."""
     keep(shell, "zero", "one")
-    edit(shell, "request", lambda _: "garbage", [1])
+    if part == "the message":
+        edit(shell, lambda message: message._replace(size=cast("int", "")), [1])
+    else:
+        edit(shell, lambda message: message._replace(request=cast("Any", ("garbage",))), [1])
+    assert (shell(*FLUSH).status, texts(chat)) == (0, ["one"])
     done = shell("outbox")
-    assert (done.status, "chatpost outbox drop 1" in done.err) == (75, True)
+    assert (done.status, "chatpost outbox drop 1" in done.out) == (0, True)
     assert shell("outbox", "drop", "1").status == 0
-    assert [text for text, _ in states(shell)] == ["one"]
+    assert waiting(shell) == []
 
 
 def test_a_thread_in_another_space(shell: Shell, chat: Emulator) -> None:
@@ -801,11 +803,11 @@ def test_an_outbox_that_others_could_read(shell: Shell) -> None:
     assert box_of(shell).stat().st_mode & 0o777 == 0o600
 
 
-@on_disk
 def test_a_clock_that_was_set(shell: Shell, chat: Emulator) -> None:
     """A time to leave Chat alone that lies too far ahead, as after a wrong clock, does not count."""
     keep(shell, "zero")
-    change(shell, "INSERT INTO rest SELECT fingerprint, 1, written + 30 * 86400 FROM message")
+    with stored_by(shell) as outbox:
+        outbox.set_cool_down(outbox.index()[0].webhook.fingerprint, CoolDown(1, time.time() + 30 * 86400))
     assert shell("send", "--spool", "one").status == 0
     assert texts(chat) == ["zero", "one"]
 
@@ -835,7 +837,7 @@ def test_killed_and_then_expired(shell: Shell, chat: Emulator) -> None:
     """A message whose flush was killed may have been posted: retried after it has expired, it goes as it was."""
     keep(shell, "one")
     kill_while_sending(shell, chat)
-    edit(shell, "keep_until", lambda _: 1)
+    let_expire(shell)
     shell(*FLUSH)
     keep(shell, "three")
     shell("outbox", "retry", "1")
@@ -844,29 +846,16 @@ def test_killed_and_then_expired(shell: Shell, chat: Emulator) -> None:
     assert "".join(texts(chat)).count("three") == 1
 
 
-@on_disk
 def test_killed_and_then_joined(shell: Shell, chat: Emulator) -> None:
     """A digest whose flush was killed goes into no other digest."""
     keep(shell, "one", "two", "three")
-    change(shell, "UPDATE message SET state = 'refused' WHERE id = 1")
+    edit(shell, lambda message: message.with_status(state="rejected"), [1])
     kill_while_sending(shell, chat, "--digest")
     shell("outbox", "retry", "1")
     assert shell(*FLUSH, "--digest").status == 0
     posted = "".join(texts(chat))
     assert [posted.count(text) for text in ("one", "two", "three")] == [1, 1, 1]
     assert waiting(shell) == []
-
-
-@on_disk
-def test_a_send_that_fails_takes_only_its_own(shell: Shell) -> None:
-    """If a send fails for good while its message is in another's digest, the digest stays."""
-    keep(shell, "one", "two", "mine")
-    change(shell, "UPDATE message SET state = 'sealed', digest = 1, is_uncertain = 1, sealed = request")
-    box = OutboxFile(box_of(shell), time.time)
-    assert box.withdraw([3]) == [3]
-    assert len(waiting(shell)) == 3
-    change(shell, "UPDATE message SET state = 'waiting', digest = NULL, sealed = NULL")
-    assert (box.withdraw([3]), len(waiting(shell))) == ([], 2)
 
 
 def test_a_rotated_token(shell: Shell, chat: Emulator) -> None:

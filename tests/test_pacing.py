@@ -17,10 +17,10 @@ from hypothesis import given, strategies as st
 
 from chatpost.delivery.model import Place
 from chatpost.errors import SpaceBusy
-from chatpost.pacing.fleet import FleetPacer, FleetTurn
-from chatpost.pacing.queue import LEASE, LONGEST_CLOSURE, LONGEST_SLEEP, SHORT_SLEEP, SHORTEST_SLEEP
+from chatpost.pacing.fleet import FleetPacer
+from chatpost.pacing.queue import LEASE, LONGEST_CLOSURE, LONGEST_SLEEP, SHORT_SLEEP, SHORTEST_SLEEP, QueueTurn
 from chatpost.pacing.redis import RedisPacer
-from chatpost.pacing.sqlite import SqlitePacer, SqliteTurn, boot_id
+from chatpost.pacing.sqlite import SqlitePacer, boot_id
 from tests.redis_servers import RedisProcess
 
 if TYPE_CHECKING:
@@ -538,7 +538,7 @@ def test_keys_in_redis(redis: RedisProcess) -> None:
 def test_a_sender_that_holds_its_turn(machine: Machine) -> None:
     """A sender that has passed the gate can keep it closed while it waits for something else."""
     holder, other = machine.process(), machine.process()
-    assert isinstance(holder, SqliteTurn)
+    assert isinstance(holder, QueueTurn)
     assert ask(holder) == NOW
     holder.extend(20)
     machine.wait(20)
@@ -554,7 +554,7 @@ class Queues:
         self.fleet = Fleet(redis)
         self.machines = [Machine(tmp_path / name / "pacing.sqlite3") for name in ("one", "other")]
 
-    def process(self, machine: int) -> FleetTurn:
+    def process(self, machine: int) -> Turn:
         """Return a place for a process on a machine."""
         pacer = FleetPacer(self.machines[machine].store(), self.fleet.store)
         return pacer.turn(SPACE, 1.1)

@@ -240,7 +240,7 @@ def test_no_broken_file_shows_its_values(tmp_path_factory: pytest.TempPathFactor
 def test_a_url_source_shows_no_url(tmp_path: Path) -> None:
     """Neither str nor repr of a URL source shows the URL or a command's arguments."""
     for value in (f"https://x?key={KEY}", {"command": ["pass", f"--key={KEY}"]}):
-        source = read_source(value, tmp_path)
+        source = read_source("url", value, tmp_path)
         assert KEY not in f"{source} {source!r}"
 
 

@@ -14,11 +14,13 @@ import pytest
 
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
-from chatpost.pacing.sqlite import SqlitePacer, SqliteTurn, boot_id
+from chatpost.pacing.sqlite import SqlitePacer, boot_id
 from tests.conftest import KEY, TOKEN, Finished, Running, Shell, texts, wait_for_requests
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from chatpost.pacing.queue import QueueTurn
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def paced(shell: Shell) -> Shell:
     return shell
 
 
-def turn_of(shell: Shell, chat: Emulator, space: str = "AAAA") -> SqliteTurn:
+def turn_of(shell: Shell, chat: Emulator, space: str = "AAAA") -> QueueTurn:
     """Return a place in the queue that the shell's commands use for a space of the emulator."""
     path = shell.home / "state" / "chatpost" / "pacing.sqlite3"
     store = SqlitePacer(path, time.monotonic, boot_id(), pytest.fail)

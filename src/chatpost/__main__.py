@@ -13,7 +13,10 @@ def main() -> NoReturn:
     """Run the command and exit with its status."""
     # Imports make thousands of objects that stay: looking through them for garbage costs 5 % of a start.
     gc.set_threshold(200_000)
-    _leave_out_what_guesses_encodings()
+    # requests imports these if they are there. They guess a text's encoding, which Chat's JSON never needs, and cost a
+    # tenth of a send.
+    sys.modules["chardet"] = sys.modules["charset_normalizer"] = None  # type: ignore[assignment]
+    warnings.filterwarnings("ignore", "Unable to find acceptable character detection")
     # Ctrl-C ends the process as it would any other, without a traceback. A command that wants to say or undo something
     # has a handler of its own.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -23,15 +26,6 @@ def main() -> NoReturn:
     from chatpost.processes import exit_now
 
     exit_now(run(chatpost))
-
-
-def _leave_out_what_guesses_encodings() -> None:
-    """Let requests do without chardet and charset_normalizer, which it imports if they are there.
-
-    They guess the encoding of a text, which Chat's JSON never needs, and cost a tenth of a send.
-    """
-    sys.modules["chardet"] = sys.modules["charset_normalizer"] = None  # type: ignore[assignment]
-    warnings.filterwarnings("ignore", "Unable to find acceptable character detection")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ import os
 import signal
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
+from itertools import chain
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,29 +43,36 @@ def start_without_signals(thread: threading.Thread) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+class _Call(threading.Thread, Generic[T]):
+    """A step under way in a daemon thread, so that an interrupted command does not stay for it.
+
+    ``values`` gets its value, or ``failures`` what it raises.
+    """
+
+    def __init__(self, step: Callable[[], T]) -> None:
+        super().__init__(daemon=True)
+        self._step = step
+        self.values: list[T] = []
+        self.failures: list[BaseException] = []
+        start_without_signals(self)
+
+    def run(self) -> None:
+        try:
+            self.values.append(self._step())
+        except BaseException as failure:  # noqa: BLE001 - raised again, in the thread that asked
+            self.failures.append(failure)
+
+
 def run_concurrently(steps: Sequence[Callable[[], T]]) -> Iterator[T]:
     """Run the steps, each in a thread; yield each one's value when it is there, in the order given.
 
     A step's failure is raised after the values of all others have been yielded.
     """
-    values: dict[int, T] = {}
-    failures: dict[int, BaseException] = {}
-
-    def run(place: int) -> None:
-        try:
-            values[place] = steps[place]()
-        except BaseException as failure:  # noqa: BLE001 - raised again below, in the thread that asked
-            failures[place] = failure
-
-    # Daemons, so that an interrupted command does not stay for its last step.
-    threads = [threading.Thread(target=run, args=(place,), daemon=True) for place in range(len(steps))]
-    for thread in threads:
-        start_without_signals(thread)
-    for place, thread in enumerate(threads):
-        thread.join()
-        if place in values:
-            yield values[place]
-    for failure in failures.values():
+    calls = [_Call(step) for step in steps]
+    for call in calls:
+        call.join()
+        yield from call.values
+    for failure in chain.from_iterable(call.failures for call in calls):
         raise failure
 
 
@@ -73,18 +81,8 @@ def run_with_timeout(seconds: float, step: Callable[[], T]) -> T:
 
     The step has a thread of its own, which is then left behind, and goes on until the process ends.
     """
-    values: list[T] = []
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            values.append(step())
-        except BaseException as failure:  # noqa: BLE001 - raised again, in the thread that asked
-            failures.append(failure)
-
-    thread = threading.Thread(target=run, daemon=True)
-    start_without_signals(thread)
-    thread.join(seconds)
-    if values:
-        return values[0]
-    raise failures[0] if failures else TimeoutError
+    call = _Call(step)
+    call.join(seconds)
+    if call.values:
+        return call.values[0]
+    raise call.failures[0] if call.failures else TimeoutError

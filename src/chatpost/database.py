@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from chatpost.errors import StorageError
@@ -32,7 +33,10 @@ def transaction(
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _make(path)
+        # Nobody else may read it, whoever has made it.
+        with open(path, "a+b", buffering=0, opener=partial(os.open, mode=0o600)) as file_itself:
+            if os.fstat(file_itself.fileno()).st_mode & 0o077:
+                os.fchmod(file_itself.fileno(), 0o600)
         with closing(sqlite3.connect(path, timeout=timeout, isolation_level=None)) as file:
             file.execute(f"PRAGMA synchronous = {'FULL' if is_durable else 'OFF'}")
             file.execute("BEGIN IMMEDIATE")
@@ -48,13 +52,3 @@ def transaction(
     except OSError as failure:
         is_permanent = isinstance(failure, IsADirectoryError)
         raise StorageError(path, (failure.strerror or "unknown error").lower(), is_permanent=is_permanent) from None
-
-
-def _make(path: Path) -> None:
-    """Make the file if it is missing, and keep others from reading it."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        if os.fstat(file).st_mode & 0o077:
-            os.fchmod(file, 0o600)
-    finally:
-        os.close(file)

@@ -36,16 +36,12 @@ def state_file(name: str) -> Path:
     return directory / name
 
 
-def site_config() -> Path | None:
-    """Return the system's directory for configuration."""
-    return _absolute(platformdirs.site_config_dir("chatpost", appauthor=False))
-
-
 def find_profile_file(config: Path | None) -> Path | None:
     """Return the file given, else the user's, else the system's; None if none of them exists."""
     if config is not None:
         return config
-    candidates = [directory / PROFILES for directory in (user_config(), site_config()) if directory is not None]
+    site_config = _absolute(platformdirs.site_config_dir("chatpost", appauthor=False))
+    candidates = [directory / PROFILES for directory in (user_config(), site_config) if directory is not None]
     return next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113 - pathlib's can raise
 
 

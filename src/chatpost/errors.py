@@ -48,49 +48,41 @@ class ChatpostError(Exception):
 
     exit_status: ClassVar[ExitStatus]
 
+    def __init_subclass__(cls, exit_status: ExitStatus | None = None) -> None:
+        if exit_status is not None:  # else it is the parent's
+            cls.exit_status = exit_status
 
-class UsageError(ChatpostError):
+
+class UsageError(ChatpostError, exit_status=ExitStatus.USAGE):
     """Options that cannot be used together, or a value that does not fit the webhook."""
-
-    exit_status = ExitStatus.USAGE
 
 
 class VariablesClash(UsageError):
     """Two variables that cannot be used together."""
 
 
-class DataError(ChatpostError):
+class DataError(ChatpostError, exit_status=ExitStatus.DATA):
     """The text cannot be posted: it is empty, or larger than Chat takes."""
 
-    exit_status = ExitStatus.DATA
 
-
-class InputError(ChatpostError):
+class InputError(ChatpostError, exit_status=ExitStatus.NO_INPUT):
     """A file, or stdin, cannot be read."""
 
-    exit_status = ExitStatus.NO_INPUT
 
-
-class ConfigurationError(ChatpostError):
+class ConfigurationError(ChatpostError, exit_status=ExitStatus.CONFIGURATION):
     """A profile, a webhook URL or an environment variable is wrong or missing."""
 
-    exit_status = ExitStatus.CONFIGURATION
 
-
-class OutputError(ChatpostError):
+class OutputError(ChatpostError, exit_status=ExitStatus.IO):
     """Stdout could not be written. A message that was posted stays posted."""
 
-    exit_status = ExitStatus.IO
 
-
-class StorageError(ChatpostError):
+class StorageError(ChatpostError, exit_status=ExitStatus.TRY_LATER):
     """The file, or the Redis, in which we keep something cannot be used, for this ``reason``.
 
     ``is_permanent``: it is not a file of ours, or not whole; later tries would not help. ``maybe_done``: the change may
     have been made.
     """
-
-    exit_status = ExitStatus.TRY_LATER
 
     is_permanent = False
     maybe_done = False
@@ -140,23 +132,19 @@ class DeliveryError(ChatpostError):
         self.maybe_posted = maybe_posted
 
 
-class InvalidMessage(DeliveryError):
+class InvalidMessage(DeliveryError, exit_status=ExitStatus.DATA):
     """Chat rejected the message itself."""
 
-    exit_status = ExitStatus.DATA
     is_transient = True
 
 
-class Refused(DeliveryError):
+class Refused(DeliveryError, exit_status=ExitStatus.REFUSED):
     """A final answer: the space, webhook or thread does not exist, or an id is taken."""
 
-    exit_status = ExitStatus.REFUSED
 
-
-class Unavailable(DeliveryError):
+class Unavailable(DeliveryError, exit_status=ExitStatus.TRY_LATER):
     """It may work later: quota, a server error, the network, the deadline."""
 
-    exit_status = ExitStatus.TRY_LATER
     retryable = True
     is_transient = True
 
@@ -170,10 +158,8 @@ class SpaceBusy(Unavailable):
         super().__init__(f"the space is busy for another {free_in:.1f} s")
 
 
-class ProtocolError(DeliveryError):
+class ProtocolError(DeliveryError, exit_status=ExitStatus.PROTOCOL):
     """The other end does not behave like Chat: TLS, a redirect."""
-
-    exit_status = ExitStatus.PROTOCOL
 
 
 class BrokenAnswer(ProtocolError):
@@ -183,13 +169,9 @@ class BrokenAnswer(ProtocolError):
     is_transient = True
 
 
-class NotAllowed(DeliveryError):
+class NotAllowed(DeliveryError, exit_status=ExitStatus.NOT_ALLOWED):
     """The webhook's key or token was rejected."""
 
-    exit_status = ExitStatus.NOT_ALLOWED
 
-
-class UnusableRoute(DeliveryError):
+class UnusableRoute(DeliveryError, exit_status=ExitStatus.CONFIGURATION):
     """The environment names a proxy or a CA bundle that cannot be used."""
-
-    exit_status = ExitStatus.CONFIGURATION

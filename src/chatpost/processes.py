@@ -65,17 +65,13 @@ def has_members(group: int) -> bool:
         os.killpg(group, 0)
     except OSError:
         return False
-    states = [state for path in Path("/proc").glob("[0-9]*/stat") if (state := _state_in(path, group))]
-    return not states or any(state not in "ZX" for state in states)
-
-
-def _state_in(stat: Path, group: int) -> str | None:
-    """Return the state of a process, if it is in the group."""
-    try:
-        state, _parent, its_group, *_ = stat.read_text(errors="replace").rpartition(")")[2].split()
-    except (OSError, ValueError):
-        return None
-    return state if int(its_group) == group else None
+    states = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError, ValueError):  # it has ended
+            state, _parent, its_group, *_ = stat.read_text(errors="replace").rpartition(")")[2].split()
+            if int(its_group) == group:
+                states.add(state)
+    return not states or not states <= {"Z", "X"}
 
 
 class Received(NamedTuple):
@@ -122,21 +118,21 @@ def handling_ends(handle: Callable[[int, Any], None]) -> Iterator[None]:
 
 def exit_now(status: int) -> NoReturn:
     """End the process without taking the interpreter apart, which is a tenth of the time of one `send`."""
-    _finish()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, RuntimeError):  # the last if a signal has come in the middle of a flush
+            stream.flush()
+    _run_exit_functions()
     os._exit(status)
 
 
-def _finish() -> None:
-    """Flush the streams, and run exit functions: certifi's deletes the copy of its file that it makes in a zip file."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError):
-            stream.flush()
+def _run_exit_functions() -> None:
+    """Run what libraries leave for the end: certifi deletes the copy of its file that it makes in a zip file."""
     atexit._run_exitfuncs()  # noqa: SLF001 - it has no other name
 
 
 def reraise_signal(number: int) -> NoReturn:
     """End the process by the signal, or if that does not end it, with the exit status that a shell would show."""
-    _finish()
+    _run_exit_functions()  # not the streams: the signal can have come while one was being written
     with suppress(OSError):  # SIGKILL has no action to be set
         signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

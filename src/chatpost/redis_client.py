@@ -18,8 +18,7 @@ from chatpost.errors import ConfigurationError, StorageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-PREFIX = "chatpost:"
-"""The beginning of all of our keys."""
+PREFIX = "chatpost:"  # of all of our keys
 
 _SCHEMES = "redis://, rediss:// or unix://, or redis+sentinel:// or redis+cluster://"
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*)(:[0-9]{1,5})?"
@@ -60,21 +59,9 @@ _TRANSIENT = {
 }
 
 
-class Script(NamedTuple):
-    """A script in Lua, and its SHA-1 in hexadecimal digits, by which Redis remembers it."""
-
-    text: str
-    digest: str
-
-    @classmethod
-    def of(cls, text: str) -> Script:
-        """Return the script with this text."""
-        return cls(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
-
-    @classmethod
-    def load(cls, package: str, name: str) -> Script:
-        """Read a script from the file ``name`` of a package."""
-        return cls.of((pkgutil.get_data(package, name) or b"").decode())
+def load_script(package: str, name: str) -> str:
+    """Read a script in Lua from the file ``name`` of a package."""
+    return (pkgutil.get_data(package, name) or b"").decode()
 
 
 class RedisClient:
@@ -95,16 +82,17 @@ class RedisClient:
         self._timeout = timeout
         self._idle: list[_Connection] = []
 
-    def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | float], limit: float = inf) -> Any:
+    def run(self, script: str, keys: Sequence[str], arguments: Sequence[str | float], limit: float = inf) -> Any:
         """Run a script, which Redis does all at once; return its answer, at the latest after ``limit`` seconds."""
+        digest = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()  # Redis remembers it by this name
 
         def evaluate(client: Any) -> Any:
             from redis.exceptions import NoScriptError
 
             try:
-                return client.execute_command("EVALSHA", script.digest, len(keys), *keys, *arguments)
+                return client.execute_command("EVALSHA", digest, len(keys), *keys, *arguments)
             except NoScriptError:
-                return client.execute_command("EVAL", script.text, len(keys), *keys, *arguments)
+                return client.execute_command("EVAL", script, len(keys), *keys, *arguments)
 
         return self._ask(evaluate, limit)
 
@@ -132,13 +120,13 @@ class RedisClient:
         except IndexError:
             connection = _Connection(self._address, limit, self._timeout)
         try:
-            import redis  # noqa: F401 - before the clock starts: the import may take longer than an answer
+            import redis  # before the clock starts: the import may take longer than an answer
 
             answer = run_with_timeout(limit, partial(connection.ask, question))
         except Exception as error:  # noqa: BLE001 - whatever it is: a message must not wait for it
             connection.close()  # another server may answer the next one, or take another password
             reason, is_permanent = _reason(error, connection, limit, self._address.secrets)
-            maybe_done = connection.may_have_sent and not _is_answer(error)
+            maybe_done = connection.may_have_sent and not isinstance(error, redis.exceptions.ResponseError)
             raise self._failure(reason, is_permanent=is_permanent, maybe_done=maybe_done) from None
         self._idle.append(connection)
         self.failed_at = None
@@ -259,12 +247,6 @@ class _Connection:
             raise RedisTimeoutError
 
 
-def _is_answer(error: Exception) -> bool:
-    from redis.exceptions import ResponseError
-
-    return isinstance(error, ResponseError)
-
-
 def _reason(error: Exception, connection: _Connection, limit: float, secrets: Sequence[str]) -> tuple[str, bool]:
     """Return the reason, for a person, why no answer came within ``limit`` seconds, and whether that is permanent."""
     cause: BaseException | None = error
@@ -284,7 +266,9 @@ def _reason(error: Exception, connection: _Connection, limit: float, secrets: Se
         cause = cause.__cause__ or cause.__context__
     if not type(error).__module__.startswith("redis"):
         return _TRANSIENT["InvalidResponse"], False
+    from redis.exceptions import ResponseError
+
     said = str(error).rstrip(".")
     if any(secret in said for secret in secrets):  # a server can quote what it does not understand
         said = said.partition(" ")[0]
-    return f"it answered {said[:100]}" if _is_answer(error) else said[:1].lower() + said[1:], False
+    return f"it answered {said[:100]}" if isinstance(error, ResponseError) else said[:1].lower() + said[1:], False

@@ -6,6 +6,7 @@ import heapq
 import subprocess
 import time
 from collections import Counter
+from math import inf
 from typing import TYPE_CHECKING
 
 from chatpost.emulator import Emulator
@@ -126,11 +127,10 @@ def simulate(machines: int) -> tuple[float, float, float, float]:
     while events:
         now, number, step = heapq.heappop(events)
         asked[int(now)] += 1
+        queue, tickets[number], place = queue.step(step, now, tickets[number], DEFAULT_INTERVAL, inf)
         if step == "sent":
-            queue = queue.sent(now, tickets[number])
             last_sent, longest = now, max(longest, now - number / machines)
             continue
-        queue, tickets[number], place = queue.poll(now, tickets[number], DEFAULT_INTERVAL)
         next_step = (now + place.sleep, number, "poll") if place.sleep else (now + CONNECTION_TIME, number, "sent")
         heapq.heappush(events, next_step)
     return machines / last_sent, longest, sum(asked.values()) / last_sent, max(asked.values())

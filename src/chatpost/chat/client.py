@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies
 
@@ -17,15 +18,12 @@ from chatpost.concurrency import run_with_timeout
 from chatpost.errors import Unavailable, UnusableRoute
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from chatpost.chat.message import CreatedMessage, CreateMessageRequest
     from chatpost.chat.webhook import Webhook
 
-ANSWER_LIMIT = 1024 * 1024
-"""Bytes of an answer that are read. Chat's echo can be several times the size of the message."""
-
-_CHUNK = 64 * 1024
+_ANSWER_LIMIT = 1024 * 1024  # bytes that are read: Chat's echo can be several times the size of the message
 # None removes a scheme from the environment's proxies; the type stubs allow only strings.
 _NO_PROXY: Any = {"http": None, "https": None, "all": None}
 
@@ -55,21 +53,17 @@ class _Body(io.BytesIO):
 class ChatClient:
     """Posts to webhooks over one session, whose connections stay open from message to message.
 
-    Raises `ConfigurationError` if the environment names a CA bundle that does not exist.
+    ``wall_clock`` returns seconds since the epoch: a ``Retry-After`` can be a date. Raises `ConfigurationError` if the
+    environment names a CA bundle that does not exist.
     """
 
     def __init__(self, wall_clock: Callable[[], float], environment: Mapping[str, str]) -> None:
-        """``wall_clock`` returns seconds since the epoch: a ``Retry-After`` can be a date."""
         self._wall_clock = wall_clock
         self._environment = environment
         self._session = new_session(environment)
 
     def create_message(
-        self,
-        webhook: Webhook,
-        request: CreateMessageRequest,
-        timeout: float,
-        on_sending: Callable[[], None] = lambda: None,
+        self, webhook: Webhook, request: CreateMessageRequest, timeout: float, on_sending: Callable[[], None]
     ) -> CreatedMessage:
         """Post once, in at most ``timeout`` seconds; ``on_sending`` is called when the message begins to go out.
 
@@ -104,17 +98,13 @@ class ChatClient:
             # Loopback never uses a proxy, even if the environment names one.
             proxies=_NO_PROXY if webhook.is_loopback else None,
         )
-        with response:
-            try:
-                return Answer(response.status_code, response.headers, _limited(response.iter_content(_CHUNK)))
-            except (ChunkedEncodingError, RequestsConnectionError):
-                return Answer(response.status_code, response.headers, None)
-
-
-def _limited(chunks: Iterator[bytes]) -> bytes | None:
-    read = bytearray()
-    for chunk in chunks:
-        read += chunk
-        if len(read) > ANSWER_LIMIT:
-            return None
-    return bytes(read)
+        read = bytearray()
+        is_whole = False
+        with response, suppress(ChunkedEncodingError, RequestsConnectionError):
+            for chunk in response.iter_content(64 * 1024):
+                read += chunk
+                if len(read) > _ANSWER_LIMIT:
+                    break
+            else:
+                is_whole = True
+        return Answer(response.status_code, response.headers, bytes(read) if is_whole else None)

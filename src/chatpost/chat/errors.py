@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import http
 import os
 import re
 import ssl
@@ -16,7 +15,7 @@ from chatpost.chat.session import unusable_bundle
 from chatpost.errors import DeliveryError, ProtocolError, Unavailable, UnusableRoute
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from requests.exceptions import RequestException
 
@@ -33,35 +32,33 @@ def error_of(
 
     ``timeout`` is the attempt's, in seconds; ``posting_begun``: the message had begun to go out.
     """
+    causes = _causes(failure)
     match failure:
         case InvalidURL() | InvalidSchema():  # a proxy's URL, since our own is checked
             return UnusableRoute(NO_SUCH_PROXY)
         case ProxyError():
-            return Unavailable(_proxy_failure(failure))
+            return Unavailable(_proxy_failure(causes))
         case SSLError():
-            return _tls_failure(failure, webhook, environment, posting_begun=posting_begun)
+            return _tls_failure(causes, webhook, environment, posting_begun=posting_begun)
         case ConnectTimeout():
             return Unavailable(f"{webhook.host} did not accept a connection in time")
         case ReadTimeout():
             return Unavailable(f"{webhook.host} did not answer within {timeout:.3g} s", maybe_posted=posting_begun)
-    causes = list(_causes(failure))
     if any(isinstance(cause, NameResolutionError) for cause in causes):
         return Unavailable(f"the name {webhook.host} could not be resolved")
-    code = next(
-        (cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno in errno.errorcode), None
-    )
-    reason = f": {os.strerror(code).lower()}" if code is not None else ""
+    codes = (cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno in errno.errorcode)
+    reason = next((f": {os.strerror(code).lower()}" for code in codes if code), "")
     if posting_begun:
         return Unavailable(f"the connection to {webhook.host} broke off{reason}", maybe_posted=True)
     return Unavailable(f"no connection to {webhook.host}{reason}")
 
 
-def _proxy_failure(failure: ProxyError) -> str:
-    answers = (re.match(r"Tunnel connection failed: (\d{3})\b", str(cause)) for cause in _causes(failure))
-    code = next((int(answer[1]) for answer in answers if answer), None)
-    if code == http.HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+def _proxy_failure(causes: list[BaseException]) -> str:
+    answers = (re.match(r"Tunnel connection failed: (\d{3})\b", str(cause)) for cause in causes)
+    code = next((answer[1] for answer in answers if answer), None)
+    if code == "407":
         return "the proxy answered 407: it asks for a user name and password, so put them into HTTPS_PROXY"
-    what = "did not let the request through" if code is None else f"answered {code}"
+    what = f"answered {code}" if code else "did not let the request through"
     return f"the proxy in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY {what}"
 
 
@@ -70,12 +67,12 @@ _BROKEN_HANDSHAKE = {"UNEXPECTED_EOF_WHILE_READING", "TLSV1_ALERT_INTERNAL_ERROR
 
 
 def _tls_failure(
-    failure: SSLError, webhook: Webhook, environment: Mapping[str, str], *, posting_begun: bool
+    causes: list[BaseException], webhook: Webhook, environment: Mapping[str, str], *, posting_begun: bool
 ) -> DeliveryError:
-    causes = [cause for cause in _causes(failure) if isinstance(cause, ssl.SSLError)]
     certificate = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
     if certificate is None and any(
-        isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) or cause.reason in _BROKEN_HANDSHAKE
+        isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+        or (isinstance(cause, ssl.SSLError) and cause.reason in _BROKEN_HANDSHAKE)
         for cause in causes
     ):
         when = "" if posting_begun else " during the TLS handshake"
@@ -90,13 +87,12 @@ def _tls_failure(
     return ProtocolError(f"{webhook.host} does not speak TLS correctly", maybe_posted=posting_begun)
 
 
-def _causes(failure: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception and all its causes; urllib3 keeps some of them in arguments or reasons."""
-    seen: set[int] = set()
-    queue = [failure]
-    while queue:
-        cause = queue.pop(0)
-        if isinstance(cause, BaseException) and id(cause) not in seen:
-            seen.add(id(cause))
+def _causes(failure: BaseException) -> list[BaseException]:
+    """Return an exception and all its causes; urllib3 keeps some of them in arguments or reasons."""
+    found: list[BaseException] = []
+    queue: list[object] = [failure]
+    for cause in queue:  # which grows
+        if isinstance(cause, BaseException) and cause not in found:
+            found.append(cause)
             queue += [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
-            yield cause
+    return found

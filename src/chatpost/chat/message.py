@@ -72,14 +72,10 @@ class Message(NamedTuple):
     fallback_text: str | None = None
 
     @property
-    def cards_size(self) -> int:
-        """The bytes of the cards."""
-        return len(json.dumps(self.cards, ensure_ascii=False, separators=(",", ":")).encode()) if self.cards else 0
-
-    @property
     def size(self) -> int:
         """The bytes that count against `SIZE_LIMIT`."""
-        return len(self.text.encode()) + self.cards_size + len((self.fallback_text or "").encode())
+        cards = json.dumps(self.cards, ensure_ascii=False, separators=(",", ":")) if self.cards else ""
+        return len(f"{self.text}{cards}{self.fallback_text or ''}".encode())
 
     def check_size(self) -> None:
         """Raise `DataError` if the message is too large for Chat."""
@@ -92,16 +88,13 @@ class Message(NamedTuple):
 
     def body(self) -> dict[str, Any]:
         """Return the message as Chat's JSON, without any webhook's secrets."""
-        body: dict[str, Any] = {}
-        if self.text:
-            body["text"] = self.text
-        if self.is_markdown:
-            body["markupSyntax"] = "MARKUP_SYNTAX_MARKDOWN"
-        if self.cards:
-            body["cardsV2"] = list(self.cards)
-        if self.fallback_text:
-            body["fallbackText"] = self.fallback_text
-        masked: dict[str, Any] = mask_webhooks(body)
+        body = {
+            "text": self.text,
+            "markupSyntax": self.is_markdown and "MARKUP_SYNTAX_MARKDOWN",
+            "cardsV2": self.cards,
+            "fallbackText": self.fallback_text,
+        }
+        masked: dict[str, Any] = mask_webhooks({name: value for name, value in body.items() if value})
         return masked
 
 
@@ -146,16 +139,9 @@ class CreatedMessage(NamedTuple):
     thread_name: str
 
     @classmethod
-    def read(cls, answer: Mapping[str, Any]) -> CreatedMessage:
-        """Read the answer to a request; raises `ValueError` if it names no message or no thread."""
-        thread = answer.get("thread")
-        name, thread_name = answer.get("name"), thread.get("name") if isinstance(thread, dict) else None
-        if not (
-            isinstance(name, str)
-            and isinstance(thread_name, str)
-            and _MESSAGE_NAME.fullmatch(name)
-            and _THREAD_NAME.fullmatch(thread_name)
-        ):
-            msg = "no message is named"
-            raise ValueError(msg)
-        return cls(name, thread_name)
+    def read(cls, answer: Any) -> CreatedMessage:
+        """Read an answer's JSON; raises `LookupError`, `TypeError` or `ValueError` if it names no message or thread."""
+        created = cls(answer["name"], answer["thread"]["name"])
+        if not (_MESSAGE_NAME.fullmatch(created.name) and _THREAD_NAME.fullmatch(created.thread_name)):
+            raise ValueError
+        return created

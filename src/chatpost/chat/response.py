@@ -13,19 +13,13 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chatpost.chat.message import CreatedMessage
-from chatpost.errors import (
-    BrokenAnswer,
-    DeliveryError,
-    InvalidMessage,
-    NotAllowed,
-    ProtocolError,
-    Refused,
-    Unavailable,
-)
+from chatpost.errors import BrokenAnswer, DeliveryError, InvalidMessage, NotAllowed, ProtocolError, Refused, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+_SUCCESSES = range(200, 300)
+_REDIRECTS = range(300, 400)
 _LONGEST_QUOTE = 300
 _LONGEST_EXCERPT = 80
 _SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
@@ -50,11 +44,6 @@ class Status(NamedTuple):
     violations: tuple[str, ...] = ()
     retry_delay: float | None = None
 
-    @property
-    def is_of_chat(self) -> bool:
-        """Whether anything in it shows that it is Google's, and not a page of something in between."""
-        return bool(self.status or self.message)
-
     @classmethod
     def read(cls, body: bytes) -> Status:
         """Read a Status from any bytes; missing or invalid parts are left out."""
@@ -66,13 +55,14 @@ class Status(NamedTuple):
             read = read["error"]
         if not isinstance(read, dict):
             return cls()
-        details = read.get("details")
-        details = [detail for detail in details if isinstance(detail, dict)] if isinstance(details, list) else []
+        details = _dicts(read.get("details"))
+        violations = [violation for detail in details for violation in _dicts(detail.get("fieldViolations"))]
+        words = ((_text(violation.get("field")), _text(violation.get("description"))) for violation in violations)
         return cls(
             _text(read.get("status")),
             _text(read.get("message")),
             tuple(filter(None, (_text(detail.get("reason")) for detail in details))),
-            tuple(_violations(details)),
+            tuple(filter(None, (": ".join(filter(None, pair)) for pair in words))),
             next(filter(None, (_duration(detail.get("retryDelay")) for detail in details)), None),
         )
 
@@ -82,65 +72,58 @@ def created_message(answer: Answer, mask: Callable[[str], str], now: float) -> C
 
     ``mask`` takes secrets out of the server's words; ``now`` is the wall clock, in seconds of the epoch.
     """
-    if 200 <= answer.code < 300:  # noqa: PLR2004 - HTTP's own class of success
-        return _read_success(answer)
+    if answer.code in _SUCCESSES:
+        try:
+            return CreatedMessage.read(json.loads(answer.body or b""))
+        except (LookupError, TypeError, ValueError, RecursionError):
+            what = "was cut short" if answer.body is None else "names no message"
+            msg = f"Chat answered {answer.code}, but the answer {what}"
+            raise BrokenAnswer(msg, code=answer.code, maybe_posted=True) from None
     status = Status.read(answer.body or b"")
     said = mask(_said(answer, status))
-    retry_after = _retry_after(answer.headers.get("Retry-After"), now) or status.retry_delay
     kind, advice = _meaning(answer.code, status)
     raise kind(
         f"{said}; {mask(advice)}" if advice else said,
         code=answer.code,
         status=None if status.status is None else mask(_one_line(status.status, _LONGEST_EXCERPT)),
-        retry_after=retry_after,
+        retry_after=_retry_after(answer.headers.get("Retry-After"), now) or status.retry_delay,
         maybe_posted=answer.code >= HTTPStatus.INTERNAL_SERVER_ERROR
         or answer.code in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.SWITCHING_PROTOCOLS},
     )
 
 
-def _read_success(answer: Answer) -> CreatedMessage:
-    try:
-        read = json.loads(answer.body or b"")
-        return CreatedMessage.read(read if isinstance(read, dict) else {})
-    except (ValueError, RecursionError):
-        what = "was cut short" if answer.body is None else "names no message"
-        msg = f"Chat answered {answer.code}, but the answer {what}"
-        raise BrokenAnswer(msg, code=answer.code, maybe_posted=True) from None
-
-
 def _meaning(code: int, status: Status) -> tuple[type[DeliveryError], str]:
     """Return the kind of error, and advice for a person."""
-    if 300 <= code < 400:  # noqa: PLR2004 - HTTP's own class of redirects
-        return ProtocolError, "Chat never redirects: check the network between here and Chat, and any proxy"
-    if code == HTTPStatus.BAD_REQUEST and "API_KEY_INVALID" in status.reasons:
-        return NotAllowed, "the webhook URL's key is not valid: copy the webhook's link from Chat again"
-    if code in {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}:
-        violations = _one_line("; ".join(status.violations), _LONGEST_QUOTE)
-        return InvalidMessage, violations or "the message itself is invalid"
-    if code in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        if not status.is_of_chat:
-            return (
-                NotAllowed,
-                "this may be a proxy's answer: check the network, or copy the webhook's link from Chat again",
-            )
-        return NotAllowed, "Chat does not accept the webhook's key or token: copy the webhook's link from Chat again"
-    if code == HTTPStatus.NOT_FOUND:
-        return Refused, "the webhook, its space or the thread does not exist"
-    if code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        return Unavailable, "the proxy asks for a user name and password: put them into HTTPS_PROXY"
-    if code == HTTPStatus.TOO_MANY_REQUESTS:
-        return Unavailable, "a space takes one message a second from all its webhooks together"
-    if code >= HTTPStatus.INTERNAL_SERVER_ERROR or code == HTTPStatus.REQUEST_TIMEOUT:
-        return Unavailable, ""
+    copy = "copy the webhook's link from Chat again"
+    match code:
+        case 400 if "API_KEY_INVALID" in status.reasons:
+            return NotAllowed, f"the webhook URL's key is not valid: {copy}"
+        case 400 | 413:
+            violations = _one_line("; ".join(status.violations), _LONGEST_QUOTE)
+            return InvalidMessage, violations or "the message itself is invalid"
+        case 401 | 403 if status.status or status.message:
+            return NotAllowed, f"Chat does not accept the webhook's key or token: {copy}"
+        case 401 | 403:
+            return NotAllowed, f"this may be a proxy's answer: check the network, or {copy}"
+        case 404:
+            return Refused, "the webhook, its space or the thread does not exist"
+        case 407:
+            return Unavailable, "the proxy asks for a user name and password: put them into HTTPS_PROXY"
+        case 429:
+            return Unavailable, "a space takes one message a second from all its webhooks together"
+        case _ if code in _REDIRECTS:
+            return ProtocolError, "Chat never redirects: check the network between here and Chat, and any proxy"
+        case _ if code >= HTTPStatus.INTERNAL_SERVER_ERROR or code == HTTPStatus.REQUEST_TIMEOUT:
+            return Unavailable, ""
     return Refused, "do not try again"
 
 
 def _said(answer: Answer, status: Status) -> str:
-    if status.is_of_chat:
+    if status.status or status.message:
         name = f" {_one_line(status.status, _LONGEST_EXCERPT)}" if status.status else ""
         words = f': "{_one_line(status.message, _LONGEST_QUOTE)}"' if status.message else ""
         return f"Chat answered {answer.code}{name}{words}"
-    if 300 <= answer.code < 400:  # noqa: PLR2004 - a redirect's page has no message
+    if answer.code in _REDIRECTS:  # its page has no message
         return f"the answer was {answer.code}, a redirect"
     page = re.sub(_UNSEEN_HTML, " ", (answer.body or b"").decode(errors="replace"))
     excerpt = _one_line(page, _LONGEST_EXCERPT)
@@ -157,15 +140,8 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value.strip() else None
 
 
-def _violations(details: list[dict[str, Any]]) -> list[str]:
-    found = []
-    for detail in details:
-        violations = detail.get("fieldViolations")
-        for violation in violations if isinstance(violations, list) else []:
-            if isinstance(violation, dict):
-                words = (_text(violation.get("field")), _text(violation.get("description")))
-                found.append(": ".join(filter(None, words)))
-    return [violation for violation in found if violation]
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _duration(value: Any) -> float | None:

@@ -12,8 +12,9 @@ import os
 import re
 import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -29,20 +30,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _REQUESTS_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-_OPENSSL_VARIABLE = "SSL_CERT_FILE"
-_HASHED_NAME = re.compile(r"[0-9a-f]{8}\.\d")
-
-CONNECT_TIMEOUT = 5.0
-"""Seconds to connect to one address, or a smaller share of an attempt's, so that all addresses get their try."""
+# Seconds to connect to one address, or a smaller share of an attempt's, so that all addresses get their try.
+_CONNECT_TIMEOUT = 5.0
 
 
 def new_session(environment: Mapping[str, str]) -> requests.Session:
-    """Return a session for posting to webhooks.
-
-    Raises `ConfigurationError` if the environment names authorities that do not exist.
-    """
+    """Return a session to post to webhooks; raises `ConfigurationError` if authorities that are named do not exist."""
     session = _Session()
-    adapter = _Adapter(authorities(environment) or Authorities(DEFAULT_CA_BUNDLE_PATH))
+    adapter = _Adapter(_authorities(environment))
     for scheme in ("https://", "http://"):
         session.mount(scheme, adapter)
     session.headers.update(
@@ -73,6 +68,8 @@ class _Response(http.client.HTTPResponse):
 class _EachAddress(HTTPConnection):
     """Connects to the first of the host's addresses that accepts; each gets its share of the time."""
 
+    response_class = _Response
+
     def _new_conn(self) -> socket.socket:
         host, seconds = self._dns_host, self.timeout
         try:
@@ -81,40 +78,37 @@ class _EachAddress(HTTPConnection):
             raise NameResolutionError(self.host, self, error) from None
         addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
         if isinstance(seconds, int | float):
-            self.timeout = min(CONNECT_TIMEOUT, seconds / (len(addresses) + 1))
+            self.timeout = min(_CONNECT_TIMEOUT, seconds / (len(addresses) + 1))
         try:
-            for address in addresses:
+            for address in addresses[:-1]:
                 self._dns_host = address
-                try:
+                with suppress(ConnectTimeoutError, NewConnectionError):
                     return super()._new_conn()
-                except (ConnectTimeoutError, NewConnectionError):
-                    if address == addresses[-1]:
-                        raise
-            raise AssertionError  # a name that is found has an address
+            self._dns_host = addresses[-1]
+            return super()._new_conn()
         finally:
             self._dns_host, self.timeout = host, seconds
 
 
-class _Connection(_EachAddress):
-    response_class = _Response
-
-
 class _SecureConnection(_EachAddress, HTTPSConnection):
-    response_class = _Response
+    pass
 
 
 class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls = _EachAddress
 
 
 class _SecurePool(HTTPSConnectionPool):
     ConnectionCls = _SecureConnection
 
 
-class _Adapter(HTTPAdapter):
-    """Connects by pools whose responses pass over interim answers, and trusts these authorities."""
+_POOLS = {"http": _Pool, "https": _SecurePool}
 
-    def __init__(self, trusted: Authorities) -> None:
+
+class _Adapter(HTTPAdapter):
+    """Connects by our pools, and trusts the authorities in a file, and in directories with colons between."""
+
+    def __init__(self, trusted: tuple[str | None, str | None]) -> None:
         super().__init__()
         self._trusted = trusted
 
@@ -124,11 +118,11 @@ class _Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+        self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+        manager.pool_classes_by_scheme = _POOLS
         return manager
 
 
@@ -139,31 +133,21 @@ class _Session(requests.Session):
         return None
 
 
-class Authorities(NamedTuple):
-    """A file of certificates, and directories that OpenSSL looks them up in, with colons between. Both are trusted."""
-
-    file: str | None = None
-    directories: str | None = None
-
-
-def authorities(environment: Mapping[str, str]) -> Authorities | None:
-    """Return the trusted authorities; None for certifi's.
-
-    Raises `ConfigurationError` if requests' variables name one that does not exist.
-    """
+def _authorities(environment: Mapping[str, str]) -> tuple[str | None, str | None]:
+    """Return the file and the directories of trusted authorities; raises `ConfigurationError`."""
     variable = _variable(environment)
     bundle = environment[variable] if variable else None
-    if variable in _REQUESTS_VARIABLES and bundle is not None:
+    if variable in _REQUESTS_VARIABLES and bundle:
         if not os.path.exists(bundle):  # noqa: PTH110 - pathlib's raises if it may not look there
             msg = f"{variable} names {bundle}, which does not exist"
             raise ConfigurationError(msg)
-        return Authorities(None, bundle) if os.path.isdir(bundle) else Authorities(bundle)  # noqa: PTH112 - see above
+        return (None, bundle) if os.path.isdir(bundle) else (bundle, None)  # noqa: PTH112 - see above
     paths = ssl.get_default_verify_paths()
     # capath is None if the system's directory does not exist.
     directories = environment.get(paths.openssl_capath_env) or paths.capath or ""
-    if not any(map(_is_hashed, directories.split(os.pathsep))):
-        return Authorities(bundle) if bundle else None
-    return Authorities(bundle, directories)
+    if any(map(_is_hashed, directories.split(os.pathsep))):
+        return bundle, directories
+    return bundle or DEFAULT_CA_BUNDLE_PATH, None
 
 
 def _variable(environment: Mapping[str, str]) -> str | None:
@@ -172,15 +156,15 @@ def _variable(environment: Mapping[str, str]) -> str | None:
         if environment.get(variable):
             return variable
     # OpenSSL ignores a file that does not exist, and so does Python.
-    is_there = os.path.isfile(environment.get(_OPENSSL_VARIABLE, ""))  # noqa: PTH113 - pathlib's raises
-    return _OPENSSL_VARIABLE if is_there else None
+    is_there = os.path.isfile(environment.get("SSL_CERT_FILE", ""))  # noqa: PTH113 - pathlib's raises
+    return "SSL_CERT_FILE" if is_there else None
 
 
 def _is_hashed(directory: str) -> bool:
     """Return whether OpenSSL can look authorities up in the directory."""
     try:
         with os.scandir(directory or os.devnull) as entries:
-            return any(_HASHED_NAME.fullmatch(entry.name) for entry in entries)
+            return any(re.fullmatch(r"[0-9a-f]{8}\.\d", entry.name) for entry in entries)
     except OSError:
         return False
 
@@ -188,15 +172,10 @@ def _is_hashed(directory: str) -> bool:
 def unusable_bundle(environment: Mapping[str, str]) -> str | None:
     """Return, for a person, that the variable that counts names a file without certificates, if it does."""
     variable = _variable(environment)
-    if variable is None or _holds_certificates(Path(bundle := environment[variable])):
-        return None
-    return f"{variable} names {bundle}, which holds no certificates"
-
-
-def _holds_certificates(bundle: Path) -> bool:
+    bundle = environment[variable] if variable else None
     try:
-        if not bundle.is_dir():
+        if bundle and not Path(bundle).is_dir():
             ssl.create_default_context(cafile=bundle)
     except OSError:
-        return False
-    return True
+        return f"{variable} names {bundle}, which holds no certificates"
+    return None

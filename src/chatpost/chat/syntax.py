@@ -43,12 +43,7 @@ def parts(text: str) -> Iterator[Part]:
         if match.start() > at:
             yield Part("text", text[at : match.start()])
         at = match.end()
-        kind = match.lastgroup
-        if kind == "label":
-            yield Part("link", match["label"], match["url"])
-        elif kind == "link":
-            yield Part("link", match["link"], match["link"])
-        else:
-            yield Part(cast("Kind", kind), match[kind or 0])
+        kind, url = match.lastgroup or "text", match["url"] or match["link"] or ""
+        yield Part("link" if url else cast("Kind", kind), match[kind], url)
     if at < len(text):
         yield Part("text", text[at:])

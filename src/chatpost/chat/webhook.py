@@ -10,7 +10,7 @@ import re
 from functools import cached_property
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 from chatpost.errors import ConfigurationError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MASK = "***"
 
-_PATH = re.compile(r"/v1/spaces/([A-Za-z0-9_-]+)/messages")
+_PATH = re.compile(r"/v1/spaces/[A-Za-z0-9_-]+/messages")
 _HOST = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
 _SECRET = re.compile(r"(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2}|[!$'()*+,:;=@/])+")
 # An ampersand can be one of HTML's or JSON's, and a whole URL can be percent-encoded.
@@ -27,8 +27,8 @@ _SECRET_IN_URL = re.compile(
     r"((?:[?&]|&amp;|\\u0026|%3[Ff]|%26)(?:key|token)(?:=|%3[Dd]|\\u003[Dd]))(?:(?!%26)[^&\\\s'\"<>])+"
 )
 _WEBHOOK_URL = re.compile(r"(?i)v1(?:/|%2F)spaces(?:/|%2F)[\w-]+(?:/|%2F)messages(?:\?|%3F)[^\s'\"<>]+")
-# A piece of a secret of this length counts as a leak.
-_PIECE = 8
+_PIECE = 8  # characters of a secret that count as a leak
+_COPY_AGAIN = "copy the webhook's link from Chat again"
 _PARAMETERS_WITH_AN_OPTION = {
     "threadKey": "--thread-key",
     "messageReplyOption": "--fallback-new-thread or --or-fail",
@@ -71,13 +71,22 @@ class Webhook:
 
         Raises `ConfigurationError` that names the part that is wrong, without quoting the URL.
         """
-        origin, is_loopback, path, query = _split(url.strip())
-        match = _PATH.fullmatch(path)
-        if match is None:
-            msg = "the webhook URL's path is not /v1/spaces/SPACE/messages: copy the webhook's link from Chat again"
-            raise ConfigurationError(msg)
-        secrets = _read_query(query)
-        return cls(origin, f"spaces/{match[1]}", secrets["key"], secrets["token"], is_loopback=is_loopback)
+        try:
+            parts = urlsplit(url.strip())
+            host, port = parts.hostname or "", parts.port
+        except ValueError:
+            msg = "the webhook URL has an invalid host or port"
+            raise ConfigurationError(msg) from None
+        is_loopback = _is_loopback(host)
+        query = [part.partition("=") for part in parts.query.split("&") if part]
+        problem = _problem_of_place(url, parts, host, is_loopback=is_loopback) or _problem_of_query(query)
+        if problem:
+            raise ConfigurationError(problem)
+        name = f"[{host}]" if ":" in host else host
+        origin = f"{parts.scheme}://{name}" if port is None else f"{parts.scheme}://{name}:{port}"
+        secrets = {name: value for name, _, value in query}
+        space = parts.path.removeprefix("/v1/").removesuffix("/messages")
+        return cls(origin, space, secrets["key"], secrets["token"], is_loopback=is_loopback)
 
     @property
     def host(self) -> str:
@@ -99,9 +108,6 @@ class Webhook:
     def __repr__(self) -> str:
         return f"<Webhook {self.masked_url({})}>"
 
-    def __str__(self) -> str:
-        return self.masked_url({})
-
     @cached_property
     def _pieces(self) -> frozenset[str]:
         plain = [unquote(secret) for secret in (self._key, self._token)]
@@ -122,42 +128,6 @@ class Webhook:
         return mask_urls("".join(kept))
 
 
-def _split(url: str) -> tuple[str, bool, str, str]:
-    """Return origin, whether the host is loopback, path and query; raises `ConfigurationError`."""
-    if not url:
-        msg = "the webhook URL is empty"
-        raise ConfigurationError(msg)
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port
-    except ValueError:
-        msg = "the webhook URL has an invalid host or port"
-        raise ConfigurationError(msg) from None
-    if parts.scheme not in {"https", "http"}:
-        msg = "the webhook URL does not begin with https://"
-        raise ConfigurationError(msg)
-    if "@" in parts.netloc:
-        msg = "the webhook URL has a user name or password before its host: remove it"
-        raise ConfigurationError(msg)
-    is_loopback = _is_loopback(host)
-    if not is_loopback:
-        if not _HOST.fullmatch(host) or not host.endswith(".googleapis.com"):
-            msg = (
-                "the webhook URL's host is not chat.googleapis.com or another host under googleapis.com:"
-                " copy the webhook's link from Chat again"
-            )
-            raise ConfigurationError(msg)
-        if parts.scheme != "https":
-            msg = "the webhook URL begins with http://, which would expose its token to the network: use https://"
-            raise ConfigurationError(msg)
-    if parts.fragment:
-        msg = "the webhook URL has a fragment (#...): copy the webhook's link from Chat again"
-        raise ConfigurationError(msg)
-    name = f"[{host}]" if ":" in host else host
-    origin = f"{parts.scheme}://{name}" if port is None else f"{parts.scheme}://{name}:{port}"
-    return origin, is_loopback, parts.path, parts.query
-
-
 def _is_loopback(host: str) -> bool:
     try:
         return host == "localhost" or ip_address(host).is_loopback
@@ -165,29 +135,38 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _read_query(query: str) -> dict[str, str]:
-    """Return key and token as they are in the query; raises `ConfigurationError` for anything else there."""
-    secrets: dict[str, str] = {}
-    for part in filter(None, query.split("&")):
-        name, _, value = part.partition("=")
+def _problem_of_place(url: str, parts: SplitResult, host: str, *, is_loopback: bool) -> str | None:
+    """Return what is wrong with a URL before its query, for a person."""
+    if not url.strip():
+        return "the webhook URL is empty"
+    if parts.scheme not in {"https", "http"}:
+        return "the webhook URL does not begin with https://"
+    if "@" in parts.netloc:
+        return "the webhook URL has a user name or password before its host: remove it"
+    if not is_loopback and not (_HOST.fullmatch(host) and host.endswith(".googleapis.com")):
+        return f"the webhook URL's host is not chat.googleapis.com or another host under googleapis.com: {_COPY_AGAIN}"
+    if not is_loopback and parts.scheme != "https":
+        return "the webhook URL begins with http://, which would expose its token to the network: use https://"
+    if parts.fragment:
+        return f"the webhook URL has a fragment (#...): {_COPY_AGAIN}"
+    if not _PATH.fullmatch(parts.path):
+        return f"the webhook URL's path is not /v1/spaces/SPACE/messages: {_COPY_AGAIN}"
+    return None
+
+
+def _problem_of_query(query: list[tuple[str, str, str]]) -> str | None:
+    """Return what is wrong with a query that must have a key, a token and nothing else, for a person."""
+    seen: set[str] = set()
+    for name, _, value in query:
+        if option := _PARAMETERS_WITH_AN_OPTION.get(name):
+            return f"the webhook URL has the parameter {name}: remove it and use {option}"
         if name not in {"key", "token"}:
-            option = _PARAMETERS_WITH_AN_OPTION.get(name)
-            msg = (
-                f"the webhook URL has the parameter {name}: remove it and use {option}"
-                if option
-                else "the webhook URL has a parameter other than key and token: copy its link from Chat again"
-            )
-            raise ConfigurationError(msg)
-        if name in secrets:
-            msg = f"the webhook URL has two {name} parameters"
-            raise ConfigurationError(msg)
+            return "the webhook URL has a parameter other than key and token: copy its link from Chat again"
+        if name in seen:
+            return f"the webhook URL has two {name} parameters"
         if not _SECRET.fullmatch(value):
-            msg = f"the webhook URL's {name} is empty or has characters that no URL can have"
-            raise ConfigurationError(msg)
-        secrets[name] = value
-    for name in ("key", "token"):
-        if name not in secrets:
-            fix = "copy the whole link, and in a shell put it in quotes, since & ends a word"
-            msg = f"the webhook URL has no {name}: {fix}"
-            raise ConfigurationError(msg)
-    return secrets
+            return f"the webhook URL's {name} is empty or has characters that no URL can have"
+        seen.add(name)
+    missing = [name for name in ("key", "token") if name not in seen]
+    fix = "copy the whole link, and in a shell put it in quotes, since & ends a word"
+    return f"the webhook URL has no {missing[0]}: {fix}" if missing else None

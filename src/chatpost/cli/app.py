@@ -8,7 +8,7 @@ import signal
 import sys
 from contextlib import suppress
 from importlib import import_module
-from itertools import chain
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +20,11 @@ from chatpost.processes import reraise_signal
 from chatpost.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import TextIO
+    from collections.abc import Iterable, Mapping, Sequence
 
     from chatpost.cli.settings import Section
+
+_SPEC_WIDTH = 24
 
 
 class LazyGroup(click.Group):
@@ -35,8 +36,7 @@ class LazyGroup(click.Group):
 
     def __init__(self, name: str | None = None, *, package: str, lines: Mapping[str, str], **attributes: Any) -> None:
         # The commands given to Click only stand for the real ones.
-        attributes["commands"] = {command: click.Command(command) for command in lines}
-        super().__init__(name, **attributes)
+        super().__init__(name, commands={command: click.Command(command) for command in lines}, **attributes)
         self._package = package
         self._lines = lines
 
@@ -56,10 +56,8 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
-            name = ctx.invoked_subcommand
-            command = self.get_command(ctx, name) if name is not None else None
-            if error.ctx is None and command is not None:
-                error.ctx = click.Context(command, info_name=name, parent=ctx)
+            if error.ctx is None and (name := ctx.invoked_subcommand):
+                error.ctx = click.Context(self.commands[name], info_name=name, parent=ctx)
             raise
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -69,7 +67,7 @@ class LazyGroup(click.Group):
 
 
 class SectionedCommand(click.Command):
-    """A command whose options come in sections, and whose `-h` is a page of its own.
+    """A command whose options come in sections, and whose `-h` is a page of its own with the usual options.
 
     ``short`` names the options of that page; ``examples`` are lines of shell.
     """
@@ -88,45 +86,64 @@ class SectionedCommand(click.Command):
             is_flag=True,
             is_eager=True,
             expose_value=False,
-            callback=_show_short_page,
+            callback=self._show_short_page,
             help="Show the options that most people need, and exit.",
         )
-        options = chain.from_iterable(section.options for section in sections)
-        attributes["params"] = [*options, self._short_help_option, *(attributes.get("params") or [])]
-        super().__init__(name, **attributes)
+        options = [option for section in sections for option in section.options]
+        arguments = attributes.pop("params", None) or []
+        super().__init__(name, params=[*options, self._short_help_option, *arguments], **attributes)
         self.sections = sections
         self._short = short
         self.examples = examples
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write every option below its section's heading."""
-        from chatpost.cli.help import write_sections
-
-        write_sections(ctx, formatter, self.sections, [self._short_help_option, self.get_help_option(ctx)])
+        for heading, its in groupby(self.sections, lambda section: section.heading):
+            _write_options(ctx, formatter, heading, [option for section in its for option in section.options])
+        _write_options(ctx, formatter, "Help", [self._short_help_option, self.get_help_option(ctx)])
 
     def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples and the note about variables."""
-        from chatpost.cli.help import write_examples, write_variables
-
-        write_examples(formatter, self.examples)
-        write_variables(formatter)
+        self._write_examples(formatter)
+        formatter.write_paragraph()
+        formatter.write_text(
+            "Every option can be set in the environment, as CHATPOST_ and its name: CHATPOST_DEADLINE=10."
+        )
 
     def short_page(self, ctx: click.Context) -> str:
         """Return the page that `-h` shows."""
-        from chatpost.cli.help import write_examples, write_short_options
-
         formatter = ctx.make_formatter()
         self.format_usage(ctx, formatter)
         self.format_help_text(ctx, formatter)
-        write_examples(formatter, self.examples)
-        write_short_options(ctx, formatter, self._short)
+        self._write_examples(formatter)
+        options = {option.name: option for option in self.params}
+        _write_options(ctx, formatter, "Options", [options[name] for name in self._short])
+        formatter.write_paragraph()
+        formatter.write_text("--help lists all options.")
         return formatter.getvalue().rstrip("\n")
 
+    def _write_examples(self, formatter: click.HelpFormatter) -> None:
+        formatter.write_paragraph()
+        formatter.write_text("\b\nExamples:\n  " + self.examples.replace("\n", "\n  "))
 
-def _show_short_page(ctx: click.Context, _param: click.Parameter, value: object) -> None:
-    if value and not ctx.resilient_parsing and isinstance(ctx.command, SectionedCommand):
-        click.echo(ctx.command.short_page(ctx), color=ctx.color)
-        ctx.exit()
+    def _show_short_page(self, ctx: click.Context, _param: click.Parameter, value: object) -> None:
+        if value and not ctx.resilient_parsing:
+            click.echo(self.short_page(ctx), color=ctx.color)
+            ctx.exit()
+
+
+def or_of_group(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
+    """Return an option's value, or the one that the group of the command has."""
+    return value or (ctx.parent.params.get(str(option.name)) if ctx.parent else None)
+
+
+def _write_options(
+    ctx: click.Context, formatter: click.HelpFormatter, heading: str, options: Iterable[click.Parameter | None]
+) -> None:
+    rows = [row for option in options if option is not None and (row := option.get_help_record(ctx)) is not None]
+    with formatter.section(heading):
+        # One width for all sections, so that the descriptions stand below each other.
+        formatter.write_dl([(f"{spec:{_SPEC_WIDTH}}", text) for spec, text in rows], col_max=_SPEC_WIDTH)
 
 
 def run(command: click.Command) -> int:
@@ -146,8 +163,7 @@ def _run(command: click.Command, surroundings: Surroundings) -> int:
         return ExitStatus.USAGE
     except click.UsageError as error:
         _say(_usage_line(error))
-        if _was_to_follow(sys.argv[1:], surroundings.environment):
-            drain(surroundings.stdin)
+        _drain_followed(surroundings, sys.argv[1:])
         return ExitStatus.USAGE
     except ChatpostError as error:
         _say(str(error))
@@ -172,20 +188,16 @@ def _say(line: str) -> None:
     say(line)
 
 
-def _was_to_follow(words: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Return whether a command line that is wrong meant to read a job's output: the job must not die of it."""
+def _drain_followed(surroundings: Surroundings, words: Sequence[str]) -> None:
+    """Read a job's output to its end if a wrong command line meant to follow it: the job must not die of it."""
     options = words[: words.index("--")] if "--" in words else words
-    in_environment = environment.get("CHATPOST_FOLLOW", "").lower() not in {"", "0", "false", "no", "off", "f", "n"}
-    return "thread" in options and (in_environment or any(word.startswith("--follow") for word in options))
-
-
-def drain(stdin: TextIO | None) -> None:
-    """Read stdin to its end, unless a person types it: its writer must not die of a closed pipe."""
-    if stdin is not None and not stdin.isatty():
+    variable = surroundings.environment.get("CHATPOST_FOLLOW", "")
+    follows = any(word.startswith("--follow") for word in options) or click.BOOL.str_to_bool(variable) is not False
+    if "thread" in options and follows and surroundings.stdin is not None and not surroundings.stdin.isatty():
         from chatpost.content.source import read_chunks
 
         with suppress(InputError):
-            for _ in read_chunks(stdin.fileno(), "stdin"):
+            for _ in read_chunks(surroundings.stdin.fileno(), "stdin"):
                 pass
 
 
@@ -196,43 +208,32 @@ def _usage_line(error: click.UsageError) -> str:
         source = error.ctx.get_parameter_source(error.param.name or "")
         if source is click.core.ParameterSource.ENVIRONMENT:
             message = f"{error.param.envvar}: {error.message}"
-    if _has_url_too_many(error):
+    if error.ctx is not None and error.ctx.command.name == "add" and "://" in error.message:
         message = "The webhook's URL is asked for, or read from a pipe: on the command line, others could see it"
-    if isinstance(error, click.NoSuchOption):
-        message = f"No such option {error.option_name!r}. {_option_hint(error)}"
+    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
+        message = f"No such option {error.option_name!r}. {_option_hint(error.option_name, error.ctx)}"
     command = error.ctx.command_path if error.ctx is not None else "chatpost"
     return f"{message.strip().rstrip('.')} (see {command} --help)"
 
 
-def _has_url_too_many(error: click.UsageError) -> bool:
-    """Return whether the URL stands behind the name of a new profile."""
-    return error.ctx is not None and error.ctx.command.name == "add" and "://" in error.message
-
-
-def _option_hint(error: click.NoSuchOption) -> str:
+def _option_hint(name: str, ctx: click.Context) -> str:
     from difflib import get_close_matches  # only for a mistake
 
-    name, ctx = error.option_name, error.ctx
-    if ctx is not None and ctx.parent is None:
+    if ctx.parent is None:
         return "Options go after the command, as in chatpost send -p ops"
-    options = [parameter for parameter in ctx.command.params if isinstance(parameter, click.Option)] if ctx else []
-    known = [name for option in options for name in option.opts]
+    known = [option for parameter in ctx.command.params for option in parameter.opts if option.startswith("-")]
     nearest = get_close_matches(name, known, 1, cutoff=0.75)
     if nearest:
         return f"Did you mean {nearest[0]}?"
-    if ctx is not None and ctx.command.name in _RUN_COMMANDS:
+    if ctx.command.name in {"emulator", "run"}:  # they run a command, whose options they do not know
         return f"Put -- before the command to run: {ctx.command_path} -- COMMAND"
     return "Text that begins with a dash goes after --" if not name.startswith("--") else ""
 
 
-_RUN_COMMANDS = {"emulator", "run"}
-"""The commands that run another, whose options they do not know."""
-
-
 def bug_line(bug: Exception) -> str:
     """Name a bug's kind and place, but not its message, which could quote a secret."""
-    frame = bug.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    place = f"{Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else "an unknown place"
+    from traceback import walk_tb
+
+    *_, (frame, line) = walk_tb(bug.__traceback__)
+    place = f"{Path(frame.f_code.co_filename).name}:{line}"
     return f"this is a bug in chatpost {__version__}: {type(bug).__name__} at {place}; please report it"

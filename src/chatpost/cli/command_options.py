@@ -6,12 +6,11 @@ from typing import NamedTuple
 
 import click
 
-from chatpost.cli.delivery_options import OUTPUT, QUIET, VERBOSE, OutputOption, OutputOptions
-from chatpost.cli.options import CARD, CONFIG, STYLE
+from chatpost.cli.options import CARD, CONFIG, LINES, OUTPUT, QUIET, STYLE, VERBOSE, OutputOptions
 from chatpost.cli.settings import Option, Section
-from chatpost.cli.types import YEAR, Seconds, Whole, Words
-from chatpost.cli.values import FlushOptions
+from chatpost.cli.types import LINE, YEAR, Seconds, Whole
 from chatpost.jobs.transitions import DAY, NotifyRule
+from chatpost.outbox.options import FlushOptions
 
 
 class FollowOptions(NamedTuple):
@@ -27,49 +26,36 @@ class FollowOptions(NamedTuple):
 
 
 _EVERY = Option(
-    "--every",
-    type=Seconds(),
-    default=5,
-    show_default=True,
-    help="Seconds between two replies, if the lines fit into one message.",
+    "--every", type=Seconds(), default=5, help="Seconds between two replies, if the lines fit into one message."
 )
 
 FOLLOW = Section(
     "Following stdin",
     FollowOptions,
-    (
-        Option("--follow", is_flag=True, in_profile=False, help="Post each line of stdin as a reply, as it comes."),
-        Option("--tee", is_flag=True, in_profile=False, help="Copy stdin to stdout; message names go to stderr."),
-        _EVERY,
-        Option("--last", type=Words(), in_profile=False, help="With --follow, last message of the thread."),
-    ),
+    Option("--follow", is_flag=True, in_profile=False, help="Post each line of stdin as a reply, as it comes."),
+    Option("--tee", is_flag=True, in_profile=False, help="Copy stdin to stdout; message names go to stderr."),
+    _EVERY,
+    Option("--last", type=LINE, in_profile=False, help="With --follow, last message of the thread."),
 )
 
 FOLLOW_JOB = Section(
     "Following the output",
     FollowOptions,
-    (
-        Option("--follow", is_flag=True, in_profile=False, help="Post the output as replies in a thread, as it comes."),
-        _EVERY,
-    ),
+    Option("--follow", is_flag=True, in_profile=False, help="Post the output as replies in a thread, as it comes."),
+    _EVERY,
 )
+
 
 FLUSH = Section(
     "Flush",
     FlushOptions,
-    (
-        Option("--digest", is_flag=True, help="Join messages for the same thread into one."),
-        Option("--watch", is_flag=True, in_profile=False, help="Stay, and post what comes."),
-        CONFIG,
-    ),
+    Option("--digest", is_flag=True, help="Join messages for the same thread into one."),
+    Option("--watch", is_flag=True, in_profile=False, help="Stay, and post what comes."),
+    CONFIG,
 )
 
-LIST_FORMAT = click.Option(
-    ["-o", "--output"],
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="Format of the list.",
+LIST_FORMAT = Option(
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", envvar=None, help="Format of the list."
 )
 """For the commands that list things."""
 
@@ -94,56 +80,36 @@ class ReportOptions(NamedTuple):
     show_command: bool
 
 
+_LONG_SECONDS = Seconds(YEAR)
+
 JOB = Section(
     "Job",
     JobOptions,
-    (
-        Option("--time-limit", type=Seconds(YEAR), in_profile=False, help="Seconds after which the job is ended."),
-        Option("--merge", is_flag=True, in_profile=False, help="Pass stderr on as stdout, to keep their exact order."),
-        Option("--no-output", is_flag=True, in_profile=False, help="Leave the job's output alone, and post none."),
-    ),
+    Option("--time-limit", type=_LONG_SECONDS, in_profile=False, help="Seconds after which the job is ended."),
+    Option("--merge", is_flag=True, in_profile=False, help="Pass stderr on as stdout, to keep their exact order."),
+    Option("--no-output", is_flag=True, in_profile=False, help="Leave the job's output alone, and post none."),
 )
 
 REPORT = Section(
     "Message",
     ReportOptions,
-    (
-        Option("--name", type=Words(), in_profile=False, help="Name of the job.  [default: the command's]"),
-        Option(
-            "--tail",
-            type=Whole(0, 10_000),
-            default=20,
-            show_default=True,
-            help="Lines of the end of the output to post.",
-        ),
-        Option("--show-command", is_flag=True, help="Post the command line, too."),
-    ),
+    Option("--name", type=LINE, in_profile=False, help="Name of the job.  [default: the command's]"),
+    Option("--tail", type=Whole(0, 10_000), default=20, help="Lines of the end of the output to post."),
+    Option("--show-command", is_flag=True, help="Post the command line, too."),
 )
+
+_ON = click.Choice(["always", "failure", "change"])
 
 NOTIFY = Section(
     "When to post",
     NotifyRule,
-    (
-        Option(
-            "--on",
-            type=click.Choice(["always", "failure", "change"]),
-            default="always",
-            show_default=True,
-            help="Post each time, if the job fails, or if that changes.",
-        ),
-        Option(
-            "--after",
-            type=Whole(1, 1000),
-            default=1,
-            show_default=True,
-            help="Failures in a row that make one to post.",
-        ),
-        Option(
-            "--remind",
-            type=Seconds(YEAR),
-            default=DAY,
-            help="With --on change, seconds until a lasting failure is posted again.  [default: 86400]",
-        ),
+    Option("--on", type=_ON, default="always", help="Post each time, if the job fails, or if that changes."),
+    Option("--after", type=Whole(1, 1000), default=1, help="Failures in a row that make one to post."),
+    Option(
+        "--remind",
+        type=_LONG_SECONDS,
+        default=DAY,
+        help="With --on change, seconds until a lasting failure is posted again.",
     ),
 )
 
@@ -154,11 +120,9 @@ CARD_OF_JOB = CARD.without("card", "status")
 OUTPUT_OF_JOB = Section(
     OUTPUT.heading,
     OutputOptions,
-    (
-        # Lines of ours between the job's own would be a surprise.
-        OutputOption("none", in_profile=False),
-        QUIET,
-        VERBOSE,
-        Option("--dry-run", is_flag=True, in_profile=False, hidden=True),
-    ),
+    # Lines of ours between the job's own would be a surprise.
+    Option("-o", "--output", type=LINES, default="none", in_profile=False, help="Line to print for each message."),
+    QUIET,
+    VERBOSE,
+    Option("--dry-run", is_flag=True, in_profile=False, hidden=True),
 )

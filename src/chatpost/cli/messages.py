@@ -24,8 +24,8 @@ def describe_attempt(delivery: Delivery, attempt: AttemptMade) -> str:
 def describe_failure(delivery: Delivery, known: str | None, *, can_repeat: bool) -> str:
     """Say why a delivery failed, and whether its message is posted; ``known`` says so if the delivery cannot tell."""
     progress, known = delivery.progress, known or describe_state(delivery, can_repeat=can_repeat)
-    what = f"{progress.error}; {progress.gave_up}" if progress.gave_up else f"{progress.error}"
-    return f"{what}. {known}"
+    why = f"; {progress.gave_up}" if progress.gave_up else ""
+    return f"{progress.error}{why}. {known}"
 
 
 def describe_kept(delivery: Delivery) -> str:
@@ -41,33 +41,32 @@ def describe_state(delivery: Delivery, *, can_repeat: bool) -> str:
     if progress.kept is not None:
         return f"The message is kept in the outbox as {progress.kept}: `chatpost outbox flush` posts it"
     if count > 1 and (progress.posted or progress.maybe_posted):
-        known = f"{progress.posted} of {count} parts are posted"
-        if progress.maybe_posted:
-            known += ", and the next may be"
-        if not can_repeat:
-            return f"{known}."
-        return f"{known}; to post only the rest, send the same text again with --request-id {request_id}"
-    if progress.created is not None:
+        known = (
+            f"{progress.posted} of {count} parts are posted{', and the next may be' if progress.maybe_posted else ''}"
+        )
+        again = f"; to post only the rest, send the same text again with --request-id {request_id}"
+    elif progress.created is not None:
         return f"The message was posted: {progress.created.name}"
-    if not progress.maybe_posted:
+    elif progress.maybe_posted:
+        likely = "was probably" if isinstance(progress.error, BrokenAnswer) else "may have been"
+        known = f"The message {likely} posted"
+        again = f"; to try again without posting it twice, add --request-id {request_id}"
+    else:
         return "Nothing was posted."
-    likely = "was probably" if isinstance(progress.error, BrokenAnswer) else "may have been"
-    if not can_repeat:
-        return f"The message {likely} posted."
-    return f"The message {likely} posted; to try again without posting it twice, add --request-id {request_id}"
+    return known + (again if can_repeat else ".")
 
 
 def record(delivery: Delivery, known: str | None, *, can_repeat: bool) -> dict[str, Any]:
     """Return the delivery as `-o json` shows it; ``known`` is as for `describe_failure`."""
-    progress, asked = delivery.progress, delivery.to.thread
+    progress, created, asked = delivery.progress, delivery.progress.created, delivery.to.thread
     failure = None
     if progress.error is not None:
         failure = _error(progress.error, describe_failure(delivery, known, can_repeat=can_repeat))
     return {
         "profile": delivery.to.label,
-        "name": progress.created.name if progress.created else None,
+        "name": created and created.name,
         "thread": {
-            "name": progress.created.thread_name if progress.created else asked and asked.name,
+            "name": created.thread_name if created else asked and asked.name,
             "threadKey": asked and asked.key,
         },
         "requestId": delivery.request_id,
@@ -93,10 +92,5 @@ def failure_record(error: ChatpostError) -> dict[str, Any]:
 
 
 def _error(error: ChatpostError, message: str) -> dict[str, Any]:
-    answered = error if isinstance(error, DeliveryError) else None
-    return {
-        "exit": int(error.exit_status),
-        "code": answered.code if answered else None,
-        "status": answered.status if answered else None,
-        "message": message,
-    }
+    code, status = (error.code, error.status) if isinstance(error, DeliveryError) else (None, None)
+    return {"exit": int(error.exit_status), "code": code, "status": status, "message": message}

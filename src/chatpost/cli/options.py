@@ -7,28 +7,32 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from chatpost.cli.app import or_of_group
 from chatpost.cli.completion import complete_profile, complete_user
-from chatpost.cli.delivery_options import (
-    EXIT,
-    OUTPUT,
-    PACING,
-    REQUEST,
-    RETRY,
-    SPOOL,
-    ExitOptions,
-    OutputOptions,
-    PacingOptions,
-    RequestOptions,
-)
 from chatpost.cli.settings import Option, Section
-from chatpost.cli.types import Language, Link, Pair, ThreadKey, ThreadName, UserId, Whole, Words
+from chatpost.cli.types import (
+    LANGUAGE,
+    LINE,
+    LINK,
+    REQUEST_ID,
+    THREAD_KEY,
+    THREAD_NAME,
+    USER,
+    YEAR,
+    Pair,
+    Seconds,
+    Whole,
+    link,
+    text,
+)
 from chatpost.content.cards import STATUSES, CardOptions
 from chatpost.content.compose import Overflow, Style
+from chatpost.delivery.retry import RetryPolicy
+from chatpost.outbox.options import EXPIRE_AFTER, SpoolOptions
+from chatpost.pacing.queue import DEFAULT_INTERVAL
 
 if TYPE_CHECKING:
     from chatpost.chat.message import Thread
-    from chatpost.cli.values import SpoolOptions
-    from chatpost.delivery.retry import RetryPolicy
 
 
 class ProfileOptions(NamedTuple):
@@ -38,30 +42,23 @@ class ProfileOptions(NamedTuple):
     config: Path | None
 
 
+_ANY_PATH = click.Path(path_type=Path, readable=False)  # reading it gives the better message
 CONFIG = Option(
-    "--config",
-    type=click.Path(path_type=Path, readable=False),  # reading it gives the better message
-    metavar="FILE",
-    in_profile=False,
-    help="Read profiles from FILE.",
+    "--config", type=_ANY_PATH, metavar="FILE", in_profile=False, callback=or_of_group, help="Read profiles from FILE."
 )
-
 PROFILES = Section(
     "Where to post",
     ProfileOptions,
-    (
-        Option(
-            "-p",
-            "--profile",
-            multiple=True,
-            metavar="NAME",
-            envvar=None,
-            in_profile=False,
-            shell_complete=complete_profile,
-            help="Profile to post to; repeatable, to post to several spaces at once.",
-        ),
-        CONFIG,
+    Option(
+        *("-p", "--profile"),
+        multiple=True,
+        metavar="NAME",
+        envvar=None,
+        in_profile=False,
+        shell_complete=complete_profile,
+        help="Profile to post to; repeatable, to post to several spaces at once.",
     ),
+    CONFIG,
 )
 
 
@@ -73,96 +70,169 @@ class ThreadOptions(NamedTuple):
     thread: Thread | None = None
 
 
-_THREAD_KEY = Option("-k", "--thread-key", type=ThreadKey(), help="Your own name for the thread.")
-
+_THREAD_KEY = Option("-k", "--thread-key", type=THREAD_KEY, help="Your own name for the thread.")
+_FALLBACK = "--fallback-new-thread/--or-fail"
 THREAD = Section(
     "Thread",
     ThreadOptions,
-    (
-        _THREAD_KEY,
-        Option("--thread", type=ThreadName(), help="Chat's name for the thread, or for a message in it."),
-        Option(
-            "--fallback-new-thread/--or-fail",
-            default=True,
-            help="If the thread does not exist, start one or fail.  [default: fallback-new-thread]",
-        ),
-    ),
+    _THREAD_KEY,
+    Option("--thread", type=THREAD_NAME, help="Chat's name for the thread, or for a message in it."),
+    Option(_FALLBACK, default=True, help="If the thread does not exist, start one or fail."),
     one_of=(("thread",), ("thread_key",)),
 )
 
 # The command `thread` always falls back to a new thread, and rejects --or-fail in words of its own.
-NEW_THREAD = Section(
-    "Thread", ThreadOptions, (_THREAD_KEY, Option("--fallback-new-thread/--or-fail", default=True, hidden=True))
-)
+NEW_THREAD = Section("Thread", ThreadOptions, _THREAD_KEY, Option(_FALLBACK, default=True, hidden=True))
 
 STYLE = Section(
     "Text",
     Style,
-    (
-        Option("--code", is_flag=True, help="Show the text as code."),
-        Option("--language", type=Language(), help="Show the text as code in this language."),
-        Option("--markdown", is_flag=True, help="Read the text as Markdown (CommonMark), not as Chat's own markup."),
-        Option(
-            "--mention",
-            type=UserId(),
-            multiple=True,
-            metavar="USER",
-            shell_complete=complete_user,
-            help="User id, name in [mentions], or all, to mention; repeatable.",
-        ),
-        Option("--allow-mentions", is_flag=True, help="Let <users/...> in piped text mention people."),
+    Option("--code", is_flag=True, help="Show the text as code."),
+    Option("--language", type=LANGUAGE, help="Show the text as code in this language."),
+    Option("--markdown", is_flag=True, help="Read the text as Markdown (CommonMark), not as Chat's own markup."),
+    Option(
+        "--mention",
+        type=USER,
+        multiple=True,
+        shell_complete=complete_user,
+        help="User id, name in [mentions], or all, to mention; repeatable.",
     ),
+    Option("--allow-mentions", is_flag=True, help="Let <users/...> in piped text mention people."),
 )
 
 OVERFLOW = Section(
     "Text",
     Overflow,
-    (
-        Option(
-            "--overflow",
-            type=click.Choice(["split", "head", "tail", "fail"]),
-            default="split",
-            show_default=True,
-            help="For text beyond 32,000 bytes: post several messages, its beginning, its end, or nothing.",
-        ),
-        Option(
-            "--max-parts",
-            type=Whole(1, 100),
-            default=10,
-            show_default=True,
-            help="Messages that one text may make, at most.",
-        ),
+    Option(
+        "--overflow",
+        type=click.Choice(["split", "head", "tail", "fail"]),
+        default="split",
+        help="For text beyond 32,000 bytes: post several messages, its beginning, its end, or nothing.",
     ),
+    Option("--max-parts", type=Whole(1, 100), default=10, help="Messages that one text may make, at most."),
 )
-
 
 CARD = Section(
     "Card",
     CardOptions,
-    (
-        Option("--title", type=Words(), help="Make a card with this title; the text is its paragraph."),
-        Option("--subtitle", type=Words(), help="Line below the title."),
-        Option("--icon", type=Link(), metavar="URL", help="Image beside the title."),
-        Option("--status", type=click.Choice(list(STATUSES)), help="Coloured status on the card."),
-        Option(
-            "--field",
-            type=Pair("LABEL=VALUE", Words(keeps_lines=True)),
-            multiple=True,
-            help="Labelled value; repeatable.",
-        ),
-        Option("--button", type=Pair("TEXT=URL", Link()), multiple=True, help="Button that opens a link; repeatable."),
-        Option("--ci", is_flag=True, help="Add what the CI tells of its run: branch, commit, a button, and more."),
-        Option(
-            "--card",
-            type=click.Path(allow_dash=True, dir_okay=False),
-            metavar="FILE",
-            in_profile=False,
-            help="Read the card from a JSON file; - is stdin.",
-        ),
+    Option("--title", type=LINE, help="Make a card with this title; the text is its paragraph."),
+    Option("--subtitle", type=LINE, help="Line below the title."),
+    Option("--icon", type=LINK, help="Image beside the title."),
+    Option("--status", type=click.Choice(list(STATUSES)), help="Coloured status on the card."),
+    Option("--field", type=Pair("LABEL=VALUE", text), multiple=True, help="Labelled value; repeatable."),
+    Option("--button", type=Pair("TEXT=URL", link), multiple=True, help="Button that opens a link; repeatable."),
+    Option("--ci", is_flag=True, help="Add what the CI tells of its run: branch, commit, a button, and more."),
+    Option(
+        "--card",
+        type=click.Path(allow_dash=True, dir_okay=False),
+        metavar="FILE",
+        in_profile=False,
+        help="Read the card from a JSON file; - is stdin.",
     ),
     one_of=(("card",), ("title", "subtitle", "icon", "status", "field", "button", "ci")),
 )
 
+
+class RequestOptions(NamedTuple):
+    """The request id, None for a random one, and whether Chat is asked not to notify people."""
+
+    request_id: str | None
+    silent: bool
+
+
+REQUEST = Section(
+    "Delivery",
+    RequestOptions,
+    Option("--silent", is_flag=True, help="Ask Chat to notify nobody; Chat may refuse."),
+    Option(
+        "--request-id",
+        type=REQUEST_ID,
+        in_profile=False,
+        help="Post only once, however often this id is used.  [default: random]",
+    ),
+)
+
+_POLICY, _SECONDS = RetryPolicy(), Seconds()
+RETRY = Section(
+    "Delivery",
+    RetryPolicy,
+    Option("--timeout", type=_SECONDS, default=_POLICY.timeout, help="Seconds for each attempt."),
+    Option(
+        "--deadline",
+        type=_SECONDS,
+        default=_POLICY.deadline,
+        help="Seconds in all, except reading stdin or running a job.",
+    ),
+    Option("--retries", type=Whole(0, 100), default=_POLICY.retries, help="Attempts after the first, at most."),
+)
+
+
+class PacingOptions(NamedTuple):
+    """Whether a message waits for its space's turn, and the seconds between two messages to the space."""
+
+    pacing: bool
+    interval: float
+
+
+PACING = Section(
+    "Delivery",
+    PacingOptions,
+    Option("--pacing/--no-pacing", default=True, help="Queue with your other processes, and with your fleet's."),
+    Option("--interval", type=_SECONDS, default=DEFAULT_INTERVAL, help="Seconds between two messages to the space."),
+)
+
+SPOOL = Section(
+    "Outbox",
+    SpoolOptions,
+    Option("--spool", is_flag=True, help="If the message cannot be posted now, keep it in the outbox and exit 0."),
+    Option("--spool-first", is_flag=True, help="Keep the message in the outbox at once, without trying."),
+    Option(
+        "--keep-for",
+        type=Seconds(YEAR),
+        default=EXPIRE_AFTER,
+        help="Seconds after which a message in the outbox is not worth posting.",
+    ),
+)
+
+
+class OutputOptions(NamedTuple):
+    """The data on stdout (``output`` is its format), and how much to say on stderr.
+
+    ``dry_run``: print the request and send nothing.
+    """
+
+    output: str
+    quiet: bool
+    verbose: bool
+    dry_run: bool
+
+
+LINES = click.Choice(["name", "thread", "json", "none"])
+QUIET = Option("-q", "--quiet", is_flag=True, help="Hide retry messages and warnings.")
+VERBOSE = Option("-v", "--verbose", is_flag=True, help="Show every attempt.")
+OUTPUT = Section(
+    "Output",
+    OutputOptions,
+    Option("-o", "--output", type=LINES, default="name", help="Line to print for each message."),
+    QUIET,
+    VERBOSE,
+    Option("--dry-run", is_flag=True, in_profile=False, help="Print the request, secrets masked; send nothing."),
+)
+
+
+class ExitOptions(NamedTuple):
+    """Which outcomes exit with 0: an empty text, a failure."""
+
+    skip_empty: bool
+    soft_fail: bool
+
+
+EXIT = Section(
+    "Exit status",
+    ExitOptions,
+    Option("--skip-empty", is_flag=True, help="If there is no text, post nothing and exit 0."),
+    Option("--soft-fail", is_flag=True, help="Report a failure on stderr, but exit 0."),
+)
 
 POSTING = (STYLE, OVERFLOW, CARD, REQUEST, RETRY, PACING, SPOOL, OUTPUT, EXIT)
 """The sections of every posting command, except `PROFILES` and `THREAD`."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from chatpost.chat.webhook import mask_urls
 from chatpost.cli.app import SectionedCommand
-from chatpost.cli.console import as_json, is_terminal, say, write_data
-from chatpost.cli.delivery_options import EXIT, OUTPUT, ExitOptions
+from chatpost.cli.console import as_json, say, write_data
+from chatpost.cli.options import EXIT, OUTPUT, ExitOptions
 from chatpost.cli.settings import Settings
 from chatpost.delivery.sender import AttemptMade, PartPosted, Paused, RetryPlanned
 from chatpost.errors import ChatpostError, ExitStatus, OutputError, UsageError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import click
 
-    from chatpost.cli.delivery_options import OutputOptions
+    from chatpost.cli.options import OutputOptions
     from chatpost.cli.tables import PartsBars
     from chatpost.delivery.model import Delivery
     from chatpost.delivery.sender import Event
@@ -35,10 +35,11 @@ class Reporter:
     """Reports a command's deliveries, and collects its exit status. A context manager that reports errors, too.
 
     ``options``: how much to report. ``status``: that of the first failure. ``write`` takes each line of data.
+    ``posted`` counts the messages that Chat has taken. ``warned`` are warnings that are not repeated.
     ``can_repeat``: the user can post the same message again by the same command.
     """
 
-    def __init__(self, options: OutputOptions, surroundings: Surroundings) -> None:
+    def __init__(self, options: OutputOptions, surroundings: Surroundings, warned: set[str] | None = None) -> None:
         self.options = options
         self.environment: Mapping[str, str] = surroundings.environment
         self.status = ExitStatus.OK
@@ -46,13 +47,13 @@ class Reporter:
         self.can_repeat = True
         self._soft_fail = False
         self._under_way: Sequence[Delivery] = ()
-        self._posted = 0
-        self._warned: set[str] = set()
+        self.posted = 0
+        self._warned = set() if warned is None else warned
         self._next_turn = 0.0
         self._bars: PartsBars | None = None
         self._live = ExitStack()
         # Asked before rich replaces stderr.
-        self._is_watched = is_terminal(surroundings.stderr)
+        self.is_watched = surroundings.stderr is not None and surroundings.stderr.isatty()
 
     @classmethod
     def of_command(cls, ctx: click.Context) -> Reporter:
@@ -79,7 +80,7 @@ class Reporter:
 
     @property
     def _has_reader(self) -> bool:
-        return self._is_watched and not self.options.quiet
+        return self.is_watched and not self.options.quiet
 
     def __enter__(self) -> None:
         """Report the errors of this context, except usage errors, which are the command line's."""
@@ -90,7 +91,7 @@ class Reporter:
             self.status = error.exit_status
             return True
         if isinstance(error, Exception) and not isinstance(error, UsageError):
-            self.broken_off("broken off by a bug")
+            self.interrupted("broken off by a bug")
         return False
 
     def expect(self, deliveries: Sequence[Delivery]) -> None:
@@ -104,6 +105,7 @@ class Reporter:
     def show(self, delivery: Delivery, event: Event) -> None:
         """Show a failed attempt that will be retried; with ``verbose``, show every attempt and pause."""
         if isinstance(event, AttemptMade):
+            self.posted += event.error is None
             if self.options.verbose or event.wait is not None:
                 self._show_attempt(delivery, event)
         elif isinstance(event, PartPosted):
@@ -111,20 +113,20 @@ class Reporter:
                 self._bars.show(delivery.to.label or "posting", event.number, event.of)
         elif isinstance(event, RetryPlanned):
             if not self.options.quiet:
-                say(f"{_label(delivery)}{event.error}; trying again in {event.wait:.1f} s")
+                _say(delivery, f"{event.error}; trying again in {event.wait:.1f} s")
         elif isinstance(event, Paused):
             self._next_turn = time.monotonic() + event.seconds
             if self.options.verbose or (self._has_reader and event.seconds > _LONG_PAUSE):
-                say(f"{_label(delivery)}waiting {event.seconds:.1f} s for the space's turn")
+                _say(delivery, f"waiting {event.seconds:.1f} s for the space's turn")
 
     def _show_attempt(self, delivery: Delivery, attempt: AttemptMade) -> None:
         if self.options.verbose:
             from chatpost.cli.messages import describe_attempt
 
-            say(f"{_label(delivery)}{describe_attempt(delivery, attempt)}")
+            _say(delivery, describe_attempt(delivery, attempt))
         if attempt.wait is not None and not self.options.quiet:
-            again = f"trying again in {attempt.wait:.1f} s"
-            say(f"{_label(delivery)}{again}" if self.options.verbose else f"{_label(delivery)}{attempt.error}; {again}")
+            error = "" if self.options.verbose else f"{attempt.error}; "
+            _say(delivery, f"{error}trying again in {attempt.wait:.1f} s")
 
     def _close_bars(self) -> None:
         if self._bars is not None:
@@ -146,7 +148,6 @@ class Reporter:
         progress, output = delivery.progress, self.options.output
         line = None
         if progress.created is not None and progress.error is None and progress.kept is None:
-            self._posted += 1
             line = {"name": progress.created.name, "thread": progress.created.thread_name}.get(output)
         else:
             self._report_unposted(delivery, known)
@@ -161,7 +162,7 @@ class Reporter:
         except OutputError as failure:
             # An error that the message met counts more than that its JSON could not be written.
             name = progress.created.name if progress.created else None
-            say(f"{_label(delivery)}{failure}" + (f", but the message was posted: {name}" if name else ""))
+            _say(delivery, f"{failure}" + (f", but the message was posted: {name}" if name else ""))
             status = status or failure.exit_status
         progress.reported = True
         self.status = self.status or status
@@ -171,9 +172,9 @@ class Reporter:
         from chatpost.cli.messages import describe_failure, describe_kept
 
         if delivery.progress.error is not None:
-            say(f"{_label(delivery)}{describe_failure(delivery, known, can_repeat=self.can_repeat)}")
+            _say(delivery, describe_failure(delivery, known, can_repeat=self.can_repeat))
         elif delivery.progress.kept is not None and not self.options.quiet:
-            say(f"{_label(delivery)}{describe_kept(delivery)}")
+            _say(delivery, describe_kept(delivery))
 
     def report_error(self, error: ChatpostError) -> None:
         """Report an error that came before anything was posted."""
@@ -184,19 +185,15 @@ class Reporter:
             with suppress(OutputError):  # the first error is the one that counts
                 self.write(as_json(failure_record(error), mask_urls))
 
-    def interrupted(self) -> None:
-        """Report that a signal ends the command, and the state of each message that was not reported yet."""
-        self.broken_off("interrupted")
-
-    def broken_off(self, what: str) -> None:
-        """Report why the command ends early, and the state of each message that was not reported yet."""
+    def interrupted(self, what: str = "interrupted") -> None:
+        """Report that the command ends early, and the state of each message that was not reported yet."""
         from chatpost.cli.messages import describe_state
 
         self._close_bars()
         self._live.close()
         for delivery in self._under_way:
             if not delivery.progress.reported:
-                say(f"{_label(delivery)}{what}. {describe_state(delivery, can_repeat=self.can_repeat)}")
+                _say(delivery, f"{what}. {describe_state(delivery, can_repeat=self.can_repeat)}")
         if not self._under_way:
             say(f"{what}. Nothing was posted.")
 
@@ -214,12 +211,12 @@ class Reporter:
             count, not_before = waiting()
             seconds = ceil(max(self._next_turn, not_before) - time.monotonic()) if count else 0
             when = f", next reply in {seconds} s" if seconds > 0 else ""
-            return f"{self._posted} posted, {count} line{'' if count == 1 else 's'} waiting{when}"
+            return f"{self.posted} posted, {count} line{'' if count == 1 else 's'} waiting{when}"
 
         self._live.enter_context(live_line(line))
         return self._live
 
 
-def _label(delivery: Delivery) -> str:
-    """Return the prefix of a sentence about the delivery: its profile, if it has one."""
-    return f"{delivery.to.label}: " if delivery.to.label else ""
+def _say(delivery: Delivery, sentence: str) -> None:
+    """Say something about a delivery, with the name of its profile, if it has one."""
+    say(f"{delivery.to.label}: {sentence}" if delivery.to.label else sentence)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -24,14 +25,13 @@ class Option(click.Option):
     """
 
     def __init__(self, *declarations: str, in_profile: bool = True, **attributes: Any) -> None:
-        super().__init__(declarations, **attributes)
+        super().__init__(declarations, show_default=True, **attributes)
         self.key = str(self.name)
         self.in_profile = in_profile
         self.built_in: Any = attributes.get("default", () if self.multiple else False if self.is_flag else None)
+        self.envvar = attributes.get("envvar", f"CHATPOST_{self.key.upper()}")
         if self.is_flag:
             self.type = Flag()
-        if "envvar" not in attributes:
-            self.envvar = f"CHATPOST_{self.key.upper()}"
 
     def read_toml(self, value: Any) -> Any:
         """Convert a value from a profile.
@@ -39,66 +39,49 @@ class Option(click.Option):
         Raises `ValueError` with a predicate that names what is allowed, and does not quote the value: it may be a
         secret.
         """
-        expected = self._toml_type()
-        is_list_of_strings = isinstance(value, list) and all(isinstance(item, str) for item in value)
-        if (
-            not isinstance(value, expected)
-            or (isinstance(value, bool) and expected is not bool)
-            or (expected is list and not is_list_of_strings)
-        ):
-            msg = f"is not {_TOML_NAMES[expected]}"
+        name, types = self._toml_types()
+        items = value if self.multiple and isinstance(value, list) else [value]
+        if self.multiple is not isinstance(value, list) or any(type(item) not in types for item in items):
+            msg = f"is not {name}"
             raise ValueError(msg)
         try:
-            if self.multiple:
-                return tuple(self.type.convert(item, self, None) for item in value)
-            return self.type.convert(value, self, None)
+            converted = tuple(self.type.convert(item, self, None) for item in items)
         except click.BadParameter:
-            msg = f"is not {_allowed(self.type)}"
+            kind: Any = self.type
+            allowed = f"one of {', '.join(kind.choices)}" if isinstance(kind, click.Choice) else kind.allowed
+            msg = f"is not {allowed}"
             raise ValueError(msg) from None
+        return converted if self.multiple else converted[0]
 
-    def _toml_type(self) -> Any:
+    def _toml_types(self) -> tuple[str, tuple[type, ...]]:
+        """Return the name of the type that the option has in TOML, and Python's types for it, or for its items."""
         if self.is_flag:
-            return bool
+            return "true or false", (bool,)
         if self.multiple:
-            return list
+            return "a list of strings", (str,)
         if isinstance(self.type, click.IntRange):
-            return int
-        return _NUMBER if isinstance(self.type, Seconds) else str
+            return "a whole number", (int,)
+        return ("a number", (int, float)) if isinstance(self.type, Seconds) else ("a string", (str,))
 
 
-def _allowed(kind: click.ParamType[Any]) -> str:
-    """Return, for a person, the values that a type allows."""
-    if isinstance(kind, click.Choice):
-        return f"one of {', '.join(map(str, kind.choices))}"
-    return str(getattr(kind, "allowed", kind.name))
-
-
-_NUMBER = (int, float)
-_TOML_NAMES: dict[Any, str] = {
-    bool: "true or false",
-    int: "a whole number",
-    _NUMBER: "a number",
-    str: "a string",
-    list: "a list of strings",
-}
-
-
-class Section(NamedTuple, Generic[T]):
+class Section(Generic[T]):
     """A heading of the help page with its options, and the value that they make.
 
     ``make`` is called with the options' values by name. ``one_of`` groups options that exclude those of the other
     groups: the group with the nearest source wins, and two groups from the same source are an error.
     """
 
-    heading: str
-    make: Callable[..., T]
-    options: tuple[Option, ...]
-    one_of: tuple[tuple[str, ...], ...] = ()
+    def __init__(
+        self, heading: str, make: Callable[..., T], *options: Option, one_of: tuple[tuple[str, ...], ...] = ()
+    ) -> None:
+        self.heading = heading
+        self.make = make
+        self.options = options
+        self.one_of = one_of
 
     def without(self, *keys: str) -> Section[T]:
         """Return the section for a command that does not have these options."""
-        options = tuple(option for option in self.options if option.key not in keys)
-        return self._replace(options=options, one_of=())
+        return Section(self.heading, self.make, *(option for option in self.options if option.key not in keys))
 
 
 class Settings:
@@ -129,17 +112,11 @@ class Settings:
         Raises `UsageError` for two options that exclude each other. (A profile cannot set both: see `read_defaults`.)
         """
         values = {option.key: self._value_of(option) for option in section.options}
-        options = [option for option in section.options if values[option.key]]
-        groups = [[option for option in options if option.key in group] for group in section.one_of]
-        rivals = [group for group in groups if group]
+        groups = [[option for option in section.options if option.key in keys] for keys in section.one_of]
+        rivals = [its for group in groups if (its := [option for option in group if values[option.key]])]
         if len(rivals) > 1:
             winner = self._nearest(rivals)
-            values |= {
-                option.key: () if option.multiple else None
-                for group in rivals
-                if group is not winner
-                for option in group
-            }
+            values |= {option.key: option.built_in for option in chain(*rivals) if option not in winner}
         return section.make(**values)
 
     def values(self, sections: Iterable[Section[Any]]) -> list[Any]:
@@ -154,11 +131,11 @@ class Settings:
 
     def is_set(self, name: str) -> bool:
         """Return whether the option has a value other than its built-in default."""
-        return self._source(name) != _BUILT_IN
+        return self._source(name) is not ParameterSource.DEFAULT
 
     def from_command_line(self, name: str) -> Any:
         """Return the option's value if it is on the command line, else None."""
-        return self._value(name) if self._source(name) == _COMMAND_LINE else None
+        return self._value(name) if self._source(name) is ParameterSource.COMMANDLINE else None
 
     def _value_of(self, option: Option) -> Any:
         """Return the value; of an option that the command does not have, the built-in default."""
@@ -168,28 +145,24 @@ class Settings:
         return option.built_in
 
     def _value(self, name: str) -> Any:
-        return self._defaults[name] if self._source(name) == _PROFILE else self._ctx.params[name]
+        return self._defaults[name] if self._source(name) is ParameterSource.DEFAULT_MAP else self._ctx.params[name]
 
-    def _source(self, name: str) -> int:
-        match self._ctx.get_parameter_source(name):
-            case ParameterSource.COMMANDLINE:
-                return _COMMAND_LINE
-            case ParameterSource.ENVIRONMENT:
-                return _ENVIRONMENT
-        return _PROFILE if name in self._defaults else _BUILT_IN
+    def _source(self, name: str) -> ParameterSource:
+        """Return the source of an option's value; a profile is a "default map"."""
+        source = self._ctx.get_parameter_source(name) or ParameterSource.DEFAULT
+        is_of_profile = source is ParameterSource.DEFAULT and name in self._defaults
+        return ParameterSource.DEFAULT_MAP if is_of_profile else source
 
     def _nearest(self, rivals: list[list[Option]]) -> list[Option]:
-        nearest = max(self._source(option.key) for group in rivals for option in group)
-        near = [(group, option) for group in rivals for option in group if self._source(option.key) == nearest]
-        winner, first = near[0]
-        second = next((option for group, option in near if group is not winner), None)
+        options = list(chain(*rivals))
+        nearest = min(self._source(option.key) for option in options)
+        first, *others = (option for option in options if self._source(option.key) is nearest)
+        winner = next(group for group in rivals if first in group)
+        second = next((option for option in others if option not in winner), None)
         if second is None:
             return winner
-        if nearest == _ENVIRONMENT:
+        if nearest is ParameterSource.ENVIRONMENT:
             msg = f"{first.envvar} and {second.envvar} are both set: unset one of them"
             raise VariablesClash(msg)
         msg = f"{first.opts[-1]} and {second.opts[-1]} cannot be used together: remove one of them"
         raise UsageError(msg)
-
-
-_BUILT_IN, _PROFILE, _ENVIRONMENT, _COMMAND_LINE = range(4)

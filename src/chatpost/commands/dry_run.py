@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chatpost.chat.message import CreatedMessage
 from chatpost.cli.console import as_json, write_data
-from chatpost.commands.posting import TIMING
 from chatpost.delivery.sender import Sender
 from chatpost.errors import DataError
 
@@ -15,8 +14,9 @@ if TYPE_CHECKING:
 
     from chatpost.chat.message import CreateMessageRequest
     from chatpost.chat.webhook import Webhook
-    from chatpost.cli.delivery_options import OutputOptions
+    from chatpost.cli.options import OutputOptions
     from chatpost.delivery.model import Delivery
+    from chatpost.delivery.sender import Timing
 
 
 class _Printer(NamedTuple):
@@ -50,8 +50,8 @@ def _check(body: Mapping[str, Any], space: str) -> None:
         raise DataError(msg)
 
 
-def dry_run(deliveries: Sequence[Delivery], options: OutputOptions) -> None:
+def dry_run(deliveries: Sequence[Delivery], options: OutputOptions, timing: Timing) -> None:
     """Print each request as JSON, secrets masked: on one line with ``-o json``, else on several."""
     for delivery in deliveries:
         printer = _Printer(delivery.to.label, one_line=options.output == "json")
-        Sender(printer, None, TIMING, lambda *_: None).deliver(delivery)
+        Sender(printer, None, timing, lambda *_: None).deliver(delivery)

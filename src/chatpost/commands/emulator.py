@@ -10,15 +10,15 @@ import threading
 import warnings
 import webbrowser
 from contextlib import suppress
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
 
 from chatpost.cli.completion import complete_file
 from chatpost.cli.console import is_terminal, say, write_data
-from chatpost.cli.signals import raising_interrupt
 from chatpost.cli.tables import draw_trees
-from chatpost.cli.types import Whole
+from chatpost.cli.types import Parsed, Whole
 from chatpost.errors import ConfigurationError, ExitStatus, InputError
 
 if TYPE_CHECKING:
@@ -45,29 +45,28 @@ Faults, each for one request (*N: for N requests):
 """
 
 
-class _Faults(click.ParamType["list[Fault]"]):
-    name = "FAULT"
+def _parse_faults(value: str) -> list[Fault]:
+    _check_extra()
+    from chatpost.emulator.faults import parse_faults  # needs the extra
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> list[Fault]:
-        _check_extra()
-        from chatpost.emulator.faults import parse_faults  # needs the extra
+    try:
+        return parse_faults(value)
+    except ValueError as error:
+        msg = f"{value!r}: {error}"
+        raise ValueError(msg) from None
 
-        try:
-            return parse_faults(value)
-        except ValueError as error:
-            self.fail(f"{value!r}: {error}", param, ctx)
+
+_FAULTS = Parsed("FAULT", _parse_faults)
 
 
 @click.command(epilog=EPILOG)
 @click.option("--port", type=Whole(0, 65535), default=0, metavar="PORT", help="Port to serve on.  [default: any]")
 @click.option("--open", "open_page", is_flag=True, help="Open the page that shows the spaces in a browser.")
 @click.option("--no-quota", is_flag=True, help="Do not limit a space to one request a second.")
-@click.option(
-    "--fault", "faults", type=_Faults(), multiple=True, help="Fault to inject into the next request; repeatable."
-)
+@click.option("--fault", type=_FAULTS, multiple=True, help="Fault to inject into the next request; repeatable.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, shell_complete=complete_file)
 def emulator(
-    port: int, faults: Sequence[list[Fault]], command: Sequence[str], *, open_page: bool, no_quota: bool
+    port: int, fault: Sequence[list[Fault]], command: Sequence[str], *, open_page: bool, no_quota: bool
 ) -> int:
     """Serve a local Google Chat for tests and trials.
 
@@ -78,11 +77,9 @@ def emulator(
     _check_extra()
     from chatpost.emulator import Emulator  # needs the extra
 
-    all_faults = [fault for group in faults for fault in group]
+    faults, tell = list(chain(*fault)), (lambda _: None) if command else _tell
     try:
-        chat = Emulator(
-            port=port, quota=not no_quota, faults=all_faults, on_received=(lambda _: None) if command else _tell
-        )
+        chat = Emulator(port=port, quota=not no_quota, faults=faults, on_received=tell)
     except OSError as failure:
         reason = os.strerror(failure.errno or 0).lower()
         msg = f"cannot serve on port {port}: {reason}; choose another --port, or leave it out"
@@ -117,7 +114,9 @@ def _serve(chat: Emulator) -> int:
         write_data(chat.url())
         say("serving until Ctrl-C; set CHATPOST_URL to this URL to post here")
     say(f"the page that shows the messages: {chat.page}")
-    with suppress(KeyboardInterrupt), raising_interrupt():
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
         threading.Event().wait()
     return ExitStatus.OK
 
@@ -128,7 +127,6 @@ def _tell(received: Received) -> None:
 
 def _run(command: Sequence[str], chat: Emulator) -> int:
     """Run the command against the emulator; return its status as a shell would."""
-    environment = {**os.environ, "CHATPOST_URL": chat.url()}
     process: subprocess.Popen[bytes] | None = None
     is_ended = False
 
@@ -146,7 +144,7 @@ def _run(command: Sequence[str], chat: Emulator) -> int:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, lambda *_: None)  # SIG_IGN would be inherited
     try:
-        process = subprocess.Popen(command, env=environment)  # noqa: S603 - the user's own command
+        process = subprocess.Popen(command, env={**os.environ, "CHATPOST_URL": chat.url()})  # noqa: S603 - the user's own command
     except OSError as failure:
         msg = f"{command[0]} cannot be run: {os.strerror(failure.errno or 0).lower()}"
         raise InputError(msg) from None

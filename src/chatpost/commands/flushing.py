@@ -1,90 +1,187 @@
-"""`chatpost outbox flush`: posts what waits, in all spaces at the same time, and tells what is left."""
+"""`chatpost outbox flush`: posts the pending messages once, or with `--watch` until a signal ends the process."""
 
 from __future__ import annotations
 
-import sys
-import time
+import threading
+from collections import defaultdict
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from math import inf
+from typing import TYPE_CHECKING, NoReturn
 
-from chatpost.cli.console import is_terminal, say
+from chatpost.cli.app import bug_line
+from chatpost.cli.console import say
 from chatpost.cli.reporter import Reporter
 from chatpost.commands.posting import TIMING, make_sender
-from chatpost.concurrency import run_concurrently
-from chatpost.delivery.model import Deadline
-from chatpost.errors import ExitStatus, Unavailable
+from chatpost.concurrency import run_concurrently, start_without_signals
+from chatpost.errors import ChatpostError, ConfigurationError, ExitStatus, StorageError, Unavailable
+from chatpost.outbox import open_outbox
 from chatpost.outbox.flusher import Flusher
 from chatpost.outbox.resolver import WebhookResolver
-from chatpost.outbox.spooler import COMPOSER, find_outbox
 from chatpost.processes import report_on_signal
 from chatpost.profiles.redis_config import RedisConfig
+from chatpost.profiles.sources import load_sharing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
-    from chatpost.cli.delivery_options import OutputOptions
-    from chatpost.cli.values import FlushOptions
+    from chatpost.cli.options import OutputOptions
     from chatpost.delivery.retry import RetryPolicy
     from chatpost.delivery.sender import Sender
-    from chatpost.errors import ChatpostError
-    from chatpost.outbox.model import Outbox, State
+    from chatpost.outbox.model import OutboxMessage
+    from chatpost.outbox.options import FlushOptions
     from chatpost.surroundings import Surroundings
 
-
-class Flush(NamedTuple):
-    """Posts what waits, as the options say."""
-
-    box: Outbox
-    flushing: FlushOptions
-    policy: RetryPolicy
-    sender: Sender
-
-    def post(self, space: str, finder: WebhookResolver) -> dict[int, ChatpostError]:
-        """Post what waits for a space; return the errors of messages by their ids. Raises `StorageError`."""
-        joins = (lambda _: True) if self.flushing.digest else finder.joins
-        flusher = Flusher(self.box, self.sender, COMPOSER, finder, joins, time.time)
-        deadline = partial(Deadline, self.policy.deadline, TIMING.clock)
-        return flusher.flush(space, self.policy, deadline, lambda _: True).of_messages
-
-    def cancel(self) -> None:
-        """Give up the places in the queues."""
-        if self.sender.pacer is not None:
-            self.sender.pacer.leave()
+_POLL = 1.0  # seconds between two looks at the outbox; a large one takes at most a tenth of the time
+_FIRST_COOL_DOWN = 2.0  # seconds after a pass that has posted nothing; they double with each one
+_LONGEST_COOL_DOWN = 30.0
+_REDIS_RETRY_AFTER = 30.0  # seconds for which a pass does without a Redis that has failed
 
 
-def flush_outbox(
-    flushing: FlushOptions, policy: RetryPolicy, telling: OutputOptions, surroundings: Surroundings
-) -> ExitStatus:
-    """Post what waits; return the exit status. Raises `StorageError` if the outbox cannot be used."""
-    store = RedisConfig.of_file(flushing.config, surroundings.environment)
-    box = find_outbox(store)
-    before = {number: state for number, state in box.states().items() if state.waits}
-    if not before:
-        return ExitStatus.OK
-    reporter = Reporter(telling, surroundings)
-    sender = make_sender(store, reporter)
-    flush = Flush(box, flushing, policy, sender)
-    finder = WebhookResolver(policy.timeout, flushing.config)
-
-    def interrupted() -> None:
-        say("interrupted: what is not posted stays in the outbox")
-        flush.cancel()
-
-    spaces = dict.fromkeys(state.space for state in before.values())
-    with report_on_signal(interrupted):
-        for errors in run_concurrently([partial(flush.post, space, finder) for space in spaces]):
-            for number, error in errors.items():
-                if not (telling.quiet and isinstance(error, Unavailable)):
-                    say(f"{number}: {error}")
-    return _tell(before, box.states(), telling)
+_INTERRUPTED = "interrupted: what is not posted stays in the outbox"
 
 
-def _tell(before: Mapping[int, State], after: Mapping[int, State], telling: OutputOptions) -> ExitStatus:
-    """Say how much was posted; return the exit status."""
-    waiting = sum(state.waits for state in after.values())
-    left = sum(number in after and not after[number].waits for number in before)
-    posted = sum(number not in after for number in before)
-    if left or (not telling.quiet and (waiting or telling.verbose or is_terminal(sys.stderr))):
-        more = f", {left} will not be posted (chatpost outbox list)" if left else ""
-        say(f"{posted} posted, {waiting} still waiting{more}")
-    return ExitStatus.TRY_LATER if waiting else ExitStatus.OK
+class FlushCommand:
+    """Flushes the outbox as the options say. Raises `ConfigurationError` if it is not configured correctly."""
+
+    def __init__(
+        self, options: FlushOptions, policy: RetryPolicy, output: OutputOptions, surroundings: Surroundings
+    ) -> None:
+        self.output = output
+        self._options = options
+        self._policy = policy
+        self._surroundings = surroundings
+        self.open()
+
+    def open(self) -> None:
+        """Open the outbox."""
+        self._redis = RedisConfig(
+            load_sharing(self._options.config, self._surroundings.environment), self._surroundings.environment
+        )
+        self._outbox = open_outbox(self._redis)
+
+    def run(self) -> ExitStatus:
+        """Post the pending messages, in all spaces at the same time. Raises `StorageError`."""
+        before = self.pending()
+        if not before:
+            return ExitStatus.OK
+        reporter = self.reporter(set())
+        sender, resolver = self.sender(reporter), self.resolver()
+
+        def interrupted() -> None:
+            say(_INTERRUPTED)
+            sender.leave_queues()
+
+        spaces = dict.fromkeys(message.webhook.space for message in before)
+        with report_on_signal(interrupted):
+            for sentences in run_concurrently([partial(self.flush_space, space, sender, resolver) for space in spaces]):
+                for sentence in sentences:
+                    say(sentence)
+        return self._report(before, self._outbox.index(), is_watched=reporter.is_watched)
+
+    def pending(self) -> list[OutboxMessage]:
+        """Return the pending messages."""
+        return [message for message in self._outbox.index() if message.is_pending]
+
+    def reporter(self, warned: set[str]) -> Reporter:
+        """Return a reporter that does not repeat these warnings."""
+        return Reporter(self.output, self._surroundings, warned)
+
+    def sender(self, reporter: Reporter, retry_after: float = inf) -> Sender:
+        """Return a sender; ``retry_after`` is as for `make_sender`."""
+        return make_sender(self._redis, reporter, retry_after)
+
+    def resolver(self) -> WebhookResolver:
+        """Return a resolver, which reads each profile once."""
+        return WebhookResolver(self._policy.timeout, self._options.config, self._surroundings.environment)
+
+    def flush_space(self, space: str, sender: Sender, resolver: WebhookResolver) -> list[str]:
+        """Post the pending messages of a space; return a sentence about each that is not posted."""
+        flusher = Flusher(self._outbox, sender, self._policy, resolver.resolve, self._options.digest)
+        errors = flusher.flush(space).of_messages
+        is_quiet = self.output.quiet
+        return [f"{number}: {it}" for number, it in errors.items() if not (is_quiet and isinstance(it, Unavailable))]
+
+    def _report(
+        self, before: Sequence[OutboxMessage], after: Sequence[OutboxMessage], *, is_watched: bool
+    ) -> ExitStatus:
+        """Say how many messages were posted; return the exit status."""
+        pending = {message.id for message in after if message.is_pending}
+        set_aside = {message.id for message in after if message.status.state != "posted"} - pending
+        numbers = {message.id for message in before}
+        left, posted = len(numbers & set_aside), len(numbers - set_aside - pending)
+        if left or (not self.output.quiet and (pending or self.output.verbose or is_watched)):
+            more = f", {left} will not be posted (chatpost outbox list)" if left else ""
+            say(f"{posted} posted, {len(pending)} still waiting{more}")
+        return ExitStatus.TRY_LATER if pending else ExitStatus.OK
+
+
+class Watcher:
+    """Posts messages as they arrive, each space's in a thread of its own, until a signal ends the process."""
+
+    def __init__(self, command: FlushCommand) -> None:
+        self._command = command
+        self._senders: dict[str, Sender] = {}  # of the spaces that a thread posts to now
+        self._cool_downs: defaultdict[str, float] = defaultdict(float)
+        self._said: defaultdict[str, set[str]] = defaultdict(set)
+        self._warned: set[str] = set()
+        self._failures, self._open_at = 0, 0.0
+
+    def run(self) -> NoReturn:
+        """Keep running. An outbox that cannot be used is opened again, at times."""
+        if not self._command.output.quiet:
+            say("watching the outbox, and posting what comes")
+        with report_on_signal(self._interrupted):
+            while True:
+                began = TIMING.clock()
+                try:
+                    self._start_threads()
+                except StorageError as error:
+                    self._say_once("", {str(error)})
+                    self._open_again(began)
+                TIMING.sleep(max(_POLL, 9 * (TIMING.clock() - began)))
+
+    def _start_threads(self) -> None:
+        """Start to post to each space with pending messages, unless a thread does so already."""
+        pending = self._command.pending()
+        self._failures = 0
+        self._say_once("", set())
+        for space in dict.fromkeys(message.webhook.space for message in pending):
+            if space not in self._senders:
+                reporter = self._command.reporter(self._warned)
+                self._senders[space] = self._command.sender(reporter, _REDIS_RETRY_AFTER)
+                start_without_signals(threading.Thread(target=self._flush, args=(space, reporter), daemon=True))
+
+    def _flush(self, space: str, reporter: Reporter) -> None:
+        """Post to a space, then leave it alone for a while if nothing was posted."""
+        try:
+            sentences = set(self._command.flush_space(space, self._senders[space], self._command.resolver()))
+        except ChatpostError as error:
+            sentences = {str(error)}
+        except Exception as bug:  # noqa: BLE001 - the other spaces' messages are posted all the same
+            sentences = {bug_line(bug)}
+        self._say_once(space, sentences)
+        grown = min(max(_FIRST_COOL_DOWN, 2 * self._cool_downs[space]), _LONGEST_COOL_DOWN)
+        self._cool_downs[space] = 0.0 if reporter.posted else grown
+        TIMING.sleep(self._cool_downs[space])
+        del self._senders[space]
+
+    def _open_again(self, now: float) -> None:
+        """Open the outbox again, less often with each failure: its URL, or its password, may have changed."""
+        if now >= self._open_at:
+            self._failures += 1
+            self._open_at = now + min(_FIRST_COOL_DOWN * 2.0**self._failures, _LONGEST_COOL_DOWN)
+            try:
+                self._command.open()
+            except ConfigurationError as error:
+                self._say_once("", {str(error)})
+
+    def _say_once(self, about: str, sentences: set[str]) -> None:
+        """Say what is new about a space, or about the outbox itself."""
+        for sentence in sorted(sentences - self._said[about]):
+            say(sentence)
+        self._said[about] = sentences
+
+    def _interrupted(self) -> None:
+        say(_INTERRUPTED)
+        for sender in list(self._senders.values()):
+            sender.leave_queues()

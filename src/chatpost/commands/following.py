@@ -102,7 +102,7 @@ class Follower:
         if reporter.options.dry_run:
             from chatpost.commands.dry_run import dry_run
 
-            dry_run([opening], reporter.options)
+            dry_run([opening], reporter.options, TIMING)
             return
         reporter.expect([opening])
         self._opening, sender = opening, make_sender(find_redis([recipient], reporter), reporter)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,24 +13,26 @@ from chatpost.cli.app import SectionedCommand
 from chatpost.cli.command_options import FLUSH, LIST_FORMAT
 from chatpost.cli.completion import complete_profile
 from chatpost.cli.console import as_json, is_terminal, print_table, say, write_data
-from chatpost.cli.delivery_options import KEEP_FOR, QUIET, RETRY, VERBOSE, OutputOptions
-from chatpost.cli.options import CONFIG
+from chatpost.cli.options import CONFIG, QUIET, RETRY, VERBOSE, OutputOptions
 from chatpost.cli.settings import Option, Section, Settings
 from chatpost.cli.types import Seconds
-from chatpost.commands.flushing import flush_outbox
+from chatpost.commands.flushing import FlushCommand, Watcher
 from chatpost.delivery.retry import RetryPolicy
 from chatpost.durations import duration
 from chatpost.errors import InputError, StorageError, UsageError
-from chatpost.outbox.rows import packed_path
-from chatpost.outbox.spooler import find_outbox, fingerprint
+from chatpost.outbox import open_outbox
+from chatpost.outbox.model import batches, delete, requeue
+from chatpost.outbox.options import EXPIRE_AFTER
+from chatpost.outbox.resolver import reference_to
 from chatpost.profiles.redis_config import RedisConfig
 from chatpost.profiles.sources import find_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from chatpost.outbox.model import Entry, Outbox
+    from chatpost.outbox.model import OutboxMessage, WebhookReference
+    from chatpost.outbox.store import Outbox, Step
 
 EPILOG = """\b
 Examples:
@@ -52,7 +53,7 @@ chatpost outbox flush --watch    # for a service\
 """
 
 _EMPTY = "the outbox is empty"
-_WIDTH = 60
+_READ_AT_ONCE = 100  # messages, with their contents
 _LONGEST_ATTEMPT = 30.0
 _POLL = 0.1
 
@@ -72,17 +73,13 @@ class _MessageNumber(click.IntRange):
 
 
 _IDS = click.Argument(["ids"], nargs=-1, type=_MessageNumber(), metavar="ID...")
-_DEADLINE = Option(
-    "--deadline", type=Seconds(), default=60, show_default=True, help="Seconds for each message, and for each wait."
-)
+_DEADLINE = Option("--deadline", type=Seconds(), default=60, help="Seconds for each message, and for each wait.")
 _ALL = click.Option(["--all", "is_all"], is_flag=True, help="All messages.")
 
 EACH_MESSAGE = Section(
-    RETRY.heading,
-    RETRY.make,
-    tuple(_DEADLINE if option.key == "deadline" else option for option in RETRY.options),
+    RETRY.heading, RETRY.make, *(_DEADLINE if option.key == "deadline" else option for option in RETRY.options)
 )
-TELLING_FLUSH = Section("Output", lambda **told: OutputOptions("none", dry_run=False, **told), (QUIET, VERBOSE))
+OUTPUT = Section("Output", partial(OutputOptions, output="none", dry_run=False), QUIET, VERBOSE)
 
 
 @click.group(invoke_without_command=True, params=[CONFIG, LIST_FORMAT], epilog=EPILOG)
@@ -104,64 +101,73 @@ def list_(ctx: click.Context, config: Path | None, output: str) -> None:
     _list(_find(ctx, config), output if output != "table" else before)
 
 
-def _config(ctx: click.Context, config: Path | None) -> Path | None:
-    """Return ``--config``, whether it stands before the subcommand or after it."""
-    return config or (ctx.parent.params.get("config") if ctx.parent else None)
-
-
 def _find(ctx: click.Context, config: Path | None) -> Outbox:
     """Return the outbox on this machine, or the fleet's."""
-    return find_outbox(RedisConfig.of_file(_config(ctx, config), os.environ))
+    return open_outbox(RedisConfig.of_file(config, ctx.obj.environment))
+
+
+def _index(box: Outbox) -> list[OutboxMessage]:
+    """Return the messages without their contents, except those that are posted: their senders delete them."""
+    return [message for message in box.index() if message.status.state != "posted"]
 
 
 def _list(box: Outbox, output: str) -> None:
-    entries, now = box.entries(), time.time()
-    if not entries:
+    index, now = _index(box), time.time()
+    if not index:
         say(_EMPTY)
     if output == "json":
-        for entry in entries:
-            write_data(as_json(_record(entry)))
+        for message in _with_contents(box, index):
+            write_data(as_json(_record(message)))
         return
     columns = ("ID", "AGE", "STATE", "TO", "THREAD", "TRIES", "ERROR", "TEXT")
-    if entries or not is_terminal(sys.stdout):
-        print_table(columns, [_row(entry, now) for entry in entries])
+    if index:
+        print_table(columns, [_row(message, now) for message in index])
 
 
-def _row(entry: Entry, now: float) -> tuple[str, ...]:
-    thread = entry.request.thread
+def _with_contents(box: Outbox, messages: Sequence[OutboxMessage]) -> Iterator[OutboxMessage]:
+    """Read the contents of messages, a few at a time; yield those that are still there."""
+    for start in range(0, len(messages), _READ_AT_ONCE):
+        chunk = messages[start : start + _READ_AT_ONCE]
+        found: dict[int, OutboxMessage] = {}
+        for space in {message.webhook.space for message in chunk}:
+            ids = [message.id for message in chunk if message.webhook.space == space]
+            found |= {message.id: message for message in box.read(space, ids)}
+        yield from (found[message.id] for message in chunk if message.id in found)
+
+
+def _row(message: OutboxMessage, now: float) -> tuple[str, ...]:
     return (
-        str(entry.id),
-        duration(max(0.0, now - entry.written)),
-        entry.state,
-        entry.profile or "CHATPOST_URL",
-        "-" if thread is None else str(thread.key or thread.name),
-        str(entry.attempts),
-        entry.error or "-",
-        _words(entry),
+        str(message.id),
+        duration(max(0.0, now - message.origin.written)),
+        _state(message),
+        message.webhook.profile or "CHATPOST_URL",
+        message.thread.removeprefix("key ") or "-",
+        str(message.status.attempts),
+        message.status.error or "-",
+        message.preview,
     )
 
 
-def _words(entry: Entry) -> str:
-    message = entry.request.message
-    text = message.text or message.fallback_text or "(a card)"
-    words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return words if len(words) <= _WIDTH else f"{words[: _WIDTH - 3]}..."
+def _state(message: OutboxMessage) -> str:
+    state = "sealed" if message.is_in_flight else message.status.state
+    return {"pending": "waiting", "rejected": "refused"}.get(state, state)
 
 
-def _record(entry: Entry) -> dict[str, Any]:
+def _record(message: OutboxMessage) -> dict[str, Any]:
+    status, request = message.status, message.request
     return {
-        "id": entry.id,
-        "written": entry.written,
-        "state": entry.state,
-        "host": entry.host,
-        "profile": entry.profile,
-        "space": entry.space.rpartition("/spaces/")[2],
-        "requestId": entry.request.request_id,
-        "attempts": entry.attempts,
-        "error": entry.error,
-        "digest": entry.digest if entry.digest != entry.id else None,
-        "parameters": entry.request.parameters(),
-        "body": entry.request.body(),
+        "id": message.id,
+        "written": message.origin.written,
+        "state": _state(message),
+        "host": message.origin.host,
+        "profile": message.webhook.profile,
+        "space": message.webhook.space.rpartition("/spaces/")[2],
+        "requestId": request and request.request_id,
+        "attempts": status.attempts,
+        "error": status.error,
+        "digest": status.digest if status.digest != message.id else None,
+        "parameters": request and request.parameters(),
+        "body": request and request.body(),
     }
 
 
@@ -171,14 +177,13 @@ def _record(entry: Entry) -> dict[str, Any]:
 def show(ctx: click.Context, id: int, config: Path | None) -> None:  # noqa: A002 - the name that users know
     """Show a message as JSON."""
     box = _find(ctx, config)
-    _chosen(box, [id], is_all=False)
-    if entry := box.get(id):
-        write_data(as_json(_record(entry), indent=2))
+    for message in _with_contents(box, _choose(box, [id], is_all=False)):
+        write_data(as_json(_record(message), indent=2))
 
 
 @outbox.command(
     cls=SectionedCommand,
-    sections=(FLUSH, EACH_MESSAGE, TELLING_FLUSH),
+    sections=(FLUSH, EACH_MESSAGE, OUTPUT),
     short=("digest", "watch", "deadline", "retries", "quiet", "verbose"),
     examples=FLUSH_EXAMPLES,
 )
@@ -189,13 +194,11 @@ def flush(ctx: click.Context, /, **_: object) -> int:
     In each space and thread the messages are posted in their order. Exits with 75 if some have to wait on.
     """
     settings = Settings(ctx)
-    flushing = settings[FLUSH]
-    flushing = flushing._replace(config=_config(ctx, flushing.config))
-    if flushing.watch:
-        from chatpost.commands.watching import watch_outbox  # few stay
-
-        watch_outbox(flushing, settings[EACH_MESSAGE], settings[TELLING_FLUSH], ctx.obj)
-    return flush_outbox(flushing, settings[EACH_MESSAGE], settings[TELLING_FLUSH], ctx.obj)
+    options, policy, output = settings.values((FLUSH, EACH_MESSAGE, OUTPUT))
+    command = FlushCommand(options, policy, output, ctx.obj)
+    if options.watch:
+        Watcher(command).run()
+    return command.run()
 
 
 @outbox.command(
@@ -210,57 +213,50 @@ def flush(ctx: click.Context, /, **_: object) -> int:
 @click.pass_context
 def retry(ctx: click.Context, /, ids: Sequence[int], config: Path | None, profile: str | None, *, is_all: bool) -> None:
     """Let messages wait again that were refused or have expired, or send them by another profile."""
-    config = _config(ctx, config)
     box = _find(ctx, config)
-    chosen = _chosen(box, ids, is_all=is_all)
+    chosen = _choose(box, ids, is_all=is_all)
     if not chosen:
         say(_EMPTY)
         return
-    target = None if profile is None else _webhook_of(box, chosen, profile, config)
-    with _not_being_sent(box, chosen):
-        if target is not None:
-            box.move(chosen, target)
-        box.retry(chosen, time.time() + KEEP_FOR)
-        left = len(box.states().keys() & chosen)
+    webhook = None if profile is None else _webhook_for(chosen, profile, config, ctx.obj.environment)
+    left, _ = _change(box, chosen, partial(requeue, webhook=webhook, expires_at=box.now() + EXPIRE_AFTER))
     say(f"{_count(left)} waiting: `chatpost outbox flush` posts what waits{_meanwhile(len(chosen) - left)}")
 
 
-def _webhook_of(box: Outbox, ids: Sequence[int], profile: str, config: Path | None) -> Entry:
-    """Return a message with the profile's webhook; raises `UsageError` if a message is for a thread elsewhere."""
-    (target,) = find_sources((profile,), config, os.environ, lambda _: None)
-    webhook = target.fetch_webhook(RetryPolicy().timeout)
-    entries = [entry for entry in box.entries() if entry.id in ids]
-    if not entries:
-        msg = "the messages have been posted meanwhile"
-        raise InputError(msg)
-    for entry in entries:
-        thread = entry.request.thread
-        if thread is not None and thread.space not in {None, webhook.space}:
-            msg = (
-                f"message {entry.id} is for a thread in {thread.space}, and profile {profile} posts to {webhook.space}"
-            )
+def _webhook_for(
+    messages: Sequence[OutboxMessage], profile: str, config: Path | None, environment: Mapping[str, str]
+) -> WebhookReference:
+    """Return the profile's webhook; raises `UsageError` if a message is for a thread elsewhere."""
+    (source,) = find_sources((profile,), config, environment, lambda _: None)
+    webhook = source.fetch_webhook(RetryPolicy().timeout)
+    for message in messages:
+        space, _, thread = message.thread.partition("/threads/")
+        if thread and not message.thread.startswith("key ") and space != webhook.space:
+            msg = f"message {message.id} is for a thread in {space}, and profile {profile} posts to {webhook.space}"
             raise UsageError(msg)
-    return entries[0]._replace(
-        profile=profile,
-        config=None if config is None else packed_path(config),
-        fingerprint=fingerprint(webhook),
-        space=f"{webhook.origin}/{webhook.space}",
-    )
+    return reference_to(webhook, profile, config)
 
 
-@contextmanager
-def _not_being_sent(box: Outbox, ids: Sequence[int]) -> Iterator[None]:
-    """Keep flushes from sending the messages in this context; raises `StorageError` if one is being sent for long."""
-    known = box.states()
+def _change(box: Outbox, chosen: Sequence[OutboxMessage], step: Step) -> tuple[int, int]:
+    """Change messages, with their digests, while no flush sends them.
+
+    Returns how many of those chosen were left, and how many messages were deleted. Raises `StorageError` if one of them
+    is being sent for long.
+    """
+    deleted = 0
     with ExitStack() as locks:
-        for space in sorted({known[number].space for number in ids if number in known}):
+        for space in sorted({message.webhook.space for message in chosen}):
             until = time.monotonic() + _LONGEST_ATTEMPT
             while not locks.enter_context(box.lock(space)):
                 if time.monotonic() > until:
                     where, why = "the outbox", "its messages are being sent; try again"
                     raise StorageError(where, why)
                 time.sleep(_POLL)
-        yield
+        index = _index(box)
+        left = {message.id for message in index} & {message.id for message in chosen}
+        for space, batch in batches(index, left):
+            deleted += len(batch) - len(box.change(space, batch, step) or ())
+    return len(left), deleted
 
 
 @outbox.command(params=[_IDS, _ALL, CONFIG, click.Option(["--yes"], is_flag=True, help="Do not ask.")])
@@ -268,34 +264,32 @@ def _not_being_sent(box: Outbox, ids: Sequence[int]) -> Iterator[None]:
 def drop(ctx: click.Context, /, ids: Sequence[int], config: Path | None, *, is_all: bool, yes: bool) -> None:
     """Take messages out of the outbox. They are not posted."""
     box = _find(ctx, config)
-    chosen = _chosen(box, ids, is_all=is_all)
+    chosen = _choose(box, ids, is_all=is_all)
     if not chosen:
         say(_EMPTY)
         return
     if is_all and not yes:
         all_of_them = "the only message" if len(chosen) == 1 else f"all {len(chosen)} messages"
-        if not is_terminal(sys.stdin):
+        if not is_terminal(ctx.obj.stdin):
             msg = f"this would drop {all_of_them}: add --yes"
             raise UsageError(msg)
         if not click.confirm(f"Drop {all_of_them}?", err=True):
             return
-    with _not_being_sent(box, chosen):
-        gone = len(set(chosen) - box.states().keys())
-        dropped = box.drop(chosen)
-    say(f"{_count(dropped)} dropped{_meanwhile(gone)}")
+    left, dropped = _change(box, chosen, delete)
+    say(f"{_count(dropped)} dropped{_meanwhile(len(chosen) - left)}")
 
 
-def _chosen(box: Outbox, ids: Sequence[int], *, is_all: bool) -> list[int]:
-    """Return the ids of messages, each once; raises `InputError` if one does not exist."""
+def _choose(box: Outbox, ids: Sequence[int], *, is_all: bool) -> list[OutboxMessage]:
+    """Return messages by their ids; raises `InputError` if one does not exist."""
     if bool(ids) == is_all:
         msg = "name messages by their ids, or all of them by --all"
         raise UsageError(msg)
-    known = box.states()
+    index = {message.id: message for message in _index(box)}
     for number in ids:
-        if number not in known:
+        if number not in index:
             msg = f"there is no message {number} in the outbox: `chatpost outbox list` shows those there are"
             raise InputError(msg)
-    return list(known) if is_all else list(dict.fromkeys(ids))
+    return list(index.values()) if is_all else [index[number] for number in dict.fromkeys(ids)]
 
 
 def _count(messages: int) -> str:

@@ -228,7 +228,7 @@ def deliver(
     if reporter.options.dry_run:
         from chatpost.commands.dry_run import dry_run
 
-        dry_run(deliveries, reporter.options)
+        dry_run(deliveries, reporter.options, TIMING)
         return
     reporter.expect(deliveries)
     redis = find_redis(recipients, reporter)
@@ -298,10 +298,11 @@ def _behind_outbox(
     """Return the sender, or the outbox in front of it if an option asks for one."""
     if not any(each.options.spool.spool or each.options.spool.spool_first for each in recipients):
         return sender
-    from chatpost.outbox.spooler import Spooler, find_outbox
+    from chatpost.outbox import open_outbox
+    from chatpost.outbox.spooler import Spooler
 
     spool = {
         delivery.progress: recipient.options.spool._replace(has_own_id=recipient.options.request.request_id is not None)
         for recipient, delivery in zip(recipients, deliveries, strict=True)
     }
-    return Spooler(sender, partial(find_outbox, redis), spool, recipients[0].config, reporter.warn)
+    return Spooler(sender, partial(open_outbox, redis), spool, recipients[0].config, reporter.warn)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -14,21 +16,16 @@ from chatpost.cli.completion import complete_profile
 from chatpost.cli.console import as_json, print_table, say, write_data
 from chatpost.cli.options import CONFIG
 from chatpost.cli.profile_defaults import load_defaults
-from chatpost.cli.signals import restoring_terminal
 from chatpost.content.source import read_chunks
 from chatpost.directories import find_profile_file
 from chatpost.errors import ConfigurationError, ExitStatus
-from chatpost.profiles.file import (
-    PROFILE_NAME,
-    ProfileFile,
-    load_profiles,
-    load_trusted_profiles,
-    user_profile_file,
-)
+from chatpost.processes import handling_ends, reraise_signal
+from chatpost.profiles.file import PROFILE_NAME, ProfileFile, load_profiles, load_trusted_profiles, user_profile_file
 from chatpost.profiles.redis_config import RedisConfig
 from chatpost.profiles.url_source import SIZE_LIMIT, first_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from chatpost.profiles.file import Profile
@@ -57,10 +54,9 @@ def profiles(ctx: click.Context, config: Path | None, output: str) -> None:
 
 
 @profiles.command("list", params=[CONFIG, LIST_FORMAT])
-@click.pass_context
-def list_(ctx: click.Context, config: Path | None, output: str) -> None:
+def list_(config: Path | None, output: str) -> None:
     """List the profiles, and show the default."""
-    _list(_config(ctx, config), output)
+    _list(config, output)
 
 
 def _list(config: Path | None, output: str) -> None:
@@ -71,16 +67,13 @@ def _list(config: Path | None, output: str) -> None:
     file = load_profiles(path)
     if not file.profiles:
         say(_NO_PROFILES.format(path))
-    rows = [(profile.name, profile.known_space(), str(profile.source)) for profile in file.profiles.values()]
+    rows = [(name, its.known_space(), str(its.source), name == file.default) for name, its in file.profiles.items()]
     if output == "json":
-        for name, space, source in rows:
-            entry = {"profile": name, "space": space, "source": source, "default": name == file.default}
-            write_data(as_json(entry))
+        for row in rows:
+            write_data(as_json(dict(zip(("profile", "space", "source", "default"), row, strict=True))))
     else:
-        print_table(
-            ("PROFILE", "SPACE", "URL FROM", ""),
-            [(name, space or "-", source, "default" if name == file.default else "") for name, space, source in rows],
-        )
+        shown = [(name, space or "-", source, "default" if chosen else "") for name, space, source, chosen in rows]
+        print_table(("PROFILE", "SPACE", "URL FROM", ""), shown)
     if os.environ.get("CHATPOST_URL"):
         say("CHATPOST_URL is set: without -p, messages go there")
 
@@ -100,7 +93,7 @@ def add(ctx: click.Context, name: str, config: Path | None, *, replace: bool) ->
     if not PROFILE_NAME.fullmatch(name):
         msg = "a profile's name has letters, digits, and . _ - between them"
         raise click.BadParameter(msg, ctx, param_hint="NAME")
-    path = _config(ctx, config) or user_profile_file()
+    path = config or user_profile_file()
     check_before_adding(path, name, replace=replace)
     url = _read_url()
     webhook = Webhook.parse(url)
@@ -111,25 +104,22 @@ def add(ctx: click.Context, name: str, config: Path | None, *, replace: bool) ->
 
 @profiles.command(params=[CONFIG])
 @click.argument("name", shell_complete=complete_profile)
-@click.pass_context
-def remove(ctx: click.Context, name: str, config: Path | None) -> None:
+def remove(name: str, config: Path | None) -> None:
     """Remove a profile. The webhook itself stays in Chat."""
     from chatpost.profiles.writer import remove_profile
 
-    path = _existing_file(ctx, config).path
-    was_default = load_profiles(path).default == name
-    file = remove_profile(path, name)
-    say(f"profile {name} is removed from {path}")
-    if was_default and file.profiles:
-        say(f"the default is now {file.default or 'not set'} (`chatpost profiles default NAME` changes it)")
+    before = _existing_file(config)
+    after = remove_profile(before.path, name)
+    say(f"profile {name} is removed from {before.path}")
+    if before.default == name and after.profiles:
+        say(f"the default is now {after.default or 'not set'} (`chatpost profiles default NAME` changes it)")
 
 
 @profiles.command(params=[CONFIG])
 @click.argument("name", required=False, shell_complete=complete_profile)
-@click.pass_context
-def default(ctx: click.Context, name: str | None, config: Path | None) -> int:
+def default(name: str | None, config: Path | None) -> int:
     """Print the default profile's name, or make NAME the default."""
-    file = _existing_file(ctx, config)
+    file = _existing_file(config)
     if name is not None:
         from chatpost.profiles.writer import set_default
 
@@ -144,22 +134,19 @@ def default(ctx: click.Context, name: str | None, config: Path | None) -> int:
 
 
 @profiles.command(params=[CONFIG], short_help="Print the path of the profile file, which may not exist.")
-@click.pass_context
-def path(ctx: click.Context, config: Path | None) -> None:
+def path(config: Path | None) -> None:
     """Print the path of the profile file, even if it does not exist yet."""
-    config = _config(ctx, config)
     write_data(str(find_profile_file(config) or user_profile_file()))
 
 
 @profiles.command(params=[CONFIG], short_help="Check each profile's URL and options, and the file.")
 @click.argument("name", required=False, shell_complete=complete_profile)
-@click.pass_context
-def check(ctx: click.Context, name: str | None, config: Path | None) -> int:
+def check(name: str | None, config: Path | None) -> int:
     """Check each profile's URL and options, the file's owner and permissions, and a fleet's store.
 
     Nothing is posted.
     """
-    path = find_profile_file(_config(ctx, config))
+    path = find_profile_file(config)
     file = None if path is None else load_trusted_profiles(path)
     redis = RedisConfig(None if file is None else file.sharing, os.environ)
     if file is None or not file.profiles:
@@ -190,21 +177,36 @@ def _checked(profile: Profile) -> tuple[str, str, str]:
         return profile.name, "-", str(error)
 
 
-def _existing_file(ctx: click.Context, config: Path | None) -> ProfileFile:
-    path = find_profile_file(_config(ctx, config))
+def _existing_file(config: Path | None) -> ProfileFile:
+    path = find_profile_file(config)
     if path is None:
         raise ConfigurationError(_NO_PROFILES.format(user_profile_file()))
     return load_profiles(path)
 
 
-def _config(ctx: click.Context, config: Path | None) -> Path | None:
-    """Return ``--config``, whether it stands before the subcommand or after it."""
-    return config or (ctx.parent.params["config"] if ctx.parent else None)
+@contextmanager
+def _restoring_terminal() -> Iterator[None]:
+    """In this context a signal that ends the process leaves the terminal of stdin as it was found, with its echo.
+
+    Ctrl-C raises `KeyboardInterrupt`.
+    """
+    import termios  # for the prompt only
+
+    found = termios.tcgetattr(sys.stdin)
+
+    def end(number: int, _before: object) -> None:
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, found)
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        reraise_signal(number)
+
+    with handling_ends(end):
+        yield
 
 
 def _read_url() -> str:
     if sys.stdin is not None and sys.stdin.isatty():
-        with restoring_terminal():  # the prompt hides what is typed
+        with _restoring_terminal():  # the prompt hides what is typed
             return str(click.prompt("The webhook's URL (it is not shown)", hide_input=True, err=True)).strip()
     read = b""
     for chunk in read_chunks(sys.stdin.fileno(), "stdin") if sys.stdin is not None else ():

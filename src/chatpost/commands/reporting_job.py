@@ -15,8 +15,7 @@ from chatpost.chat.message import MessageReplyOption, Thread
 from chatpost.cli.app import bug_line
 from chatpost.cli.command_options import JOB, NOTIFY, REPORT
 from chatpost.cli.console import say, write_data
-from chatpost.cli.delivery_options import OUTPUT
-from chatpost.cli.options import STYLE
+from chatpost.cli.options import OUTPUT, STYLE
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
 from chatpost.commands.following import Follower, check_only

@@ -11,7 +11,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from chatpost.content.secrets import MASK, masked
+from chatpost.chat.webhook import MASK
+from chatpost.content.secrets import masked
 from chatpost.content.terminal import screen_text
 
 if TYPE_CHECKING:

@@ -58,7 +58,7 @@ def _is_boundary(text: str, place: int) -> bool:
         place -= 1
         if unicodedata.combining(text[place]) == _VIRAMA or _is_unknown(text[place]):
             return False
-    return not (place and text[place - 1] in _ATTACHED_TO_NEXT)
+    return not (place and text[place - 1] in _LETTERS_LIKE_PREFIXES)
 
 
 def _is_attached_to_previous(character: str) -> bool:

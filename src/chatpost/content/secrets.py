@@ -5,23 +5,22 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from chatpost.chat.webhook import MASK
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_SHORTEST = 8  # characters: a shorter value stands in many a text
-MASK = "***"
-"""Stands for a secret."""
+SHORTEST_SECRET = 8
+"""Characters that a variable's value must have to be taken for a secret: a shorter one stands in many a text."""
+
+_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|(?<!THREAD)_KEY$")
 
 
 def secrets_of(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return the values of the variables that are named like secrets, each line by itself, the longest first."""
-    lines = {
-        line.strip()
-        for name, value in environment.items()
-        if re.search(r"TOKEN|SECRET|PASSWORD|_KEY$", name.upper()) and name != "CHATPOST_THREAD_KEY"
-        for line in value.splitlines()
-    }
-    return tuple(sorted((line for line in lines if len(line) >= _SHORTEST), key=len, reverse=True))
+    named = (value for name, value in environment.items() if _SECRET_NAME.search(name.upper()))
+    lines = {line.strip() for value in named for line in value.splitlines()}
+    return tuple(sorted((line for line in lines if len(line) >= SHORTEST_SECRET), key=len, reverse=True))
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:

@@ -11,13 +11,10 @@ if TYPE_CHECKING:
     from chatpost.chat.message import CreatedMessage, CreateMessageRequest, Message, Thread
     from chatpost.chat.webhook import Webhook
     from chatpost.delivery.retry import RetryPolicy
-    from chatpost.errors import DeliveryError, SpaceBusy
+    from chatpost.errors import DeliveryError
 
 RequestFactory: TypeAlias = "Callable[[CreatedMessage | None], CreateMessageRequest | None]"
-"""Makes a request when the space's turn has come, given the delivery's first message, None before it exists.
-
-Returns None if there is nothing to post any more.
-"""
+"""Makes a request, None if nothing is left to post, at the space's turn; given the delivery's first message, if any."""
 
 
 class Destination(NamedTuple):
@@ -34,18 +31,10 @@ class Destination(NamedTuple):
     interval: float | None
 
 
-class TimeLeft(Protocol):
-    """The time that a delivery has."""
-
-    def left(self) -> float:
-        """Return the seconds that are left, never below 0."""
-
-
 class Deadline:
-    """The seconds that a delivery may take, from now on."""
+    """The seconds that a delivery may take, from now on. ``clock`` is monotonic, in seconds."""
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
-        """``clock`` is monotonic, in seconds."""
         self._clock = clock
         self._end = clock() + seconds
 
@@ -64,26 +53,15 @@ class Progress:
     ``reported``: the user has been told the outcome.
     """
 
-    def __init__(self) -> None:
-        self.request: CreateMessageRequest | None = None
-        self.attempts = 0
-        self.posted = 0
-        self.created: CreatedMessage | None = None
-        self.maybe_posted = False
-        self.error: DeliveryError | None = None
-        self.gave_up: str | None = None
-        self.kept: int | None = None
-        self.reported = False
-        self._was_maybe_posted = False
-
-    def begin(self) -> None:
-        """Note that an attempt begins."""
-        self.attempts += 1
-        self._was_maybe_posted = self.maybe_posted
-
-    def sending(self) -> None:
-        """Note that a request goes out: until an answer comes, the message may have been posted."""
-        self.maybe_posted = True
+    request: CreateMessageRequest | None = None
+    attempts = 0
+    posted = 0
+    created: CreatedMessage | None = None
+    maybe_posted = False
+    error: DeliveryError | None = None
+    gave_up: str | None = None
+    kept: int | None = None
+    reported = False
 
     def confirm(self, created: CreatedMessage) -> None:
         """Note a message that Chat has confirmed."""
@@ -91,19 +69,6 @@ class Progress:
         self.posted += 1
         self.maybe_posted = False
         self.error = None
-
-    def fail(self, error: DeliveryError, gave_up: str | None) -> None:
-        """Note that an attempt has failed; ``gave_up`` is the reason, in words, for no retry."""
-        self.error = error
-        self.gave_up = gave_up
-        self.maybe_posted = self._was_maybe_posted or error.maybe_posted
-
-    def give_up(self, busy: SpaceBusy, why: str) -> None:
-        """Note that the space's turn comes too late. An attempt's error is kept, since it says more."""
-        self.gave_up = (
-            f"that is {why}: use a longer --deadline" if self.error is None else f"the next attempt would be {why}"
-        )
-        self.error = self.error or busy
 
 
 class Delivery(NamedTuple):
@@ -115,7 +80,7 @@ class Delivery(NamedTuple):
     to: Destination
     request_id: str
     factories: Sequence[RequestFactory]
-    deadline: TimeLeft
+    deadline: Deadline
     progress: Progress
 
 
@@ -127,10 +92,7 @@ def request_factories(request: CreateMessageRequest, messages: Sequence[Message]
 
 
 class Place(NamedTuple):
-    """The answer to a sender's question: ``sleep`` so many seconds, then ask again; 0 means that it is its turn.
-
-    ``turn_in`` is the estimated number of seconds until its turn.
-    """
+    """The seconds to ``sleep`` before the next question, 0 if it is the sender's turn, and those until its turn."""
 
     sleep: float
     turn_in: float
@@ -161,8 +123,6 @@ class Turn(Protocol):
 
 
 class _Free:
-    """The turn of a message that does not queue."""
-
     def poll(self, _within: float) -> Place:
         return Place(0.0, 0.0)
 

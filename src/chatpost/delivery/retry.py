@@ -34,23 +34,18 @@ def backoff(failures: int, jitter: float, retry_after: float | None = None) -> f
     return max(grown * (1 - jitter / 2), retry_after or 0.0)
 
 
-class Decision(NamedTuple):
-    """``wait`` so many seconds before the next attempt; None: there is none, and ``gave_up`` says why, for a person."""
-
-    wait: float | None = None
-    gave_up: str | None = None
-
-
-def decide(error: DeliveryError, attempts: int, jitter: float, left: float, policy: RetryPolicy) -> Decision:
-    """Decide what follows a failed attempt, with so many seconds left."""
+def decide(
+    error: DeliveryError, attempts: int, jitter: float, left: float, policy: RetryPolicy
+) -> tuple[float | None, str | None]:
+    """Return the seconds to wait after a failed attempt, or None and why there is no retry, with ``left`` seconds."""
     if not error.retryable:
-        return Decision()
+        return None, None
     if attempts > policy.retries:
-        return Decision(None, f"gave up after {attempts} attempts" if attempts > 1 else "no retry was allowed")
+        return None, f"gave up after {attempts} attempts" if attempts > 1 else "no retry was allowed"
     wait = backoff(attempts, jitter, error.retry_after)
     if wait + SHORTEST_ATTEMPT > left:
-        return Decision(None, f"the next attempt, in {wait:.1f} s, would be {past_deadline(policy)}")
-    return Decision(wait)
+        return None, f"the next attempt, in {wait:.1f} s, would be {past_deadline(policy)}"
+    return wait, None
 
 
 def past_deadline(policy: RetryPolicy) -> str:

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from chatpost.chat.message import CreatedMessage, CreateMessageRequest
     from chatpost.chat.webhook import Webhook
-    from chatpost.delivery.model import Delivery, Destination, Pacer, RequestFactory
+    from chatpost.delivery.model import Delivery, Pacer, RequestFactory
 
 
 class AttemptMade(NamedTuple):
-    """A fact: attempt ``number`` at part ``part`` took ``seconds``; ``error`` is None if it posted.
+    """Attempt ``number`` at part ``part`` took ``seconds``; ``error`` is None if it posted.
 
     ``wait`` is the seconds until the next attempt, None if there is none.
     """
@@ -35,20 +35,20 @@ class AttemptMade(NamedTuple):
 
 
 class PartPosted(NamedTuple):
-    """A fact: part ``number`` of the ``of`` that a long text has is posted."""
+    """Part ``number`` of the ``of`` that a long text has is posted."""
 
     number: int
     of: int
 
 
 class Paused(NamedTuple):
-    """A fact: nothing is sent for so many seconds, until the space's turn."""
+    """Nothing is sent for this time, until the space's turn."""
 
     seconds: float
 
 
 class RetryPlanned(NamedTuple):
-    """A fact: after an error, a message of the outbox is tried again in ``wait`` seconds."""
+    """After an error, a message of the outbox is tried again in ``wait`` seconds."""
 
     error: DeliveryError
     wait: float
@@ -57,9 +57,7 @@ class RetryPlanned(NamedTuple):
 Event: TypeAlias = AttemptMade | PartPosted | Paused | RetryPlanned
 """An event in a delivery that the reporter can show."""
 
-
-_TURN_TOLERANCE = 3.0
-"""Seconds by which a turn may come later than a person was told."""
+_TURN_TOLERANCE = 3.0  # seconds by which a turn may come later than a person was told
 
 
 class Timing(NamedTuple):
@@ -76,10 +74,7 @@ class Client(Protocol):
     def create_message(
         self, webhook: Webhook, request: CreateMessageRequest, timeout: float, on_sending: Callable[[], None]
     ) -> CreatedMessage:
-        """Post in at most ``timeout`` seconds; call ``on_sending`` when the message goes out.
-
-        Raises `DeliveryError`.
-        """
+        """Post in ``timeout`` seconds, or raise `DeliveryError`; call ``on_sending`` when the message goes out."""
 
 
 class Deliverer(Protocol):
@@ -102,8 +97,10 @@ class Sender(NamedTuple):
 
     def deliver(self, delivery: Delivery) -> Delivery:
         """Post the delivery's messages one after the other, until one fails; its progress has the outcome."""
+        to = delivery.to
         for draft in delivery.factories:
-            turn = self._turn(delivery.to)
+            space = f"{to.webhook.origin}/{to.webhook.space}"
+            turn = FREE if self.pacer is None or to.interval is None else self.pacer.turn(space, to.interval)
             try:
                 self._post(delivery, draft, turn)
             finally:
@@ -119,28 +116,29 @@ class Sender(NamedTuple):
         if self.pacer is not None:
             self.pacer.leave()
 
-    def _turn(self, to: Destination) -> Turn:
-        if self.pacer is None or to.interval is None:
-            return FREE
-        return self.pacer.turn(f"{to.webhook.origin}/{to.webhook.space}", to.interval)
-
     def _post(self, delivery: Delivery, draft: RequestFactory, turn: Turn) -> None:
         """Try one message until it is posted, fails for good, or there is no try or no time left.
 
         The draft is made when the message's turn has come, and every attempt sends the same request.
         """
+        progress = delivery.progress
         request: CreateMessageRequest | None = None
         for number in count(1):
             try:
                 self._wait_for_turn(delivery, turn)
             except SpaceBusy as busy:
-                delivery.progress.give_up(busy, past_deadline(delivery.to.policy))
+                why = past_deadline(delivery.to.policy)
+                is_first = progress.error is None  # otherwise the attempt's error says more
+                progress.gave_up = (
+                    f"that is {why}: use a longer --deadline" if is_first else f"the next attempt would be {why}"
+                )
+                progress.error = progress.error or busy
                 return
             if request is None:
-                request = draft(delivery.progress.created)
+                request = draft(progress.created)
                 if request is None:
                     return
-                delivery.progress.request = request
+                progress.request = request
             wait = self._attempt(delivery, request, turn, number)
             if wait is None:
                 return
@@ -163,12 +161,13 @@ class Sender(NamedTuple):
         """Send the request once and tell of it; return the seconds to wait before the next attempt, if there is one."""
         policy, deadline, progress = delivery.to.policy, delivery.deadline, delivery.progress
         part, began = progress.posted + 1, self.timing.clock()
+        was_maybe_posted = progress.maybe_posted
 
         def sending() -> None:
-            progress.sending()
+            progress.maybe_posted = True  # until an answer says otherwise
             turn.sent()
 
-        progress.begin()
+        progress.attempts += 1
         try:
             seconds = min(policy.timeout, max(deadline.left(), SHORTEST_ATTEMPT))
             progress.confirm(self.client.create_message(delivery.to.webhook, request, seconds, sending))
@@ -177,7 +176,8 @@ class Sender(NamedTuple):
             if error.code == HTTPStatus.TOO_MANY_REQUESTS:
                 turn.close_for(error.retry_after)
             wait, gave_up = decide(error, number, self.timing.random(), deadline.left(), policy)
-            progress.fail(error, gave_up)
+            progress.error, progress.gave_up = error, gave_up
+            progress.maybe_posted = was_maybe_posted or error.maybe_posted
             self.on_event(delivery, AttemptMade(part, number, took, error, wait))
             return wait
         self.on_event(delivery, AttemptMade(part, number, self.timing.clock() - began))

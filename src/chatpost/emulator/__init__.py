@@ -3,8 +3,7 @@
 space.py      Space: threads, ids, quota, messages
 contract.py   checks requests with Google's own types
 faults.py     Fault: something that goes wrong with a request, on demand
-server.py     Emulator: the HTTP server
-pages.py      the page that shows the spaces
+server.py     Emulator: the HTTP server, and the page that shows the spaces
 render.py     text and cards as safe HTML
 """
 

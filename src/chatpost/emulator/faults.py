@@ -11,12 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SPEC = re.compile(
-    r"(?P<kind>[a-z0-9-]+)(?:,retry-after=(?P<retry_after>[^*]+)|=(?P<seconds>[\d.]+))?(?:\*(?P<times>\d{1,12}))?"
+    r"(?:(?P<status>[345]\d\d)(?:,retry-after=(?P<retry_after>[^*]+))?|delay=(?P<seconds>\d+\.?\d*|\.\d+)"
+    r"|(?P<kind>ok|drop-before|drop-after|truncate|drip))(?:\*(?P<times>\d{1,12}))?"
 )
-
-
-MOST_TIMES = 100_000
-"""Most requests that one ``--fault`` can hit."""
+_MOST_TIMES = 100_000
 
 
 class Kind(Enum):
@@ -29,9 +27,6 @@ class Kind(Enum):
     DROP_AFTER = "drop-after"
     TRUNCATE = "truncate"
     DRIP = "drip"
-
-
-_BY_NAME = {kind.value: kind for kind in Kind if kind is not Kind.STATUS}
 
 
 @dataclass(frozen=True)
@@ -52,31 +47,22 @@ class Fault:
 
 
 def answering(status: int, body: bytes | None = None, **headers: str) -> Fault:
-    """Return a fault that answers with a status and stores nothing."""
-    return Fault(
-        Kind.STATUS, status, headers={name.replace("_", "-"): value for name, value in headers.items()}, body=body
-    )
+    """Return a fault that answers with a status and stores nothing; ``Retry_After`` is the header ``Retry-After``."""
+    return Fault(Kind.STATUS, status, headers={k.replace("_", "-"): value for k, value in headers.items()}, body=body)
 
 
 def parse_faults(spec: str) -> list[Fault]:
     """Read the value of ``--fault``: a fault, once or ``*N`` times. Raises `ValueError` with a line for a person."""
     match = _SPEC.fullmatch(spec)
     if match is None:
-        raise ValueError(_TEACH)
-    kind, seconds, retry_after = match["kind"], match["seconds"], match["retry_after"]
-    times = min(int(match["times"] or 1), MOST_TIMES)
-    if re.fullmatch(r"[345]\d\d", kind) and seconds is None:
-        headers = {"Retry-After": retry_after} if retry_after is not None else {}
-        return [Fault(Kind.STATUS, int(kind), headers=headers)] * times
-    if retry_after is None and (kind == "delay") == (seconds is not None):
-        try:
-            return [Fault(_BY_NAME[kind], seconds=float(seconds or 0))] * times
-        except (KeyError, ValueError):
-            pass
-    raise ValueError(_TEACH)
-
-
-_TEACH = (
-    "a fault is one of: 503 (any status from 300 to 599), 429,retry-after=2, delay=1.5, drop-before, drop-after, "
-    "truncate, drip, ok; add *N for N requests"
-)
+        msg = (
+            "a fault is one of: 503 (any status from 300 to 599), 429,retry-after=2, delay=1.5, drop-before, "
+            "drop-after, truncate, drip, ok; add *N for N requests"
+        )
+        raise ValueError(msg)
+    if match["status"]:
+        headers = {"Retry-After": match["retry_after"]} if match["retry_after"] else {}
+        fault = Fault(Kind.STATUS, int(match["status"]), headers=headers)
+    else:
+        fault = Fault(Kind(match["kind"] or "delay"), seconds=float(match["seconds"] or 0))
+    return [fault] * min(int(match["times"] or 1), _MOST_TIMES)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import secrets
-import time
 from dataclasses import dataclass, field
-from http import HTTPStatus
+from datetime import datetime
+from math import inf
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from chatpost.chat.message import MessageReplyOption
 from chatpost.emulator.contract import ApiError
@@ -14,23 +16,17 @@ from chatpost.emulator.contract import ApiError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SECONDS_PER_REQUEST = 1.0
-"""A space takes one request in this time, from all its webhooks together."""
-
 
 @dataclass(frozen=True)
 class StoredMessage:
-    """A message in a space. ``body`` and ``query`` are as they were sent; ``token`` identifies the webhook.
-
-    ``at`` is when it came, in seconds of the epoch.
-    """
+    """A message in a space. ``body`` and ``query`` are as they were sent; ``token`` identifies the webhook."""
 
     name: str
     thread_name: str
     token: str
     body: dict[str, Any]
     query: dict[str, str]
-    at: float = field(default_factory=time.time, compare=False)
+    at: datetime = field(default_factory=lambda: datetime.now().astimezone(), compare=False)
 
     @property
     def text(self) -> str:
@@ -43,6 +39,13 @@ class StoredMessage:
         cards = self.body.get("cardsV2") or [{}]
         title = (cards[0].get("card", {}).get("header") or {}).get("title")
         return self.text or str(self.body.get("fallbackText") or title or "a card")
+
+    @property
+    def request(self) -> str:
+        """The request as it was sent, its secrets masked."""
+        query = urlencode({**self.query, "key": "***", "token": "***"}, safe="*")
+        body = json.dumps(self.body, indent=2, ensure_ascii=False)
+        return f"POST /v1/{self.name.rpartition('/')[0]}?{query}\n\n{body}"
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
         """Return Chat's answer to the request: its own fields, and the two names."""
@@ -58,10 +61,9 @@ class Space:
     clock: Callable[[], float]
     quota: bool = True
     messages: list[StoredMessage] = field(default_factory=list)
-    _free_at: float | None = None
-    _thread_by_key: dict[tuple[str, str], str] = field(default_factory=dict)
+    _free_at: float = -inf
+    _thread_by_key: dict[tuple[str, str | None], str] = field(default_factory=dict)
     _by_request_id: dict[str, StoredMessage] = field(default_factory=dict)
-    _message_ids: set[str] = field(default_factory=set)
 
     def threads(self) -> dict[str, list[StoredMessage]]:
         """Return the threads by name, each with its messages, in the order in which they were posted."""
@@ -71,60 +73,42 @@ class Space:
         return threads
 
     def take_quota(self) -> None:
-        """Count a request; raises the 429 for one that comes too early."""
+        """Count a request; raises the 429 for one that comes within a second of another, by any webhook."""
         now = self.clock()
-        if self.quota and self._free_at is not None and now < self._free_at:
-            message = "Resource has been exhausted (e.g. check quota)."
-            raise ApiError(HTTPStatus.TOO_MANY_REQUESTS, "RESOURCE_EXHAUSTED", message)
-        self._free_at = now + SECONDS_PER_REQUEST
+        if self.quota and now < self._free_at:
+            raise ApiError(429, "Resource has been exhausted (e.g. check quota).")
+        self._free_at = now + 1
 
     def create(self, token: str, body: dict[str, Any], query: dict[str, str]) -> StoredMessage:
         """Store a message, or return the one that this request id has made; raises `ApiError`."""
-        request_id = query.get("requestId")
-        known = self._by_request_id.get(request_id) if request_id else None
-        if known is not None:
+        request_id, message_id = query.get("requestId", ""), query.get("messageId")
+        if known := self._by_request_id.get(request_id):
             if known.token != token:
                 # The reference says that this is an error, but not which one.
-                message = "Request id was used by another caller."
-                raise ApiError(HTTPStatus.CONFLICT, "ALREADY_EXISTS", message)
+                raise ApiError(409, "Request id was used by another caller.")
             return known
-        message_id = query.get("messageId")
-        if message_id in self._message_ids:
-            message = f"Message with ID {message_id} already exists."
-            raise ApiError(HTTPStatus.CONFLICT, "ALREADY_EXISTS", message)
-        thread_id = self._thread_for(token, body.get("thread") or {}, query)
+        if message_id and any(message.query.get("messageId") == message_id for message in self.messages):
+            raise ApiError(409, f"Message with ID {message_id} already exists.")
         own_id = secrets.token_urlsafe(8)
-        thread_id = thread_id or own_id
-        stored = StoredMessage(
-            f"{self.name}/messages/{thread_id}.{own_id}", f"{self.name}/threads/{thread_id}", token, body, query
-        )
-        key = self._key(body.get("thread") or {}, query)
-        if key and query.get("messageReplyOption") == MessageReplyOption.FALLBACK_TO_NEW_THREAD.value:
-            self._thread_by_key.setdefault((token, key), thread_id)
+        thread_id = self._thread_id(token, body.get("thread") or {}, query, own_id)
+        names = (f"{self.name}/messages/{thread_id}.{own_id}", f"{self.name}/threads/{thread_id}")
+        stored = StoredMessage(*names, token, body, query)
         self.messages.append(stored)
         if request_id:
             self._by_request_id[request_id] = stored
-        if message_id:
-            self._message_ids.add(message_id)
         return stored
 
-    @staticmethod
-    def _key(thread: dict[str, Any], query: dict[str, str]) -> str | None:
-        return thread.get("threadKey") or query.get("threadKey")
-
-    def _thread_for(self, token: str, thread: dict[str, Any], query: dict[str, str]) -> str | None:
-        """Return the id of the thread to reply in, None for a new one."""
-        try:
-            option = MessageReplyOption(query.get("messageReplyOption"))
-        except ValueError:
-            return None  # without it, the message's thread is ignored
-        found = None
-        key = self._key(thread, query)
-        if thread.get("name") in self.threads():
-            found = str(thread["name"]).rpartition("/")[2]
-        elif not thread.get("name") and key:
-            found = self._thread_by_key.get((token, key))
-        if found is None and option is MessageReplyOption.OR_FAIL:
-            message = "Requested entity was not found."
-            raise ApiError(HTTPStatus.NOT_FOUND, "NOT_FOUND", message)
-        return found
+    def _thread_id(self, token: str, thread: dict[str, Any], query: dict[str, str], own_id: str) -> str:
+        """Return the id of the thread that the message goes to: one that exists, or a new one, ``own_id``."""
+        option, key = query.get("messageReplyOption"), thread.get("threadKey") or query.get("threadKey")
+        if option not in {choice.value for choice in MessageReplyOption}:
+            return own_id  # without an option, the message's thread is ignored
+        thread_id = self._thread_by_key.get((token, key))
+        if name := thread.get("name"):
+            thread_id = name.rpartition("/")[2] if name in self.threads() else None
+        if option == MessageReplyOption.OR_FAIL.value and not thread_id:
+            raise ApiError(404, "Requested entity was not found.")
+        thread_id = thread_id or own_id
+        if option == MessageReplyOption.FALLBACK_TO_NEW_THREAD.value and key:
+            self._thread_by_key.setdefault((token, key), thread_id)
+        return thread_id

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from chatpost.chat.message import SIZE_LIMIT, CreateMessageRequest, Message, MessageReplyOption, Thread
 from chatpost.content.markup import fenced
-from chatpost.delivery.model import Delivery, Progress
+from chatpost.delivery.model import Deadline, Delivery, Progress
 from chatpost.delivery.retry import FIRST_WAIT
 from chatpost.errors import ExitStatus, InvalidMessage
 
@@ -170,23 +170,20 @@ class Replies:
         return CreateMessageRequest(message, request_id or str(uuid4()), self._thread, fallback, self._options.silent)
 
 
-class _Patience:
+class _Patience(Deadline):
     """The time for one reply. While the stream goes on, the wait for its first attempt does not count."""
 
     def __init__(self, seconds: float, lines: Lines, progress: Progress, clock: Callable[[], float]) -> None:
+        super().__init__(inf, clock)
         self._seconds = seconds
         self._lines = lines
         self._progress = progress
-        self._clock = clock
-        self._end: float | None = None
 
     def left(self) -> float:
         """Return the seconds that are left, never below 0."""
-        if self._end is None:
-            if not self._lines.has_ended and not self._progress.attempts:
-                return inf
+        if self._end == inf and (self._lines.has_ended or self._progress.attempts):
             self._end = self._clock() + self._seconds
-        return max(0.0, self._end - self._clock())
+        return super().left()
 
 
 def lines_are(lines: int) -> str:

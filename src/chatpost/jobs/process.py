@@ -22,13 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.errors import ExitStatus
-from chatpost.jobs.streams import Pump
+from chatpost.jobs.output import Output, Pump
 from chatpost.processes import descent, has_members, has_terminal, is_open, is_stopped, next_signal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from chatpost.jobs.output import Output
     from chatpost.processes import Received
 
 GRACE = 10.0
@@ -76,7 +75,7 @@ class Job:
         go to stdout, in their exact order.
         """
         self._began = time.monotonic()
-        self._output = output
+        self._output = output or Output()
         self._is_at_terminal = has_terminal()
         self._process: subprocess.Popen[bytes] | None = None
         self.failed: ExitResult | None = None
@@ -86,7 +85,8 @@ class Job:
         heard = {number for number in _PASSED_ON if signal.getsignal(number) is not signal.SIG_IGN}
         self._signals = {*heard, signal.SIGCHLD}
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
-        targets = {} if output is None else _targets(is_merged=is_merged)  # before a pipe of ours takes a closed one
+        # Found before a pipe of ours takes the number of a stream that is closed.
+        targets = {} if output is None else _targets(is_merged=is_merged)
         self._command_end, self._until_command_end = os.pipe()
         self._pumps: list[Pump] = []
         try:
@@ -105,8 +105,7 @@ class Job:
         result = self._wait_for_command(self._process, time_limit) if self._process else ExitResult(0)
         os.close(self._until_command_end)
         self._wait_for_output(GRACE if result.is_over_time else inf)
-        if self._output is not None:
-            self._output.end()
+        self._output.end()
         reason = next((pump.failure for pump in self._pumps if pump.failure is not None), None)
         if reason is not None:
             result = result._replace(status=result.status or ExitStatus.IO, lost_output=reason)
@@ -133,13 +132,9 @@ class Job:
                 os.close(writing)
         on_end = partial(signal.pthread_kill, threading.get_ident(), signal.SIGCHLD)  # wakes us, as the command does
         for target, (reading, _) in pipes.items():
-            pump = Pump(reading, target, partial(self._copy, target), self._command_end, on_end)
+            pump = Pump(reading, target, partial(self._output.add, target), self._command_end, on_end)
             self._pumps.append(pump)
             pump.start()
-
-    def _copy(self, stream: int, chunk: bytes) -> None:
-        if self._output is not None:
-            self._output.add(stream, chunk)
 
     def _spawn(self, command: Sequence[str], streams: dict[str, int]) -> subprocess.Popen[bytes]:
         parent, libc = os.getpid(), ctypes.CDLL(None)

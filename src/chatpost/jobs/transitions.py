@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from uuid import uuid4
 
-DAY = 86_400.0
+DAY = 86_400
 
 
 class NotifyRule(NamedTuple):

@@ -1,105 +1,155 @@
 """An outbox in a Redis that a fleet shares: any machine keeps messages there, and any posts them.
 
-A message there is as safe as that Redis. No secret is in it, but the messages' texts are.
+A message there is as safe as that Redis. No secret is in it, but the messages' texts are. All keys have one tag, so
+that they are on the same server of a cluster:
+
+    index:SPACE           hash: the messages of a space, given by its hash, as JSON, by their ids
+    content:ID            hash: the content of a message, as it was ``spooled``, and as it was last ``sent``
+    spaces                set: the spaces that have had messages
+    totals                hash: the ``last`` id, the number (``count``) and the ``bytes`` of all messages
+    lock:SPACE            the name of the process that posts to a space now
+    cool-down:FINGERPRINT hash: the ``failures`` of a webhook, and its ``retry_at``
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from contextlib import contextmanager, suppress
-from math import inf
+from math import ceil, inf
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from uuid import uuid4
 
 from chatpost.concurrency import start_without_signals
 from chatpost.errors import OutboxFull, StorageError
-from chatpost.outbox.model import (
-    AWAITED_FOR,
-    FIRST_REST,
-    LONGEST_REST,
-    MOST_BYTES,
-    MOST_MESSAGES,
-    Entry,
-    Head,
-    State,
-)
-from chatpost.outbox.rows import entry_of, packed, row_of
-from chatpost.redis_client import PREFIX, Script
+from chatpost.outbox.rows import content_of, from_rows, to_row
+from chatpost.outbox.store import LONGEST_COOL_DOWN, MOST_BYTES, MOST_MESSAGES, CoolDown
+from chatpost.redis_client import PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from chatpost.chat.message import CreatedMessage, CreateMessageRequest
+    from chatpost.outbox.model import OutboxMessage
+    from chatpost.outbox.store import Step
     from chatpost.redis_client import RedisClient
-
-_SHORT = 1.0  # seconds for what must not keep a message waiting
-_MOST_READ = 100  # messages in one answer
-_MOST_EXPIRED = 500
 
 LEASE = 5.0
 """Seconds after which another process may post in place of one that has died."""
 
+_SHORT = 1.0  # seconds for what must not keep a message waiting
+_DAY = 86_400
+_INDEX_FOR = 400 * _DAY  # seconds, from the last message on; longer than any message stays
+_LISTED_FOR = 30 * _DAY  # seconds for which an expired message is listed
+
+_Command: TypeAlias = "tuple[str | float, ...]"
+
+# Runs commands, all at once, if other commands still have these answers; returns their answers, or nothing.
+_SCRIPT = """
+local given = cjson.decode(ARGV[1])
+if not given.grows then
+  -- A script that has freed memory may go on in a Redis that is full, so the messages there can still be posted.
+  redis.call('DEL', KEYS[1] .. 'nothing')
+end
+for _, check in ipairs(given.checks) do
+  if (redis.call(unpack(check[1])) or '') ~= check[2] then
+    return false
+  end
+end
+local answers = {}
+for number, command in ipairs(given.commands) do
+  answers[number] = redis.call(unpack(command))
+end
+return answers
+"""
 _KEYS = f"{PREFIX}{{outbox}}:"
-_COLUMNS = (*Entry._fields, "sealed", "is_awaited")
-_INTS = frozenset(("id", "attempts", "digest"))
-_FLOATS = frozenset(("written", "interval", "keep_until"))
-_FRESH = {"state": "waiting", "attempts": 0, "is_uncertain": 0}
-_FLAGS = frozenset(("is_alone", "is_part", "is_uncertain", "is_awaited"))
 
 
 class RedisOutbox:
-    """The outbox in a Redis: a `chatpost.outbox.model.Outbox`. ``clock``: seconds since the epoch."""
+    """The outbox in a Redis: a `chatpost.outbox.store.Outbox`."""
 
-    def __init__(self, client: RedisClient, clock: Callable[[], float]) -> None:
-        self._client = client
-        self._clock = clock
-        self._script = Script.load("chatpost.outbox", "outbox.lua")
-        self._name = str(uuid4())  # of this process, as the holder of leases
+    def __init__(self, redis: RedisClient) -> None:
+        self._redis = redis
+        self._name = str(uuid4())  # of this process, as the holder of locks
 
-    def add(self, entries: Sequence[Entry], *, is_awaited: bool) -> list[int]:
-        """Keep messages; return their ids. Raises `OutboxFull`."""
-        kept = {"is_awaited": is_awaited}
-        rows = [_written(_FRESH | row_of(entry) | kept) for entry in entries]
+    def now(self) -> float:
+        """Return the time of Redis: the clocks of the machines differ."""
+        return _time(self._run(("TIME",))[0])
+
+    def add(self, messages: Sequence[OutboxMessage], expire_after: float) -> list[int]:
+        """Store messages; return their ids. Raises `OutboxFull`."""
         # A sender that waits for its message can post it without the outbox.
-        limit = _SHORT if is_awaited else inf
-        ids = self._run("add", limit, rows=rows, most_messages=MOST_MESSAGES, most_bytes=MOST_BYTES)
-        if ids[0] < 0:
-            raise OutboxFull(ids[1])
-        return list(ids)
+        limit = _SHORT if messages[0].status.is_awaited else inf
+        try:
+            totals = self._assign_ids(len(messages), limit)
+            if totals.last == len(messages) or not totals.have_room(messages):
+                totals = self._count_again(totals, len(messages))
+        except StorageError as error:
+            error.maybe_done = False  # the messages themselves were not sent yet
+            raise
+        if not totals.have_room(messages):
+            raise OutboxFull(totals.messages)
+        first, expires_at = totals.last - len(messages) + 1, totals.now + expire_after
+        stored = [
+            message._replace(id=number, rules=message.rules._replace(expires_at=expires_at))
+            for number, message in enumerate(messages, first)
+        ]
+        self._run(*_commands({}, stored), limit=limit, grows=True)
+        return [message.id for message in stored]
 
-    def withdraw(self, ids: Iterable[int]) -> list[int]:
-        """Take messages out, unless others have put them into a digest; return the ids of those that stay."""
-        return list(self._run("withdraw", ids=_words(ids)))
+    def _assign_ids(self, number: int, limit: float = inf) -> _Totals:
+        """Assign ids to new messages: the last ones of the totals that are returned."""
+        key = _key("totals")
+        commands = (("HINCRBY", key, "last", number), ("EXPIRE", key, _INDEX_FOR), ("HMGET", key, "count", "bytes"))
+        last, _, counts, time = self._run(*commands, ("TIME",), limit=limit, grows=True)
+        count, size = (int(value or 0) for value in counts)
+        return _Totals(last, count, size, _time(time))
 
-    def release(self, ids: Iterable[int]) -> None:
-        """Say that nobody waits for the messages' answers any more."""
-        self._run("release", ids=_words(ids))
+    def _count_again(self, totals: _Totals, assigned: int) -> _Totals:
+        """Correct the totals, and the ids that were assigned: Redis can have thrown any key away."""
+        index, last, key = self.index(), totals.last, _key("totals")
+        size = sum(message.size for message in index)
+        highest = max((message.id for message in index), default=0)
+        self._run(("HSET", key, "count", len(index), "bytes", size))
+        if last - assigned < highest:
+            last = self._run(("HINCRBY", key, "last", highest))[0]
+        return _Totals(last, len(index), size, totals.now)
 
-    def get(self, id: int) -> Entry | None:  # noqa: A002 - the name that users know
-        """Return a message; None if it has been taken out. Raises `StorageError` if the Redis has lost it."""
-        row = self._run("get", id=str(id))
-        return _read(row) if row else None
+    def index(self, space: str | None = None) -> list[OutboxMessage]:
+        """Return the messages of a space, or all, in the order of their ids, without their contents."""
+        spaces = [space] if space else [name.decode() for name in self._redis.call("SMEMBERS", _key("spaces"))]
+        found: list[OutboxMessage] = []
+        for name, flat in zip(spaces, self._run(*(("HGETALL", _index(name)) for name in spaces)), strict=True):
+            found += from_rows((int(number), name, row) for number, row in zip(flat[::2], flat[1::2], strict=True))
+        return sorted(found, key=lambda message: message.id)
 
-    def entries(self) -> list[Entry]:
-        """Return all messages that are not posted, in their order."""
-        return self._read_all(self.states())
+    def read(self, space: str, ids: Sequence[int]) -> list[OutboxMessage]:
+        """Return messages with their contents, without those that are not there."""
+        contents = [("HMGET", _key("content", number), "spooled", "sent") for number in ids]
+        last, rows, *texts = self._run(("HGET", _key("totals"), "last"), ("HMGET", _index(space), *ids), *contents)
+        there = []
+        for number, row, (spooled, sent) in zip(ids, rows, texts, strict=True):
+            if row is None and number > int(last or 0):
+                reason = "it has lost its messages"
+                raise StorageError(self._redis.url, reason)
+            if row is not None and spooled is not None:  # else Redis has thrown it away
+                there.append((number, space, row, spooled, sent))
+        return from_rows(there)
 
-    def states(self) -> dict[int, State]:
-        """Return the states of all messages that are not posted, by their ids."""
-        return {int(number): State(space.decode(), state.decode()) for number, space, state in self._run("states")}
-
-    def waiting(self) -> list[str]:
-        """Return the spaces in which messages wait."""
-        return sorted(space.decode() for space in self._run("waiting"))
-
-    def heads(self, space: str) -> list[Head]:
-        """Return the first message of each thread of the space that waits to be posted."""
-        return [Head(int(number), *_texts(its)) for number, *its in self._run("heads", space=space)]
-
-    def followers(self, head: Entry, most: int) -> list[Entry]:
-        """Return the messages that wait in the same thread, from this one on."""
-        return [_read(row) for row in self._run("followers", id=str(head.id), most=most)]
+    def change(self, space: str, ids: Sequence[int], step: Step) -> list[OutboxMessage] | None:
+        """Change messages by a script if none has changed since they were read, else try again."""
+        while True:
+            rows = self._redis.call("HMGET", _index(space), *ids) if ids else []
+            there = [(number, space, row.decode()) for number, row in zip(ids, rows, strict=True) if row is not None]
+            found = from_rows(there)
+            changed = step(found)
+            if changed is None:
+                return None
+            stored = [each if each.id else each._replace(id=self._assign_ids(1).last) for each in changed]
+            commands = _commands({message.id: message for message in found}, stored)
+            checks = [(("HGET", _index(space), number), row) for number, _, row in there]
+            if not commands or self._run(*commands, checks=checks) is not None:
+                return stored
 
     @contextmanager
     def lock(self, space: str) -> Iterator[bool]:
@@ -110,7 +160,7 @@ class RedisOutbox:
         is_over = Event()
 
         def renew() -> None:
-            # If that fails, another may go on: what is sealed stays as it is, so Chat takes both for one.
+            # If that fails, another may go on: it repeats an attempt as it was, so Chat takes both for one.
             while not is_over.wait(LEASE / 3):
                 try:
                     self._lease(space)
@@ -124,120 +174,97 @@ class RedisOutbox:
         finally:
             is_over.set()
             renewal.join(_SHORT)
-            if self._client.failed_at is None:
+            if self._redis.failed_at is None:
                 with suppress(StorageError):  # then the lease ends by itself
-                    self._run("give_back", space=space)
-
-    def seal(self, head: Entry, members: Sequence[Entry], request: CreateMessageRequest) -> bool:
-        """Note that the members are sent now, as this request; False if one has changed, or the lease is over."""
-        as_read = [{"state": member.state, "attempts": str(member.attempts), **_of(member)} for member in members]
-        its = {"space": head.space, "fingerprint": head.fingerprint, "request": packed(request)}
-        return bool(self._run("seal", members=as_read, **_of(head), **its))
-
-    def posted(self, head: Entry, created: CreatedMessage) -> None:
-        """Note that the message, with its digest, is posted."""
-        self._run("posted", fingerprint=head.fingerprint, created=json.dumps(created), **_of(head))
-
-    def failed(self, head: Entry, error: str, *, maybe_posted: bool) -> None:
-        """Note that an attempt has failed. If the message surely was not posted, it can be changed again."""
-        self._run("failed", is_uncertain=str(int(maybe_posted)), **_after_attempt(head, error))
-
-    def note(self, id: int, error: str) -> None:  # noqa: A002 - the name that users know
-        """Note why a message cannot even be tried."""
-        self._run("note", id=str(id), error=error)
-
-    def refuse(self, head: Entry, error: str) -> None:
-        """Note that Chat will never take the message. A digest's messages are tried one by one, if none is posted."""
-        is_uncertain = head.is_uncertain or head.state == "sealed"  # as it was before this attempt
-        self._run("refuse", is_uncertain=str(int(is_uncertain)), **_after_attempt(head, error))
-
-    def expire(self, space: str, now: float, notice: Callable[[Sequence[Entry], float], Entry]) -> None:
-        """Let messages expire, and keep a notice of those that the space has not been told of."""
-        while self._run("expire", space=space, most=_MOST_EXPIRED):
-            pass  # a few at a time, so that others get their answers meanwhile
-        expired = self._read_all(self._run("untold", space=space))
-        for webhook in dict.fromkeys(entry.fingerprint for entry in expired):
-            its = [entry for entry in expired if entry.fingerprint == webhook]
-            self._run(
-                "tell",
-                space=space,
-                ids=_words(entry.id for entry in its),
-                rows=[_written(_FRESH | row_of(notice(its, now)))],
-            )
-
-    def rest_until(self, fingerprint: str) -> float:
-        """Return the time until which sends leave a webhook alone."""
-        return float(self._run("rest_until", fingerprint=fingerprint))
-
-    def rest(self, fingerprint: str, now: float) -> None:
-        """Leave a webhook alone that has failed: the longer, the more often it has since it was last posted to."""
-        del now  # Redis has a clock of its own
-        self._run("rest", fingerprint=fingerprint, first=FIRST_REST, longest=LONGEST_REST)
-
-    def retry(self, ids: Iterable[int], keep_until: float) -> None:
-        """Let messages wait again, with their digests. One that may have been posted stays as it was sent."""
-        self._run("retry", ids=_words(ids), keep_for=keep_until - self._clock())
-
-    def move(self, ids: Iterable[int], webhook: Entry) -> None:
-        """Give messages, with their digests, the webhook of this entry."""
-        names = ("profile", "config", "fingerprint", "space")
-        self._run("move", ids=_words(ids), webhook=_written({name: getattr(webhook, name) for name in names}))
-
-    def drop(self, ids: Iterable[int]) -> int:
-        """Take messages out, with their digests; return how many there were."""
-        return int(self._run("drop", ids=_words(ids)))
-
-    def _read_all(self, ids: Iterable[int]) -> list[Entry]:
-        """Read messages, a few at a time, so that others get their answers meanwhile."""
-        left, read = _words(ids), []
-        while left:
-            read += [_read(row) for row in self._run("read", ids=left[:_MOST_READ])]
-            del left[:_MOST_READ]
-        return read
+                    self._run(("DEL", _lock(space)), checks=[(("GET", _lock(space)), self._name)])
 
     def _lease(self, space: str) -> bool:
+        """Take the lock, or keep it; return False if another process has it."""
         milliseconds = int(LEASE * 1000)
-        return bool(self._run("lease", space=space, name=self._name, milliseconds=milliseconds))
+        holder, left = self._run(("GET", _lock(space)), ("PTTL", _lock(space)))
+        name = (holder or b"").decode()
+        # A lease that lasts longer than we give is of a clock that has been set back.
+        if name not in {"", self._name} and left <= milliseconds:
+            return False
+        lease = ("SET", _lock(space), self._name, "PX", milliseconds)
+        return self._run(lease, checks=[(("GET", _lock(space)), name)]) is not None
 
-    def _run(self, step: str, limit: float = inf, /, **given: Any) -> Any:
-        common = {"name": self._name, "now": self._clock(), "awaited_for": AWAITED_FOR}
-        return self._client.run(self._script, (_KEYS,), (step, json.dumps(common | given)), limit)
+    def cool_down(self, fingerprint: str) -> CoolDown:
+        """Return the cool-down of a webhook."""
+        failures, retry_at = self._run(("HMGET", _key("cool-down", fingerprint), "failures", "retry_at"))[0]
+        return CoolDown(int(failures or 0), float(retry_at or 0))
 
+    def set_cool_down(self, fingerprint: str, cool_down: CoolDown | None) -> None:
+        """Store the cool-down of a webhook; None: there is none."""
+        key = _key("cool-down", fingerprint)
+        if cool_down is None:
+            self._run(("DEL", key))
+        else:
+            values = ("failures", cool_down.failures, "retry_at", repr(cool_down.retry_at))
+            self._run(("HSET", key, *values), ("EXPIRE", key, int(2 * LONGEST_COOL_DOWN)))
 
-def _after_attempt(head: Entry, error: str) -> dict[str, Any]:
-    return {"attempts": head.attempts + 1, "error": error, **_of(head)}
-
-
-def _of(entry: Entry) -> dict[str, str]:
-    """Return what tells a message from others: a Redis that has lost its data gives ids again."""
-    return {"id": str(entry.id), "written": repr(entry.written), "host": entry.host}
-
-
-def _texts(values: Iterable[bytes | None]) -> list[Any]:
-    return [value if value is None else value.decode() for value in values]
-
-
-def _words(ids: Iterable[int]) -> list[str]:
-    return [str(number) for number in ids]
-
-
-def _written(row: Mapping[str, Any]) -> dict[str, str]:
-    """Return the fields of a message: all are strings, and those that are None are left out."""
-    whole = {name: int(value) if isinstance(value, bool) else value for name, value in row.items()}
-    return {
-        name: value if isinstance(value, str) else repr(value) for name, value in whole.items() if value is not None
-    }
+    def _run(
+        self, *commands: _Command, checks: Sequence[tuple[_Command, str]] = (), limit: float = inf, grows: bool = False
+    ) -> Any:
+        """Run commands, if the checks hold; return their answers, or None. ``grows``: not in a Redis that is full."""
+        given = json.dumps({"commands": commands, "checks": checks, "grows": grows})
+        return self._redis.run(_SCRIPT, (_KEYS,), (given,), limit)
 
 
-def _read(row: Sequence[bytes]) -> Entry:
-    number, *flat = _texts(row)
-    fields = dict(zip(flat[::2], flat[1::2], strict=True)) | {"id": number}
-    return entry_of({name: _value(name, fields.get(name)) for name in _COLUMNS})
+class _Totals(NamedTuple):
+    """The last id that was assigned, the number and the bytes of all messages, and the time of Redis."""
+
+    last: int
+    messages: int
+    size: int
+    now: float
+
+    def have_room(self, messages: Sequence[OutboxMessage]) -> bool:
+        """Return whether these can be stored, too."""
+        size = sum(message.size for message in messages)
+        return self.messages + len(messages) <= MOST_MESSAGES and self.size + size <= MOST_BYTES
 
 
-def _value(name: str, text: str | None) -> Any:
-    if text is None:
-        return None
-    if name in _FLAGS:
-        return text == "1"
-    return int(text) if name in _INTS else float(text) if name in _FLOATS else text
+def _commands(found: dict[int, OutboxMessage], stored: Sequence[OutboxMessage]) -> list[_Command]:
+    """Return what makes the messages found the ones to be stored."""
+    ids = {message.id for message in stored}
+    new = [message for message in stored if message.id not in found]
+    gone = [message for message in found.values() if message.id not in ids]
+    changed = [message for message in stored if message != found.get(message.id)]
+    commands: list[_Command] = []
+    for message in gone:
+        commands += [("HDEL", _index(message.webhook.space), message.id), ("DEL", _key("content", message.id))]
+    for message in changed:
+        before, key = found.get(message.id, message), _key("content", message.id)
+        if before.webhook.space != message.webhook.space:
+            commands.append(("HDEL", _index(before.webhook.space), message.id))
+        commands.append(("HSET", _index(message.webhook.space), message.id, to_row(message)))
+        if content := content_of(message):
+            commands.append(("HSET", key, *content))
+        # The content expires by itself, long after the message.
+        commands.append(("EXPIREAT", key, ceil(message.rules.expires_at) + _LISTED_FOR))
+    for space in {message.webhook.space for message in changed}:
+        commands += [("SADD", _key("spaces"), space), ("EXPIRE", _index(space), _INDEX_FOR)]
+        commands.append(("EXPIRE", _key("spaces"), _INDEX_FOR))
+    if new or gone:
+        size = sum(message.size for message in new) - sum(message.size for message in gone)
+        commands.append(("HINCRBY", _key("totals"), "count", len(new) - len(gone)))
+        commands.append(("HINCRBY", _key("totals"), "bytes", size))
+    return commands
+
+
+def _key(*parts: str | int) -> str:
+    return _KEYS + ":".join(map(str, parts))
+
+
+def _index(space: str) -> str:
+    return _key("index", hashlib.sha256(space.encode()).hexdigest()[:32])
+
+
+def _lock(space: str) -> str:
+    return _key("lock", hashlib.sha256(space.encode()).hexdigest()[:32])
+
+
+def _time(answer: Sequence[bytes]) -> float:
+    seconds, microseconds = answer
+    return int(seconds) + int(microseconds) / 1e6

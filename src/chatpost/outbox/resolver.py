@@ -1,72 +1,87 @@
-"""Finds the webhooks of messages in the outbox, for a flush."""
+"""Names webhooks for messages in the outbox, and finds them again for a flush."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections import defaultdict
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote_to_bytes
 
 from chatpost.errors import ConfigurationError
-from chatpost.outbox.rows import unpacked_path
-from chatpost.outbox.spooler import fingerprint
+from chatpost.outbox.model import WebhookReference
 from chatpost.profiles.sources import find_sources
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping
 
     from chatpost.chat.webhook import Webhook
-    from chatpost.outbox.model import Entry
+    from chatpost.outbox.model import OutboxMessage
+
+
+def reference_to(webhook: Webhook, profile: str | None, config: Path | None) -> WebhookReference:
+    """Return what names a webhook, which is that of a profile in the file ``config``, without its secrets."""
+    fingerprint = hashlib.sha256(webhook.request_url({}).encode()).hexdigest()
+    path = None if config is None else _pack_path(config)
+    return WebhookReference(profile, path, fingerprint, f"{webhook.origin}/{webhook.space}")
 
 
 class WebhookResolver:
-    """Finds the webhooks of messages in the outbox: each profile is read once."""
+    """Finds the webhooks of messages in the outbox: each profile is read once. Threads may share one."""
 
-    def __init__(self, seconds: float, config: Path | None) -> None:
+    def __init__(self, seconds: float, config: Path | None, environment: Mapping[str, str]) -> None:
         """``seconds``: the time that a profile's command may take. ``config``: the profile file, if one is named."""
         self._seconds = seconds
         self._config = config
-        self._found: dict[tuple[str | None, str | None], Webhook | ConfigurationError] = {}
-        self._joining: set[tuple[str | None, str | None]] = set()
+        self._environment = environment
+        self._found: dict[tuple[str | None, str | None], tuple[Webhook, bool] | ConfigurationError] = {}
         self._locks: defaultdict[tuple[str | None, str | None], threading.Lock] = defaultdict(threading.Lock)
 
-    def __call__(self, entry: Entry) -> Webhook:
-        """Return the message's webhook; raises `ConfigurationError` if it is not there any more."""
-        found = self._look_up(entry)
+    def resolve(self, message: OutboxMessage) -> tuple[Webhook, bool]:
+        """Return the message's webhook, and whether its profile asks for digests.
+
+        Raises `ConfigurationError` if the webhook is not there any more.
+        """
+        reference = message.webhook
+        source = reference.profile, reference.config
+        with self._locks[source]:
+            if source not in self._found:
+                self._found[source] = self._find(reference)
+            found = self._found[source]
         if isinstance(found, ConfigurationError):
             raise found
-        if fingerprint(found) != entry.fingerprint:
-            name = "CHATPOST_URL" if entry.profile is None else f"profile {entry.profile}"
-            msg = (
-                f"{name} is another webhook now: `chatpost outbox retry {entry.id} --profile NAME` chooses its webhook"
-            )
+        if reference_to(found[0], None, None).fingerprint != reference.fingerprint:
+            name = "CHATPOST_URL" if reference.profile is None else f"profile {reference.profile}"
+            command = f"chatpost outbox retry {message.id} --profile NAME"
+            msg = f"{name} is another webhook now: `{command}` chooses its webhook"
             raise ConfigurationError(msg)
         return found
 
-    def joins(self, entry: Entry) -> bool:
-        """Return whether the message's profile asks for digests."""
-        self._look_up(entry)
-        return (entry.profile, entry.config) in self._joining
-
-    def _look_up(self, entry: Entry) -> Webhook | ConfigurationError:
-        source = (entry.profile, entry.config)
-        with self._locks[source]:
-            if source not in self._found:
-                self._found[source] = self._find(entry)
-            return self._found[source]
-
-    def _find(self, entry: Entry) -> Webhook | ConfigurationError:
+    def _find(self, reference: WebhookReference) -> tuple[Webhook, bool] | ConfigurationError:
         # A message of another machine may name a file that is not on this one.
-        own = unpacked_path(entry.config) if entry.config else None
+        own = None if reference.config is None else _unpack_path(reference.config)
         config = own if own is not None and os.path.isfile(own) else self._config  # noqa: PTH113 - pathlib's can raise
-        names = () if entry.profile is None else (entry.profile,)
+        names = () if reference.profile is None else (reference.profile,)
+        if reference.profile is None and not self._environment.get("CHATPOST_URL"):
+            msg = "it was written for the webhook in CHATPOST_URL, which is not set: set it and flush again"
+            return ConfigurationError(msg)
         try:
-            if entry.profile is None and not os.environ.get("CHATPOST_URL"):
-                msg = "it was written for the webhook in CHATPOST_URL, which is not set: set it and flush again"
-                return ConfigurationError(msg)
-            (target,) = find_sources(names, config, os.environ, lambda _: None)
-            if target.profile is not None and target.profile.defaults.get("digest") is True:
-                self._joining.add((entry.profile, entry.config))
-            return target.fetch_webhook(self._seconds)
+            (source,) = find_sources(names, config, self._environment, lambda _: None)
+            wants_digest = source.profile is not None and source.profile.defaults.get("digest") is True
+            return source.fetch_webhook(self._seconds), wants_digest
         except ConfigurationError as error:
             return error
+
+
+def _pack_path(path: Path) -> str:
+    """Return a path, as seen from the root, as ASCII: it need not be UTF-8."""
+    with suppress(OSError):  # the working directory can be gone, and with it what was there
+        path = path.absolute()
+    return quote(os.fsencode(path))
+
+
+def _unpack_path(text: str) -> Path:
+    return Path(os.fsdecode(unquote_to_bytes(text)))

@@ -1,71 +1,103 @@
-"""A message of the outbox as the plain values that a store keeps, and back."""
+"""A message of the outbox as the texts that a store keeps, and back: one for the message, two for its contents."""
 
 from __future__ import annotations
 
 import json
-import os
-from contextlib import suppress
-from pathlib import Path
+from math import isfinite
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote_to_bytes
 
 from chatpost.chat.message import CreatedMessage, CreateMessageRequest, Message, MessageReplyOption, Thread
 from chatpost.chat.webhook import mask_webhooks
-from chatpost.errors import StorageError
-from chatpost.outbox.model import Entry
+from chatpost.outbox.model import Origin, OutboxMessage, Rules, Status, WebhookReference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Sequence
 
-_OF_ENTRY = tuple(name for name in Entry._fields if name not in {"request", "created"})
-
-
-def row_of(entry: Entry) -> dict[str, Any]:
-    """Return the columns of a message that is kept anew."""
-    names = ("written", "host", "profile", "config", "fingerprint", "space", "thread", "interval", "keep_until")
-    row = {name: getattr(entry, name) for name in (*names, "is_alone", "is_part")}
-    return row | {"request": packed(entry.request)}
+_STATES = {"pending", "posted", "rejected", "expired"}
 
 
-def entry_of(row: Mapping[str, Any]) -> Entry:
-    """Return a message that is kept; raises `StorageError` if it is damaged."""
-    values = {name: row[name] for name in _OF_ENTRY}
+def to_row(message: OutboxMessage) -> str:
+    """Return a message, without its id and its contents, as JSON."""
+    return json.dumps(message[1:-1])
+
+
+def from_rows(rows: Iterable[Sequence[Any]]) -> list[OutboxMessage]:
+    """Return messages by their ids, spaces and rows, and if these follow, their contents: ``spooled`` and ``sent``.
+
+    One whose row cannot be read is in the state ``damaged``. One whose contents cannot be read has no request.
+    """
+    messages = []
+    for number, space, row, *contents in rows:
+        try:
+            message = _parse(number, row)
+            is_valid = _is_valid(message) and message.webhook.space == space
+        except (ValueError, TypeError, RecursionError):
+            is_valid = False
+        message = message if is_valid else _damaged(number, space)
+        messages.append(_with_content(message, *contents) if contents else message)
+    return messages
+
+
+def _parse(number: int, row: str | bytes) -> OutboxMessage:
+    origin, webhook, thread, rules, (*status, created), preview, size = json.loads(row)
+    known = Status(*status)._replace(created=None if created is None else CreatedMessage(*created))
+    return OutboxMessage(
+        number, Origin(*origin), WebhookReference(*webhook), thread, Rules(*rules), known, preview, size
+    )
+
+
+def _is_valid(message: OutboxMessage) -> bool:
+    (host, written), (profile, config, fingerprint, space) = message.origin, message.webhook
+    rules, status = message.rules, message.status
+    texts = (host, fingerprint, space, message.thread, message.preview, profile or "", config or "", status.error or "")
+    numbers = (written, rules.expires_at, rules.interval or 0.0)
+    counts = (message.size, status.attempts, status.digest or 0, rules.expired)
+    # Lists, since generators take twice the time.
+    return (
+        status.state in _STATES
+        and all([isinstance(text, str) for text in texts])  # noqa: C419
+        and all([isinstance(number, float | int) and isfinite(number) for number in numbers])  # noqa: C419
+        and all([isinstance(count, int) for count in counts])  # noqa: C419
+    )
+
+
+def _damaged(number: int, space: str) -> OutboxMessage:
+    status = Status("damaged", error=f"it is damaged; `chatpost outbox drop {number}` takes it out")
+    return OutboxMessage(
+        number, Origin("", 0.0), WebhookReference(None, None, "", space), "", Rules(None, 0.0), status, "", 0
+    )
+
+
+def _with_content(message: OutboxMessage, spooled: str | bytes, sent: str | bytes | None) -> OutboxMessage:
+    """Return the message with its content: from the first attempt on, that is the one ``sent`` last."""
+    content = sent if message.status.digest == message.id and sent else spooled
     try:
-        created = None if row["created"] is None else CreatedMessage(*json.loads(row["created"]))
-        # Its sender may lose sight of it, and post it without the outbox.
-        values["is_alone"] = bool(values["is_alone"] or row["is_awaited"])
-        return Entry(**values, request=_unpacked(row["sealed"] or row["request"]), created=created)
-    except (ValueError, TypeError):
-        where = f"the outbox's message {row['id']}"
-        why = f"it is damaged; `chatpost outbox drop {row['id']}` takes it out"
-        raise StorageError(where, why) from None
+        return message._replace(request=_unpack(json.loads(content)))
+    except (ValueError, TypeError, RecursionError):
+        return message
 
 
-def packed(request: CreateMessageRequest) -> str:
-    """Return a request as JSON, without the secrets of webhooks."""
+def content_of(message: OutboxMessage) -> tuple[str, str] | None:
+    """Return where a message's content is stored, ``spooled`` or ``sent``, and the content without webhooks' secrets.
+
+    Returns None if the message has none.
+    """
+    if message.request is None:
+        return None
     # The reply option alone is no plain value. A text can hold a webhook's URL.
-    return json.dumps(mask_webhooks(request), default=lambda option: option.value)
+    packed = json.dumps(mask_webhooks(message.request), default=lambda option: option.value)
+    return "sent" if message.status.digest == message.id else "spooled", packed
 
 
-def packed_path(path: Path) -> str:
-    """Return a path, as seen from the root, as ASCII: it need not be UTF-8."""
-    with suppress(OSError):  # the working directory can be gone, and with it what was there
-        path = path.absolute()
-    return quote(os.fsencode(path))
-
-
-def unpacked_path(text: str) -> Path:
-    """Return the path that `packed_path` has packed."""
-    return Path(os.fsdecode(unquote_to_bytes(text)))
-
-
-def _unpacked(text: str) -> CreateMessageRequest:
-    message, request_id, thread, option, silent = json.loads(text)
+def _unpack(values: Any) -> CreateMessageRequest:
+    message, request_id, thread, option, *rest = values
     content, is_markdown, cards, fallback_text = message
+    if not (isinstance(content, str) and isinstance(request_id, str)):
+        raise TypeError
     return CreateMessageRequest(
         Message(content, is_markdown, tuple(cards), fallback_text),
         request_id,
         None if thread is None else Thread(*thread),
         None if option is None else MessageReplyOption(option),
-        silent,
+        *rest,
     )

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chatpost.delivery.model import Pacer, Place, Turn
-    from chatpost.pacing.sqlite import SqlitePacer, SqliteTurn
+    from chatpost.pacing.queue import QueueTurn
+    from chatpost.pacing.sqlite import SqlitePacer
 
 
 class FleetPacer:
@@ -22,18 +23,17 @@ class FleetPacer:
 
     def __init__(self, own: SqlitePacer | None, find_shared: Callable[[], Pacer | None]) -> None:
         self._own = own
-        self._find_shared = find_shared
-        self._is_found = False
+        self._find_shared: Callable[[], Pacer | None] | None = find_shared
         self._shared: Pacer | None = None
         self._lock = Lock()
 
-    def turn(self, space: str, interval: float) -> FleetTurn:
+    def turn(self, space: str, interval: float) -> Turn:
         """Return a place, not taken yet, in both queues of a space."""
         own = None if self._own is None else self._own.turn(space, interval)
         with self._lock:  # only when a message is paced: a program may have to print the Redis's URL
-            if not self._is_found:
-                self._shared, self._is_found = self._find_shared(), True
-        return FleetTurn(own, FREE if self._shared is None else self._shared.turn(space, interval))
+            if self._find_shared is not None:
+                self._shared, self._find_shared = self._find_shared(), None
+        return _FleetTurn(own, FREE if self._shared is None else self._shared.turn(space, interval))
 
     def leave(self) -> None:
         """Give up all places: the command is cancelled."""
@@ -42,17 +42,16 @@ class FleetPacer:
                 pacer.leave()
 
 
-class FleetTurn:
+class _FleetTurn:
     """A `chatpost.delivery.model.Turn` in the machine's own queue, then in the one that the machines share."""
 
-    def __init__(self, own: SqliteTurn | None, shared: Turn) -> None:
+    def __init__(self, own: QueueTurn | None, shared: Turn) -> None:
         self._own = own
         self._shared = shared
         self._turns: tuple[Turn, ...] = (shared,) if own is None else (own, shared)
         self._has_own = False
 
     def poll(self, within: float) -> Place:
-        """Ask whether the turn has come; raises `SpaceBusy` if it is more than ``within`` seconds away."""
         if self._own is not None and not self._has_own:
             place = self._own.poll(within)
             if place.sleep:
@@ -64,17 +63,14 @@ class FleetTurn:
         return place
 
     def sent(self) -> None:
-        """Note that the request goes out now."""
         for turn in self._turns:
             turn.sent()
 
     def close_for(self, seconds: float | None) -> None:
-        """Close the space to all senders for this time; None: for one interval."""
         for turn in self._turns:
             turn.close_for(seconds)
 
     def leave(self) -> None:
-        """Give up both places."""
         self._has_own = False
         for turn in self._turns:
             turn.leave()

@@ -14,56 +14,37 @@ local function exact(number)
   return string.format('%.17g', number)
 end
 
-local function time()
+local now = tonumber(given_time)
+if not now then
   local answer = redis.call('TIME')
-  return tonumber(answer[1]) + tonumber(answer[2]) / 1e6
-end
-
-local now = tonumber(given_time) or time()
-
--- The clock can be set back, and another Redis can take over: no time is later than this clock can have written it.
-local function read()
-  local fields = redis.call('HMGET', gate, 'sent_at', 'sent_before', 'closed_until', 'sender', 'sender_until', 'tickets')
-  local queue = {}
-  queue.sent_at = math.min(tonumber(fields[1]) or -1e9, now)
-  queue.sent_before = math.min(tonumber(fields[2]) or -1e9, now)
-  queue.closed_until = math.min(tonumber(fields[3]) or 0, now + LONGEST_CLOSURE)
-  queue.sender = tonumber(fields[4]) or 0
-  queue.sender_until = math.min(tonumber(fields[5]) or 0, now + LONGEST_SLEEP + LEASE)
-  queue.tickets = tonumber(fields[6]) or 0
-  return queue
-end
-
-local function write(queue)
-  for name, number in pairs(queue) do
-    redis.call('HSET', gate, name, exact(number))
-  end
-  local lifetime = math.ceil(2 * math.max(LONGEST_CLOSURE, interval))
-  for _, key in ipairs(KEYS) do
-    redis.call('EXPIRE', key, lifetime)
-  end
-end
-
-local function remove(place)
-  redis.call('ZREM', waiting, place)
-  redis.call('ZREM', expiring, place)
-end
-
-local function place_of(number)
-  return string.format('%.0f:%s', number, ARGV[4])
+  now = tonumber(answer[1]) + tonumber(answer[2]) / 1e6
 end
 
 redis.call('HSETNX', gate, 'tickets', 0) -- a Redis that is full refuses this, before anything is changed
-local queue = read()
+local fields = redis.call('HMGET', gate, 'sent_at', 'sent_before', 'closed_until', 'sender', 'sender_until', 'tickets')
+-- The clock can be set back, and another Redis can take over: no time is later than this clock can have written it.
+local queue = {
+  sent_at = math.min(tonumber(fields[1]) or -1e9, now),
+  sent_before = math.min(tonumber(fields[2]) or -1e9, now),
+  closed_until = math.min(tonumber(fields[3]) or 0, now + LONGEST_CLOSURE),
+  sender = tonumber(fields[4]) or 0,
+  sender_until = math.min(tonumber(fields[5]) or 0, now + LONGEST_SLEEP + LEASE),
+  tickets = tonumber(fields[6]) or 0,
+}
+
+if step == 'poll' and ticket == 0 then
+  ticket = queue.tickets + 1
+end
+local place = string.format('%.0f:%s', ticket, ARGV[4])
+local reply = {}
+
+local function remove(any_place)
+  redis.call('ZREM', waiting, any_place)
+  redis.call('ZREM', expiring, any_place)
+end
 
 if step == 'poll' then
-  if ticket == 0 then
-    queue.tickets = queue.tickets + 1
-    ticket = queue.tickets
-  else
-    queue.tickets = math.max(queue.tickets, ticket)
-  end
-  local place = place_of(ticket)
+  queue.tickets = math.max(queue.tickets, ticket)
   remove(place)
   local latest = exact(now + LONGEST_SLEEP + LEASE)
   for _, other in ipairs(redis.call('ZRANGEBYSCORE', expiring, '(' .. latest, '+inf')) do
@@ -98,11 +79,8 @@ if step == 'poll' then
     queue.sent_before, queue.sent_at = queue.sent_at, now
     queue.sender, queue.sender_until = ticket, now + LEASE
   end
-  write(queue)
-  return { exact(ticket), exact(sleep), exact(turn_in) }
-end
-
-if step == 'sent' then
+  reply = { exact(ticket), exact(sleep), exact(turn_in) }
+elseif step == 'sent' then
   if queue.sender == ticket then
     queue.sender = 0
   else
@@ -110,12 +88,18 @@ if step == 'sent' then
   end
   queue.sent_at = now
 elseif step == 'leave' then
-  remove(place_of(ticket))
+  remove(place)
   if queue.sender == ticket then
     queue.sender, queue.sent_at = 0, queue.sent_before
   end
 elseif step == 'close_for' then
   queue.closed_until = math.max(queue.closed_until, now + math.min(seconds, LONGEST_CLOSURE))
 end
-write(queue)
-return {}
+
+for name, number in pairs(queue) do
+  redis.call('HSET', gate, name, exact(number))
+end
+for _, key in ipairs(KEYS) do
+  redis.call('EXPIRE', key, math.ceil(2 * math.max(LONGEST_CLOSURE, interval)))
+end
+return reply

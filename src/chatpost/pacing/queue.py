@@ -1,4 +1,4 @@
-"""A space's queue: its arithmetic, without a clock or a file.
+"""A space's queue: its arithmetic, without a clock or a file, and a sender's place in it, wherever a pacer keeps it.
 
 A space takes one request a second from all its webhooks. Each sender therefore takes a place in the space's queue and
 polls until its turn has come. The first in the queue passes the gate when it is open. The gate then stays closed until
@@ -16,27 +16,18 @@ from bisect import bisect
 from typing import NamedTuple
 
 from chatpost.delivery.model import Place
+from chatpost.errors import SpaceBusy
 
-DEFAULT_INTERVAL = 1.1
-"""Seconds between two requests to a space: its quota's second, and a tenth for delays on the way."""
+# All in seconds.
+DEFAULT_INTERVAL = 1.1  # between two requests to a space: its quota's second, and a tenth for delays on the way
+SLACK = 0.05  # before the end of the interval at which the gate opens: the next request needs time to go out
+LONGEST_CLOSURE = 3600.0  # for which a server can close a space to all senders at a time
+SHORT_SLEEP = 2.0  # after which a sender near its turn polls again at the latest: the queue may have become shorter
+LONGEST_SLEEP = 60.0  # after which any sender polls again; far from its turn it sleeps a tenth of its wait
+SHORTEST_SLEEP = 0.5  # between two polls of a sender that cannot know when its turn comes
+LEASE = 3.0  # by which a sender may be late with its next poll, or with its request, before its place expires
 
-SLACK = 0.05
-"""Seconds before the end of the interval at which the gate opens: the next request needs time to go out."""
-
-LONGEST_CLOSURE = 3600.0
-"""Seconds for which a server can close a space to all senders at a time."""
-
-SHORT_SLEEP = 2.0
-"""Seconds after which a sender near its turn polls again at the latest: the queue may have become shorter."""
-
-LONGEST_SLEEP = 60.0
-"""Seconds after which any sender polls again; far from its turn it sleeps a tenth of its wait."""
-
-SHORTEST_SLEEP = 0.5
-"""Seconds between two polls of a sender that cannot know when its turn comes."""
-
-LEASE = 3.0
-"""Seconds by which a sender may be late with its next poll, or with its request, before its place expires."""
+NOW = Place(0.0, 0.0)
 
 
 def hash_space(space: str) -> str:
@@ -80,48 +71,104 @@ class Queue(NamedTuple):
             waiting=tuple(waiting),
         )
 
-    def poll(self, now: float, ticket: int, interval: float) -> tuple[Queue, int, Place]:
-        """Ask whether the turn of ``ticket`` has come, or with 0 take a ticket; return the ticket and the place.
+    def step(self, name: str, now: float, ticket: int, interval: float, seconds: float) -> tuple[Queue, int, Place]:
+        """Take one of the steps of a `chatpost.delivery.model.Turn`; return the ticket, and the place after ``poll``.
 
-        A sender whose turn has come leaves the queue, and the gate closes behind it.
+        A sender that polls with the ticket 0 gets one. If its turn has come, it leaves the queue, and the gate closes
+        behind it. If its turn is more than ``seconds`` away, it gives its place up.
         """
-        # A ticket from before the queue was lost is never given again.
-        tickets = max(self.tickets, ticket) if ticket else self.tickets + 1
-        ticket = ticket or tickets
+        if name != "poll":
+            return self._change(name, now, ticket, seconds), ticket, NOW
+        ticket = ticket or self.tickets + 1
+        tickets = max(self.tickets, ticket)  # a ticket from before the queue was lost is never given again
         others = [waiter for waiter in self.waiting if waiter.until > now and waiter.ticket != ticket]
         ahead = bisect(others, (ticket,))
         intervals = [waiter.interval for waiter in others[:ahead]] + [interval]
         opens = max(self.closed_until, self.sent_at + intervals[0] - SLACK)
         turn_in = max(0.0, opens - now) + sum(intervals[1:])
         is_sending = self.sender not in {0, ticket} and self.sender_until > now
-        if turn_in or is_sending:
-            sleep = min(turn_in, max(SHORT_SLEEP, min(turn_in / 10, LONGEST_SLEEP))) or SHORTEST_SLEEP
-            others.insert(ahead, Waiter(ticket, interval, now + sleep + LEASE))
-            queue = self._replace(tickets=tickets, waiting=tuple(others))
-            return queue, ticket, Place(sleep, turn_in)
-        passed = Queue(now, self.closed_until, ticket, now + LEASE, tickets, tuple(others), self.sent_at)
-        return passed, ticket, Place(0.0, 0.0)
+        if not turn_in and not is_sending:
+            passed = Queue(now, self.closed_until, ticket, now + LEASE, tickets, tuple(others), self.sent_at)
+            return passed, ticket, NOW
+        place = Place(min(turn_in, max(SHORT_SLEEP, min(turn_in / 10, LONGEST_SLEEP))) or SHORTEST_SLEEP, turn_in)
+        others.insert(ahead, Waiter(ticket, interval, now + place.sleep + LEASE))
+        queue = self._replace(tickets=tickets, waiting=tuple(others))
+        return queue.leave(ticket) if place.wait > seconds else queue, ticket, place
 
-    def extend(self, now: float, ticket: int, seconds: float) -> Queue:
-        """Keep the gate closed for a sender that has passed it, and sends only after this time."""
-        if self.sender != ticket:
-            return self
-        return self._replace(sent_at=now, sender_until=now + seconds + LEASE)
-
-    def sent(self, now: float, ticket: int) -> Queue:
-        """Count the interval from now: the sender's request goes out."""
-        if self.sender == ticket:
-            return self._replace(sent_at=now, sender=0)
-        # It is late, and another has passed the gate meanwhile, who may give its turn up.
-        return self._replace(sent_at=now, sent_before=now)
+    def _change(self, name: str, now: float, ticket: int, seconds: float) -> Queue:
+        is_sender = self.sender == ticket
+        match name:
+            case "extend" if is_sender:
+                return self._replace(sent_at=now, sender_until=now + seconds + LEASE)
+            case "sent" if is_sender:  # the interval counts from now
+                return self._replace(sent_at=now, sender=0)
+            case "sent":  # it is late, and another has passed the gate meanwhile, who may give its turn up
+                return self._replace(sent_at=now, sent_before=now)
+            case "leave":
+                return self.leave(ticket)
+            case "close_for":
+                return self._replace(closed_until=max(self.closed_until, now + min(seconds, LONGEST_CLOSURE)))
+        return self
 
     def leave(self, ticket: int) -> Queue:
         """Give up a place, or a turn that was not used: the next sender can have it."""
-        waiting = tuple(waiter for waiter in self.waiting if waiter.ticket != ticket)
-        if self.sender == ticket:
-            return self._replace(waiting=waiting, sender=0, sent_at=self.sent_before)
-        return self._replace(waiting=waiting)
+        left = self._replace(waiting=tuple(waiter for waiter in self.waiting if waiter.ticket != ticket))
+        return left._replace(sender=0, sent_at=self.sent_before) if self.sender == ticket else left
 
-    def close_for(self, now: float, seconds: float) -> Queue:
-        """Close the space to all senders for this time, at most `LONGEST_CLOSURE`."""
-        return self._replace(closed_until=max(self.closed_until, now + min(seconds, LONGEST_CLOSURE)))
+
+class QueuePacer:
+    """Keeps the queues of spaces. ``holders`` are the turns that have a place."""
+
+    def __init__(self) -> None:
+        self.holders: set[QueueTurn] = set()
+
+    def turn(self, space: str, interval: float) -> QueueTurn:
+        """Return a place, not taken yet, in the queue of a space."""
+        return QueueTurn(self, hash_space(space), interval)
+
+    def leave(self) -> None:
+        """Leave all queues: the command is cancelled."""
+        for turn in list(self.holders):
+            turn.leave()
+
+    def step(self, turn: QueueTurn, name: str, seconds: float = 0.0) -> Place:
+        """Take a step of a `Queue`, or step aside: then it is everyone's turn."""
+        raise NotImplementedError
+
+
+class QueueTurn:
+    """A `chatpost.delivery.model.Turn`. ``space`` is the space's hash, and ``ticket`` 0 before the first poll."""
+
+    def __init__(self, pacer: QueuePacer, space: str, interval: float) -> None:
+        self._pacer = pacer
+        self.space = space
+        self.interval = interval
+        self.ticket = 0
+
+    def poll(self, within: float) -> Place:
+        """Ask whether the turn has come; raises `SpaceBusy` if it is more than ``within`` seconds away."""
+        self._pacer.holders.add(self)  # from now on: a signal can come in between
+        place = self._pacer.step(self, "poll", within)
+        if place.wait > within:
+            self._pacer.holders.discard(self)
+            raise SpaceBusy(place.wait)
+        return place
+
+    def extend(self, seconds: float) -> None:
+        """Keep the turn that has come for this time."""
+        self._pacer.step(self, "extend", seconds)
+
+    def sent(self) -> None:
+        """Note that the request goes out now."""
+        self._pacer.holders.discard(self)
+        self._pacer.step(self, "sent")
+
+    def close_for(self, seconds: float | None) -> None:
+        """Close the space to all senders for this time; None: for one interval."""
+        self._pacer.step(self, "close_for", seconds or self.interval)
+
+    def leave(self) -> None:
+        """Give up the place, or the turn that was not used."""
+        if self in self._pacer.holders:
+            self._pacer.holders.discard(self)
+            self._pacer.step(self, "leave")

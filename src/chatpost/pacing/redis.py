@@ -6,40 +6,43 @@ Pacing never holds up a message: after a failure the Redis is left alone, and th
 from __future__ import annotations
 
 import time
+from itertools import count
 from math import inf
-from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from chatpost.delivery.model import Place
-from chatpost.errors import SpaceBusy, StorageError
-from chatpost.pacing import queue
-from chatpost.redis_client import PREFIX, Script
+from chatpost.errors import StorageError
+from chatpost.pacing.queue import (
+    LEASE,
+    LONGEST_CLOSURE,
+    LONGEST_SLEEP,
+    NOW,
+    SHORT_SLEEP,
+    SHORTEST_SLEEP,
+    SLACK,
+    QueuePacer,
+    hash_space,
+)
+from chatpost.redis_client import PREFIX, load_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from chatpost.pacing.queue import QueueTurn
     from chatpost.redis_client import RedisClient
 
-TIMEOUT = 0.5
-"""Seconds that a step may take."""
-
+_TIMEOUT = 0.5  # seconds that a step may take
 _LONGEST_WAIT = 1e9  # seconds: a longer one is no answer of ours
 _MOST_TICKETS = 2.0**53
-_CONSTANTS = (
-    queue.SLACK,
-    queue.LONGEST_CLOSURE,
-    queue.SHORT_SLEEP,
-    queue.LONGEST_SLEEP,
-    queue.SHORTEST_SLEEP,
-    queue.LEASE,
-)
+_SCRIPT = ("chatpost.pacing", "queue.lua")
+_CONSTANTS = (SLACK, LONGEST_CLOSURE, SHORT_SLEEP, LONGEST_SLEEP, SHORTEST_SLEEP, LEASE)
 
 
-class RedisPacer:
+class RedisPacer(QueuePacer):
     """Keeps queues in a Redis, by its own clock or by ``clock``. Threads may share one.
 
     After a failure the Redis is left alone for ``retry_after`` seconds; ``warn`` gets the reason, at most once.
-    ``timeout`` is in seconds, for each step. ``holders`` are the turns that have a place.
+    ``timeout`` is in seconds, for each step.
     """
 
     def __init__(
@@ -49,62 +52,44 @@ class RedisPacer:
         *,
         clock: Callable[[], float] | None = None,
         retry_after: float = inf,
-        timeout: float = TIMEOUT,
+        timeout: float = _TIMEOUT,
     ) -> None:
+        super().__init__()
         self._client = client
         self._warn = warn
         self._clock = clock
         self._retry_after = retry_after
         self._timeout = timeout
-        self._script = _load_script()
-        self._lock = RLock()  # the handler of a signal leaves the queues
-        self._has_warned = False
-        self.holders: set[RedisTurn] = set()
+        self._script = load_script(*_SCRIPT)
+        self._failures = count()  # one object for all threads, and for the handler of a signal
 
-    def turn(self, space: str, interval: float) -> RedisTurn:
-        """Return a place, not taken yet, in the queue of a space."""
-        return RedisTurn(self, queue.hash_space(space), interval)
-
-    def leave(self) -> None:
-        """Leave all queues: the command is cancelled."""
-        for turn in list(self.holders):
-            turn.leave()
-
-    def step(
-        self, step: str, space: str, ticket: int, interval: float, seconds: float = 0.0
-    ) -> tuple[int, Place] | None:
-        """Take a step in the queue of a space, given by its hash.
-
-        Return the ticket and the place after ``poll``; None after other steps, and while the Redis is left alone.
-        """
+    def step(self, turn: QueueTurn, name: str, seconds: float = 0.0) -> Place:
+        """Take a step in the queue of the turn's space, unless the Redis is left alone."""
         failed_at = self._client.failed_at  # the outbox may have asked it, too
         if failed_at is not None and time.monotonic() - failed_at < self._retry_after:
-            return None
+            return NOW
         now = "" if self._clock is None else repr(self._clock())
-        arguments = (step, now, ticket, repr(interval), repr(seconds), *_CONSTANTS)
+        arguments = (name, now, turn.ticket, repr(turn.interval), repr(seconds), *_CONSTANTS)
         try:
-            answer = self._client.run(self._script, _keys(space), arguments, self._timeout)
-            place = _read_place(answer) if step == "poll" else None
-            if step == "poll" and place is None:
+            answer = self._client.run(self._script, _keys(turn.space), arguments, self._timeout)
+            if name != "poll":
+                return NOW
+            found = _read_place(answer)
+            if found is None:
                 raise self._client.reject(answer)
+            turn.ticket, place = found
         except StorageError as failure:
-            with self._lock:
-                has_warned, self._has_warned = self._has_warned, True
-            if not has_warned:
+            if next(self._failures) == 0:
                 self._warn(f"messages are paced by this machine alone: {failure}")
-            return None
+            return NOW
         return place
 
 
 def check_queue(client: RedisClient) -> None:
     """Leave a queue, to see whether steps can be taken; raises `StorageError`."""
-    answer = client.run(_load_script(), _keys(queue.hash_space("")), ("leave", "", 0, "1.0", "0", *_CONSTANTS))
+    answer = client.run(load_script(*_SCRIPT), _keys(hash_space("")), ("leave", "", 0, "1.0", "0", *_CONSTANTS))
     if answer != []:
         raise client.reject(answer)
-
-
-def _load_script() -> Script:
-    return Script.load("chatpost.pacing", "queue.lua")
 
 
 def _keys(space: str) -> tuple[str, ...]:
@@ -116,47 +101,7 @@ def _read_place(answer: Any) -> tuple[int, Place] | None:
     """Return the ticket and the place in an answer to ``poll``; None if it makes no sense."""
     try:
         ticket, sleep, turn_in = map(float, answer)
-        has_sense = 1 <= ticket <= _MOST_TICKETS and 0 <= sleep <= queue.LONGEST_SLEEP and 0 <= turn_in <= _LONGEST_WAIT
     except (TypeError, ValueError):
         return None
+    has_sense = 1 <= ticket <= _MOST_TICKETS and 0 <= sleep <= LONGEST_SLEEP and 0 <= turn_in <= _LONGEST_WAIT
     return (int(ticket), Place(sleep, turn_in)) if has_sense else None
-
-
-class RedisTurn:
-    """A `chatpost.delivery.model.Turn` in a Redis; ``space`` is the space's hash."""
-
-    def __init__(self, pacer: RedisPacer, space: str, interval: float) -> None:
-        self._pacer = pacer
-        self._space = space
-        self._interval = interval
-        self._ticket = 0
-
-    def poll(self, within: float) -> Place:
-        """Ask whether the turn has come; raises `SpaceBusy` if it is more than ``within`` seconds away."""
-        self._pacer.holders.add(self)  # from now on: a signal can come in between
-        answer = self._step("poll", within)
-        if answer is None:
-            return Place(0.0, 0.0)
-        self._ticket, place = answer
-        if place.wait > within:
-            self._pacer.holders.discard(self)
-            raise SpaceBusy(place.wait)
-        return place
-
-    def sent(self) -> None:
-        """Note that the request goes out now."""
-        self._pacer.holders.discard(self)
-        self._step("sent")
-
-    def close_for(self, seconds: float | None) -> None:
-        """Close the space to all senders for this time; None: for one interval."""
-        self._step("close_for", seconds or self._interval)
-
-    def leave(self) -> None:
-        """Give up the place, or the turn that was not used."""
-        if self in self._pacer.holders:
-            self._pacer.holders.discard(self)
-            self._step("leave")
-
-    def _step(self, step: str, seconds: float = 0.0) -> tuple[int, Place] | None:
-        return self._pacer.step(step, self._space, self._ticket, self._interval, seconds)

@@ -15,19 +15,13 @@ from chatpost.directories import PROFILES, user_config
 from chatpost.errors import ConfigurationError
 from chatpost.profiles.mentions import read_mentions
 from chatpost.profiles.ownership import reason_for_distrust
-from chatpost.profiles.url_source import FromCommand, Literal, UrlSource, read_source
+from chatpost.profiles.url_source import FromCommand, Literal, UrlSource, open_without_waiting, read_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-SIZE_LIMIT = 1024 * 1024
-"""Bytes that a profile file can have."""
-
-_KEYS = frozenset(("default", "store", "outbox", "mentions", "profiles"))
-
-OUTBOXES = ("store", "machine")
-"""The places of the outbox: the fleet's store, or the machine's own file."""
+_SIZE_LIMIT = 1024 * 1024  # bytes
 
 PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -73,7 +67,7 @@ class Profile(NamedTuple):
 
 
 class ProfileFile(NamedTuple):
-    """The content of a profile file. ``mode`` is its permission bits, 0 if the system has none."""
+    """The content of a profile file. ``mode`` is that of `os.stat`."""
 
     path: Path
     profiles: Mapping[str, Profile]
@@ -146,17 +140,16 @@ def load_trusted_profiles(path: Path) -> ProfileFile:
 
 def _read(path: Path) -> tuple[str, int]:
     try:
-        # A named pipe that nobody writes to is empty, and not waited for.
-        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        with open_without_waiting(path) as file:
             os.set_blocking(file.fileno(), True)
-            raw = file.read(SIZE_LIMIT + 1)
-            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode) if os.name == "posix" else 0
+            raw = file.read(_SIZE_LIMIT + 1)
+            mode = os.fstat(file.fileno()).st_mode
     except OSError as failure:
         hint = ": check --config or CHATPOST_CONFIG" if isinstance(failure, FileNotFoundError) else ""
         msg = f"{path} cannot be read: {os.strerror(failure.errno or 0).lower()}{hint}"
         raise ConfigurationError(msg) from None
-    if len(raw) > SIZE_LIMIT:
-        msg = f"{path} is larger than {SIZE_LIMIT:,} bytes: is it a profile file?"
+    if len(raw) > _SIZE_LIMIT:
+        msg = f"{path} is larger than {_SIZE_LIMIT:,} bytes: is it a profile file?"
         raise ConfigurationError(msg)
     try:
         return raw.removeprefix(codecs.BOM_UTF8).decode(), mode
@@ -174,10 +167,11 @@ def _without_values(complaint: str) -> str:
 
 
 def _read_document(path: Path, document: dict[str, Any], mode: int) -> ProfileFile:
-    unknown = next((key for key in document if key not in _KEYS), None)
-    if unknown is not None:
-        msg = f"unknown key{_shown(unknown)}: a profile file has default, store, outbox, [mentions] and [profiles.NAME]"
-        raise ValueError(msg)
+    for key in document:
+        if key not in {"default", "store", "outbox", "mentions", "profiles"}:
+            shown = f" {key}" if PROFILE_NAME.fullmatch(key) else ""  # else it could be a secret
+            msg = f"unknown key{shown}: a profile file has default, store, outbox, [mentions] and [profiles.NAME]"
+            raise ValueError(msg)
     sharing, mentions = _read_sharing(document, path), read_mentions(document.get("mentions", {}))
     tables = document.get("profiles", {})
     if not isinstance(tables, dict):
@@ -196,16 +190,10 @@ def _read_document(path: Path, document: dict[str, Any], mode: int) -> ProfileFi
 
 def _read_sharing(document: dict[str, Any], path: Path) -> Sharing:
     outbox = document.get("outbox")
-    if outbox not in {None, *OUTBOXES}:
-        msg = f'outbox is not "{OUTBOXES[0]}" or "{OUTBOXES[1]}"'
+    if outbox not in (None, "store", "machine"):
+        msg = 'outbox is not "store" or "machine"'
         raise ValueError(msg)
-    if "store" not in document:
-        return Sharing(None, outbox)
-    try:
-        return Sharing(read_source(document["store"], path.parent), outbox)
-    except ValueError as error:
-        msg = f"store {error}"
-        raise ValueError(msg) from None
+    return Sharing(read_source("store", document["store"], path.parent) if "store" in document else None, outbox)
 
 
 def _read_profile(name: str, table: object, path: Path) -> Profile:
@@ -218,14 +206,5 @@ def _read_profile(name: str, table: object, path: Path) -> Profile:
     if "url" not in table:
         msg = f"profiles.{name} has no url"
         raise ValueError(msg)
-    try:
-        source = read_source(table["url"], path.parent)
-    except ValueError as error:
-        msg = f"profiles.{name}.url {error}"
-        raise ValueError(msg) from None
+    source = read_source(f"profiles.{name}.url", table["url"], path.parent)
     return Profile(path, name, source, {key: value for key, value in table.items() if key != "url"})
-
-
-def _shown(key: str) -> str:
-    """Return a key of the file, to be put behind a word, if it cannot be a secret."""
-    return f" {key}" if PROFILE_NAME.fullmatch(key) else ""

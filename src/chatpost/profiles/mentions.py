@@ -8,13 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-USER_ID = re.compile(r"[0-9]{1,30}|all")
-"""Chat's number for a user, or everyone in the space."""
-
-USER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
-
-_SHORT_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,19}")
-_KEYS_OF_FILE = {"default", "outbox", "store"}
+_USER_ID = re.compile(r"[0-9]{1,30}|all")  # Chat's number for a user, or everyone in the space
+_USER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 _MOST = 500  # users that a name stands for; a message has room for some thousand
 
 HOW_TO_FIND_AN_ID = (
@@ -32,7 +27,7 @@ def read_mentions(table: object) -> dict[str, tuple[str, ...]]:
         if name == "all":
             msg = "[mentions] cannot name anybody all, which means everyone"
             raise ValueError(msg)
-        if not USER_NAME.fullmatch(name):
+        if not _USER_NAME.fullmatch(name):
             msg = "[mentions] has a name that is not letters, digits, and . _ - after a letter"
             raise ValueError(msg)
         if not words or not all(isinstance(word, str) for word in words):
@@ -57,7 +52,7 @@ def _found(table: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
     for name in names:
         ids: dict[str, None] = {}
         for word in words[name]:
-            if word not in found and not USER_ID.fullmatch(word):
+            if word not in found and not _USER_ID.fullmatch(word):
                 raise ValueError(_unknown(name, word))
             ids |= dict.fromkeys(found.get(word, (word,)))
         if len(ids) > _MOST:
@@ -68,7 +63,8 @@ def _found(table: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
 
 
 def _unknown(name: str, word: str) -> str:
-    if name in _KEYS_OF_FILE:
+    if name in {"default", "outbox", "store"}:
         return f"mentions.{name} looks like a key of the whole file: write it above [mentions]"
-    what = word if _SHORT_NAME.fullmatch(word) else "something"  # what does not look like a name could be a secret
+    # What does not look like a name could be a secret.
+    what = word if re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{0,19}", word) else "something"
     return f"mentions.{name} has {what}, which is no user's id, and no name in [mentions]: {HOW_TO_FIND_AN_ID}"

@@ -13,17 +13,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_MOST_LINKS = 40
-_OTHERS_CAN_WRITE = stat.S_IWGRP | stat.S_IWOTH
-
 
 def reason_for_distrust(path: Path) -> str | None:
     """Return, for a person, why others could have written the file, or could replace it; None if they could not.
 
     Looks at the file, at the directories above it, and at the links on the way.
     """
-    if os.name != "posix":
-        return None
     trusted = {0, os.geteuid()}
     for place in _way_to(path):
         try:
@@ -32,11 +27,11 @@ def reason_for_distrust(path: Path) -> str | None:
             return None
         if found.st_uid not in trusted:
             return f"{place} belongs to another user, who could redirect your messages: use a file of your own"
-        if stat.S_ISLNK(found.st_mode) or not found.st_mode & _OTHERS_CAN_WRITE:
-            continue
-        if stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX:
-            continue  # in a sticky directory, others cannot replace the user's files
-        return f"others can write to {place} and could redirect your messages: run chmod go-w on it"
+        others_can_write = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not stat.S_ISLNK(found.st_mode)
+        # In a sticky directory, others cannot replace the user's files.
+        is_sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
+        if others_can_write and not is_sticky:
+            return f"others can write to {place} and could redirect your messages: run chmod go-w on it"
     return None
 
 
@@ -44,7 +39,7 @@ def _way_to(path: Path) -> Iterator[Path]:
     """Yield every directory and link on the way to a file, from the root on, and the file."""
     at, *names = (Path(part) for part in path.absolute().parts)
     yield at
-    links = 0
+    links_left = 40
     while names:
         name = names.pop(0)
         if name == Path(".."):
@@ -52,8 +47,8 @@ def _way_to(path: Path) -> Iterator[Path]:
             continue
         place = at / name
         yield place
-        if place.is_symlink() and links < _MOST_LINKS:
-            links += 1
+        if place.is_symlink() and links_left:
+            links_left -= 1
             target = Path(os.readlink(place))  # noqa: PTH115 - pathlib's is the same, and no shorter
             if target.is_absolute():
                 at = Path(target.root)

@@ -11,15 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from chatpost.profiles.file import Profile, Sharing
+    from chatpost.profiles.file import Profile, ProfileFile, Sharing
 
-
-URL = "CHATPOST_STORE"
-"""The variable with the URL; empty for no Redis."""
-
-OUTBOX = "CHATPOST_OUTBOX"
-"""The variable with the place of the outbox."""
-
+URL = "CHATPOST_STORE"  # the variable with a Redis's URL; empty for no Redis
+OUTBOX = "CHATPOST_OUTBOX"  # the variable with the place of the outbox
 NAMED_TWICE = "a profile is named twice: name each once"
 
 
@@ -67,33 +62,39 @@ def _webhook_from_environment(url: str) -> Webhook:
 
 def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], None]) -> list[Profile]:
     # Not at the top: a run with CHATPOST_URL reads no TOML.
-    from chatpost.directories import find_profile_file
-    from chatpost.profiles.file import (
-        NO_WEBHOOK,
-        PROFILE_NAME,
-        load_trusted_profiles,
-        user_profile_file,
-    )
+    from chatpost.profiles.file import NO_WEBHOOK, PROFILE_NAME, user_profile_file
 
     if not all(PROFILE_NAME.fullmatch(name) for name in names):
         msg = "invalid profile name: -p takes a name from profiles.toml, never a URL"
         raise ConfigurationError(msg)
-    path = find_profile_file(config)
-    if path is None:
-        if names:
-            missing = f"there is no profile {names[0]}, and no profile file {user_profile_file()}"
-            msg = f"{missing}: `chatpost profiles add {names[0]}` makes one"
-            raise ConfigurationError(msg)
-        raise ConfigurationError(NO_WEBHOOK)
-    file = load_trusted_profiles(path)
-    if warning := file.permission_warning():
+    file = find_profiles(config)
+    if file is None and names:
+        missing = f"there is no profile {names[0]}, and no profile file {user_profile_file()}"
+        msg = f"{missing}: `chatpost profiles add {names[0]}` makes one"
+        raise ConfigurationError(msg)
+    if file is not None and (warning := file.permission_warning()):
         warn(warning)
-    if not file.profiles and not names:
+    if file is None or not (file.profiles or names):
         raise ConfigurationError(NO_WEBHOOK)
     if not names and file.default is None:
-        msg = f"name a profile with -p: {path} has {', '.join(file.profiles)}; or set default in the file"
+        msg = f"name a profile with -p: {file.path} has {', '.join(file.profiles)}; or set default in the file"
         raise ConfigurationError(msg)
     return [file.profile(name) for name in names or [str(file.default)]]
+
+
+def find_profiles(config: Path | None) -> ProfileFile | None:
+    """Load the profile file ``config``, else the user's or the system's; None if there is none.
+
+    Raises `ConfigurationError`.
+    """
+    from chatpost.directories import find_profile_file
+
+    path = find_profile_file(config)
+    if path is None:
+        return None
+    from chatpost.profiles.file import load_trusted_profiles  # reads TOML
+
+    return load_trusted_profiles(path)
 
 
 def find_sharing(
@@ -121,11 +122,5 @@ def load_sharing(config: Path | None, environment: Mapping[str, str]) -> Sharing
 
     It is not read if the environment leaves nothing open. Raises `ConfigurationError`.
     """
-    from chatpost.directories import find_profile_file
-
-    path = None if {URL, OUTBOX} <= environment.keys() else find_profile_file(config)
-    if path is None:
-        return None
-    from chatpost.profiles.file import load_trusted_profiles  # reads TOML
-
-    return load_trusted_profiles(path).sharing
+    file = None if {URL, OUTBOX} <= environment.keys() else find_profiles(config)
+    return None if file is None else file.sharing

@@ -5,27 +5,21 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.errors import ConfigurationError
 from chatpost.profiles.ownership import reason_for_distrust
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
-    from typing import Any, TypeAlias
-
-COMMAND_TIMEOUT = 10.0
-"""Seconds that a command may take to print the URL, unless its profile sets another ``timeout``."""
+    from typing import BinaryIO, TypeAlias
 
 SIZE_LIMIT = 64 * 1024
 """Bytes in which the URL must end."""
 
 
-@dataclass(frozen=True, repr=False)
-class Literal:
-    """``url = "https://..."``."""
+class Literal(NamedTuple):
+    """``url = "https://..."``. As for the other sources, ``str()`` and ``repr()`` show no secret."""
 
     url: str
 
@@ -33,7 +27,7 @@ class Literal:
         """Return the URL."""
         return self.url
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return "in the file"
 
 
@@ -50,7 +44,7 @@ class FromEnvironment(NamedTuple):
             raise ConfigurationError(msg)
         return url
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"env {self.variable}"
 
 
@@ -65,27 +59,24 @@ class FromFile(NamedTuple):
             msg = f"the URL's file cannot be trusted: {reason}"
             raise ConfigurationError(msg)
         try:
-            # Anything but a regular file, for example a named pipe, could block for ever.
-            with open(self.path, "rb", opener=_open_without_waiting) as file:
-                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            with open_without_waiting(self.path) as file:
+                if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # anything else could block for ever
                     return first_line(file.read(SIZE_LIMIT))
+            reason = "is not a regular file"
         except OSError as failure:
-            reason = os.strerror(failure.errno or 0).lower()
-            msg = f"the URL's file {self.path} cannot be read: {reason}"
-            raise ConfigurationError(msg) from None
-        msg = f"the URL's file {self.path} is not a regular file"
+            reason = f"cannot be read: {os.strerror(failure.errno or 0).lower()}"
+        msg = f"the URL's file {self.path} {reason}"
         raise ConfigurationError(msg)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return f"file {self.path}"
 
 
-@dataclass(frozen=True, repr=False)
-class FromCommand:
+class FromCommand(NamedTuple):
     """``url = { command = ["pass", "show", "chat/ops"], timeout = 10 }``: run without a shell."""
 
     command: tuple[str, ...]
-    timeout: float = COMMAND_TIMEOUT
+    timeout: float
 
     def fetch(self, within: float) -> str:
         """Return the first line that the command prints.
@@ -98,41 +89,40 @@ class FromCommand:
         try:
             return first_line(run_for_first_line(self.command, min(self.timeout, within), SIZE_LIMIT))
         except ConfigurationError as error:
-            msg = f"the URL's command {self._name} {error}"
+            msg = f"the URL's command {self.command[0]} {error}"
             raise ConfigurationError(msg) from None
 
-    @property
-    def _name(self) -> str:
-        return self.command[0]
-
-    def __str__(self) -> str:
-        return f"command {self._name}"
-
-
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+    def __repr__(self) -> str:
+        return f"command {self.command[0]}"
 
 
 UrlSource: TypeAlias = "Literal | FromEnvironment | FromFile | FromCommand"
 
 
-def read_source(value: object, directory: Path) -> UrlSource:
+def read_source(key: str, value: object, directory: Path) -> UrlSource:
     """Read a profile's ``url``, or ``store``; a relative file is in `directory`.
 
-    Raises `ValueError` with a line for a person.
+    Raises `ValueError` with a line for a person that begins with ``key``.
     """
     # Variables, files and programs are shown, so a URL in their place is refused.
     match value:
         case str():
             return Literal(value)
-        case {"env": str(variable), **rest} if _VARIABLE.fullmatch(variable) and not rest:
+        case {"env": str(variable), **rest} if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable) and not rest:
             return FromEnvironment(variable)
         case {"file": str(path), **rest} if path and "\0" not in path and "://" not in path and not rest:
             return FromFile(directory / os.path.expanduser(_native(path)))  # noqa: PTH111 - pathlib's can raise
         case {"command": [str(program), *_] as command, **rest} if "://" not in program and all(
             isinstance(word, str) for word in command
         ):
-            return FromCommand(tuple(map(_native, command)), _read_timeout(rest))
-    msg = 'is not a string, { env = "VARIABLE" }, { file = "PATH" } or { command = ["PROGRAM", "ARGUMENT"] }'
+            timeout = rest.pop("timeout", 10.0)
+            if rest or not isinstance(timeout, int | float) or not 0 < timeout <= 24 * 3600:
+                msg = f"{key} has a command: beside it only timeout, in seconds, is allowed"
+                raise ValueError(msg)
+            return FromCommand(tuple(map(_native, command)), float(timeout))
+    msg = (
+        f'{key} is not a string, {{ env = "VARIABLE" }}, {{ file = "PATH" }} or {{ command = ["PROGRAM", "ARGUMENT"] }}'
+    )
     raise ValueError(msg)
 
 
@@ -141,18 +131,9 @@ def _native(word: str) -> str:
     return os.fsdecode(word.encode())
 
 
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
-
-
-def _read_timeout(rest: Mapping[Any, object]) -> float:
-    match rest:
-        case {"timeout": int() | float() as seconds, **more} if not more and 0 < seconds <= 24 * 3600:
-            return float(seconds)
-        case {**more} if not more:
-            return COMMAND_TIMEOUT
-    msg = "has a command: beside it only timeout, in seconds, is allowed"
-    raise ValueError(msg)
+def open_without_waiting(path: Path) -> BinaryIO:
+    """Open a file for reading; a named pipe that nobody writes to is empty, and not waited for."""
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))
 
 
 def first_line(raw: bytes) -> str:

@@ -6,6 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from chatpost.errors import ConfigurationError
+from chatpost.profiles.sources import find_profiles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,25 +37,22 @@ class MentionResolver:
             elif user in (known := self._known()):
                 ids += known[user]
             else:
-                raise UnknownUser(_unknown(user, known))
+                raise _unknown(user, known)
         return tuple(dict.fromkeys(ids))
 
 
 def _known(profile: Profile | None, config: Path | None) -> Mapping[str, tuple[str, ...]]:
     if profile is not None:
         return profile.mentions
-    from chatpost.directories import find_profile_file
-    from chatpost.profiles.file import load_trusted_profiles  # few messages name anybody
-
-    path = find_profile_file(config)
-    return {} if path is None else load_trusted_profiles(path).mentions
+    file = find_profiles(config)
+    return {} if file is None else file.mentions
 
 
-def _unknown(user: str, known: Mapping[str, tuple[str, ...]]) -> str:
+def _unknown(user: str, known: Mapping[str, tuple[str, ...]]) -> UnknownUser:
     from difflib import get_close_matches  # only for a mistake
 
     from chatpost.profiles.mentions import HOW_TO_FIND_AN_ID
 
     nearest = get_close_matches(user, known, 1)
     more = f": did you mean {nearest[0]}?" if nearest else " of profiles.toml:"
-    return f"--mention {user} is no user id, and no name in [mentions]{more} {HOW_TO_FIND_AN_ID}"
+    return UnknownUser(f"--mention {user} is no user id, and no name in [mentions]{more} {HOW_TO_FIND_AN_ID}")

@@ -16,20 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tomlkit
-from tomlkit.container import OutOfOrderTableProxy
-from tomlkit.items import Table
 
 from chatpost.errors import ConfigurationError
-from chatpost.profiles.file import load_profiles
+from chatpost.profiles.file import load_profiles, load_trusted_profiles
 from chatpost.profiles.ownership import reason_for_distrust
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from chatpost.profiles.file import ProfileFile
-
-_LOCK_TIMEOUT = 10.0
-_LOCK_POLL = 0.05
 
 
 def add_profile(path: Path, name: str, url: str, *, replace: bool) -> ProfileFile:
@@ -42,11 +37,15 @@ def add_profile(path: Path, name: str, url: str, *, replace: bool) -> ProfileFil
         before = check_before_adding(path, name, replace=replace)
         default = (before.default if before is not None else None) or name
 
-        def expect(content: dict[str, Any]) -> None:
+        def add(content: Any) -> None:
+            profiles = content.setdefault("profiles", {})
+            if name in profiles:
+                profiles[name]["url"] = url
+            else:
+                profiles[name] = {"url": url}
             content.setdefault("default", default)
-            content.setdefault("profiles", {}).setdefault(name, {})["url"] = url
 
-        return _change(path, lambda document: _add(document, name, url, default), expect)
+        return _change(path, add)
 
 
 def check_before_adding(path: Path, name: str, *, replace: bool) -> ProfileFile | None:
@@ -55,7 +54,8 @@ def check_before_adding(path: Path, name: str, *, replace: bool) -> ProfileFile 
     Raises `ConfigurationError` if it has a profile of that name, unless that is to be replaced, or if the file, or one
     that would be made, is at fault.
     """
-    _check_trust(path)
+    if error := reason_for_distrust(path):
+        raise ConfigurationError(error)
     before = load_profiles(path) if os.path.exists(path) else None  # noqa: PTH110 - pathlib's can raise
     if before is not None and name in before.profiles and not replace:
         msg = f"{path} already has a profile {name}: use --replace to change its URL"
@@ -68,18 +68,17 @@ def remove_profile(path: Path, name: str) -> ProfileFile:
 
     Raises `ConfigurationError` if there is no such profile, or the file is at fault.
     """
+
+    def remove(content: Any) -> None:
+        del content["profiles"][name]
+        if not content["profiles"]:
+            del content["profiles"]
+        if content.get("default") == name:
+            del content["default"]
+
     with _locked(path):
-        _check_trust(path)
-        load_profiles(path).profile(name)
-
-        def remove(content: Any) -> None:
-            del content["profiles"][name]
-            if not content["profiles"]:
-                del content["profiles"]
-            if content.get("default") == name:
-                del content["default"]
-
-        return _change(path, lambda document: _dumped(document, remove), remove)
+        load_trusted_profiles(path).profile(name)
+        return _change(path, remove)
 
 
 def set_default(path: Path, name: str) -> ProfileFile:
@@ -88,54 +87,22 @@ def set_default(path: Path, name: str) -> ProfileFile:
     Raises `ConfigurationError` if there is no such profile, or the file is at fault.
     """
     with _locked(path):
-        _check_trust(path)
-        load_profiles(path).profile(name)
-
-        def expect(content: dict[str, Any]) -> None:
-            content["default"] = name
-
-        return _change(path, lambda document: _with_default(document, name), expect)
+        load_trusted_profiles(path).profile(name)
+        return _change(path, lambda content: content.update(default=name))
 
 
-def _check_trust(path: Path) -> None:
-    if error := reason_for_distrust(path):
-        raise ConfigurationError(error)
-
-
-def _add(document: tomlkit.TOMLDocument, name: str, url: str, default: str) -> str:
-    profiles = document.setdefault("profiles", tomlkit.table(is_super_table=True))
-    if name in profiles:
-        profiles[name]["url"] = url
-    else:
-        inline = not isinstance(profiles, Table | OutOfOrderTableProxy)
-        profile = tomlkit.inline_table() if inline else tomlkit.table()
-        profile["url"] = url
-        profiles[name] = profile
-    return tomlkit.dumps(document) if "default" in document else _with_default(document, default)
-
-
-def _with_default(document: tomlkit.TOMLDocument, name: str) -> str:
-    if "default" in document:
-        document["default"] = name
-        return tomlkit.dumps(document)
-    # At the top: a key after a table's heading would belong to the table.
-    return f"default = {tomlkit.string(name).as_string()}\n\n{tomlkit.dumps(document)}"
-
-
-def _dumped(document: tomlkit.TOMLDocument, edit: Callable[[Any], None]) -> str:
-    edit(document)
-    return tomlkit.dumps(document)
-
-
-def _change(
-    path: Path, edit: Callable[[tomlkit.TOMLDocument], str], expect: Callable[[dict[str, Any]], None]
-) -> ProfileFile:
-    """Replace the file by its edited text, once that is known to say what is expected, and nothing else."""
+def _change(path: Path, change: Callable[[Any], None]) -> ProfileFile:
+    """Replace the file by its changed text, once that is known to say what is expected, and nothing else."""
     before = path.read_text("utf-8-sig") if os.path.exists(path) else ""  # noqa: PTH110 - pathlib's can raise
     expected = tomllib.loads(before)
-    expect(expected)
+    had_default = "default" in expected
+    change(expected)
+    if "default" in expected and not had_default:  # a key after a table's heading would belong to the table
+        before = f"default = {tomlkit.string(expected['default']).as_string()}\n\n{before}"
     try:
-        text = edit(tomlkit.parse(before))
+        document = tomlkit.parse(before)
+        change(document)
+        text = tomlkit.dumps(document)
         is_as_expected = tomllib.loads(text) == expected
     except (KeyError, ValueError):  # tomlkit cannot edit every form of TOML
         is_as_expected = False
@@ -148,53 +115,48 @@ def _change(
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of the file's directory: the file itself is replaced, and so cannot bear one."""
+    """Hold the lock of the file's directory: the file itself is replaced, and so cannot bear one.
+
+    An `OSError` in this context becomes a `ConfigurationError`.
+    """
     directory = path.resolve().parent
     try:
         for missing in reversed([place for place in (directory, *directory.parents) if not place.exists()]):
             missing.mkdir(mode=0o700, exist_ok=True)
         descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            _lock(descriptor, path)
+            yield
+        finally:
+            os.close(descriptor)
     except OSError as failure:
-        raise _unwritable(path, failure) from None
-    try:
-        _lock(descriptor, path)
-        yield
-    finally:
-        os.close(descriptor)
+        msg = f"{path} cannot be written: {os.strerror(failure.errno or 0).lower()}"
+        raise ConfigurationError(msg) from None
 
 
 def _lock(descriptor: int, path: Path) -> None:
-    until = time.monotonic() + _LOCK_TIMEOUT
+    until = time.monotonic() + 10
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > until:
                 msg = f"{path} is being changed by another process: try again when that has ended"
                 raise ConfigurationError(msg) from None
-            time.sleep(_LOCK_POLL)
+            time.sleep(0.05)
         except OSError:  # a file system without locks
-            return
-        else:
-            return
+            return None
 
 
 def _write(path: Path, text: str) -> None:
     path = path.resolve()  # a link stays a link
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # mode 0600
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink()
-            raise
-    except OSError as failure:
-        raise _unwritable(path, failure) from None
-
-
-def _unwritable(path: Path, failure: OSError) -> ConfigurationError:
-    return ConfigurationError(f"{path} cannot be written: {os.strerror(failure.errno or 0).lower()}")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink()
+        raise

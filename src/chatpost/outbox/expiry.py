@@ -1,0 +1,57 @@
+"""Lets messages expire, and tells the space of it: pure functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from chatpost.chat.message import CreateMessageRequest, Message
+from chatpost.outbox.digest import format_time, preview_of
+from chatpost.outbox.model import OutboxMessage, Rules, Status, overdue
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_YEAR = 366 * 86_400.0
+
+
+def expire(found: list[OutboxMessage], now: float) -> list[OutboxMessage]:
+    """Let messages expire, and add a notice of them for each webhook, or count them in one that is found.
+
+    Posted messages whose senders are dead are deleted.
+    """
+    due = overdue(found, now)
+    left = [message for message in found if message.id not in due]
+    expired = [message.with_status(state="expired") for message in found if message.id in due and message.is_pending]
+    for fingerprint in dict.fromkeys(message.webhook.fingerprint for message in expired):
+        its = [message for message in expired if message.webhook.fingerprint == fingerprint]
+        before = next((each for each in left if can_count(each) and each.webhook.fingerprint == fingerprint), None)
+        left = [message for message in left if message is not before]
+        left.append(_notice(its, before, now))
+    return [*left, *expired]
+
+
+def can_count(message: OutboxMessage) -> bool:
+    """Return whether the message is a notice that can count more messages: it was not tried yet."""
+    return bool(message.is_pending and message.rules.expired and not message.status.attempts)
+
+
+def _notice(expired: Sequence[OutboxMessage], before: OutboxMessage | None, now: float) -> OutboxMessage:
+    """Return a notice of messages that have expired, and of those that the notice ``before`` already counts."""
+    first = before or expired[0]
+    number = len(expired) + (0 if before is None else before.rules.expired)
+    count = "1 message has" if number == 1 else f"{number} messages have"
+    when = f"{format_time(first.origin.written, now)} on {first.origin.host}"
+    text = f"{count} waited too long and will not be posted; the first was written {when}"
+    message = Message(f"⚠️ {text} (see `chatpost outbox list` there)")
+    return OutboxMessage(
+        0 if before is None else before.id,
+        first.origin,
+        first.webhook,
+        thread="",
+        rules=Rules(first.rules.interval, now + _YEAR, is_alone=True, expired=number),  # it does not expire itself
+        status=Status(),
+        preview=preview_of(message),
+        size=message.size,
+        request=CreateMessageRequest(message, str(uuid4())),
+    )
