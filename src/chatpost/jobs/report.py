@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from chatpost.chat.message import Message
-    from chatpost.content.cards import QuickCard
+    from chatpost.content.cards import CardOptions
     from chatpost.content.compose import Style
     from chatpost.jobs.process import ExitResult
     from chatpost.jobs.transitions import Transition
@@ -98,7 +98,7 @@ class Tail(NamedTuple):
         return cls(masked(screen_text(text).rstrip("\n"), secrets), lines_before)
 
 
-def report(outcome: str, output: Tail, lines: int, style: Style, quick: QuickCard | None) -> Message:
+def report(outcome: str, output: Tail, lines: int, style: Style, quick: CardOptions | None) -> Message:
     """Return the message: the outcome's line, and at most so many lines of the output's end, as code.
 
     If not all of the output is there, a line says how many lines are left out. Raises `DataError` if the outcome alone
