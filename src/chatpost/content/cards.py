@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from chatpost.chat.syntax import Part
     from chatpost.content.ci import CiRun
-    from chatpost.content.compose import Style
 
 STATUSES = {
     "ok": ("check_circle", "#188038", "OK"),
@@ -157,8 +156,8 @@ class CardOptions(NamedTuple):
             quick = quick._replace(subtitle=None, icon=None)
         return quick if any(quick) else None
 
-    def message(self, words: str, style: Style) -> CardMessage:
-        """Return the card with the words as its paragraph, in their style."""
+    def message(self, words: str, markdown: str | None) -> CardMessage:
+        """Return the card with the words as its paragraph, in Chat's markup or as they are in ``markdown``."""
         from html import escape  # it has large tables, and few messages have a card
 
         widgets: list[dict[str, Any]] = []
@@ -167,9 +166,8 @@ class CardOptions(NamedTuple):
             start = {"materialIcon": {"name": icon, "fill": True}}
             text = f'<b><font color="{colour}">{word}</font></b>'
             widgets.append({"decoratedText": {"startIcon": start, "text": text}})
-        if words and (style.is_code or style.is_markdown):
-            shown = style._replace(markdown=True).shown(words)  # a card has code only in Markdown
-            widgets.append({"textParagraph": {"text": shown, "textSyntax": "MARKDOWN"}})
+        if words and markdown is not None:
+            widgets.append({"textParagraph": {"text": markdown, "textSyntax": "MARKDOWN"}})
         elif words:
             widgets.append({"textParagraph": {"text": card_text(words)}})
         title, links = self.title, list(self.button)

@@ -128,7 +128,9 @@ class _Composer(NamedTuple):
         """Make the first message: with the mentions and the card."""
         style, card, words = self.style, self.content.card, self._harmless(words)
         if self.quick is not None:
-            card = self.quick.message(words, style)
+            # A card has code only in Markdown.
+            has_markdown = style.is_code or style.is_markdown
+            card = self.quick.message(words, style._replace(markdown=True).shown(words) if has_markdown else None)
         is_markdown = self.quick is None and style.is_markdown
         text = style.shown(words) if self.quick is None else ""
         if style.mention:
