@@ -26,7 +26,8 @@ from chatpost.cli.types import (
     text,
 )
 from chatpost.content.cards import STATUSES, CardOptions
-from chatpost.content.compose import Overflow, Style
+from chatpost.content.compose import Overflow
+from chatpost.content.markup import Style
 from chatpost.delivery.retry import RetryPolicy
 from chatpost.outbox.options import EXPIRE_AFTER, SpoolOptions
 from chatpost.pacing.queue import DEFAULT_INTERVAL

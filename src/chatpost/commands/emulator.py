@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 import warnings
 import webbrowser
@@ -20,9 +19,11 @@ from chatpost.cli.console import is_terminal, say, write_data
 from chatpost.cli.tables import draw_trees
 from chatpost.cli.types import Parsed, Whole
 from chatpost.errors import ConfigurationError, ExitStatus, InputError
+from chatpost.formatting import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import TextIO
 
     from chatpost.emulator import Emulator, Fault, StoredMessage
     from chatpost.emulator.server import Received
@@ -65,8 +66,9 @@ _FAULTS = Parsed("FAULT", _parse_faults)
 @click.option("--no-quota", is_flag=True, help="Do not limit a space to one request a second.")
 @click.option("--fault", type=_FAULTS, multiple=True, help="Fault to inject into the next request; repeatable.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, shell_complete=complete_file)
+@click.pass_context
 def emulator(
-    port: int, fault: Sequence[list[Fault]], command: Sequence[str], *, open_page: bool, no_quota: bool
+    ctx: click.Context, /, port: int, fault: Sequence[list[Fault]], command: Sequence[str], **flags: bool
 ) -> int:
     """Serve a local Google Chat for tests and trials.
 
@@ -79,15 +81,15 @@ def emulator(
 
     faults, tell = list(chain(*fault)), (lambda _: None) if command else _tell
     try:
-        chat = Emulator(port=port, quota=not no_quota, faults=faults, on_received=tell)
+        chat = Emulator(port=port, quota=not flags["no_quota"], faults=faults, on_received=tell)
     except OSError as failure:
         reason = os.strerror(failure.errno or 0).lower()
         msg = f"cannot serve on port {port}: {reason}; choose another --port, or leave it out"
         raise ConfigurationError(msg) from None
     with chat:
-        if open_page:
+        if flags["open_page"]:
             webbrowser.open(chat.page)
-        status = _run(command, chat) if command else _serve(chat)
+        status = _run(command, chat, ctx.obj.environment) if command else _serve(chat, ctx.obj.stdout)
     _show(chat)
     return status
 
@@ -105,8 +107,8 @@ def _check_extra() -> None:
         raise ConfigurationError(msg) from None
 
 
-def _serve(chat: Emulator) -> int:
-    if is_terminal(sys.stdout):
+def _serve(chat: Emulator, stdout: TextIO | None) -> int:
+    if is_terminal(stdout):
         # Quoted: pasted without quotes, it would be cut at the &.
         write_data(f"export CHATPOST_URL='{chat.url()}'")
         say("serving until Ctrl-C; paste the line above into another shell to post here")
@@ -125,7 +127,7 @@ def _tell(received: Received) -> None:
     say(f"{received.method} {received.path}: {received.status or 'dropped'}")
 
 
-def _run(command: Sequence[str], chat: Emulator) -> int:
+def _run(command: Sequence[str], chat: Emulator, environment: Mapping[str, str]) -> int:
     """Run the command against the emulator; return its status as a shell would."""
     process: subprocess.Popen[bytes] | None = None
     is_ended = False
@@ -144,7 +146,8 @@ def _run(command: Sequence[str], chat: Emulator) -> int:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, lambda *_: None)  # SIG_IGN would be inherited
     try:
-        process = subprocess.Popen(command, env={**os.environ, "CHATPOST_URL": chat.url()})  # noqa: S603 - the user's own command
+        given = {**environment, "CHATPOST_URL": chat.url()}
+        process = subprocess.Popen(command, env=given)  # noqa: S603 - the user's own command
     except OSError as failure:
         msg = f"{command[0]} cannot be run: {os.strerror(failure.errno or 0).lower()}"
         raise InputError(msg) from None
@@ -165,5 +168,4 @@ def _show(chat: Emulator) -> None:
 
 def _label(message: StoredMessage) -> str:
     """Return a message on one line: the beginning of its text, and its id."""
-    words = " ".join("".join(c if c.isprintable() else " " for c in message.summary).split())
-    return f"{words if len(words) <= _WIDTH else words[: _WIDTH - 3] + '...'}  ({message.name.rpartition('/')[2]})"
+    return f"{one_line(message.summary, _WIDTH)}  ({message.name.rpartition('/')[2]})"

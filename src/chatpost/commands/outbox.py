@@ -18,8 +18,8 @@ from chatpost.cli.settings import Option, Section, Settings
 from chatpost.cli.types import Seconds
 from chatpost.commands.flushing import FlushCommand, Watcher
 from chatpost.delivery.retry import RetryPolicy
-from chatpost.durations import duration
 from chatpost.errors import InputError, StorageError, UsageError
+from chatpost.formatting import format_duration
 from chatpost.outbox import open_outbox
 from chatpost.outbox.model import batches, delete, requeue
 from chatpost.outbox.options import EXPIRE_AFTER
@@ -138,7 +138,7 @@ def _with_contents(box: Outbox, messages: Sequence[OutboxMessage]) -> Iterator[O
 def _row(message: OutboxMessage, now: float) -> tuple[str, ...]:
     return (
         str(message.id),
-        duration(max(0.0, now - message.origin.written)),
+        format_duration(max(0.0, now - message.origin.written)),
         _state(message),
         message.webhook.profile or "CHATPOST_URL",
         message.thread.removeprefix("key ") or "-",

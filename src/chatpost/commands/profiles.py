@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -25,10 +23,12 @@ from chatpost.profiles.redis_config import RedisConfig
 from chatpost.profiles.url_source import SIZE_LIMIT, first_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
+    from typing import TextIO
 
     from chatpost.profiles.file import Profile
+    from chatpost.surroundings import Surroundings
 
 EPILOG = """\b
 Examples:
@@ -50,16 +50,17 @@ def profiles(ctx: click.Context, config: Path | None, output: str) -> None:
     List them, add, check and remove them, and set the default. Keys and tokens are never shown.
     """
     if ctx.invoked_subcommand is None:
-        _list(config, output)
+        _list(config, output, ctx.obj.environment)
 
 
 @profiles.command("list", params=[CONFIG, LIST_FORMAT])
-def list_(config: Path | None, output: str) -> None:
+@click.pass_obj
+def list_(surroundings: Surroundings, config: Path | None, output: str) -> None:
     """List the profiles, and show the default."""
-    _list(config, output)
+    _list(config, output, surroundings.environment)
 
 
-def _list(config: Path | None, output: str) -> None:
+def _list(config: Path | None, output: str, environment: Mapping[str, str]) -> None:
     path = find_profile_file(config)
     if path is None:
         say(_NO_PROFILES.format(user_profile_file()))
@@ -67,14 +68,17 @@ def _list(config: Path | None, output: str) -> None:
     file = load_profiles(path)
     if not file.profiles:
         say(_NO_PROFILES.format(path))
-    rows = [(name, its.known_space(), str(its.source), name == file.default) for name, its in file.profiles.items()]
+    rows = [
+        (name, its.known_space(environment), str(its.source), name == file.default)
+        for name, its in file.profiles.items()
+    ]
     if output == "json":
         for row in rows:
             write_data(as_json(dict(zip(("profile", "space", "source", "default"), row, strict=True))))
     else:
         shown = [(name, space or "-", source, "default" if chosen else "") for name, space, source, chosen in rows]
         print_table(("PROFILE", "SPACE", "URL FROM", ""), shown)
-    if os.environ.get("CHATPOST_URL"):
+    if environment.get("CHATPOST_URL"):
         say("CHATPOST_URL is set: without -p, messages go there")
 
 
@@ -95,7 +99,7 @@ def add(ctx: click.Context, name: str, config: Path | None, *, replace: bool) ->
         raise click.BadParameter(msg, ctx, param_hint="NAME")
     path = config or user_profile_file()
     check_before_adding(path, name, replace=replace)
-    url = _read_url()
+    url = _read_url(ctx.obj.stdin)
     webhook = Webhook.parse(url)
     file = add_profile(path, name, url, replace=replace)
     default = ", the default," if file.default == name else ""
@@ -141,14 +145,15 @@ def path(config: Path | None) -> None:
 
 @profiles.command(params=[CONFIG], short_help="Check each profile's URL and options, and the file.")
 @click.argument("name", required=False, shell_complete=complete_profile)
-def check(name: str | None, config: Path | None) -> int:
+@click.pass_obj
+def check(surroundings: Surroundings, name: str | None, config: Path | None) -> int:
     """Check each profile's URL and options, the file's owner and permissions, and a fleet's store.
 
     Nothing is posted.
     """
     path = find_profile_file(config)
     file = None if path is None else load_trusted_profiles(path)
-    redis = RedisConfig(None if file is None else file.sharing, os.environ)
+    redis = RedisConfig(None if file is None else file.sharing, surroundings.environment)
     if file is None or not file.profiles:
         if redis.is_configured:
             return _check_redis(redis)
@@ -156,7 +161,7 @@ def check(name: str | None, config: Path | None) -> int:
     named = [file.profile(name)] if name else list(file.profiles.values())
     if warning := file.permission_warning():
         say(warning)
-    rows = [_checked(profile) for profile in named]
+    rows = [_checked(profile, surroundings.environment) for profile in named]
     print_table(("PROFILE", "SPACE", ""), rows)
     status = ExitStatus.OK if all(verdict == "ok" for *_, verdict in rows) else ExitStatus.CONFIGURATION
     of_redis = _check_redis(redis) if redis.is_configured else ExitStatus.OK
@@ -169,10 +174,10 @@ def _check_redis(config: RedisConfig) -> ExitStatus:
     return check_redis(config)
 
 
-def _checked(profile: Profile) -> tuple[str, str, str]:
+def _checked(profile: Profile, environment: Mapping[str, str]) -> tuple[str, str, str]:
     try:
         load_defaults(profile)
-        return profile.name, profile.webhook().space, "ok"
+        return profile.name, profile.webhook(environment).space, "ok"
     except ConfigurationError as error:
         return profile.name, "-", str(error)
 
@@ -185,17 +190,17 @@ def _existing_file(config: Path | None) -> ProfileFile:
 
 
 @contextmanager
-def _restoring_terminal() -> Iterator[None]:
-    """In this context a signal that ends the process leaves the terminal of stdin as it was found, with its echo.
+def _restoring_terminal(stdin: TextIO) -> Iterator[None]:
+    """In this context a signal that ends the process leaves stdin's terminal as it was found, with its echo.
 
     Ctrl-C raises `KeyboardInterrupt`.
     """
     import termios  # for the prompt only
 
-    found = termios.tcgetattr(sys.stdin)
+    found = termios.tcgetattr(stdin)
 
     def end(number: int, _before: object) -> None:
-        termios.tcsetattr(sys.stdin, termios.TCSANOW, found)
+        termios.tcsetattr(stdin, termios.TCSANOW, found)
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         reraise_signal(number)
@@ -204,12 +209,12 @@ def _restoring_terminal() -> Iterator[None]:
         yield
 
 
-def _read_url() -> str:
-    if sys.stdin is not None and sys.stdin.isatty():
-        with _restoring_terminal():  # the prompt hides what is typed
+def _read_url(stdin: TextIO | None) -> str:
+    if stdin is not None and stdin.isatty():
+        with _restoring_terminal(stdin):  # the prompt hides what is typed
             return str(click.prompt("The webhook's URL (it is not shown)", hide_input=True, err=True)).strip()
     read = b""
-    for chunk in read_chunks(sys.stdin.fileno(), "stdin") if sys.stdin is not None else ():
+    for chunk in read_chunks(stdin.fileno(), "stdin") if stdin is not None else ():
         read += chunk
         if b"\n" in read or len(read) > SIZE_LIMIT:
             break

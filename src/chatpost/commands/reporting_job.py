@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from chatpost.chat.message import Message
     from chatpost.commands.posting import Configured, Recipient
     from chatpost.content.ci import CiRun
-    from chatpost.content.compose import Style
+    from chatpost.content.markup import Style
     from chatpost.delivery.model import Delivery
     from chatpost.jobs.output import Output
     from chatpost.jobs.process import ExitResult

@@ -97,13 +97,13 @@ def run(ctx: click.Context, /, command: Sequence[str], **_: object) -> int:
     if settings[FOLLOW_JOB].follow:
         reporter = follower = JobFollower(ctx, command)
         output: Output | None = Output(follower.listen)
-        job = Job(command, output, is_merged=options.merge)
+        job = Job(command, output, ctx.obj.environment, is_merged=options.merge)
         if job.failed is None:
             follower.start()
     else:
         reporter = JobReporter(ctx, command)
         output = None if options.no_output else Output()
-        job = Job(command, output, is_merged=options.merge)
+        job = Job(command, output, ctx.obj.environment, is_merged=options.merge)
     result = job.wait(options.time_limit)
     with _signals_after(result):
         job.release()

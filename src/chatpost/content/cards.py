@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from chatpost.chat.syntax import Part
     from chatpost.content.ci import CiRun
-    from chatpost.content.compose import Style
+    from chatpost.content.markup import Style
 
 STATUSES = {
     "ok": ("check_circle", "#188038", "OK"),

@@ -15,7 +15,7 @@ from chatpost.errors import ExitStatus, InvalidMessage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from chatpost.content.compose import Style
+    from chatpost.content.markup import Style
     from chatpost.delivery.model import RequestFactory
     from chatpost.delivery.sender import Sender
     from chatpost.follow.stream import Lines

@@ -8,8 +8,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from chatpost.durations import duration
 from chatpost.errors import ConfigurationError, DeliveryError, InvalidMessage, StorageError, Unavailable, UnusableRoute
+from chatpost.formatting import format_duration
 from chatpost.outbox.digest import preview_of
 from chatpost.outbox.flusher import Flusher, OwnMessages
 from chatpost.outbox.model import Origin, OutboxMessage, Rules, Status, delete, digest_of, release
@@ -131,7 +131,7 @@ class Spooler(NamedTuple):
         fingerprint = first.webhook.fingerprint
         seconds = outbox.cool_down(fingerprint).retry_at - outbox.now()
         if 0 < seconds <= LONGEST_COOL_DOWN:  # else the clock has been set meanwhile
-            return Unavailable(f"Chat has failed before, so it is left alone for {duration(seconds)}")
+            return Unavailable(f"Chat has failed before, so it is left alone for {format_duration(seconds)}")
         own = OwnMessages(first.lane, ids[-1], delivery.deadline, spooled.on_attempt)
         flusher = Flusher(outbox, self.sender, delivery.to.policy, lambda _: (delivery.to.webhook, False), own=own)
         failures = flusher.flush(first.webhook.space)

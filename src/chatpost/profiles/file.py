@@ -50,18 +50,18 @@ class Profile(NamedTuple):
     sharing: Sharing = Sharing()
     mentions: Mapping[str, tuple[str, ...]] = {}
 
-    def webhook(self, within: float = inf) -> Webhook:
+    def webhook(self, environment: Mapping[str, str], within: float = inf) -> Webhook:
         """Fetch the URL from its source, within so many seconds; raises `ConfigurationError` that names the profile."""
         try:
-            return Webhook.parse(self.source.fetch(within))
+            return Webhook.parse(self.source.fetch(within, environment))
         except ConfigurationError as error:
             msg = f"profile {self.name}: {error}"
             raise ConfigurationError(msg) from None
 
-    def known_space(self) -> str | None:
+    def known_space(self, environment: Mapping[str, str]) -> str | None:
         """Return the space it posts to (``spaces/S``); None if only a command can tell, or the URL is wrong."""
         try:
-            return None if isinstance(self.source, FromCommand) else self.webhook().space
+            return None if isinstance(self.source, FromCommand) else self.webhook(environment).space
         except ConfigurationError:
             return None
 

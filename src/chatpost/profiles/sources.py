@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.chat.webhook import Webhook
@@ -42,7 +43,7 @@ def find_sources(
     names = names or environment.get("CHATPOST_PROFILE", "").split()
     if len(set(names)) < len(names):
         raise UsageError(NAMED_TWICE)
-    return [WebhookSource(profile, profile.webhook) for profile in _profiles(names, config, warn)]
+    return [WebhookSource(profile, partial(profile.webhook, environment)) for profile in _profiles(names, config, warn)]
 
 
 def _webhook_from_environment(url: str) -> Webhook:
