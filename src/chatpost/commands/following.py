@@ -126,7 +126,7 @@ class Follower:
         replies = self._replies = Replies(self._lines, self._opening, sender, how, reporter.report)
         if self._is_typed:
             say("type the lines to post; end with Ctrl-D")
-        with reporter.live_line(lambda: (self._lines.waiting.lines, replies.not_before), is_shared=self._is_shared):
+        with reporter.live_line(lambda: (self._lines.waiting, replies.not_before), is_shared=self._is_shared):
             is_complete = replies.post_all(settings[FOLLOW].every)
             if self._reader is not None:
                 self._end_reading(self._reader, replies, reporter, is_complete=is_complete)
@@ -141,7 +141,7 @@ class Follower:
             say("lines that come from now on are not posted")
             reader.discard()
         if not is_complete:
-            replies.lost += reader.discarded + self._lines.waiting.lines
+            replies.lost += reader.discarded + self._lines.waiting
         if reader.had_bad_bytes:
             reporter.warn("stdin has bytes that are not UTF-8; each is posted as U+FFFD")
 

@@ -191,7 +191,7 @@ class JobFollower(JobReporter):
 
     def listen(self, chunk: bytes) -> None:
         """Take whole lines. If too many wait, they are dropped: the job does not wait for Chat."""
-        if self._lines.waiting.size > BUFFER_LIMIT:
+        if self._lines.size > BUFFER_LIMIT:
             self._dropped += chunk.count(b"\n")
             return
         self._add_note_of_dropped()

@@ -132,12 +132,11 @@ class _Composer(NamedTuple):
         """Make one message of the words' beginning or end, with a line that says how much is left out."""
         room, size = SIZE_LIMIT, len(words.encode()) + left_out
         while True:
-            if how == "tail":
-                kept = tail(words, room, syntax=self.style.syntax)
-                message = self.first(f"[{size - len(kept.encode()):,} bytes before this are left out]\n{kept}")
-            else:
-                kept = head(words, room, syntax=self.style.syntax)
-                message = self.first(f"{kept}\n[{size - len(kept.encode()):,} bytes more are left out]")
+            kept = (tail if how == "tail" else head)(words, room, syntax=self.style.syntax)
+            gone = f"{size - len(kept.encode()):,} bytes"
+            message = self.first(
+                f"[{gone} before this are left out]\n{kept}" if how == "tail" else f"{kept}\n[{gone} more are left out]"
+            )
             if message.size <= SIZE_LIMIT:
                 return message
             room = less_room(room, message)
