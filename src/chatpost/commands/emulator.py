@@ -10,7 +10,7 @@ import warnings
 import webbrowser
 from contextlib import suppress
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,11 +22,11 @@ from chatpost.errors import ConfigurationError, ExitStatus, InputError
 from chatpost.formatting import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import TextIO
+    from collections.abc import Sequence
 
     from chatpost.emulator import Emulator, Fault, StoredMessage
     from chatpost.emulator.server import Received
+    from chatpost.surroundings import Surroundings
 
 _WIDTH = 44
 
@@ -62,14 +62,12 @@ _FAULTS = Parsed("FAULT", _parse_faults)
 
 @click.command(epilog=EPILOG)
 @click.option("--port", type=Whole(0, 65535), default=0, metavar="PORT", help="Port to serve on.  [default: any]")
-@click.option("--open", "open_page", is_flag=True, help="Open the page that shows the spaces in a browser.")
+@click.option("--open", is_flag=True, help="Open the page that shows the spaces in a browser.")
 @click.option("--no-quota", is_flag=True, help="Do not limit a space to one request a second.")
 @click.option("--fault", type=_FAULTS, multiple=True, help="Fault to inject into the next request; repeatable.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, shell_complete=complete_file)
-@click.pass_context
-def emulator(
-    ctx: click.Context, /, port: int, fault: Sequence[list[Fault]], command: Sequence[str], **flags: bool
-) -> int:
+@click.pass_obj
+def emulator(surroundings: Surroundings, /, port: int, command: Sequence[str], **options: Any) -> int:
     """Serve a local Google Chat for tests and trials.
 
     It does what Chat does for a webhook, on loopback, and forgets all messages when it stops. With a COMMAND, it runs
@@ -79,17 +77,17 @@ def emulator(
     _check_extra()
     from chatpost.emulator import Emulator  # needs the extra
 
-    faults, tell = list(chain(*fault)), (lambda _: None) if command else _tell
+    faults, tell = chain(*options["fault"]), (lambda _: None) if command else _tell
     try:
-        chat = Emulator(port=port, quota=not flags["no_quota"], faults=faults, on_received=tell)
+        chat = Emulator(port=port, quota=not options["no_quota"], faults=faults, on_received=tell)
     except OSError as failure:
         reason = os.strerror(failure.errno or 0).lower()
         msg = f"cannot serve on port {port}: {reason}; choose another --port, or leave it out"
         raise ConfigurationError(msg) from None
     with chat:
-        if flags["open_page"]:
+        if options["open"]:
             webbrowser.open(chat.page)
-        status = _run(command, chat, ctx.obj.environment) if command else _serve(chat, ctx.obj.stdout)
+        status = _run(command, chat, surroundings) if command else _serve(chat, surroundings)
     _show(chat)
     return status
 
@@ -107,8 +105,8 @@ def _check_extra() -> None:
         raise ConfigurationError(msg) from None
 
 
-def _serve(chat: Emulator, stdout: TextIO | None) -> int:
-    if is_terminal(stdout):
+def _serve(chat: Emulator, surroundings: Surroundings) -> int:
+    if is_terminal(surroundings.stdout):
         # Quoted: pasted without quotes, it would be cut at the &.
         write_data(f"export CHATPOST_URL='{chat.url()}'")
         say("serving until Ctrl-C; paste the line above into another shell to post here")
@@ -127,8 +125,9 @@ def _tell(received: Received) -> None:
     say(f"{received.method} {received.path}: {received.status or 'dropped'}")
 
 
-def _run(command: Sequence[str], chat: Emulator, environment: Mapping[str, str]) -> int:
+def _run(command: Sequence[str], chat: Emulator, surroundings: Surroundings) -> int:
     """Run the command against the emulator; return its status as a shell would."""
+    environment = {**surroundings.environment, "CHATPOST_URL": chat.url()}
     process: subprocess.Popen[bytes] | None = None
     is_ended = False
 
@@ -146,8 +145,7 @@ def _run(command: Sequence[str], chat: Emulator, environment: Mapping[str, str])
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, lambda *_: None)  # SIG_IGN would be inherited
     try:
-        given = {**environment, "CHATPOST_URL": chat.url()}
-        process = subprocess.Popen(command, env=given)  # noqa: S603 - the user's own command
+        process = subprocess.Popen(command, env=environment)  # noqa: S603 - the user's own command
     except OSError as failure:
         msg = f"{command[0]} cannot be run: {os.strerror(failure.errno or 0).lower()}"
         raise InputError(msg) from None

@@ -50,17 +50,17 @@ def profiles(ctx: click.Context, config: Path | None, output: str) -> None:
     List them, add, check and remove them, and set the default. Keys and tokens are never shown.
     """
     if ctx.invoked_subcommand is None:
-        _list(config, output, ctx.obj.environment)
+        _list(ctx.obj, config, output)
 
 
 @profiles.command("list", params=[CONFIG, LIST_FORMAT])
 @click.pass_obj
 def list_(surroundings: Surroundings, config: Path | None, output: str) -> None:
     """List the profiles, and show the default."""
-    _list(config, output, surroundings.environment)
+    _list(surroundings, config, output)
 
 
-def _list(config: Path | None, output: str, environment: Mapping[str, str]) -> None:
+def _list(surroundings: Surroundings, config: Path | None, output: str) -> None:
     path = find_profile_file(config)
     if path is None:
         say(_NO_PROFILES.format(user_profile_file()))
@@ -69,7 +69,7 @@ def _list(config: Path | None, output: str, environment: Mapping[str, str]) -> N
     if not file.profiles:
         say(_NO_PROFILES.format(path))
     rows = [
-        (name, its.known_space(environment), str(its.source), name == file.default)
+        (name, its.known_space(surroundings.environment), str(its.source), name == file.default)
         for name, its in file.profiles.items()
     ]
     if output == "json":
@@ -78,7 +78,7 @@ def _list(config: Path | None, output: str, environment: Mapping[str, str]) -> N
     else:
         shown = [(name, space or "-", source, "default" if chosen else "") for name, space, source, chosen in rows]
         print_table(("PROFILE", "SPACE", "URL FROM", ""), shown)
-    if environment.get("CHATPOST_URL"):
+    if surroundings.environment.get("CHATPOST_URL"):
         say("CHATPOST_URL is set: without -p, messages go there")
 
 
@@ -190,17 +190,17 @@ def _existing_file(config: Path | None) -> ProfileFile:
 
 
 @contextmanager
-def _restoring_terminal(stdin: TextIO) -> Iterator[None]:
-    """In this context a signal that ends the process leaves stdin's terminal as it was found, with its echo.
+def _restoring(terminal: TextIO) -> Iterator[None]:
+    """In this context a signal that ends the process leaves the terminal as it was found, with its echo.
 
     Ctrl-C raises `KeyboardInterrupt`.
     """
     import termios  # for the prompt only
 
-    found = termios.tcgetattr(stdin)
+    found = termios.tcgetattr(terminal)
 
     def end(number: int, _before: object) -> None:
-        termios.tcsetattr(stdin, termios.TCSANOW, found)
+        termios.tcsetattr(terminal, termios.TCSANOW, found)
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         reraise_signal(number)
@@ -211,7 +211,7 @@ def _restoring_terminal(stdin: TextIO) -> Iterator[None]:
 
 def _read_url(stdin: TextIO | None) -> str:
     if stdin is not None and stdin.isatty():
-        with _restoring_terminal(stdin):  # the prompt hides what is typed
+        with _restoring(stdin):  # the prompt hides what is typed
             return str(click.prompt("The webhook's URL (it is not shown)", hide_input=True, err=True)).strip()
     read = b""
     for chunk in read_chunks(stdin.fileno(), "stdin") if stdin is not None else ():

@@ -18,12 +18,12 @@ _ATTACHED_TO_PREVIOUS = {
     *"\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff",  # skin tones
     *"\u0e33\u0eb3\uff9e\uff9f\U00016d63\U00016d67\U00016d68\U00016d69\U00016d6a",  # letters like marks
 }
-_ATTACHED_TO_NEXT = {
-    "\r",
-    *map(chr, (*range(0x1100, 0x1160), *range(0xA960, 0xA980))),  # initials of Hangul
+_LETTERS_LIKE_PREFIXES = {
     *"\u0d4e\u1cf5\u1cf6\U000111c2\U000111c3\U000113d1\U0001193f\U00011941\U00011a3a\U00011a84\U00011a85\U00011a86",
-    *"\U00011a87\U00011a88\U00011a89\U00011d46\U00011f02",  # letters like prefixes
+    *"\U00011a87\U00011a88\U00011a89\U00011d46\U00011f02",
 }
+_HANGUL_INITIALS = set(map(chr, (*range(0x1100, 0x1160), *range(0xA960, 0xA980))))
+_ATTACHED_TO_NEXT = {"\r"} | _HANGUL_INITIALS | _LETTERS_LIKE_PREFIXES
 _FLAG_LETTERS = range(0x1F1E6, 0x1F200)  # a flag is two of these
 _TAGS = range(0xE0020, 0xE0080)
 _FIRST_EMOJI = "\U0001f000"
