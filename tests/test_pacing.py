@@ -18,10 +18,9 @@ from hypothesis import given, strategies as st
 from chatpost.delivery.model import Place
 from chatpost.errors import SpaceBusy
 from chatpost.pacing.fleet import FleetPacer
-from chatpost.pacing.queue import LEASE, LONGEST_CLOSURE, LONGEST_SLEEP, SHORT_SLEEP, SHORTEST_SLEEP
+from chatpost.pacing.queue import LEASE, LONGEST_CLOSURE, LONGEST_SLEEP, SHORT_SLEEP, SHORTEST_SLEEP, QueueTurn
 from chatpost.pacing.redis import RedisPacer
 from chatpost.pacing.sqlite import SqlitePacer, boot_id
-from chatpost.pacing.turn import QueueTurn
 from tests.redis_servers import RedisProcess
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from tests.conftest import KEY, TOKEN, Finished, Running, Shell, texts, wait_for
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from chatpost.pacing.turn import QueueTurn
+    from chatpost.pacing.queue import QueueTurn
 
 
 @pytest.fixture

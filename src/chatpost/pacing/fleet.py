@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chatpost.delivery.model import Pacer, Place, Turn
+    from chatpost.pacing.queue import QueueTurn
     from chatpost.pacing.sqlite import SqlitePacer
-    from chatpost.pacing.turn import QueueTurn
 
 
 class FleetPacer:

@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING
 from chatpost.concurrency import run_with_timeout
 from chatpost.database import transaction
 from chatpost.errors import StorageError
-from chatpost.pacing.queue import NOW, Queue, Waiter
-from chatpost.pacing.turn import QueuePacer
+from chatpost.pacing.queue import NOW, Queue, QueuePacer, Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chatpost.delivery.model import Place
-    from chatpost.pacing.turn import QueueTurn
+    from chatpost.pacing.queue import QueueTurn
 
 # Seconds to wait for the file, or for the disk, before stepping aside; at most half of the time that is left.
 _SHORTEST_STEP, _LONGEST_STEP = 0.1, 2.0
