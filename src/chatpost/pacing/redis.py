@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from chatpost.redis_client import RedisClient
 
 _TIMEOUT = 0.5  # seconds that a step may take
-_LONGEST_WAIT = 1e9  # seconds: a longer one is no answer of ours
-_MOST_TICKETS = 2.0**53
 _SCRIPT = ("chatpost.pacing", "queue.lua")
 _CONSTANTS = (SLACK, LONGEST_CLOSURE, SHORT_SLEEP, LONGEST_SLEEP, SHORTEST_SLEEP, LEASE)
 
@@ -103,5 +101,5 @@ def _read_place(answer: Any) -> tuple[int, Place] | None:
         ticket, sleep, turn_in = map(float, answer)
     except (TypeError, ValueError):
         return None
-    has_sense = 1 <= ticket <= _MOST_TICKETS and 0 <= sleep <= LONGEST_SLEEP and 0 <= turn_in <= _LONGEST_WAIT
+    has_sense = 1 <= ticket <= 2.0**53 and 0 <= sleep <= LONGEST_SLEEP and 0 <= turn_in <= 10.0**9
     return (int(ticket), Place(sleep, turn_in)) if has_sense else None

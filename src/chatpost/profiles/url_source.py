@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO, TypeAlias
 
-SIZE_LIMIT = 64 * 1024
-"""Bytes in which the URL must end."""
+SIZE_LIMIT = 64 * 1024  # bytes in which the URL must end
 
 
 class Literal(NamedTuple):

@@ -51,7 +51,7 @@ def _known(profile: Profile | None, config: Path | None) -> Mapping[str, tuple[s
 def _unknown(user: str, known: Mapping[str, tuple[str, ...]]) -> UnknownUser:
     from difflib import get_close_matches  # only for a mistake
 
-    from chatpost.profiles.mentions import HOW_TO_FIND_AN_ID
+    from chatpost.profiles.file import HOW_TO_FIND_AN_ID
 
     nearest = get_close_matches(user, known, 1)
     more = f": did you mean {nearest[0]}?" if nearest else " of profiles.toml:"
