@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from email.utils import mktime_tz, parsedate_tz
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from chatpost.chat.message import CreatedMessage
 from chatpost.errors import BrokenAnswer, DeliveryError, InvalidMessage, NotAllowed, ProtocolError, Refused, Unavailable
 from chatpost.formatting import one_line
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 _SUCCESSES = range(200, 300)
 _REDIRECTS = range(300, 400)

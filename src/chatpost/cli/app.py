@@ -6,23 +6,20 @@ import errno
 import os
 import signal
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from chatpost import __version__
+from chatpost.cli.settings import Section
 from chatpost.errors import ChatpostError, ExitStatus, InputError
 from chatpost.processes import reraise_signal
 from chatpost.surroundings import Surroundings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from chatpost.cli.settings import Section
 
 _SPEC_WIDTH = 24
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import click
 
+from chatpost.chat.message import Thread
 from chatpost.cli.app import or_of_group
 from chatpost.cli.completion import complete_profile, complete_user
 from chatpost.cli.settings import Option, Section
@@ -31,9 +32,6 @@ from chatpost.content.markup import Style
 from chatpost.delivery.retry import RetryPolicy
 from chatpost.outbox.options import EXPIRE_AFTER, SpoolOptions
 from chatpost.pacing.queue import DEFAULT_INTERVAL
-
-if TYPE_CHECKING:
-    from chatpost.chat.message import Thread
 
 
 class ProfileOptions(NamedTuple):

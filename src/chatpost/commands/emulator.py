@@ -8,6 +8,7 @@ import subprocess
 import threading
 import warnings
 import webbrowser
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -20,13 +21,11 @@ from chatpost.cli.tables import draw_trees
 from chatpost.cli.types import Parsed, Whole
 from chatpost.errors import ConfigurationError, ExitStatus, InputError
 from chatpost.formatting import one_line
+from chatpost.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from chatpost.emulator import Emulator, Fault, StoredMessage
     from chatpost.emulator.server import Received
-    from chatpost.surroundings import Surroundings
 
 _WIDTH = 44
 

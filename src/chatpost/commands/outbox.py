@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,18 +23,12 @@ from chatpost.delivery.retry import RetryPolicy
 from chatpost.errors import InputError, StorageError, UsageError
 from chatpost.formatting import format_duration
 from chatpost.outbox import open_outbox
-from chatpost.outbox.model import batches, delete, requeue
+from chatpost.outbox.model import OutboxMessage, WebhookReference, batches, delete, requeue
 from chatpost.outbox.options import EXPIRE_AFTER
 from chatpost.outbox.resolver import reference_to
+from chatpost.outbox.store import Outbox, Step
 from chatpost.profiles.redis_config import RedisConfig
 from chatpost.profiles.sources import find_sources
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from chatpost.outbox.model import OutboxMessage, WebhookReference
-    from chatpost.outbox.store import Outbox, Step
 
 EPILOG = """\b
 Examples:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -18,17 +20,17 @@ from chatpost.content.source import read_chunks
 from chatpost.directories import find_profile_file
 from chatpost.errors import ConfigurationError, ExitStatus
 from chatpost.processes import handling_ends, reraise_signal
-from chatpost.profiles.file import PROFILE_NAME, ProfileFile, load_profiles, load_trusted_profiles, user_profile_file
+from chatpost.profiles.file import (
+    PROFILE_NAME,
+    Profile,
+    ProfileFile,
+    load_profiles,
+    load_trusted_profiles,
+    user_profile_file,
+)
 from chatpost.profiles.redis_config import RedisConfig
 from chatpost.profiles.url_source import SIZE_LIMIT, first_line
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-    from typing import TextIO
-
-    from chatpost.profiles.file import Profile
-    from chatpost.surroundings import Surroundings
+from chatpost.surroundings import Surroundings
 
 EPILOG = """\b
 Examples:

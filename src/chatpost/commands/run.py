@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 from click.core import ParameterSource
@@ -23,15 +24,10 @@ from chatpost.commands.reporting_job import JobFollower, JobReporter
 from chatpost.directories import find_profile_file
 from chatpost.errors import ConfigurationError, UsageError, VariablesClash
 from chatpost.jobs.output import Output
-from chatpost.jobs.process import Job
+from chatpost.jobs.process import ExitResult, Job
 from chatpost.processes import exit_now, report_on_signal, reraise_signal
 from chatpost.profiles.sources import NAMED_TWICE
 from chatpost.profiles.users import MentionResolver, UnknownUser
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from chatpost.jobs.process import ExitResult
 
 EXAMPLES = """\
 chatpost run -- ./backup.sh --full

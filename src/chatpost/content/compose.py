@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from chatpost.chat.message import SIZE_LIMIT, Message
+from chatpost.content.cards import QuickCard
 from chatpost.content.markup import Style, escape_mentions, mentioning
+from chatpost.content.source import Content
 from chatpost.content.split import Taken, head, tail, take
 from chatpost.errors import DataError
-
-if TYPE_CHECKING:
-    from chatpost.content.cards import QuickCard
-    from chatpost.content.source import Content
 
 # Mentions or a card that leave less room than this have no room for a text.
 _LEAST_ROOM = 100

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from chatpost.content.split import Syntax
+from chatpost.content.split import Syntax
 
 # Put between the characters of markup, it makes them plain text that looks the same.
 _NOTHING = "\u200b"

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from google.apps.chat_v1.types import CreateMessageRequest, Message
 from google.protobuf import json_format
 
 from chatpost.chat.message import SIZE_LIMIT, THREAD_KEY_LIMIT, Message as ChatMessage
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 # Parameters that every Google API takes, and the webhook's `key` and `token`.
 _SYSTEM_PARAMETER = re.compile(

@@ -15,20 +15,16 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from chatpost.errors import ExitStatus
 from chatpost.jobs.output import Output, Pump
-from chatpost.processes import descent, has_members, has_terminal, is_open, is_stopped, next_signal
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from chatpost.processes import Received
+from chatpost.processes import Received, descent, has_members, has_terminal, is_open, is_stopped, next_signal
 
 GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL when the time limit is over."""

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from chatpost.chat.message import SIZE_LIMIT
+from chatpost.chat.message import SIZE_LIMIT, Message
+from chatpost.content.cards import QuickCard
 from chatpost.content.compose import less_room, one_message
 from chatpost.content.decoding import decode, find_encoding
-from chatpost.content.markup import escape_mentions, fenced
+from chatpost.content.markup import Style, escape_mentions, fenced
 from chatpost.content.secrets import masked
 from chatpost.content.source import Content, Text
 from chatpost.content.split import tail
 from chatpost.content.terminal import screen_text
 from chatpost.formatting import format_duration
+from chatpost.jobs.transitions import Transition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from chatpost.chat.message import Message
-    from chatpost.content.cards import QuickCard
-    from chatpost.content.markup import Style
     from chatpost.jobs.process import ExitResult
-    from chatpost.jobs.transitions import Transition
 
 
 class Outcome(NamedTuple):

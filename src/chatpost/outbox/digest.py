@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import groupby, takewhile
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from chatpost.chat.message import SIZE_LIMIT, CreateMessageRequest, Message
 from chatpost.chat.webhook import mask_webhooks
 from chatpost.content.split import open_fence
 from chatpost.formatting import format_duration, one_line
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from chatpost.outbox.model import OutboxMessage
+from chatpost.outbox.model import OutboxMessage
 
 _PREVIEW = 60  # characters
 

@@ -6,9 +6,10 @@ Pacing never holds up a message: after a failure the Redis is left alone, and th
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from itertools import count
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chatpost.delivery.model import Place
 from chatpost.errors import StorageError
@@ -21,15 +22,10 @@ from chatpost.pacing.queue import (
     SHORTEST_SLEEP,
     SLACK,
     QueuePacer,
+    QueueTurn,
     hash_space,
 )
-from chatpost.redis_client import PREFIX, load_script
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from chatpost.pacing.queue import QueueTurn
-    from chatpost.redis_client import RedisClient
+from chatpost.redis_client import PREFIX, RedisClient, load_script
 
 _TIMEOUT = 0.5  # seconds that a step may take
 _SCRIPT = ("chatpost.pacing", "queue.lua")

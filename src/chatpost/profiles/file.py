@@ -7,18 +7,16 @@ import os
 import re
 import stat
 import tomllib
+from collections.abc import Mapping, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from chatpost.chat.webhook import Webhook
 from chatpost.directories import PROFILES, user_config
 from chatpost.errors import ConfigurationError
 from chatpost.profiles.ownership import reason_for_distrust
 from chatpost.profiles.url_source import FromCommand, Literal, UrlSource, open_without_waiting, read_source
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 _SIZE_LIMIT = 1024 * 1024  # bytes
 

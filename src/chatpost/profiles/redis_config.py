@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -9,9 +11,6 @@ from chatpost.errors import ConfigurationError
 from chatpost.profiles.sources import OUTBOX, URL, load_sharing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from chatpost.profiles.file import Sharing
     from chatpost.redis_client import RedisClient
 

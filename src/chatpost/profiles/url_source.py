@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import re
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, TypeAlias
 
 from chatpost.errors import ConfigurationError
 from chatpost.profiles.ownership import reason_for_distrust
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-    from typing import BinaryIO, TypeAlias
 
 SIZE_LIMIT = 64 * 1024  # bytes in which the URL must end
 
