@@ -432,7 +432,7 @@ def test_writers_are_slowed() -> None:
     pipe.reader.start()
     got: list[str] = []
     while pipe.lines.wait(0):
-        assert pipe.lines.waiting.size <= BUFFER_LIMIT + 70_000
+        assert pipe.lines.size <= BUFFER_LIMIT + 70_000
         block = pipe.lines.take()
         assert len("\n".join(block).encode()) <= REPLY_LIMIT
         got += block

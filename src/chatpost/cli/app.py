@@ -6,23 +6,20 @@ import errno
 import os
 import signal
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from chatpost import __version__
+from chatpost.cli.settings import Section
 from chatpost.errors import ChatpostError, ExitStatus, InputError
 from chatpost.processes import reraise_signal
 from chatpost.surroundings import Surroundings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from chatpost.cli.settings import Section
 
 _SPEC_WIDTH = 24
 
@@ -130,6 +127,11 @@ class SectionedCommand(click.Command):
         if value and not ctx.resilient_parsing:
             click.echo(self.short_page(ctx), color=ctx.color)
             ctx.exit()
+
+
+def or_of_group(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
+    """Return an option's value, or the one that the group of the command has."""
+    return value or (ctx.parent.params.get(str(option.name)) if ctx.parent else None)
 
 
 def _write_options(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import click
 
+from chatpost.chat.message import Thread
+from chatpost.cli.app import or_of_group
 from chatpost.cli.completion import complete_profile, complete_user
 from chatpost.cli.settings import Option, Section
 from chatpost.cli.types import (
@@ -25,13 +27,11 @@ from chatpost.cli.types import (
     text,
 )
 from chatpost.content.cards import STATUSES, CardOptions
-from chatpost.content.compose import Overflow, Style
+from chatpost.content.compose import Overflow
+from chatpost.content.markup import Style
 from chatpost.delivery.retry import RetryPolicy
 from chatpost.outbox.options import EXPIRE_AFTER, SpoolOptions
 from chatpost.pacing.queue import DEFAULT_INTERVAL
-
-if TYPE_CHECKING:
-    from chatpost.chat.message import Thread
 
 
 class ProfileOptions(NamedTuple):
@@ -42,7 +42,9 @@ class ProfileOptions(NamedTuple):
 
 
 _ANY_PATH = click.Path(path_type=Path, readable=False)  # reading it gives the better message
-CONFIG = Option("--config", type=_ANY_PATH, metavar="FILE", in_profile=False, help="Read profiles from FILE.")
+CONFIG = Option(
+    "--config", type=_ANY_PATH, metavar="FILE", in_profile=False, callback=or_of_group, help="Read profiles from FILE."
+)
 PROFILES = Section(
     "Where to post",
     ProfileOptions,

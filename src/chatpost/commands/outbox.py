@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,21 +20,15 @@ from chatpost.cli.settings import Option, Section, Settings
 from chatpost.cli.types import Seconds
 from chatpost.commands.flushing import FlushCommand, Watcher
 from chatpost.delivery.retry import RetryPolicy
-from chatpost.durations import duration
 from chatpost.errors import InputError, StorageError, UsageError
+from chatpost.formatting import format_duration
 from chatpost.outbox import open_outbox
-from chatpost.outbox.model import batches, delete, requeue
+from chatpost.outbox.model import OutboxMessage, WebhookReference, batches, delete, requeue
 from chatpost.outbox.options import EXPIRE_AFTER
 from chatpost.outbox.resolver import reference_to
+from chatpost.outbox.store import Outbox, Step
 from chatpost.profiles.redis_config import RedisConfig
 from chatpost.profiles.sources import find_sources
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from chatpost.outbox.model import OutboxMessage, WebhookReference
-    from chatpost.outbox.store import Outbox, Step
 
 EPILOG = """\b
 Examples:
@@ -101,14 +97,9 @@ def list_(ctx: click.Context, config: Path | None, output: str) -> None:
     _list(_find(ctx, config), output if output != "table" else before)
 
 
-def _config(ctx: click.Context, config: Path | None) -> Path | None:
-    """Return ``--config``, whether it stands before the subcommand or after it."""
-    return config or (ctx.parent.params.get("config") if ctx.parent else None)
-
-
 def _find(ctx: click.Context, config: Path | None) -> Outbox:
     """Return the outbox on this machine, or the fleet's."""
-    return open_outbox(RedisConfig.of_file(_config(ctx, config), ctx.obj.environment))
+    return open_outbox(RedisConfig.of_file(config, ctx.obj.environment))
 
 
 def _index(box: Outbox) -> list[OutboxMessage]:
@@ -143,7 +134,7 @@ def _with_contents(box: Outbox, messages: Sequence[OutboxMessage]) -> Iterator[O
 def _row(message: OutboxMessage, now: float) -> tuple[str, ...]:
     return (
         str(message.id),
-        duration(max(0.0, now - message.origin.written)),
+        format_duration(max(0.0, now - message.origin.written)),
         _state(message),
         message.webhook.profile or "CHATPOST_URL",
         message.thread.removeprefix("key ") or "-",
@@ -200,7 +191,6 @@ def flush(ctx: click.Context, /, **_: object) -> int:
     """
     settings = Settings(ctx)
     options, policy, output = settings.values((FLUSH, EACH_MESSAGE, OUTPUT))
-    options = options._replace(config=_config(ctx, options.config))
     command = FlushCommand(options, policy, output, ctx.obj)
     if options.watch:
         Watcher(command).run()
@@ -219,7 +209,6 @@ def flush(ctx: click.Context, /, **_: object) -> int:
 @click.pass_context
 def retry(ctx: click.Context, /, ids: Sequence[int], config: Path | None, profile: str | None, *, is_all: bool) -> None:
     """Let messages wait again that were refused or have expired, or send them by another profile."""
-    config = _config(ctx, config)
     box = _find(ctx, config)
     chosen = _choose(box, ids, is_all=is_all)
     if not chosen:

@@ -7,18 +7,14 @@ card file and names a wrong one; checked here is only what Chat would not see.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from chatpost.content.markup import escape_mentions
+from chatpost.chat.syntax import Part
+from chatpost.content.ci import CiRun
+from chatpost.content.markup import Style, escape_mentions
 from chatpost.content.terminal import screen_text
 from chatpost.errors import DataError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from chatpost.chat.syntax import Part
-    from chatpost.content.ci import CiRun
-    from chatpost.content.compose import Style
 
 STATUSES = {
     "ok": ("check_circle", "#188038", "OK"),

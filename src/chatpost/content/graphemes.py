@@ -13,16 +13,17 @@ _FARTHEST = 200
 
 _MARKS = {"Mn", "Me", "Mc", "Cf"}  # among them variation selectors, joiners, and the tags of Scotland's flag
 _VIRAMA = 9  # the combining class of the signs that join two consonants of an Indic script
-_HANGUL_INITIALS = {*map(chr, range(0x1100, 0x1160)), *map(chr, range(0xA960, 0xA980))}
-_HANGUL_VOWELS_AND_FINALS = {*map(chr, range(0x1160, 0x1200)), *map(chr, range(0xD7B0, 0xD800))}
-_SKIN_TONES = set("\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff")
-_LETTERS_LIKE_MARKS = set("\u0e33\u0eb3\uff9e\uff9f\U00016d63\U00016d67\U00016d68\U00016d69\U00016d6a")
-_LETTERS_LIKE_PREFIXES = set(
-    "\u0d4e\u1cf5\u1cf6\U000111c2\U000111c3\U000113d1\U0001193f\U00011941\U00011a3a\U00011a84\U00011a85\U00011a86"
-    "\U00011a87\U00011a88\U00011a89\U00011d46\U00011f02"
-)
-_ATTACHED_TO_PREVIOUS = _HANGUL_VOWELS_AND_FINALS | _SKIN_TONES | _LETTERS_LIKE_MARKS
-_ATTACHED_TO_NEXT = _HANGUL_INITIALS | _LETTERS_LIKE_PREFIXES | {"\r"}
+_ATTACHED_TO_PREVIOUS = {
+    *map(chr, (*range(0x1160, 0x1200), *range(0xD7B0, 0xD800))),  # vowels and finals of Hangul
+    *"\U0001f3fb\U0001f3fc\U0001f3fd\U0001f3fe\U0001f3ff",  # skin tones
+    *"\u0e33\u0eb3\uff9e\uff9f\U00016d63\U00016d67\U00016d68\U00016d69\U00016d6a",  # letters like marks
+}
+_LETTERS_LIKE_PREFIXES = {
+    *"\u0d4e\u1cf5\u1cf6\U000111c2\U000111c3\U000113d1\U0001193f\U00011941\U00011a3a\U00011a84\U00011a85\U00011a86",
+    *"\U00011a87\U00011a88\U00011a89\U00011d46\U00011f02",
+}
+_HANGUL_INITIALS = set(map(chr, (*range(0x1100, 0x1160), *range(0xA960, 0xA980))))
+_ATTACHED_TO_NEXT = {"\r"} | _HANGUL_INITIALS | _LETTERS_LIKE_PREFIXES
 _FLAG_LETTERS = range(0x1F1E6, 0x1F200)  # a flag is two of these
 _TAGS = range(0xE0020, 0xE0080)
 _FIRST_EMOJI = "\U0001f000"

@@ -3,18 +3,50 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from chatpost.content.split import Syntax
 
-_FENCE = "```"
 # Put between the characters of markup, it makes them plain text that looks the same.
 _NOTHING = "\u200b"
 # Markup that means something only at the beginning of a line: Markdown's, and of that Chat's own.
 _MARKDOWN_BLOCK = r" {0,3}(#{1,6}\s|>|[-*+]\s|\d{1,9}[.)]\s|\||`{3}|~{3}|<)| {4}|\t"
-_SHORTEST_RULE = 3
 _CHAT_BLOCK = r"[*-] |```|>"
+
+
+class Style(NamedTuple):
+    """How a text is shown: as code (``code``, or a ``language``), as Markdown, or in Chat's own markup.
+
+    ``mention`` holds user ids, or ``all``. ``allow_mentions``: mentions in piped text mention people.
+    """
+
+    code: bool = False
+    language: str | None = None
+    markdown: bool = False
+    mention: tuple[str, ...] = ()
+    allow_mentions: bool = False
+
+    @property
+    def is_code(self) -> bool:
+        """Whether the text is code."""
+        return self.code or self.language is not None
+
+    @property
+    def is_markdown(self) -> bool:
+        """Whether the message is Markdown. Chat's own markup has no languages."""
+        return self.markdown or self.language is not None
+
+    @property
+    def syntax(self) -> Syntax:
+        """The markup in the text itself: code has none."""
+        if self.is_code:
+            return "plain"
+        return "markdown" if self.markdown else "chat"
+
+    def shown(self, words: str) -> str:
+        """Return words in their fence, if they are code."""
+        return fenced(words, self.language, is_markdown=self.is_markdown) if self.is_code and words else words
 
 
 def fenced(text: str, language: str | None = None, *, is_markdown: bool = False) -> str:
@@ -24,10 +56,9 @@ def fenced(text: str, language: str | None = None, *, is_markdown: bool = False)
     runs in the text are broken up.
     """
     if is_markdown:
-        longest = max((len(run) for run in re.findall("`+", text)), default=0)
-        fence = "`" * max(len(_FENCE), longest + 1)
+        fence = "`" * max(3, len(max(re.findall("`+", text), key=len, default="")) + 1)
         return f"{fence}{language or ''}\n{text}\n{fence}"
-    return f"{_FENCE}\n{without_fences(text)}\n{_FENCE}"
+    return f"```\n{without_fences(text)}\n```"
 
 
 def without_fences(text: str, longest: int = 2) -> str:
@@ -52,10 +83,8 @@ def mentioning(users: Iterable[str], text: str, *, is_markdown: bool) -> str:
 
 
 def _begins_markdown_block(text: str) -> bool:
-    first, _, rest = text.partition("\n")
-    second = rest.partition("\n")[0].replace(" ", "")
-    marks = first.replace(" ", "")
-    is_rule = len(marks) >= _SHORTEST_RULE and marks[0] in "-*_" and marks.strip(marks[0]) == ""
+    first, second, *_ = f"{text}\n".replace(" ", "").split("\n", 2)
+    is_rule = re.fullmatch(r"-{3,}|\*{3,}|_{3,}", first)
     # The second line makes the first a heading, or a table's head.
-    is_underlined = second != "" and (second.strip("=") == "" or ("-" in second and second.strip(":|-") == ""))
-    return is_rule or is_underlined or re.match(_MARKDOWN_BLOCK, text) is not None
+    is_underlined = re.fullmatch("=+|(?=[:|]*-)[:|-]+", second)
+    return bool(is_rule or is_underlined or re.match(_MARKDOWN_BLOCK, text))

@@ -4,30 +4,19 @@ from __future__ import annotations
 
 import os
 import select
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import IO, Any, NamedTuple, TextIO
 
+from chatpost.content.cards import CardMessage, CardOptions
+from chatpost.content.ci import CiRun
 from chatpost.content.decoding import decode, find_encoding
 from chatpost.content.terminal import screen_text
 from chatpost.errors import DataError, InputError, UsageError
+from chatpost.surroundings import Surroundings
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from typing import TextIO
-
-    from chatpost.content.cards import CardMessage, CardOptions
-    from chatpost.content.ci import CiRun
-    from chatpost.surroundings import Surroundings
-
-INPUT_LIMIT = 4 * 1024 * 1024
-"""Bytes of stdin, or of a card file, that are kept whole; a hundred messages take fewer."""
-
-SHORT_LIMIT = 1024 * 1024
-"""Bytes of stdin that are kept whole if its ends are enough."""
-
-END_LIMIT = 256 * 1024
-"""Bytes that are kept of each end of a longer stdin. Escape sequences in them may take most."""
-
-_CHUNK = 64 * 1024  # the size of a pipe: a larger buffer would be allocated and freed for each read
+_INPUT_LIMIT = 4 * 1024 * 1024  # bytes of stdin, or of a card file, that are kept whole; a hundred messages take fewer
+_SHORT_LIMIT = 1024 * 1024  # bytes of stdin that are kept whole if its ends are enough
+_END_LIMIT = 256 * 1024  # bytes that are kept of each end of a longer stdin; escape sequences in them may take most
 
 
 class Text(NamedTuple):
@@ -80,8 +69,8 @@ def read_content(
 ) -> Content | None:
     """Read the content of a message, given the card options of each recipient; None if it is empty and may be skipped.
 
-    Raises `UsageError` for options that do not go together, `DataError` for an empty text, and what `message_text`,
-    `card_file` and `read_cards` raise.
+    Raises `UsageError` for options that do not go together, `DataError` for content that is empty, too long or no card,
+    and `InputError` if it cannot be read.
     """
     stdin = surroundings.stdin
     has_cards = any(map(any, cards))
@@ -99,7 +88,7 @@ def read_content(
     reads_pipe = options.has_stdin and not (stdin is not None and stdin.isatty())
     if not words and has_card and not (is_ci_alone and reads_pipe):
         return Content(Text.whole(""), file, run)
-    text = message_text(words, stdin, ends_only=options.ends_only)
+    text = _read_text(words, stdin, ends_only=options.ends_only)
     if text.is_blank and (is_ci_alone or not has_card):
         if options.skip_empty:
             return None
@@ -139,22 +128,41 @@ def _check_card(words: Sequence[str], card: CardOptions) -> None:
 
 
 def _read_card_file(path: str, stdin: TextIO | None) -> CardMessage:
+    """Read a card file, or stdin for ``-``."""
     from chatpost.content.cards import read_cards
 
-    name = "the card on stdin" if path == "-" else path
-    return read_cards(card_file(path, name, stdin), name)._replace(is_piped=path == "-")
+    if path == "-":
+        name = "the card on stdin"
+        return read_cards(_read_all(stdin, name), name)._replace(is_piped=True)
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - Path takes an empty name for a directory's
+            return read_cards(_read_all(file, path), path)
+    except OSError as failure:
+        raise _unreadable(path, failure) from None
 
 
-def message_text(words: Sequence[str], stdin: TextIO | None, *, ends_only: bool = False) -> Text:
+def _read_all(source: IO[Any] | None, name: str) -> bytes:
+    read = bytearray()
+    for chunk in read_chunks(source.fileno(), name) if source is not None else ():
+        read += chunk
+        if len(read) > _INPUT_LIMIT:
+            msg = f"{name} is larger than {_INPUT_LIMIT:,} bytes, far more than a message takes"
+            raise DataError(msg)
+    return bytes(read)
+
+
+def _read_text(words: Sequence[str], stdin: TextIO | None, *, ends_only: bool) -> Text:
     """Join the words by spaces, as `echo` does. Without words, or with ``-`` alone, read stdin to its end.
 
     In every other case stdin is not read: a CI runner's can be a pipe that never ends. The text is what a terminal
-    would have shown. Line ends at the end of stdin are dropped. With ``ends_only``, the ends of a stdin longer than
-    `SHORT_LIMIT` are enough. Raises `UsageError` if stdin is a terminal and was not asked for, `InputError` if it
-    cannot be read, `DataError` if it is too long.
+    would have shown, and line ends at the end of stdin are dropped. With ``ends_only``, the ends of a stdin longer than
+    `_SHORT_LIMIT` are enough.
     """
     if words and tuple(words) != ("-",):
-        return _typed_text(" ".join(words))
+        given = " ".join(words)
+        text = given.encode(errors="surrogateescape").decode(errors="replace")
+        had_bad_bytes = text.count("\ufffd") != given.count("\ufffd")
+        return Text.whole(screen_text(text), typed=True, had_bad_bytes=had_bad_bytes)
     if stdin is None:  # the process was started without one
         return Text.whole("")
     if not words and stdin.isatty():
@@ -163,18 +171,9 @@ def message_text(words: Sequence[str], stdin: TextIO | None, *, ends_only: bool 
     return _read_stdin(stdin, ends_only=ends_only)
 
 
-def _typed_text(words: str) -> Text:
-    had_bad_bytes = False
-    try:
-        words.encode()
-    except UnicodeEncodeError:  # Python has bytes that are not UTF-8 as lone surrogates
-        words, had_bad_bytes = decode(words.encode(errors="surrogateescape"), "utf-8")
-    return Text.whole(screen_text(words), typed=True, had_bad_bytes=had_bad_bytes)
-
-
 def _read_stdin(stdin: TextIO, *, ends_only: bool) -> Text:
     """Read stdin to its end; never keep more of it than the limit and an end."""
-    limit = SHORT_LIMIT if ends_only else INPUT_LIMIT
+    limit = _SHORT_LIMIT if ends_only else _INPUT_LIMIT
     beginning, ending, size = bytearray(), bytearray(), 0
     for chunk in read_chunks(stdin.fileno(), "stdin"):
         size += len(chunk)
@@ -182,24 +181,23 @@ def _read_stdin(stdin: TextIO, *, ends_only: bool) -> Text:
             beginning += chunk
         elif not ends_only:
             msg = (
-                f"stdin holds more than {INPUT_LIMIT:,} bytes, far more than messages take, so nothing was posted:"
+                f"stdin holds more than {_INPUT_LIMIT:,} bytes, far more than messages take, so nothing was posted:"
                 " use --overflow tail or head to post one end of it"
             )
             raise DataError(msg)
         ending += chunk
-        if len(ending) > 2 * END_LIMIT:
-            del ending[:-END_LIMIT]
+        if len(ending) > 2 * _END_LIMIT:
+            del ending[:-_END_LIMIT]
     encoding, mark = find_encoding(bytes(beginning[:4]))
     if size <= limit:
         text, had_bad_bytes = decode(beginning[mark:], encoding)
         return Text.whole(screen_text(text).rstrip("\n"), had_bad_bytes=had_bad_bytes)
-    return _ends(bytes(beginning[mark:END_LIMIT]), bytes(ending), size, encoding)
+    return _ends(bytes(beginning[mark:_END_LIMIT]), bytes(ending), size, encoding)
 
 
 def _ends(beginning: bytes, ending: bytes, size: int, encoding: str) -> Text:
     """Return a text of which only the ends are kept, each of whole characters and of whole lines if possible."""
-    width = {"utf-16-le": 2, "utf-16-be": 2, "utf-32-le": 4, "utf-32-be": 4}.get(encoding, 1)
-    skipped = -(size - len(ending)) % width
+    skipped = -(size - len(ending)) % len("\0".encode(encoding))
     ending = ending[skipped:]
     if encoding == "utf-8":
         ending = ending.lstrip(bytes(range(0x80, 0xC0)))  # the rest of a character that the cut split
@@ -209,7 +207,7 @@ def _ends(beginning: bytes, ending: bytes, size: int, encoding: str) -> Text:
     last, had_bad_bytes = decode(ending, encoding)
     after = size - len(first.encode(encoding, errors="replace"))
     first, last = screen_text(first), screen_text(last).rstrip("\n")
-    is_blank = not first.strip() and not last.strip()
+    is_blank = not (first.strip() or last.strip())
     return Text(first, last, after, size - len(ending), had_bad_bytes=had_bad_bytes, is_blank=is_blank)
 
 
@@ -217,39 +215,16 @@ def read_chunks(source: int, name: str) -> Iterator[bytes]:
     """Yield what a file descriptor holds, up to its end, blocking or not; raises `InputError` that names it."""
     while True:
         try:
-            chunk = os.read(source, _CHUNK)
+            chunk = os.read(source, 64 * 1024)  # the size of a pipe
         except BlockingIOError:  # another process may have made it non-blocking
             select.select([source], [], [])
             continue
         except OSError as failure:
-            msg = f"{name} cannot be read: {os.strerror(failure.errno or 0).lower()}"
-            raise InputError(msg) from None
+            raise _unreadable(name, failure) from None
         if not chunk:
             return
         yield chunk
 
 
-def card_file(path: str, name: str, stdin: TextIO | None) -> bytes:
-    """Read a card file, or stdin for ``-``; raises `InputError`, or `DataError` if it is longer than `INPUT_LIMIT`."""
-    if path == "-":
-        chunks = read_chunks(stdin.fileno(), name) if stdin is not None else iter(())
-        return _limited(chunks, name)
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError as failure:
-        msg = f"{name} cannot be read: {os.strerror(failure.errno or 0).lower()}"
-        raise InputError(msg) from None
-    try:
-        return _limited(read_chunks(descriptor, name), name)
-    finally:
-        os.close(descriptor)
-
-
-def _limited(chunks: Iterator[bytes], name: str) -> bytes:
-    read = bytearray()
-    for chunk in chunks:
-        read += chunk
-        if len(read) > INPUT_LIMIT:
-            msg = f"{name} is larger than {INPUT_LIMIT:,} bytes, far more than a message takes"
-            raise DataError(msg)
-    return bytes(read)
+def _unreadable(name: str, failure: OSError) -> InputError:
+    return InputError(f"{name} cannot be read: {os.strerror(failure.errno or 0).lower()}")

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from chatpost.chat.message import SIZE_LIMIT, CreateMessageRequest, Message, MessageReplyOption, Thread
-from chatpost.content.markup import fenced
-from chatpost.delivery.model import Deadline, Delivery, Progress
+from chatpost.content.markup import Style, fenced
+from chatpost.delivery.model import Deadline, Delivery, Progress, RequestFactory
 from chatpost.delivery.retry import FIRST_WAIT
 from chatpost.errors import ExitStatus, InvalidMessage
+from chatpost.follow.stream import Lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from chatpost.content.compose import Style
-    from chatpost.delivery.model import RequestFactory
     from chatpost.delivery.sender import Sender
-    from chatpost.follow.stream import Lines
 
 LAST_LIMIT = SIZE_LIMIT - 100
 """Bytes of the last message of a thread, below a line that says how many lines were lost."""
@@ -80,7 +77,7 @@ class Replies:
     @property
     def unposted(self) -> int:
         """The number of lines that were read and are not posted."""
-        return self.lost + len(self._taken) + self._lines.waiting.lines
+        return self.lost + len(self._taken) + self._lines.waiting
 
     def post_all(self, every: float) -> bool:
         """Post the lines until the stream ends; return False if nothing more can be posted.
@@ -130,31 +127,25 @@ class Replies:
         """Post one reply; return whether there can be another."""
         is_last_try = self._lines.has_ended
         unclear = self._maybe_posted
-        if unclear is not None:
-            delivery = self._deliver(unclear.request_id, lambda _: unclear)
-        else:
-            request_id = str(uuid4())
-            delivery = self._deliver(request_id, lambda _: self._take_lines(request_id))
+        request_id = unclear.request_id if unclear is not None else str(uuid4())
+        delivery = self._deliver(request_id, lambda _: unclear or self._take_lines(request_id))
         progress, error = delivery.progress, delivery.progress.error
-        if error is None:
-            self._taken, self._maybe_posted = [], None
-            self._report(delivery, None)
-            return True
         is_invalid = isinstance(error, InvalidMessage)  # only these lines are at fault
-        goes_on = error.is_transient and (is_invalid or not is_last_try)
-        keeps = goes_on and not is_invalid
-        known = "Its lines wait for the next reply." if keeps else "Its lines are lost."
+        self._maybe_posted = progress.request if progress.maybe_posted and not is_invalid else None
         if is_invalid:
             self.lost += len(self._taken)
-            self._taken, self._maybe_posted = [], None
-        elif progress.maybe_posted:
-            self._maybe_posted = progress.request
-        else:
+        elif error is not None and self._maybe_posted is None:
             self._lines.put_back(self._taken)
-            self._taken, self._maybe_posted = [], None
+        if self._maybe_posted is None:
+            self._taken = []
+        if error is None:
+            self._report(delivery, None)
+            return True
+        goes_on = error.is_transient and (is_invalid or not is_last_try)
+        keeps = goes_on and not is_invalid
         self._retry_at = self._clock() + max(FIRST_WAIT, error.retry_after or 0)
         self._is_refused = not error.is_transient
-        self._report(delivery, known)
+        self._report(delivery, "Its lines wait for the next reply." if keeps else "Its lines are lost.")
         if not keeps:
             self.status = self.status or error.exit_status
         return goes_on

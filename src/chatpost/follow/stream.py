@@ -6,19 +6,14 @@ import os
 import select
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
 
 from chatpost.chat.message import SIZE_LIMIT
-from chatpost.concurrency import start_without_signals
+from chatpost.concurrency import SelectableEvent, start_without_signals
 from chatpost.content.decoding import Decoder
 from chatpost.content.markup import escape_mentions, without_fences
 from chatpost.content.split import split
 from chatpost.content.terminal import screen_text
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from chatpost.concurrency import SelectableEvent
 
 REPLY_LIMIT = SIZE_LIMIT - 100
 """Bytes of lines in one reply, without its fence and language."""
@@ -26,72 +21,53 @@ REPLY_LIMIT = SIZE_LIMIT - 100
 BUFFER_LIMIT = 1024 * 1024
 """Bytes of lines that can wait. When there are more, nothing is read, and so the writer is slowed down."""
 
-LONGEST_LINE = 256 * 1024
-"""Bytes after which a line that has not ended is cut."""
-
-_CHUNK = 64 * 1024
-# A run of more backticks would need a fence that has no room beside REPLY_LIMIT.
-_LONGEST_MARKDOWN_RUN = 20
-
-
-class Waiting(NamedTuple):
-    """How many lines, and how many bytes, wait to be posted."""
-
-    lines: int
-    size: int
+_LONGEST_LINE = 256 * 1024  # bytes after which a line that has not ended is cut
 
 
 class Lines:
     """Lines on their way from the thread that reads them to the thread that posts them.
 
-    Every line that was added stays until it is taken. ``clock`` is monotonic, in seconds.
+    Every line that was added stays until it is taken. ``clock`` is monotonic, in seconds. ``size`` is the number of
+    bytes that wait; ``has_ended``: no more lines come.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lines: deque[str] = deque()
-        self._size = 0
         self._visible = 0
-        self._has_ended = False
+        self.size = 0
+        self.has_ended = False
         # Its lock is reentrant, so that a signal's handler can use it at any point.
         self._changed = threading.Condition()
 
     @property
-    def waiting(self) -> Waiting:
-        """The lines that are waiting now."""
-        return Waiting(len(self._lines), self._size)
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether no more lines come."""
-        return self._has_ended
+    def waiting(self) -> int:
+        """The number of lines that are waiting now."""
+        return len(self._lines)
 
     def put(self, lines: Sequence[str]) -> None:
         """Add lines at the end."""
         with self._changed:
-            for line in lines:
-                self._lines.append(line)
-                self._count(line, 1)
+            self._lines.extend(lines)
+            self._count(lines, 1)
             self._changed.notify_all()
 
     def put_back(self, lines: Sequence[str]) -> None:
         """Put lines that were taken back at the beginning, in their order."""
         with self._changed:
-            for line in reversed(lines):
-                self._lines.appendleft(line)
-                self._count(line, 1)
+            self._lines.extendleft(reversed(lines))
+            self._count(lines, 1)
 
     def end(self) -> None:
         """Say that no more lines come."""
         with self._changed:
-            self._has_ended = True
+            self.has_ended = True
             self._changed.notify_all()
 
     def wait_for_room(self, is_wanted: Callable[[], bool]) -> None:
         """Block the reader while too much is waiting, as long as it is wanted."""
         with self._changed:
-            while self._size > BUFFER_LIMIT and is_wanted():
-                self._changed.wait()
+            self._changed.wait_for(lambda: self.size <= BUFFER_LIMIT or not is_wanted())
 
     def wake(self) -> None:
         """Wake all waiting threads."""
@@ -101,14 +77,14 @@ class Lines:
     def wait_for_end(self, seconds: float) -> None:
         """Wait for the end of the stream, at most so many seconds."""
         with self._changed:
-            self._changed.wait_for(lambda: self._has_ended, seconds)
+            self._changed.wait_for(lambda: self.has_ended, seconds)
 
     def drop(self) -> int:
         """Drop all lines that wait; return how many."""
         with self._changed:
             dropped = len(self._lines)
             self._lines.clear()
-            self._size = self._visible = 0
+            self.size = self._visible = 0
             self._changed.notify_all()
         return dropped
 
@@ -120,31 +96,27 @@ class Lines:
         with self._changed:
             while True:
                 now = self._clock()
-                if self._visible and (self._has_ended or now >= not_before or self._size >= REPLY_LIMIT):
+                if self._visible and (self.has_ended or now >= not_before or self.size >= REPLY_LIMIT):
                     return True
-                if self._has_ended:
+                if self.has_ended:
                     return False
                 self._changed.wait(max(0.0, not_before - now) if self._visible else None)
 
     def take(self) -> list[str]:
         """Take as many lines as fit into a reply, at least one."""
+        taken: list[str] = []
+        room = REPLY_LIMIT
         with self._changed:
-            taken = [self._pop()]
-            room = REPLY_LIMIT - _size(taken[0])
-            while self._lines and _size(self._lines[0]) <= room:
-                room -= _size(self._lines[0])
-                taken.append(self._pop())
+            while self._lines and (not taken or _size(self._lines[0]) <= room):
+                taken.append(self._lines.popleft())
+                room -= _size(taken[-1])
+            self._count(taken, -1)
             self._changed.notify_all()
         return taken
 
-    def _pop(self) -> str:
-        line = self._lines.popleft()
-        self._count(line, -1)
-        return line
-
-    def _count(self, line: str, sign: int) -> None:
-        self._size += sign * _size(line)
-        self._visible += sign * bool(line.strip())
+    def _count(self, lines: Sequence[str], sign: int) -> None:
+        self.size += sign * sum(map(_size, lines))
+        self._visible += sign * sum(bool(line.strip()) for line in lines)
 
 
 def _size(line: str) -> int:
@@ -161,39 +133,27 @@ class LineMaker:
     def __init__(self, lines: Lines, *, is_markdown: bool, mask: Callable[[str], str] = lambda line: line) -> None:
         """``mask`` takes secrets out of a line."""
         self.lines = lines
-        self._mask = mask
-        self._longest_run = _LONGEST_MARKDOWN_RUN if is_markdown else 2
-        self._decoder = Decoder()
+        self.decoder = Decoder()
         self.begun = ""
+        self._mask = mask
+        # A run of more backticks would need a fence that has no room beside REPLY_LIMIT.
+        self._longest_run = 20 if is_markdown else 2
 
-    @property
-    def had_bad_bytes(self) -> bool:
-        """Whether bytes that are not text became U+FFFD."""
-        return self._decoder.had_bad_bytes
-
-    def add(self, chunk: bytes) -> None:
+    def add(self, chunk: bytes, *, is_last: bool = False) -> None:
         """Add the bytes that come next."""
-        self._add(self._decoder.decode(chunk))
+        *whole, self.begun = (self.begun + self.decoder.decode(chunk, final=is_last)).split("\n")
+        if self.begun and (is_last or len(self.begun) > _LONGEST_LINE):
+            whole.append(self.begun)
+            self.begun = ""
+        self.lines.put([piece for line in whole for piece in self._clean(line)])
 
     def end(self) -> None:
         """End the last line: nothing more comes."""
-        self._add(self._decoder.decode(b"", final=True))
-        self._finish_line()
-
-    def _add(self, text: str) -> None:
-        *whole, self.begun = (self.begun + text).split("\n")
-        self.lines.put([piece for line in whole for piece in self._clean(line)])
-        if len(self.begun) > LONGEST_LINE:
-            self._finish_line()
-
-    def _finish_line(self) -> None:
-        if self.begun:
-            self.lines.put(self._clean(self.begun))
-        self.begun = ""
+        self.add(b"", is_last=True)
 
     def _clean(self, raw: str) -> list[str]:
         """Return a line as a terminal would show it, in pieces if it is longer than a reply."""
-        shown = self._mask(screen_text(raw.removesuffix("\r")))
+        shown = self._mask(screen_text(raw))
         clean = without_fences(escape_mentions(shown), self._longest_run)
         return list(split(clean, REPLY_LIMIT - 1)) if clean.strip() else [""]
 
@@ -208,7 +168,6 @@ class Reader:
     def __init__(self, source: int, maker: LineMaker, tee: Callable[[bytes], None], stopped: SelectableEvent) -> None:
         self._source = source
         self._maker = maker
-        self._lines = maker.lines
         self._tee = tee
         self._is_discarding = False
         self._stopped = stopped
@@ -222,12 +181,12 @@ class Reader:
     @property
     def had_bad_bytes(self) -> bool:
         """Whether bytes that are not text became U+FFFD."""
-        return self._maker.had_bad_bytes
+        return self._maker.decoder.had_bad_bytes
 
     def discard(self) -> None:
         """From now on read without keeping anything, so that the writer is not disturbed; wait for the end."""
         self._is_discarding = True
-        self._lines.wake()
+        self._maker.lines.wake()
         self._thread.join()
 
     def _run(self) -> None:
@@ -239,19 +198,19 @@ class Reader:
                 else:
                     self._maker.add(chunk)
                 self._tee(chunk)
-                self._lines.wait_for_room(lambda: not self._is_discarding and not self._stopped.is_set)
+                self._maker.lines.wait_for_room(lambda: not self._is_discarding and not self._stopped.is_set)
             if self._is_discarding:
                 self.discarded += bool(self._maker.begun)
             else:
                 self._maker.end()
         finally:
-            self._lines.end()
+            self._maker.lines.end()
 
     def _chunks(self) -> Iterator[bytes]:
         while not self._stopped.is_set:
             readable, _, _ = select.select([self._source, self._stopped.fileno()], [], [])
             if self._source in readable:
-                chunk = self._read(_CHUNK)
+                chunk = self._read(64 * 1024)
                 if chunk == b"":
                     return
                 if chunk is not None:
@@ -259,7 +218,7 @@ class Reader:
         # The beginning of a number would be another number, so the line is read to its end if that is there.
         rest = bytearray()
         while (
-            self._maker.begun and not rest.endswith(b"\n") and len(rest) < LONGEST_LINE and _is_readable(self._source)
+            self._maker.begun and not rest.endswith(b"\n") and len(rest) < _LONGEST_LINE and _is_readable(self._source)
         ):
             byte = self._read(1)
             if not byte:

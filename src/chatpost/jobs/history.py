@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from chatpost.database import transaction
 from chatpost.errors import StorageError
-from chatpost.jobs.transitions import JobHistory, Transition
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from chatpost.database import Connection
-    from chatpost.jobs.transitions import NotifyRule
+from chatpost.jobs.transitions import JobHistory, NotifyRule, Transition
 
 _TIMEOUT = 5.0
 _SCHEMA = "CREATE TABLE IF NOT EXISTS job (hash TEXT PRIMARY KEY, history TEXT) WITHOUT ROWID"
@@ -58,26 +52,15 @@ class HistoryFile:
         except StorageError as error:
             if not error.is_permanent:
                 raise
-            self._set_aside()
+            with suppress(OSError):  # a warning in every run would cost more than the history is worth
+                self._path.replace(self._path.with_suffix(".damaged"))
             self._change_in_file(name, change)
 
     def _change_in_file(self, name: str, change: Callable[[JobHistory], JobHistory]) -> None:
         with transaction(self._path, [_SCHEMA], _TIMEOUT) as file:
-            file.execute("INSERT OR REPLACE INTO job VALUES (?, ?)", (name, json.dumps(change(_read(file, name)))))
-
-    def _set_aside(self) -> None:
-        """Rename a damaged file: a warning in every run would cost more than the history is worth."""
-        with suppress(OSError):
-            self._path.replace(self._path.with_suffix(".damaged"))
-
-
-def _read(file: Connection, name: str) -> JobHistory:
-    """Read a job's history; it is empty without a row, or if the row is damaged."""
-    row = file.execute("SELECT history FROM job WHERE hash = ?", (name,)).fetchone()
-    try:
-        failures, failing_since, well_since, recovered, reported_at, key = json.loads(row[0]) if row else JobHistory()
-        well_since, reported_at = (None if time is None else float(time) for time in (well_since, reported_at))
-        key = None if key is None else str(key)
-        return JobHistory(int(failures), float(failing_since), well_since, bool(recovered), reported_at, key)
-    except (ValueError, TypeError):
-        return JobHistory()
+            row = file.execute("SELECT history FROM job WHERE hash = ?", (name,)).fetchone()
+            try:
+                history = JobHistory._make(json.loads(row[0])) if row else JobHistory()
+            except (ValueError, TypeError):  # not ours
+                history = JobHistory()
+            file.execute("INSERT OR REPLACE INTO job VALUES (?, ?)", (name, json.dumps(change(history))))

@@ -15,21 +15,16 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from chatpost.errors import ExitStatus
-from chatpost.jobs.streams import Pump
-from chatpost.processes import descent, has_members, has_terminal, is_open, is_stopped, next_signal
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from chatpost.jobs.output import Output
-    from chatpost.processes import Received
+from chatpost.jobs.output import Output, Pump
+from chatpost.processes import Received, descent, has_members, has_terminal, is_open, is_stopped, next_signal
 
 GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL when the time limit is over."""
@@ -69,14 +64,22 @@ class Job:
     are started later leave the signals to it.
     """
 
-    def __init__(self, command: Sequence[str], output: Output | None, *, is_merged: bool = False) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        output: Output | None,
+        environment: Mapping[str, str],
+        *,
+        is_merged: bool = False,
+    ) -> None:
         """Start the command at once.
 
         ``output`` gets a copy of what it writes; without one, it has our stdout and stderr itself. ``is_merged``: both
         go to stdout, in their exact order.
         """
         self._began = time.monotonic()
-        self._output = output
+        self._environment = environment
+        self._output = output or Output()
         self._is_at_terminal = has_terminal()
         self._process: subprocess.Popen[bytes] | None = None
         self.failed: ExitResult | None = None
@@ -86,7 +89,8 @@ class Job:
         heard = {number for number in _PASSED_ON if signal.getsignal(number) is not signal.SIG_IGN}
         self._signals = {*heard, signal.SIGCHLD}
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
-        targets = {} if output is None else _targets(is_merged=is_merged)  # before a pipe of ours takes a closed one
+        # Found before a pipe of ours takes the number of a stream that is closed.
+        targets = {} if output is None else _targets(is_merged=is_merged)
         self._command_end, self._until_command_end = os.pipe()
         self._pumps: list[Pump] = []
         try:
@@ -105,8 +109,7 @@ class Job:
         result = self._wait_for_command(self._process, time_limit) if self._process else ExitResult(0)
         os.close(self._until_command_end)
         self._wait_for_output(GRACE if result.is_over_time else inf)
-        if self._output is not None:
-            self._output.end()
+        self._output.end()
         reason = next((pump.failure for pump in self._pumps if pump.failure is not None), None)
         if reason is not None:
             result = result._replace(status=result.status or ExitStatus.IO, lost_output=reason)
@@ -133,13 +136,9 @@ class Job:
                 os.close(writing)
         on_end = partial(signal.pthread_kill, threading.get_ident(), signal.SIGCHLD)  # wakes us, as the command does
         for target, (reading, _) in pipes.items():
-            pump = Pump(reading, target, partial(self._copy, target), self._command_end, on_end)
+            pump = Pump(reading, target, partial(self._output.add, target), self._command_end, on_end)
             self._pumps.append(pump)
             pump.start()
-
-    def _copy(self, stream: int, chunk: bytes) -> None:
-        if self._output is not None:
-            self._output.add(stream, chunk)
 
     def _spawn(self, command: Sequence[str], streams: dict[str, int]) -> subprocess.Popen[bytes]:
         parent, libc = os.getpid(), ctypes.CDLL(None)
@@ -156,7 +155,7 @@ class Job:
             command,
             stdout=streams.get("stdout"),
             stderr=streams.get("stderr"),
-            env=_environment(),
+            env=_given(self._environment),
             close_fds=False,  # what we were given is the job's; our own are not inherited
             process_group=None if self._is_at_terminal else 0,
             preexec_fn=in_child,  # noqa: PLW1509 - there is no other thread yet
@@ -230,15 +229,15 @@ class Job:
                 os.killpg(process.pid, number)
 
 
-def _environment() -> dict[str, str] | None:
+def _given(environment: Mapping[str, str]) -> dict[str, str] | None:
     """Return the environment that we were given: Python sets LC_CTYPE itself in a locale without UTF-8."""
     try:
         given = Path("/proc/self/environ").read_bytes()
     except OSError:
         return None
-    if "LC_CTYPE" not in os.environ or any(entry.startswith(b"LC_CTYPE=") for entry in given.split(b"\0")):
+    if "LC_CTYPE" not in environment or any(entry.startswith(b"LC_CTYPE=") for entry in given.split(b"\0")):
         return None
-    return {name: value for name, value in os.environ.items() if name != "LC_CTYPE"}
+    return {name: value for name, value in environment.items() if name != "LC_CTYPE"}
 
 
 def _targets(*, is_merged: bool) -> dict[str, int]:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from chatpost.outbox.store import Outbox
-    from chatpost.profiles.redis_config import RedisConfig
+from chatpost.outbox.store import Outbox
+from chatpost.profiles.redis_config import RedisConfig
 
 
 def open_outbox(redis: RedisConfig) -> Outbox:
