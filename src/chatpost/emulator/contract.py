@@ -56,7 +56,7 @@ class ApiError(Exception):
 
 
 def read_query(query: dict[str, str]) -> dict[str, str]:
-    """Return the request's own parameters; raises `ApiError` for an unknown one, an invalid value, or no key or token."""
+    """Return the request's own parameters; raises `ApiError` for an unknown or invalid one, or no key or token."""
     if not query.get("key"):
         raise ApiError(403, "The request is missing a valid API key.")
     if not query.get("token"):
