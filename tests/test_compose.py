@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chatpost.chat.message import SIZE_LIMIT, Message
-from chatpost.content.cards import CardMessage, QuickCard
+from chatpost.content.cards import CardMessage, CardOptions
 from chatpost.content.compose import Overflow, compose
 from chatpost.content.markup import Style
 from chatpost.content.source import Content, Text
@@ -19,7 +19,7 @@ PLAIN, SPLIT = Style(), Overflow()
 
 
 def made(
-    text: Text, style: Style = PLAIN, overflow: Overflow = SPLIT, quick: QuickCard | None = None
+    text: Text, style: Style = PLAIN, overflow: Overflow = SPLIT, quick: CardOptions | None = None
 ) -> tuple[Message, ...]:
     return compose(Content(text), style, overflow, quick)
 
@@ -69,7 +69,7 @@ def test_a_card_file() -> None:
 
 def test_a_quick_card_has_the_text() -> None:
     """The text is a paragraph of a quick card, and part of the words for a notification; mentions stand beside it."""
-    (message,) = made(Text.whole("done", typed=True), Style(mention=("all",)), quick=QuickCard(title="Backup"))
+    (message,) = made(Text.whole("done", typed=True), Style(mention=("all",)), quick=CardOptions(title="Backup"))
     assert message.text == "<users/all>"
     assert message.fallback_text == "Backup: done"
     assert message.cards[0]["card"]["sections"] == [{"widgets": [{"textParagraph": {"text": "done"}}]}]
@@ -123,7 +123,7 @@ def card_texts(message: Message) -> list[str]:
     return [widget["textParagraph"]["text"] for widget in section["widgets"] if "textParagraph" in widget]
 
 
-TITLE = QuickCard(title="T")
+TITLE = CardOptions(title="T")
 
 
 def test_a_long_text_on_a_quick_card() -> None:

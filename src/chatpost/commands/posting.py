@@ -17,7 +17,7 @@ from chatpost.chat.webhook import Webhook
 from chatpost.cli.options import POSTING, PROFILES, THREAD, PostOptions, ThreadOptions
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
-from chatpost.content.cards import QuickCard
+from chatpost.content.cards import CardOptions
 from chatpost.content.ci import CiRun
 from chatpost.content.compose import compose
 from chatpost.content.source import Content, ReadOptions, read_content
@@ -158,7 +158,7 @@ def compose_for(recipient: Recipient, content: Content) -> tuple[Message, ...]:
     return compose(content, options.style, options.overflow, quick_card_for(recipient, content.run))
 
 
-def quick_card_for(recipient: Recipient, run: CiRun | None) -> QuickCard | None:
+def quick_card_for(recipient: Recipient, run: CiRun | None) -> CardOptions | None:
     """Return the card that a recipient's options make, with the CI run that was found, if any."""
     return recipient.options.card.quick_card(run) if any(recipient.options.card) else None
 

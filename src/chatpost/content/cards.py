@@ -119,19 +119,39 @@ def _cleaned(value: Any, where: str = "", depth: int = 0) -> Any:
     return screen_text(value)
 
 
-class QuickCard(NamedTuple):
-    """A card made of its parts. ``fields`` are pairs of label and value, ``buttons`` pairs of text and URL.
+class CardOptions(NamedTuple):
+    """The parts of a quick card, which is made without JSON, or the name of a card file, ``-`` for stdin.
 
-    ``run``: the CI run that it tells of. What a CI says is shown as it is, since its words can be a stranger's.
+    ``field`` has pairs of label and value, ``button`` pairs of text and URL. ``ci``: show the CI run; ``run`` is the
+    one that was found. What a CI says is shown as it is, since its words can be a stranger's.
     """
 
+    ci: bool = False
     title: str | None = None
     subtitle: str | None = None
     icon: str | None = None
     status: str | None = None
-    fields: Sequence[tuple[str, str]] = ()
-    buttons: Sequence[tuple[str, str]] = ()
+    field: Sequence[tuple[str, str]] = ()
+    button: Sequence[tuple[str, str]] = ()
+    card: str | None = None
     run: CiRun | None = None
+
+    @property
+    def has_own_parts(self) -> bool:
+        """Whether a quick card has parts besides the CI's."""
+        return any(self._replace(ci=False, card=None))
+
+    @property
+    def lacks_title(self) -> bool:
+        """Whether a subtitle or an icon has no title, and no CI run that could give it one."""
+        return bool(self.subtitle or self.icon) and not (self.title or self.ci)
+
+    def quick_card(self, run: CiRun | None) -> CardOptions | None:
+        """Return the quick card, with the CI run that was found; None if it would be empty."""
+        quick = self._replace(ci=False, card=None, run=run if self.ci else None)
+        if self.ci and run is None and not self.title:  # the run would have given the title
+            quick = quick._replace(subtitle=None, icon=None)
+        return quick if any(quick) else None
 
     def message(self, words: str, style: Style) -> CardMessage:
         """Return the card with the words as its paragraph, in their style."""
@@ -148,8 +168,8 @@ class QuickCard(NamedTuple):
             widgets.append({"textParagraph": {"text": shown, "textSyntax": "MARKDOWN"}})
         elif words:
             widgets.append({"textParagraph": {"text": card_text(words)}})
-        title, links = self.title, list(self.buttons)
-        fields = [(label, card_text(value)) for label, value in self.fields]
+        title, links = self.title, list(self.button)
+        fields = [(label, card_text(value)) for label, value in self.field]
         if self.run is not None:
             title = title or self.run.title
             fields[:0] = [(label, escape(value, quote=False)) for label, value in self.run.fields]
@@ -173,38 +193,8 @@ class QuickCard(NamedTuple):
         status = STATUSES[self.status][2] if self.status else ""
         title = self.title or (escape_mentions(self.run.title) if self.run else None)
         first = ": ".join(filter(None, (status, title, self.subtitle, words)))
-        text = first or ", ".join(f"{label}: {value}" for label, value in self.fields) or self.buttons[0][0]
+        text = first or ", ".join(f"{label}: {value}" for label, value in self.field) or self.button[0][0]
         return f"{text[:500]}..." if text[500:] else text
-
-
-class CardOptions(NamedTuple):
-    """The options of a card: from the file ``card`` (``-`` for stdin), or of its parts. ``ci``: show the CI run."""
-
-    ci: bool = False
-    title: str | None = None
-    subtitle: str | None = None
-    icon: str | None = None
-    status: str | None = None
-    field: Sequence[tuple[str, str]] = ()
-    button: Sequence[tuple[str, str]] = ()
-    card: str | None = None
-
-    @property
-    def has_own_parts(self) -> bool:
-        """Whether a quick card has parts besides the CI's."""
-        return any(self[1:-1])
-
-    @property
-    def lacks_title(self) -> bool:
-        """Whether a subtitle or an icon has no title, and no CI run that could give it one."""
-        return bool(self.subtitle or self.icon) and not (self.title or self.ci)
-
-    def quick_card(self, run: CiRun | None) -> QuickCard | None:
-        """Return the card that the options make, with the CI run that was found; None if it would be empty."""
-        quick = QuickCard(*self[1:-1], run=run if self.ci else None)
-        if self.ci and run is None and not self.title:  # the run would have given the title
-            quick = quick._replace(subtitle=None, icon=None)
-        return quick if any(quick) else None
 
 
 def card_text(text: str) -> str:
@@ -213,22 +203,20 @@ def card_text(text: str) -> str:
 
     from chatpost.chat.syntax import parts
 
+    tags = {"block": "pre", "code": "code", "bold": "b", "italic": "i", "strike": "s"}
+
     def shown(part: Part) -> str:
-        text = escape(part.text, quote=False)
+        has_markup = part.kind in {"bold", "italic", "strike"}
+        text = card_text(part.text) if has_markup else escape(part.text, quote=False)
         match part.kind:
             case "link":
                 return f'<a href="{escape(part.url)}">{text}</a>'
-            case "block":
-                return f"<pre>{text}</pre>"
-            case "code":
-                return f"<code>{text}</code>"
-            case "bold" | "italic" | "strike":
-                tag = part.kind[0]
-                return f"<{tag}>{card_text(part.text)}</{tag}>"
             case "user":
                 return f"@{text}"
             case "item":
                 return "• "
-        return text
+            case "text":
+                return text
+        return f"<{tags[part.kind]}>{text}</{tags[part.kind]}>"
 
     return "".join(map(shown, parts(text)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from chatpost.chat.message import SIZE_LIMIT, Message
-from chatpost.content.cards import QuickCard
+from chatpost.content.cards import CardOptions
 from chatpost.content.markup import Style, escape_mentions, mentioning
 from chatpost.content.source import Content
 from chatpost.content.split import Taken, head, tail, take
@@ -22,7 +22,7 @@ class Overflow(NamedTuple):
     max_parts: int = 10
 
 
-def compose(content: Content, style: Style, overflow: Overflow, quick: QuickCard | None) -> tuple[Message, ...]:
+def compose(content: Content, style: Style, overflow: Overflow, quick: CardOptions | None) -> tuple[Message, ...]:
     """Return the message, or the several messages that a long text makes.
 
     Raises `DataError` if it is too large, or makes too many messages.
@@ -50,7 +50,7 @@ def compose(content: Content, style: Style, overflow: Overflow, quick: QuickCard
     return messages
 
 
-def one_message(content: Content, style: Style, quick: QuickCard | None) -> Message:
+def one_message(content: Content, style: Style, quick: CardOptions | None) -> Message:
     """Return the one message that the content makes, however large it is."""
     composer = _Composer(content, style, quick)
     return composer.first(composer.words("fail")[0])
@@ -72,7 +72,7 @@ class _Composer(NamedTuple):
 
     content: Content
     style: Style
-    quick: QuickCard | None
+    quick: CardOptions | None
 
     def words(self, how: str) -> tuple[str, int]:
         """Return the words to post, and how many bytes of stdin are missing from them."""
@@ -81,33 +81,31 @@ class _Composer(NamedTuple):
             return (card.text or "", 0) if card is not None else ("", 0)
         return (text.end, text.before) if how == "tail" else (text.beginning, text.after)
 
-    @property
-    def _is_piped(self) -> bool:
-        text, card = self.content.text, self.content.card
-        return (card is not None and card.is_piped) if text.is_blank else not text.typed
-
-    def _harmless(self, words: str, *, is_piped: bool) -> str:
+    def _harmless(self, words: str) -> str:
         """Return the words so that what came from a pipe mentions nobody."""
+        text, card = self.content.text, self.content.card
+        is_piped = (card is not None and card.is_piped) if text.is_blank else not text.typed
         return escape_mentions(words) if is_piped and not self.style.allow_mentions else words
 
     def first(self, words: str) -> Message:
         """Make the first message: with the mentions and the card."""
-        style, card, words = self.style, self.content.card, self._harmless(words, is_piped=self._is_piped)
+        style, card, words = self.style, self.content.card, self._harmless(words)
         if self.quick is not None:
-            card = self.quick.message(words, self.style)
-            text, is_markdown = "", False
-        else:
-            text, is_markdown = style.shown(words), style.is_markdown
+            card = self.quick.message(words, style)
+        is_markdown = self.quick is None and style.is_markdown
+        text = style.shown(words) if self.quick is None else ""
         if style.mention:
             text = mentioning(style.mention, text, is_markdown=is_markdown)
         if card is None:
             return Message(text, is_markdown)
-        fallback = self._harmless(card.fallback_text or "", is_piped=card.is_piped)
+        fallback = card.fallback_text or ""
+        if card.is_piped and not style.allow_mentions:
+            fallback = escape_mentions(fallback)
         return Message(text, is_markdown, card.cards, fallback or None)
 
     def other(self, words: str) -> Message:
         """Make a message of a later part: text alone."""
-        return Message(self.style.shown(self._harmless(words, is_piped=self._is_piped)), self.style.is_markdown)
+        return Message(self.style.shown(self._harmless(words)), self.style.is_markdown)
 
     def parts(self, words: str) -> tuple[Message, ...]:
         """Make as many messages as all the words take. Blank ones are dropped."""

@@ -12,7 +12,6 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
     (codecs.BOM_UTF8, "utf-8"),
 )
-_LONGEST_MARK = 4
 
 
 def find_encoding(beginning: bytes) -> tuple[str, int]:
@@ -32,8 +31,8 @@ class Decoder:
         """Return the text of a chunk, without the beginning of a character that the next chunk ends."""
         if self._decoder is None:
             self._beginning += chunk
-            might_be_marked = any(mark.startswith(self._beginning) for mark, _ in _MARKS)
-            if might_be_marked and len(self._beginning) < _LONGEST_MARK and not final:
+            is_unclear = any(mark.startswith(self._beginning) and mark != self._beginning for mark, _ in _MARKS)
+            if is_unclear and not final:
                 return ""
             encoding, mark = find_encoding(self._beginning)
             self._decoder = codecs.getincrementaldecoder(encoding)()

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 
-_FARTHEST = 200
-"""Characters from the wanted place within which a boundary is searched for. No script has longer clusters."""
-
+_FARTHEST = 200  # characters from the wanted place within which a boundary is searched; no script has longer clusters
 _MARKS = {"Mn", "Me", "Mc", "Cf"}  # among them variation selectors, joiners, and the tags of Scotland's flag
 _VIRAMA = 9  # the combining class of the signs that join two consonants of an Indic script
 _ATTACHED_TO_PREVIOUS = {

@@ -49,11 +49,7 @@ class Content(NamedTuple):
 
 
 class ReadOptions(NamedTuple):
-    """How to read content.
-
-    ``skip_empty``: an empty text is no error. ``ends_only``: the ends of a long stdin are enough. ``has_stdin``: stdin
-    may be read.
-    """
+    """Whether an empty text is no error, whether the ends of a long stdin are enough, and whether stdin may be read."""
 
     skip_empty: bool = False
     ends_only: bool = False

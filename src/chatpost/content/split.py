@@ -11,8 +11,6 @@ Syntax = Literal["chat", "markdown", "plain"]
 
 # A fence of Markdown's is a line of its own: the first has a language, the last nothing.
 _MARKDOWN_FENCE = r"(?m)^( {0,3})(`{3,99}(?=[^`\n]*$)|~{3,99}(?!~))([^\n]*)$"
-# A fence that is opened again leaves a longer one out.
-_LONGEST_INFO = 50
 
 
 class Fence(NamedTuple):
@@ -20,11 +18,6 @@ class Fence(NamedTuple):
 
     closing: str
     opening: str
-
-    @property
-    def size(self) -> int:
-        """The bytes that closing it takes, with its line end."""
-        return len(self.closing) + 1
 
 
 class Taken(NamedTuple):
@@ -94,7 +87,7 @@ def open_fence(text: str, fence: Fence | None, *, syntax: Syntax) -> Fence | Non
     for line in re.finditer(_MARKDOWN_FENCE, text):
         indent, ticks, info = line[1], line[2], line[3].strip()
         if fence is None:
-            kept = info if len(info.encode()) <= _LONGEST_INFO else ""
+            kept = "" if info.encode()[50:] else info  # it is written again in each part
             fence = Fence(indent + ticks, f"{indent}{ticks}{kept}\n")
         elif ticks.startswith(fence.closing.strip()) and not info:
             fence = None
@@ -107,14 +100,17 @@ def _size(text: str) -> int:
 
 def _cut(text: str, room: int, fence: Fence | None, *, syntax: Syntax) -> tuple[int, Fence | None]:
     """Return how many characters to take, and the fence that is then open, which has to be closed within the room."""
-    reserve = fence.size if fence else 0
+    reserve = _closing_size(fence)
     while True:
         end = _place_to_cut(text, room - reserve)
         after = open_fence(text[:end], fence, syntax=syntax)
-        needed = after.size if after else 0
-        if needed <= reserve or reserve > room // 2:
+        if _closing_size(after) <= reserve or reserve > room // 2:
             return end, after
-        reserve = needed
+        reserve = _closing_size(after)
+
+
+def _closing_size(fence: Fence | None) -> int:
+    return len(f"\n{fence.closing}") if fence else 0
 
 
 def _place_to_cut(text: str, size: int) -> int:

@@ -57,9 +57,9 @@ class Replies:
     ) -> None:
         """``report`` reports a delivery, and what is known of its lines after an error; it returns the exit status."""
         created, policy = opening.progress.created, opening.to.policy
-        self._thread = Thread(name=created.thread_name if created else None)
+        thread = Thread(name=created.thread_name if created else None)
         self._policy = policy if options.has_retries else policy._replace(retries=_NO_LIMIT)
-        self._to = opening.to._replace(thread=self._thread, policy=self._policy)
+        self._to = opening.to._replace(thread=thread, policy=self._policy)
         self._lines = lines
         self._sender = sender
         self._clock = sender.timing.clock
@@ -99,7 +99,7 @@ class Replies:
         note = f"[{lines_are(self.lost)} lost]" if self.lost else None
         text = "\n".join(filter(None, (note, last)))
         if text and not self._is_refused:
-            request = self._request(Message(text, self._options.style.markdown))
+            request = self._request(Message(text, self._options.style.markdown), str(uuid4()))
             self._late_at = self._ends_at  # the rest of the time is for this message
             delivery = self._deliver(request.request_id, lambda _: request)
             status = self._report(delivery, None)
@@ -162,9 +162,9 @@ class Replies:
         text = fenced("\n".join(self._taken), style.language, is_markdown=style.is_markdown)
         return self._request(Message(text, style.is_markdown), request_id)
 
-    def _request(self, message: Message, request_id: str | None = None) -> CreateMessageRequest:
+    def _request(self, message: Message, request_id: str) -> CreateMessageRequest:
         fallback = MessageReplyOption.FALLBACK_TO_NEW_THREAD
-        return CreateMessageRequest(message, request_id or str(uuid4()), self._thread, fallback, self._options.silent)
+        return CreateMessageRequest(message, request_id, self._to.thread, fallback, self._options.silent)
 
 
 class _Patience(Deadline):

@@ -217,10 +217,9 @@ class Reader:
                     yield chunk
         # The beginning of a number would be another number, so the line is read to its end if that is there.
         rest = bytearray()
-        while (
-            self._maker.begun and not rest.endswith(b"\n") and len(rest) < _LONGEST_LINE and _is_readable(self._source)
-        ):
-            byte = self._read(1)
+        while self._maker.begun and not rest.endswith(b"\n") and len(rest) < _LONGEST_LINE:
+            is_readable, _, _ = select.select([self._source], [], [], 0)
+            byte = self._read(1) if is_readable else None
             if not byte:
                 break
             rest += byte
@@ -235,7 +234,3 @@ class Reader:
             return None
         except OSError:
             return b""
-
-
-def _is_readable(source: int) -> bool:
-    return bool(select.select([source], [], [], 0)[0])

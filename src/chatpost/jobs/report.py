@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.chat.message import SIZE_LIMIT, Message
-from chatpost.content.cards import QuickCard
+from chatpost.content.cards import CardOptions
 from chatpost.content.compose import less_room, one_message
 from chatpost.content.decoding import decode, find_encoding
 from chatpost.content.markup import Style, escape_mentions, fenced
@@ -98,7 +98,7 @@ class Tail(NamedTuple):
         return cls(masked(screen_text(text).rstrip("\n"), secrets), lines_before)
 
 
-def report(outcome: str, output: Tail, lines: int, style: Style, quick: QuickCard | None) -> Message:
+def report(outcome: str, output: Tail, lines: int, style: Style, quick: CardOptions | None) -> Message:
     """Return the message: the outcome's line, and at most so many lines of the output's end, as code.
 
     If not all of the output is there, a line says how many lines are left out. Raises `DataError` if the outcome alone
