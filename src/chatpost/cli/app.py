@@ -11,15 +11,17 @@ from contextlib import suppress
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from chatpost import __version__
-from chatpost.cli.settings import Section
 from chatpost.errors import ChatpostError, ExitStatus, InputError
 from chatpost.processes import reraise_signal
 from chatpost.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from chatpost.cli.settings import Section
 
 _SPEC_WIDTH = 24
 

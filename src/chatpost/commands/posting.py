@@ -18,7 +18,6 @@ from chatpost.cli.options import POSTING, PROFILES, THREAD, PostOptions, ThreadO
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
 from chatpost.content.cards import CardOptions
-from chatpost.content.ci import CiRun
 from chatpost.content.compose import compose
 from chatpost.content.source import Content, ReadOptions, read_content
 from chatpost.delivery.model import Deadline, Delivery, Destination, Pacer, Progress, request_factories
@@ -31,6 +30,8 @@ from chatpost.surroundings import Surroundings
 
 if TYPE_CHECKING:
     import click
+
+    from chatpost.content.ci import CiRun
 
 
 TIMING = Timing(clock=time.monotonic, sleep=time.sleep, random=random.random)

@@ -12,9 +12,8 @@ import click
 
 from chatpost.chat.webhook import Webhook
 from chatpost.cli.command_options import LIST_FORMAT
-from chatpost.cli.completion import complete_profile
 from chatpost.cli.console import as_json, print_table, say, write_data
-from chatpost.cli.options import CONFIG
+from chatpost.cli.options import CONFIG, complete_profile
 from chatpost.cli.profile_defaults import load_defaults
 from chatpost.content.source import read_chunks
 from chatpost.directories import find_profile_file
@@ -156,24 +155,21 @@ def check(surroundings: Surroundings, name: str | None, config: Path | None) -> 
     path = find_profile_file(config)
     file = None if path is None else load_trusted_profiles(path)
     redis = RedisConfig(None if file is None else file.sharing, surroundings.environment)
-    if file is None or not file.profiles:
-        if redis.is_configured:
-            return _check_redis(redis)
+    status = of_redis = ExitStatus.OK
+    if file is not None and file.profiles:
+        named = [file.profile(name)] if name else list(file.profiles.values())
+        if warning := file.permission_warning():
+            say(warning)
+        rows = [_checked(profile, surroundings.environment) for profile in named]
+        print_table(("PROFILE", "SPACE", ""), rows)
+        status = ExitStatus.OK if all(verdict == "ok" for *_, verdict in rows) else ExitStatus.CONFIGURATION
+    elif not redis.is_configured:
         raise ConfigurationError(_NO_PROFILES.format(path or user_profile_file()))
-    named = [file.profile(name)] if name else list(file.profiles.values())
-    if warning := file.permission_warning():
-        say(warning)
-    rows = [_checked(profile, surroundings.environment) for profile in named]
-    print_table(("PROFILE", "SPACE", ""), rows)
-    status = ExitStatus.OK if all(verdict == "ok" for *_, verdict in rows) else ExitStatus.CONFIGURATION
-    of_redis = _check_redis(redis) if redis.is_configured else ExitStatus.OK
+    if redis.is_configured:
+        from chatpost.commands.redis_check import check_redis  # few have a Redis
+
+        of_redis = check_redis(redis)
     return status or of_redis
-
-
-def _check_redis(config: RedisConfig) -> ExitStatus:
-    from chatpost.commands.redis_check import check_redis  # few have a Redis
-
-    return check_redis(config)
 
 
 def _checked(profile: Profile, environment: Mapping[str, str]) -> tuple[str, str, str]:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from chatpost.chat.syntax import Part
-from chatpost.content.ci import CiRun
 from chatpost.content.markup import Style, escape_mentions
 from chatpost.content.terminal import screen_text
 from chatpost.errors import DataError
+
+if TYPE_CHECKING:
+    from chatpost.chat.syntax import Part
+    from chatpost.content.ci import CiRun
 
 STATUSES = {
     "ok": ("check_circle", "#188038", "OK"),
