@@ -6,7 +6,8 @@ import pytest
 
 from chatpost.chat.message import SIZE_LIMIT, Message
 from chatpost.content.cards import CardMessage, CardOptions
-from chatpost.content.compose import Overflow, Style, compose
+from chatpost.content.compose import Overflow, compose
+from chatpost.content.markup import Style
 from chatpost.content.source import Content, Text
 from chatpost.errors import DataError
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -10,13 +11,17 @@ import time
 from collections import Counter
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, cast
+from uuid import uuid4
 
 import pytest
 
+from chatpost.chat.message import CreateMessageRequest, Message
+from chatpost.chat.webhook import Webhook
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind, answering
-from chatpost.outbox.model import Origin
+from chatpost.outbox.model import Origin, OutboxMessage, Rules, Status
 from chatpost.outbox.redis import RedisOutbox
+from chatpost.outbox.resolver import reference_to
 from chatpost.outbox.sqlite import SqliteOutbox
 from chatpost.outbox.store import CoolDown
 from chatpost.redis_client import RedisClient
@@ -26,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from chatpost.outbox.model import OutboxMessage
     from chatpost.outbox.store import Outbox
 
 FLUSH = ("outbox", "flush")
@@ -94,6 +98,16 @@ def waiting(shell: Shell) -> list[dict[str, Any]]:
 
 def states(shell: Shell) -> list[tuple[str, str]]:
     return [(entry["body"]["text"], entry["state"]) for entry in waiting(shell)]
+
+
+def keep(shell: Shell, *messages: str) -> None:
+    """Spool messages as a `send --spool-first` does."""
+    reference = reference_to(Webhook.parse(shell.env["CHATPOST_URL"]), None, None)
+    requests = [CreateMessageRequest(Message(text), str(uuid4())) for text in messages]
+    with stored_by(shell) as outbox:
+        for text, request in zip(messages, requests, strict=True):
+            origin, rules = Origin(socket.gethostname(), time.time()), Rules(None, 0.0)
+            outbox.add([OutboxMessage(0, origin, reference, "", rules, Status(), text, len(text), request)], 3600)
 
 
 # Keeping -------------------------------------------------------------------------------------------------------
@@ -508,63 +522,52 @@ def test_an_outbox_that_cannot_be_used(shell: Shell, chat: Emulator, damage: str
 
 # Exactly once --------------------------------------------------------------------------------------------------
 
-# Runs chatpost, and kills it before (0) or after (1) the change number N of the outbox is on the disk.
+# Runs chatpost, and kills it before or after the outbox is changed by the step of that name.
 KILLED = """
 import os, signal, sys
-from contextlib import contextmanager
-from chatpost import database
-number, after = int(sys.argv.pop(1)), sys.argv.pop(1) == "1"
-count, change = 0, database.transaction
-@contextmanager
-def transaction(path, *args, **options):
-    global count
-    with change(path, *args, **options) as file:
-        yield file
-        count += path.name == "outbox.sqlite3"
-        if count == number and not after:
+from chatpost.outbox.redis import RedisOutbox
+from chatpost.outbox.resolver import reference_to
+from chatpost.outbox.sqlite import SqliteOutbox
+when, name = sys.argv.pop(1), sys.argv.pop(1)
+def killing(method):
+    def change(*args):
+        step = getattr(args[-1], "func", method).__name__
+        if (step, when) == (name, "before"):
             os.kill(os.getpid(), signal.SIGKILL)
-    if count == number:
-        os.kill(os.getpid(), signal.SIGKILL)
-database.transaction = transaction
-from chatpost.redis_client import RedisClient
-run = RedisClient.run
-def run_and_die(self, script, keys, arguments, limit=60):
-    global count
-    is_change = arguments[0] in {"add", "seal", "posted", "failed", "release", "lease"}
-    count += is_change
-    if is_change and count == number and not after:
-        os.kill(os.getpid(), signal.SIGKILL)
-    answer = run(self, script, keys, arguments, limit)
-    if is_change and count == number:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return answer
-RedisClient.run = run_and_die
+        result = method(*args)
+        if (step, when) == (name, "after"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return change
+for outbox in (RedisOutbox, SqliteOutbox):
+    outbox.add, outbox.change = killing(outbox.add), killing(outbox.change)
 from chatpost.__main__ import main
 main()
 """
 
 
-@pytest.mark.parametrize("after", [0, 1])
-@pytest.mark.parametrize("argv", [["send", "--spool", "two"], ["outbox", "flush"], ["outbox", "flush", "--digest"]])
-def test_killed_at_every_write(shell: Shell, chat: Emulator, argv: list[str], after: int) -> None:
-    """Killed at any change of the outbox, nothing is lost and nothing doubled: at most an attempt is repeated."""
-    for number in range(1, 30):
-        for text in ("zero", "one"):
-            shell("send", "--spool-first", text)
-        command = [sys.executable, "-c", KILLED, str(number), str(after), *argv]
-        killed = subprocess.run(command, env=shell.env, capture_output=True, check=False)
-        end_leases(shell)
-        is_kept = argv[0] != "send" or any(text == "two" for text, _ in states(shell))
-        assert shell(*FLUSH).status == 0
-        assert waiting(shell) == []
-        posted = " ".join(re.sub(r"\[.*\]", "", " ".join(texts(chat))).split())
-        assert posted in {"zero one", "zero one two"}, number
-        assert posted == "zero one two" or argv[0] != "send" or not is_kept
-        chat.space().messages.clear()
-        if killed.returncode != -signal.SIGKILL:
-            break
-    else:
-        pytest.fail("it never came to its end")
+@pytest.mark.parametrize(
+    ("argv", "kill"),
+    [
+        (["send", "--spool", "two"], "after add"),
+        (["send", "--spool", "two"], "after start_attempt"),
+        (["send", "--spool", "two"], "before release"),
+        (["outbox", "flush"], "after posted"),
+        (["outbox", "flush", "--digest"], "after start_attempt"),
+        (["outbox", "flush", "--digest"], "before posted"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else value,
+)
+def test_killed_at_a_write(shell: Shell, chat: Emulator, argv: list[str], kill: str) -> None:
+    """Killed at any kind of change of the outbox, nothing is lost and nothing doubled."""
+    keep(shell, "zero", "one")
+    command = [sys.executable, "-c", KILLED, *kill.split(), *argv]
+    assert subprocess.run(command, env=shell.env, check=False).returncode == -signal.SIGKILL
+    end_leases(shell)
+    assert shell(*FLUSH).status == 0
+    posted = re.sub(r"\[.*\]", "", " ".join(texts(chat))).split()
+    assert posted == ["zero", "one", *argv[2:]] if argv[0] == "send" else posted == ["zero", "one"]
+    assert [each for each in waiting(shell) if each["state"] != "posted"] == []
 
 
 def test_many_at_once(shell: Shell, chat: Emulator) -> None:
@@ -589,6 +592,23 @@ def test_many_at_once(shell: Shell, chat: Emulator) -> None:
     assert Counter(texts(chat)) == Counter(f"{key}{number}" for key in "abc" for number in range(1, 5))
     for key in "abc":
         assert [text for text in texts(chat) if text[0] == key] == [f"{key}{number}" for number in range(1, 5)]
+
+
+def test_a_send_behind_a_long_flush(shell: Shell, chat: Emulator) -> None:
+    """A message that another flush would post only after the deadline is kept; its sender does not wait until then."""
+    keep(shell, *(f"message {number}" for number in range(300)))
+    edit(shell, lambda message: message._replace(rules=message.rules._replace(interval=0.5)), range(1, 301))
+    shell.env["CHATPOST_PACING"] = "1"
+    flush = subprocess.Popen(["chatpost", *FLUSH, "-q"], env=shell.env)
+    try:
+        while not texts(chat):
+            time.sleep(0.05)
+        done = shell("send", "--spool", "--interval", "0.5", "mine")
+        assert (done.status, "others post to the space now; kept" in done.err) == (0, True), done.err
+        assert len(texts(chat)) < 60  # which takes half of the deadline
+    finally:
+        flush.terminate()
+        flush.wait()
 
 
 # Digests -------------------------------------------------------------------------------------------------------
@@ -660,11 +680,6 @@ def test_a_digest_of_several_hosts(shell: Shell, chat: Emulator) -> None:
     edit(shell, lambda message: message._replace(origin=Origin(f"db-{message.id}", message.origin.written)))
     assert shell(*FLUSH, "--digest").status == 0
     assert re.findall(r", (db-\d)\]", texts(chat)[0]) == ["db-1", "db-2"]
-
-
-def keep(shell: Shell, *messages: str) -> None:
-    for text in messages:
-        shell("send", "--spool-first", "-q", text)
 
 
 def test_a_digest_has_an_id_of_its_own(shell: Shell, chat: Emulator) -> None:

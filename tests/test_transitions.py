@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from chatpost.content.secrets import masked, secrets_of
-from chatpost.durations import duration
+from chatpost.formatting import format_duration
 from chatpost.jobs.transitions import DAY, JobHistory, NotifyRule, Transition
 
 
@@ -116,7 +116,7 @@ def test_a_recovery_leaves_nothing(runs: list[bool], reported: bool) -> None:  #
 )
 def test_durations(seconds: float, words: str) -> None:
     """A time is reported in its two largest units."""
-    assert duration(seconds) == words
+    assert format_duration(seconds) == words
 
 
 def test_secrets() -> None:

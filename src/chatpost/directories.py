@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import platformdirs
 
 from chatpost.errors import StorageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 PROFILES = "profiles.toml"
 

@@ -8,14 +8,12 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator, Set as AbstractSet
 from contextlib import contextmanager, suppress
 from itertools import chain, count
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Set as AbstractSet
+from typing import Any, NamedTuple, NoReturn
 
 _SI_KERNEL = 0x80
 _POLL = 0.05

@@ -6,17 +6,15 @@ import hashlib
 import pkgutil
 import re
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
 from ssl import SSLCertVerificationError
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from chatpost.concurrency import run_with_timeout
 from chatpost.errors import ConfigurationError, StorageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 PREFIX = "chatpost:"  # of all of our keys
 

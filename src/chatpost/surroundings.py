@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import TextIO
+from collections.abc import Mapping
+from typing import NamedTuple, TextIO
 
 
 class Surroundings(NamedTuple):

@@ -17,6 +17,7 @@ from chatpost.emulator import Emulator
 from tests.benchmarks.bench import Bench, Run
 from tests.benchmarks.chat import Chat
 from tests.benchmarks.fleet import fleet_outbox, many_machines, simulation
+from tests.benchmarks.full import full_outbox
 from tests.redis_servers import PortProcess
 
 if TYPE_CHECKING:
@@ -206,6 +207,7 @@ BENCHMARKS: dict[str, Callable[[Bench], None]] = {
     "g": fleet_outbox,
     "h": one_send_of_a_fleet,
     "i": simulation,
+    "j": full_outbox,
 }
 
 

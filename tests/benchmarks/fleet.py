@@ -97,7 +97,7 @@ def fleet_outbox(bench: Bench) -> None:
         while not chat.space().messages:
             time.sleep(0.01)
         watchers[0].kill()
-        while redis.call("ZCARD", "chatpost:{outbox}:all"):
+        while redis.call("HGET", "chatpost:{outbox}:totals", "count") != b"0":
             time.sleep(0.01)
         flushing = time.perf_counter() - began
         for watcher in watchers:

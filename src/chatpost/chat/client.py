@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.request import getproxies
 
 from requests.exceptions import ChunkedEncodingError, ConnectionError as RequestsConnectionError, RequestException
 from urllib3.exceptions import HTTPError
 
 from chatpost.chat.errors import NO_SUCH_PROXY, error_of
+from chatpost.chat.message import CreatedMessage, CreateMessageRequest
 from chatpost.chat.response import Answer, created_message
 from chatpost.chat.session import new_session
+from chatpost.chat.webhook import Webhook
 from chatpost.concurrency import run_with_timeout
 from chatpost.errors import Unavailable, UnusableRoute
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from chatpost.chat.message import CreatedMessage, CreateMessageRequest
-    from chatpost.chat.webhook import Webhook
 
 _ANSWER_LIMIT = 1024 * 1024  # bytes that are read: Chat's echo can be several times the size of the message
 # None removes a scheme from the environment's proxies; the type stubs allow only strings.

@@ -6,20 +6,19 @@ import errno
 import os
 import re
 import ssl
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from requests.exceptions import ConnectTimeout, InvalidSchema, InvalidURL, ProxyError, ReadTimeout, SSLError
 from urllib3.exceptions import NameResolutionError
 
 from chatpost.chat.session import unusable_bundle
+from chatpost.chat.webhook import Webhook
 from chatpost.errors import DeliveryError, ProtocolError, Unavailable, UnusableRoute
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from requests.exceptions import RequestException
 
-    from chatpost.chat.webhook import Webhook
 
 NO_SUCH_PROXY = "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is not the URL of a proxy"
 """An error for a person; a proxy's URL is not shown, since it can hold a password."""

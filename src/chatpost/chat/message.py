@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from chatpost.chat.webhook import mask_webhooks
 from chatpost.errors import DataError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 SIZE_LIMIT = 32_000
 """Bytes of UTF-8 that a message can have: text, cards and fallback text together."""

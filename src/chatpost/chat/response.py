@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Mapping
 from email.utils import mktime_tz, parsedate_tz
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from chatpost.chat.message import CreatedMessage
 from chatpost.errors import BrokenAnswer, DeliveryError, InvalidMessage, NotAllowed, ProtocolError, Refused, Unavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from chatpost.formatting import one_line
 
 _SUCCESSES = range(200, 300)
 _REDIRECTS = range(300, 400)
@@ -85,7 +84,7 @@ def created_message(answer: Answer, mask: Callable[[str], str], now: float) -> C
     raise kind(
         f"{said}; {mask(advice)}" if advice else said,
         code=answer.code,
-        status=None if status.status is None else mask(_one_line(status.status, _LONGEST_EXCERPT)),
+        status=None if status.status is None else mask(one_line(status.status, _LONGEST_EXCERPT)),
         retry_after=_retry_after(answer.headers.get("Retry-After"), now) or status.retry_delay,
         maybe_posted=answer.code >= HTTPStatus.INTERNAL_SERVER_ERROR
         or answer.code in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.SWITCHING_PROTOCOLS},
@@ -99,7 +98,7 @@ def _meaning(code: int, status: Status) -> tuple[type[DeliveryError], str]:
         case 400 if "API_KEY_INVALID" in status.reasons:
             return NotAllowed, f"the webhook URL's key is not valid: {copy}"
         case 400 | 413:
-            violations = _one_line("; ".join(status.violations), _LONGEST_QUOTE)
+            violations = one_line("; ".join(status.violations), _LONGEST_QUOTE)
             return InvalidMessage, violations or "the message itself is invalid"
         case 401 | 403 if status.status or status.message:
             return NotAllowed, f"Chat does not accept the webhook's key or token: {copy}"
@@ -120,20 +119,14 @@ def _meaning(code: int, status: Status) -> tuple[type[DeliveryError], str]:
 
 def _said(answer: Answer, status: Status) -> str:
     if status.status or status.message:
-        name = f" {_one_line(status.status, _LONGEST_EXCERPT)}" if status.status else ""
-        words = f': "{_one_line(status.message, _LONGEST_QUOTE)}"' if status.message else ""
+        name = f" {one_line(status.status, _LONGEST_EXCERPT)}" if status.status else ""
+        words = f': "{one_line(status.message, _LONGEST_QUOTE)}"' if status.message else ""
         return f"Chat answered {answer.code}{name}{words}"
     if answer.code in _REDIRECTS:  # its page has no message
         return f"the answer was {answer.code}, a redirect"
     page = re.sub(_UNSEEN_HTML, " ", (answer.body or b"").decode(errors="replace"))
-    excerpt = _one_line(page, _LONGEST_EXCERPT)
+    excerpt = one_line(page, _LONGEST_EXCERPT)
     return f"the answer was {answer.code}" + (f', with a page that begins "{excerpt}"' if excerpt else "")
-
-
-def _one_line(text: str, limit: int) -> str:
-    """Return `text` safe for a terminal: printable, on one line, at most `limit` characters."""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= limit else f"{line[: limit - 3]}..."
 
 
 def _text(value: Any) -> str | None:

@@ -12,9 +12,10 @@ import os
 import re
 import socket
 import ssl
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -25,9 +26,6 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 
 from chatpost import __version__
 from chatpost.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _REQUESTS_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 # Seconds to connect to one address, or a smaller share of an attempt's, so that all addresses get their try.

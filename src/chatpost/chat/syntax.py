@@ -7,10 +7,8 @@ Source: "Format messages" in the Chat documentation: ``*bold*``, ``_italic_``, `
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal, NamedTuple, cast
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from collections.abc import Iterator
+from typing import Literal, NamedTuple, cast
 
 Kind = Literal["text", "block", "code", "link", "user", "bold", "italic", "strike", "item"]
 

@@ -7,15 +7,13 @@ parts are checked once, here. Requests go to a URL built from the checked parts,
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import cached_property
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 from chatpost.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MASK = "***"
 

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from itertools import groupby
@@ -20,8 +21,6 @@ from chatpost.processes import reraise_signal
 from chatpost.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     from chatpost.cli.settings import Section
 
 _SPEC_WIDTH = 24

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import click
 
+from chatpost.cli import types
 from chatpost.cli.options import CARD, CONFIG, LINES, OUTPUT, QUIET, STYLE, VERBOSE, OutputOptions
 from chatpost.cli.settings import Option, Section
-from chatpost.cli.types import LINE, YEAR, Seconds, Whole
 from chatpost.jobs.transitions import DAY, NotifyRule
 from chatpost.outbox.options import FlushOptions
 
@@ -26,7 +26,7 @@ class FollowOptions(NamedTuple):
 
 
 _EVERY = Option(
-    "--every", type=Seconds(), default=5, help="Seconds between two replies, if the lines fit into one message."
+    "--every", type=types.Seconds(), default=5, help="Seconds between two replies, if the lines fit into one message."
 )
 
 FOLLOW = Section(
@@ -35,7 +35,7 @@ FOLLOW = Section(
     Option("--follow", is_flag=True, in_profile=False, help="Post each line of stdin as a reply, as it comes."),
     Option("--tee", is_flag=True, in_profile=False, help="Copy stdin to stdout; message names go to stderr."),
     _EVERY,
-    Option("--last", type=LINE, in_profile=False, help="With --follow, last message of the thread."),
+    Option("--last", type=types.LINE, in_profile=False, help="With --follow, last message of the thread."),
 )
 
 FOLLOW_JOB = Section(
@@ -80,7 +80,7 @@ class ReportOptions(NamedTuple):
     show_command: bool
 
 
-_LONG_SECONDS = Seconds(YEAR)
+_LONG_SECONDS = types.Seconds(types.YEAR)
 
 JOB = Section(
     "Job",
@@ -93,8 +93,8 @@ JOB = Section(
 REPORT = Section(
     "Message",
     ReportOptions,
-    Option("--name", type=LINE, in_profile=False, help="Name of the job.  [default: the command's]"),
-    Option("--tail", type=Whole(0, 10_000), default=20, help="Lines of the end of the output to post."),
+    Option("--name", type=types.LINE, in_profile=False, help="Name of the job.  [default: the command's]"),
+    Option("--tail", type=types.Whole(0, 10_000), default=20, help="Lines of the end of the output to post."),
     Option("--show-command", is_flag=True, help="Post the command line, too."),
 )
 
@@ -104,7 +104,7 @@ NOTIFY = Section(
     "When to post",
     NotifyRule,
     Option("--on", type=_ON, default="always", help="Post each time, if the job fails, or if that changes."),
-    Option("--after", type=Whole(1, 1000), default=1, help="Failures in a row that make one to post."),
+    Option("--after", type=types.Whole(1, 1000), default=1, help="Failures in a row that make one to post."),
     Option(
         "--remind",
         type=_LONG_SECONDS,

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from chatpost.chat.webhook import mask_urls
 from chatpost.errors import OutputError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
 
 # Characters that a terminal obeys; a sentence may have lines.
 _CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n")}, "\ufffd")

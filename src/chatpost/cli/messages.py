@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from chatpost.delivery.model import Delivery
 from chatpost.errors import BrokenAnswer, ChatpostError, DeliveryError
 
 if TYPE_CHECKING:
-    from chatpost.delivery.model import Delivery
     from chatpost.delivery.sender import AttemptMade
 
 

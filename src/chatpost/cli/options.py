@@ -7,32 +7,53 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from chatpost.chat.message import Thread
+from chatpost.cli import types
 from chatpost.cli.app import or_of_group
-from chatpost.cli.completion import complete_profile, complete_user
 from chatpost.cli.settings import Option, Section
-from chatpost.cli.types import (
-    LANGUAGE,
-    LINE,
-    LINK,
-    REQUEST_ID,
-    THREAD_KEY,
-    THREAD_NAME,
-    USER,
-    YEAR,
-    Pair,
-    Seconds,
-    Whole,
-    link,
-    text,
-)
 from chatpost.content.cards import STATUSES, CardOptions
-from chatpost.content.compose import Overflow, Style
+from chatpost.content.compose import Overflow
+from chatpost.content.markup import Style
 from chatpost.delivery.retry import RetryPolicy
+from chatpost.errors import ConfigurationError
 from chatpost.outbox.options import EXPIRE_AFTER, SpoolOptions
 from chatpost.pacing.queue import DEFAULT_INTERVAL
 
 if TYPE_CHECKING:
-    from chatpost.chat.message import Thread
+    from click.shell_completion import CompletionItem
+
+    from chatpost.profiles.file import ProfileFile
+
+
+def complete_profile(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Offer the names of the profiles, or none if the profile file cannot be read."""
+    file = _profile_file(ctx)
+    return [name for name in file.profiles if name.startswith(incomplete)] if file else []
+
+
+def complete_user(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """Offer the names in [mentions], and all."""
+    file = _profile_file(ctx)
+    return [name for name in (*(file.mentions if file else ()), "all") if name.startswith(incomplete)]
+
+
+def complete_file(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Let the shell offer the names of files, as it does for a command that it does not know."""
+    from click.shell_completion import CompletionItem  # not for --help
+
+    return [CompletionItem(incomplete, type="file")]
+
+
+def _profile_file(ctx: click.Context) -> ProfileFile | None:
+    from chatpost.directories import find_profile_file
+    from chatpost.profiles.file import load_profiles  # not for --help
+
+    path = find_profile_file(ctx.params.get("config"))
+    try:
+        # Anything but a file, such as a pipe, could block for ever.
+        return load_profiles(path) if path is not None and path.is_file() else None
+    except (ConfigurationError, OSError):
+        return None
 
 
 class ProfileOptions(NamedTuple):
@@ -70,13 +91,13 @@ class ThreadOptions(NamedTuple):
     thread: Thread | None = None
 
 
-_THREAD_KEY = Option("-k", "--thread-key", type=THREAD_KEY, help="Your own name for the thread.")
+_THREAD_KEY = Option("-k", "--thread-key", type=types.THREAD_KEY, help="Your own name for the thread.")
 _FALLBACK = "--fallback-new-thread/--or-fail"
 THREAD = Section(
     "Thread",
     ThreadOptions,
     _THREAD_KEY,
-    Option("--thread", type=THREAD_NAME, help="Chat's name for the thread, or for a message in it."),
+    Option("--thread", type=types.THREAD_NAME, help="Chat's name for the thread, or for a message in it."),
     Option(_FALLBACK, default=True, help="If the thread does not exist, start one or fail."),
     one_of=(("thread",), ("thread_key",)),
 )
@@ -88,11 +109,11 @@ STYLE = Section(
     "Text",
     Style,
     Option("--code", is_flag=True, help="Show the text as code."),
-    Option("--language", type=LANGUAGE, help="Show the text as code in this language."),
+    Option("--language", type=types.LANGUAGE, help="Show the text as code in this language."),
     Option("--markdown", is_flag=True, help="Read the text as Markdown (CommonMark), not as Chat's own markup."),
     Option(
         "--mention",
-        type=USER,
+        type=types.USER,
         multiple=True,
         shell_complete=complete_user,
         help="User id, name in [mentions], or all, to mention; repeatable.",
@@ -109,18 +130,20 @@ OVERFLOW = Section(
         default="split",
         help="For text beyond 32,000 bytes: post several messages, its beginning, its end, or nothing.",
     ),
-    Option("--max-parts", type=Whole(1, 100), default=10, help="Messages that one text may make, at most."),
+    Option("--max-parts", type=types.Whole(1, 100), default=10, help="Messages that one text may make, at most."),
 )
 
 CARD = Section(
     "Card",
     CardOptions,
-    Option("--title", type=LINE, help="Make a card with this title; the text is its paragraph."),
-    Option("--subtitle", type=LINE, help="Line below the title."),
-    Option("--icon", type=LINK, help="Image beside the title."),
+    Option("--title", type=types.LINE, help="Make a card with this title; the text is its paragraph."),
+    Option("--subtitle", type=types.LINE, help="Line below the title."),
+    Option("--icon", type=types.LINK, help="Image beside the title."),
     Option("--status", type=click.Choice(list(STATUSES)), help="Coloured status on the card."),
-    Option("--field", type=Pair("LABEL=VALUE", text), multiple=True, help="Labelled value; repeatable."),
-    Option("--button", type=Pair("TEXT=URL", link), multiple=True, help="Button that opens a link; repeatable."),
+    Option("--field", type=types.Pair("LABEL=VALUE", types.text), multiple=True, help="Labelled value; repeatable."),
+    Option(
+        "--button", type=types.Pair("TEXT=URL", types.link), multiple=True, help="Button that opens a link; repeatable."
+    ),
     Option("--ci", is_flag=True, help="Add what the CI tells of its run: branch, commit, a button, and more."),
     Option(
         "--card",
@@ -146,13 +169,13 @@ REQUEST = Section(
     Option("--silent", is_flag=True, help="Ask Chat to notify nobody; Chat may refuse."),
     Option(
         "--request-id",
-        type=REQUEST_ID,
+        type=types.REQUEST_ID,
         in_profile=False,
         help="Post only once, however often this id is used.  [default: random]",
     ),
 )
 
-_POLICY, _SECONDS = RetryPolicy(), Seconds()
+_POLICY, _SECONDS = RetryPolicy(), types.Seconds()
 RETRY = Section(
     "Delivery",
     RetryPolicy,
@@ -163,7 +186,7 @@ RETRY = Section(
         default=_POLICY.deadline,
         help="Seconds in all, except reading stdin or running a job.",
     ),
-    Option("--retries", type=Whole(0, 100), default=_POLICY.retries, help="Attempts after the first, at most."),
+    Option("--retries", type=types.Whole(0, 100), default=_POLICY.retries, help="Attempts after the first, at most."),
 )
 
 
@@ -188,7 +211,7 @@ SPOOL = Section(
     Option("--spool-first", is_flag=True, help="Keep the message in the outbox at once, without trying."),
     Option(
         "--keep-for",
-        type=Seconds(YEAR),
+        type=types.Seconds(types.YEAR),
         default=EXPIRE_AFTER,
         help="Seconds after which a message in the outbox is not worth posting.",
     ),

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from chatpost.cli.command_options import FLUSH, FOLLOW, NOTIFY, REPORT
 from chatpost.cli.options import POSTING, PROFILES, THREAD
+from chatpost.cli.settings import Option, Section
 from chatpost.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from chatpost.cli.settings import Option, Section
     from chatpost.profiles.file import Profile
 
 

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from math import ceil
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from chatpost.chat.webhook import mask_urls
 from chatpost.cli.app import SectionedCommand
 from chatpost.cli.console import as_json, say, write_data
-from chatpost.cli.options import EXIT, OUTPUT, ExitOptions
+from chatpost.cli.options import EXIT, OUTPUT, ExitOptions, OutputOptions
 from chatpost.cli.settings import Settings
-from chatpost.delivery.sender import AttemptMade, PartPosted, Paused, RetryPlanned
+from chatpost.delivery.model import Delivery
+from chatpost.delivery.sender import AttemptMade, Event, PartPosted, Paused, RetryPlanned
 from chatpost.errors import ChatpostError, ExitStatus, OutputError, UsageError
+from chatpost.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from types import TracebackType
-
     import click
 
-    from chatpost.cli.options import OutputOptions
     from chatpost.cli.tables import PartsBars
-    from chatpost.delivery.model import Delivery
-    from chatpost.delivery.sender import Event
-    from chatpost.surroundings import Surroundings
 
 _LONG_PAUSE = 2.0
 """Seconds of a pause that needs an explanation at a terminal."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from math import nan
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,6 @@ from chatpost.chat.message import THREAD_KEY_LIMIT, Thread
 from chatpost.content.terminal import screen_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from click import Context, Parameter
 
 YEAR = 366 * 86_400

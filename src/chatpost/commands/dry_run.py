@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from chatpost.chat.message import CreatedMessage
+from chatpost.chat.message import CreatedMessage, CreateMessageRequest
+from chatpost.chat.webhook import Webhook
 from chatpost.cli.console import as_json, write_data
-from chatpost.delivery.sender import Sender
+from chatpost.cli.options import OutputOptions
+from chatpost.delivery.model import Delivery
+from chatpost.delivery.sender import Sender, Timing
 from chatpost.errors import DataError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from chatpost.chat.message import CreateMessageRequest
-    from chatpost.chat.webhook import Webhook
-    from chatpost.cli.options import OutputOptions
-    from chatpost.delivery.model import Delivery
-    from chatpost.delivery.sender import Timing
 
 
 class _Printer(NamedTuple):

@@ -5,25 +5,25 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import threading
 import warnings
 import webbrowser
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from chatpost.cli.completion import complete_file
 from chatpost.cli.console import is_terminal, say, write_data
+from chatpost.cli.options import complete_file
 from chatpost.cli.tables import draw_trees
 from chatpost.cli.types import Parsed, Whole
 from chatpost.errors import ConfigurationError, ExitStatus, InputError
+from chatpost.formatting import one_line
+from chatpost.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from chatpost.emulator import Emulator, Fault, StoredMessage
     from chatpost.emulator.server import Received
 
@@ -61,13 +61,12 @@ _FAULTS = Parsed("FAULT", _parse_faults)
 
 @click.command(epilog=EPILOG)
 @click.option("--port", type=Whole(0, 65535), default=0, metavar="PORT", help="Port to serve on.  [default: any]")
-@click.option("--open", "open_page", is_flag=True, help="Open the page that shows the spaces in a browser.")
+@click.option("--open", is_flag=True, help="Open the page that shows the spaces in a browser.")
 @click.option("--no-quota", is_flag=True, help="Do not limit a space to one request a second.")
 @click.option("--fault", type=_FAULTS, multiple=True, help="Fault to inject into the next request; repeatable.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, shell_complete=complete_file)
-def emulator(
-    port: int, fault: Sequence[list[Fault]], command: Sequence[str], *, open_page: bool, no_quota: bool
-) -> int:
+@click.pass_obj
+def emulator(surroundings: Surroundings, /, port: int, command: Sequence[str], **options: Any) -> int:
     """Serve a local Google Chat for tests and trials.
 
     It does what Chat does for a webhook, on loopback, and forgets all messages when it stops. With a COMMAND, it runs
@@ -77,17 +76,17 @@ def emulator(
     _check_extra()
     from chatpost.emulator import Emulator  # needs the extra
 
-    faults, tell = list(chain(*fault)), (lambda _: None) if command else _tell
+    faults, tell = chain(*options["fault"]), (lambda _: None) if command else _tell
     try:
-        chat = Emulator(port=port, quota=not no_quota, faults=faults, on_received=tell)
+        chat = Emulator(port=port, quota=not options["no_quota"], faults=faults, on_received=tell)
     except OSError as failure:
         reason = os.strerror(failure.errno or 0).lower()
         msg = f"cannot serve on port {port}: {reason}; choose another --port, or leave it out"
         raise ConfigurationError(msg) from None
     with chat:
-        if open_page:
+        if options["open"]:
             webbrowser.open(chat.page)
-        status = _run(command, chat) if command else _serve(chat)
+        status = _run(command, chat, surroundings) if command else _serve(chat, surroundings)
     _show(chat)
     return status
 
@@ -105,8 +104,8 @@ def _check_extra() -> None:
         raise ConfigurationError(msg) from None
 
 
-def _serve(chat: Emulator) -> int:
-    if is_terminal(sys.stdout):
+def _serve(chat: Emulator, surroundings: Surroundings) -> int:
+    if is_terminal(surroundings.stdout):
         # Quoted: pasted without quotes, it would be cut at the &.
         write_data(f"export CHATPOST_URL='{chat.url()}'")
         say("serving until Ctrl-C; paste the line above into another shell to post here")
@@ -125,8 +124,9 @@ def _tell(received: Received) -> None:
     say(f"{received.method} {received.path}: {received.status or 'dropped'}")
 
 
-def _run(command: Sequence[str], chat: Emulator) -> int:
+def _run(command: Sequence[str], chat: Emulator, surroundings: Surroundings) -> int:
     """Run the command against the emulator; return its status as a shell would."""
+    environment = {**surroundings.environment, "CHATPOST_URL": chat.url()}
     process: subprocess.Popen[bytes] | None = None
     is_ended = False
 
@@ -144,7 +144,7 @@ def _run(command: Sequence[str], chat: Emulator) -> int:
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, lambda *_: None)  # SIG_IGN would be inherited
     try:
-        process = subprocess.Popen(command, env={**os.environ, "CHATPOST_URL": chat.url()})  # noqa: S603 - the user's own command
+        process = subprocess.Popen(command, env=environment)  # noqa: S603 - the user's own command
     except OSError as failure:
         msg = f"{command[0]} cannot be run: {os.strerror(failure.errno or 0).lower()}"
         raise InputError(msg) from None
@@ -165,5 +165,4 @@ def _show(chat: Emulator) -> None:
 
 def _label(message: StoredMessage) -> str:
     """Return a message on one line: the beginning of its text, and its id."""
-    words = " ".join("".join(c if c.isprintable() else " " for c in message.summary).split())
-    return f"{words if len(words) <= _WIDTH else words[: _WIDTH - 3] + '...'}  ({message.name.rpartition('/')[2]})"
+    return f"{one_line(message.summary, _WIDTH)}  ({message.name.rpartition('/')[2]})"

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from chatpost.cli.app import bug_line
 from chatpost.cli.console import say
+from chatpost.cli.options import OutputOptions
 from chatpost.cli.reporter import Reporter
 from chatpost.commands.posting import TIMING, make_sender
 from chatpost.concurrency import run_concurrently, start_without_signals
+from chatpost.delivery.retry import RetryPolicy
+from chatpost.delivery.sender import Sender
 from chatpost.errors import ChatpostError, ConfigurationError, ExitStatus, StorageError, Unavailable
 from chatpost.outbox import open_outbox
 from chatpost.outbox.flusher import Flusher
+from chatpost.outbox.model import OutboxMessage
+from chatpost.outbox.options import FlushOptions
 from chatpost.outbox.resolver import WebhookResolver
 from chatpost.processes import report_on_signal
 from chatpost.profiles.redis_config import RedisConfig
 from chatpost.profiles.sources import load_sharing
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from chatpost.cli.options import OutputOptions
-    from chatpost.delivery.retry import RetryPolicy
-    from chatpost.delivery.sender import Sender
-    from chatpost.outbox.model import OutboxMessage
-    from chatpost.outbox.options import FlushOptions
-    from chatpost.surroundings import Surroundings
+from chatpost.surroundings import Surroundings
 
 _POLL = 1.0  # seconds between two looks at the outbox; a large one takes at most a tenth of the time
 _FIRST_COOL_DOWN = 2.0  # seconds after a pass that has posted nothing; they double with each one

@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import os
 import select
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Callable, Sequence
+from typing import NoReturn, Self, TextIO
 
 from chatpost.cli.command_options import FOLLOW
 from chatpost.cli.console import is_terminal, say, write_aside, write_data
 from chatpost.cli.options import STYLE
-from chatpost.commands.posting import TIMING, find_redis, make_sender
+from chatpost.cli.reporter import Reporter
+from chatpost.cli.settings import Settings
+from chatpost.commands.posting import TIMING, Configured, Recipient, find_redis, make_sender
 from chatpost.concurrency import SelectableEvent
+from chatpost.delivery.model import Delivery
+from chatpost.delivery.sender import Sender
 from chatpost.errors import ExitStatus, UsageError
 from chatpost.follow.replies import Replies, ReplyOptions, lines_are
 from chatpost.follow.stream import LineMaker, Lines, Reader
 from chatpost.processes import report_on_signal, reraise_signal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import Self, TextIO
-
-    from chatpost.cli.reporter import Reporter
-    from chatpost.cli.settings import Settings
-    from chatpost.commands.posting import Configured, Recipient
-    from chatpost.delivery.model import Delivery
-    from chatpost.delivery.sender import Sender
-    from chatpost.surroundings import Surroundings
-
+from chatpost.surroundings import Surroundings
 
 ONE_PROFILE = "--follow posts into one thread: name one profile"
 

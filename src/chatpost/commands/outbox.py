@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import click
 
 from chatpost.cli.app import SectionedCommand
 from chatpost.cli.command_options import FLUSH, LIST_FORMAT
-from chatpost.cli.completion import complete_profile
 from chatpost.cli.console import as_json, is_terminal, print_table, say, write_data
-from chatpost.cli.options import CONFIG, QUIET, RETRY, VERBOSE, OutputOptions
+from chatpost.cli.options import CONFIG, QUIET, RETRY, VERBOSE, OutputOptions, complete_profile
 from chatpost.cli.settings import Option, Section, Settings
 from chatpost.cli.types import Seconds
 from chatpost.commands.flushing import FlushCommand, Watcher
 from chatpost.delivery.retry import RetryPolicy
-from chatpost.durations import duration
 from chatpost.errors import InputError, StorageError, UsageError
+from chatpost.formatting import format_duration
 from chatpost.outbox import open_outbox
-from chatpost.outbox.model import batches, delete, requeue
+from chatpost.outbox.model import OutboxMessage, WebhookReference, batches, delete, requeue
 from chatpost.outbox.options import EXPIRE_AFTER
 from chatpost.outbox.resolver import reference_to
+from chatpost.outbox.store import Outbox, Step
 from chatpost.profiles.redis_config import RedisConfig
 from chatpost.profiles.sources import find_sources
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
-    from chatpost.outbox.model import OutboxMessage, WebhookReference
-    from chatpost.outbox.store import Outbox, Step
 
 EPILOG = """\b
 Examples:
@@ -138,7 +133,7 @@ def _with_contents(box: Outbox, messages: Sequence[OutboxMessage]) -> Iterator[O
 def _row(message: OutboxMessage, now: float) -> tuple[str, ...]:
     return (
         str(message.id),
-        duration(max(0.0, now - message.origin.written)),
+        format_duration(max(0.0, now - message.origin.written)),
         _state(message),
         message.webhook.profile or "CHATPOST_URL",
         message.thread.removeprefix("key ") or "-",

@@ -5,41 +5,33 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from uuid import uuid4
 
-from chatpost.chat.message import CreateMessageRequest, MessageReplyOption, Thread
-from chatpost.cli.options import POSTING, PROFILES, THREAD, PostOptions
+from chatpost.chat.message import CreateMessageRequest, Message, MessageReplyOption, Thread
+from chatpost.chat.webhook import Webhook
+from chatpost.cli.options import POSTING, PROFILES, THREAD, PostOptions, ThreadOptions
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
+from chatpost.content.cards import CardOptions
 from chatpost.content.compose import compose
-from chatpost.content.source import ReadOptions, read_content
-from chatpost.delivery.model import Deadline, Delivery, Destination, Progress, request_factories
-from chatpost.delivery.sender import Sender, Timing, deliver_all
-from chatpost.errors import ConfigurationError, DataError, UsageError
+from chatpost.content.source import Content, ReadOptions, read_content
+from chatpost.delivery.model import Deadline, Delivery, Destination, Pacer, Progress, request_factories
+from chatpost.delivery.sender import Deliverer, Sender, Timing, deliver_all
+from chatpost.errors import ConfigurationError, DataError, ExitStatus, UsageError
 from chatpost.processes import report_on_signal, reraise_signal
 from chatpost.profiles.redis_config import RedisConfig
-from chatpost.profiles.sources import find_sharing, find_sources
+from chatpost.profiles.sources import WebhookSource, find_sharing, find_sources
+from chatpost.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-
     import click
 
-    from chatpost.chat.message import Message
-    from chatpost.chat.webhook import Webhook
-    from chatpost.cli.options import ThreadOptions
-    from chatpost.content.cards import CardOptions
     from chatpost.content.ci import CiRun
-    from chatpost.content.source import Content
-    from chatpost.delivery.model import Pacer
-    from chatpost.delivery.sender import Deliverer
-    from chatpost.errors import ExitStatus
-    from chatpost.profiles.sources import WebhookSource
-    from chatpost.surroundings import Surroundings
 
 
 TIMING = Timing(clock=time.monotonic, sleep=time.sleep, random=random.random)

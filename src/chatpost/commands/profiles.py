@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TextIO
 
 import click
 
 from chatpost.chat.webhook import Webhook
 from chatpost.cli.command_options import LIST_FORMAT
-from chatpost.cli.completion import complete_profile
 from chatpost.cli.console import as_json, print_table, say, write_data
-from chatpost.cli.options import CONFIG
+from chatpost.cli.options import CONFIG, complete_profile
 from chatpost.cli.profile_defaults import load_defaults
 from chatpost.content.source import read_chunks
 from chatpost.directories import find_profile_file
 from chatpost.errors import ConfigurationError, ExitStatus
 from chatpost.processes import handling_ends, reraise_signal
-from chatpost.profiles.file import PROFILE_NAME, ProfileFile, load_profiles, load_trusted_profiles, user_profile_file
+from chatpost.profiles.file import (
+    PROFILE_NAME,
+    Profile,
+    ProfileFile,
+    load_profiles,
+    load_trusted_profiles,
+    user_profile_file,
+)
 from chatpost.profiles.redis_config import RedisConfig
 from chatpost.profiles.url_source import SIZE_LIMIT, first_line
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from chatpost.profiles.file import Profile
+from chatpost.surroundings import Surroundings
 
 EPILOG = """\b
 Examples:
@@ -50,16 +51,17 @@ def profiles(ctx: click.Context, config: Path | None, output: str) -> None:
     List them, add, check and remove them, and set the default. Keys and tokens are never shown.
     """
     if ctx.invoked_subcommand is None:
-        _list(config, output)
+        _list(ctx.obj, config, output)
 
 
 @profiles.command("list", params=[CONFIG, LIST_FORMAT])
-def list_(config: Path | None, output: str) -> None:
+@click.pass_obj
+def list_(surroundings: Surroundings, config: Path | None, output: str) -> None:
     """List the profiles, and show the default."""
-    _list(config, output)
+    _list(surroundings, config, output)
 
 
-def _list(config: Path | None, output: str) -> None:
+def _list(surroundings: Surroundings, config: Path | None, output: str) -> None:
     path = find_profile_file(config)
     if path is None:
         say(_NO_PROFILES.format(user_profile_file()))
@@ -67,14 +69,17 @@ def _list(config: Path | None, output: str) -> None:
     file = load_profiles(path)
     if not file.profiles:
         say(_NO_PROFILES.format(path))
-    rows = [(name, its.known_space(), str(its.source), name == file.default) for name, its in file.profiles.items()]
+    rows = [
+        (name, its.known_space(surroundings.environment), str(its.source), name == file.default)
+        for name, its in file.profiles.items()
+    ]
     if output == "json":
         for row in rows:
             write_data(as_json(dict(zip(("profile", "space", "source", "default"), row, strict=True))))
     else:
         shown = [(name, space or "-", source, "default" if chosen else "") for name, space, source, chosen in rows]
         print_table(("PROFILE", "SPACE", "URL FROM", ""), shown)
-    if os.environ.get("CHATPOST_URL"):
+    if surroundings.environment.get("CHATPOST_URL"):
         say("CHATPOST_URL is set: without -p, messages go there")
 
 
@@ -95,7 +100,7 @@ def add(ctx: click.Context, name: str, config: Path | None, *, replace: bool) ->
         raise click.BadParameter(msg, ctx, param_hint="NAME")
     path = config or user_profile_file()
     check_before_adding(path, name, replace=replace)
-    url = _read_url()
+    url = _read_url(ctx.obj.stdin)
     webhook = Webhook.parse(url)
     file = add_profile(path, name, url, replace=replace)
     default = ", the default," if file.default == name else ""
@@ -141,38 +146,36 @@ def path(config: Path | None) -> None:
 
 @profiles.command(params=[CONFIG], short_help="Check each profile's URL and options, and the file.")
 @click.argument("name", required=False, shell_complete=complete_profile)
-def check(name: str | None, config: Path | None) -> int:
+@click.pass_obj
+def check(surroundings: Surroundings, name: str | None, config: Path | None) -> int:
     """Check each profile's URL and options, the file's owner and permissions, and a fleet's store.
 
     Nothing is posted.
     """
     path = find_profile_file(config)
     file = None if path is None else load_trusted_profiles(path)
-    redis = RedisConfig(None if file is None else file.sharing, os.environ)
-    if file is None or not file.profiles:
-        if redis.is_configured:
-            return _check_redis(redis)
+    redis = RedisConfig(None if file is None else file.sharing, surroundings.environment)
+    status = of_redis = ExitStatus.OK
+    if file is not None and file.profiles:
+        named = [file.profile(name)] if name else list(file.profiles.values())
+        if warning := file.permission_warning():
+            say(warning)
+        rows = [_checked(profile, surroundings.environment) for profile in named]
+        print_table(("PROFILE", "SPACE", ""), rows)
+        status = ExitStatus.OK if all(verdict == "ok" for *_, verdict in rows) else ExitStatus.CONFIGURATION
+    elif not redis.is_configured:
         raise ConfigurationError(_NO_PROFILES.format(path or user_profile_file()))
-    named = [file.profile(name)] if name else list(file.profiles.values())
-    if warning := file.permission_warning():
-        say(warning)
-    rows = [_checked(profile) for profile in named]
-    print_table(("PROFILE", "SPACE", ""), rows)
-    status = ExitStatus.OK if all(verdict == "ok" for *_, verdict in rows) else ExitStatus.CONFIGURATION
-    of_redis = _check_redis(redis) if redis.is_configured else ExitStatus.OK
+    if redis.is_configured:
+        from chatpost.commands.redis_check import check_redis  # few have a Redis
+
+        of_redis = check_redis(redis)
     return status or of_redis
 
 
-def _check_redis(config: RedisConfig) -> ExitStatus:
-    from chatpost.commands.redis_check import check_redis  # few have a Redis
-
-    return check_redis(config)
-
-
-def _checked(profile: Profile) -> tuple[str, str, str]:
+def _checked(profile: Profile, environment: Mapping[str, str]) -> tuple[str, str, str]:
     try:
         load_defaults(profile)
-        return profile.name, profile.webhook().space, "ok"
+        return profile.name, profile.webhook(environment).space, "ok"
     except ConfigurationError as error:
         return profile.name, "-", str(error)
 
@@ -185,17 +188,17 @@ def _existing_file(config: Path | None) -> ProfileFile:
 
 
 @contextmanager
-def _restoring_terminal() -> Iterator[None]:
-    """In this context a signal that ends the process leaves the terminal of stdin as it was found, with its echo.
+def _restoring(terminal: TextIO) -> Iterator[None]:
+    """In this context a signal that ends the process leaves the terminal as it was found, with its echo.
 
     Ctrl-C raises `KeyboardInterrupt`.
     """
     import termios  # for the prompt only
 
-    found = termios.tcgetattr(sys.stdin)
+    found = termios.tcgetattr(terminal)
 
     def end(number: int, _before: object) -> None:
-        termios.tcsetattr(sys.stdin, termios.TCSANOW, found)
+        termios.tcsetattr(terminal, termios.TCSANOW, found)
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         reraise_signal(number)
@@ -204,12 +207,12 @@ def _restoring_terminal() -> Iterator[None]:
         yield
 
 
-def _read_url() -> str:
-    if sys.stdin is not None and sys.stdin.isatty():
-        with _restoring_terminal():  # the prompt hides what is typed
+def _read_url(stdin: TextIO | None) -> str:
+    if stdin is not None and stdin.isatty():
+        with _restoring(stdin):  # the prompt hides what is typed
             return str(click.prompt("The webhook's URL (it is not shown)", hide_input=True, err=True)).strip()
     read = b""
-    for chunk in read_chunks(sys.stdin.fileno(), "stdin") if sys.stdin is not None else ():
+    for chunk in read_chunks(stdin.fileno(), "stdin") if stdin is not None else ():
         read += chunk
         if b"\n" in read or len(read) > SIZE_LIMIT:
             break

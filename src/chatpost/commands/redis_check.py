@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from chatpost.cli.console import say
 from chatpost.errors import ConfigurationError, ExitStatus, StorageError
 from chatpost.pacing.redis import check_queue
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from chatpost.profiles.redis_config import RedisConfig
-    from chatpost.redis_client import RedisClient
+from chatpost.profiles.redis_config import RedisConfig
+from chatpost.redis_client import RedisClient
 
 
 def check_redis(config: RedisConfig) -> ExitStatus:

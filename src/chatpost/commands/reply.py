@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from chatpost.cli.app import SectionedCommand
 from chatpost.cli.options import POSTING, PROFILES, THREAD
-from chatpost.commands.posting import post, reply_target
+from chatpost.cli.settings import Settings
+from chatpost.commands.posting import ReplyTo, post, reply_target
 from chatpost.errors import UsageError
-
-if TYPE_CHECKING:
-    from chatpost.cli.settings import Settings
-    from chatpost.commands.posting import ReplyTo
 
 EXAMPLES = """\
 chatpost reply -k deploy-1.2 "Step 2 of 3 is done"

@@ -6,12 +6,13 @@ import shlex
 import socket
 import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from chatpost.chat.message import MessageReplyOption, Thread
+from chatpost.chat.message import Message, MessageReplyOption, Thread
 from chatpost.cli.app import bug_line
 from chatpost.cli.command_options import JOB, NOTIFY, REPORT
 from chatpost.cli.console import say, write_data
@@ -21,6 +22,8 @@ from chatpost.cli.settings import Settings
 from chatpost.commands.following import Follower, check_only
 from chatpost.commands.posting import (
     TIMING,
+    Configured,
+    Recipient,
     ReplyTo,
     configure,
     deliver,
@@ -29,34 +32,27 @@ from chatpost.commands.posting import (
     quick_card_for,
     resolve_recipients,
 )
+from chatpost.content.ci import CiRun
 from chatpost.content.compose import one_message
-from chatpost.content.markup import fenced, mentioning
+from chatpost.content.markup import Style, fenced, mentioning
 from chatpost.content.secrets import masked, secrets_of
 from chatpost.content.source import NO_TITLE, Content, Text, find_ci_run
 from chatpost.content.terminal import screen_text
+from chatpost.delivery.model import Delivery
 from chatpost.directories import state_file
 from chatpost.errors import ChatpostError, StorageError
 from chatpost.follow.replies import lines_are
 from chatpost.follow.stream import BUFFER_LIMIT, LineMaker, Lines
 from chatpost.jobs.history import HistoryFile
+from chatpost.jobs.output import Output
 from chatpost.jobs.report import Outcome, Tail, report
-from chatpost.jobs.transitions import JobHistory
+from chatpost.jobs.transitions import JobHistory, NotifyRule, Transition
 from chatpost.processes import report_on_signal, reraise_signal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import NoReturn
-
     import click
 
-    from chatpost.chat.message import Message
-    from chatpost.commands.posting import Configured, Recipient
-    from chatpost.content.ci import CiRun
-    from chatpost.content.compose import Style
-    from chatpost.delivery.model import Delivery
-    from chatpost.jobs.output import Output
     from chatpost.jobs.process import ExitResult
-    from chatpost.jobs.transitions import NotifyRule, Transition
 
 _LONGEST_COMMAND = 1000  # characters of a command line that are posted
 _LONGEST_NAME = 200

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 from click.core import ParameterSource
 
 from chatpost.cli.app import SectionedCommand
 from chatpost.cli.command_options import CARD_OF_JOB, FOLLOW_JOB, JOB, NOTIFY, OUTPUT_OF_JOB, REPORT, STYLE_OF_JOB
-from chatpost.cli.completion import complete_file
 from chatpost.cli.console import say
-from chatpost.cli.options import PACING, PROFILES, REQUEST, RETRY, SPOOL, THREAD
+from chatpost.cli.options import PACING, PROFILES, REQUEST, RETRY, SPOOL, THREAD, complete_file
 from chatpost.cli.settings import Settings
 from chatpost.commands.following import ONE_PROFILE
 from chatpost.commands.posting import optional_thread
@@ -23,15 +23,10 @@ from chatpost.commands.reporting_job import JobFollower, JobReporter
 from chatpost.directories import find_profile_file
 from chatpost.errors import ConfigurationError, UsageError, VariablesClash
 from chatpost.jobs.output import Output
-from chatpost.jobs.process import Job
+from chatpost.jobs.process import ExitResult, Job
 from chatpost.processes import exit_now, report_on_signal, reraise_signal
 from chatpost.profiles.sources import NAMED_TWICE
 from chatpost.profiles.users import MentionResolver, UnknownUser
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from chatpost.jobs.process import ExitResult
 
 EXAMPLES = """\
 chatpost run -- ./backup.sh --full
@@ -97,13 +92,13 @@ def run(ctx: click.Context, /, command: Sequence[str], **_: object) -> int:
     if settings[FOLLOW_JOB].follow:
         reporter = follower = JobFollower(ctx, command)
         output: Output | None = Output(follower.listen)
-        job = Job(command, output, is_merged=options.merge)
+        job = Job(command, output, ctx.obj.environment, is_merged=options.merge)
         if job.failed is None:
             follower.start()
     else:
         reporter = JobReporter(ctx, command)
         output = None if options.no_output else Output()
-        job = Job(command, output, is_merged=options.merge)
+        job = Job(command, output, ctx.obj.environment, is_merged=options.merge)
     result = job.wait(options.time_limit)
     with _signals_after(result):
         job.release()

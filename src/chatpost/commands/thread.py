@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import click
@@ -19,9 +19,6 @@ from chatpost.commands.posting import ReplyTo, compose_for, configure, post, pre
 from chatpost.content.source import find_ci_run
 from chatpost.errors import UsageError
 from chatpost.processes import report_on_signal
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 EXAMPLES = """\
 t=$(chatpost thread -o thread "Deploy"); chatpost reply --thread "$t" "done"

@@ -7,15 +7,14 @@ card file and names a wrong one; checked here is only what Chat would not see.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from chatpost.content.markup import escape_mentions
+from chatpost.content.markup import Style, escape_mentions
 from chatpost.content.terminal import screen_text
 from chatpost.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from chatpost.chat.syntax import Part
     from chatpost.content.ci import CiRun
 

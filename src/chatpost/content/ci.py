@@ -8,15 +8,13 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from chatpost.chat.webhook import MASK
 from chatpost.content.secrets import masked
 from chatpost.content.terminal import screen_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
 
 _LONGEST = 200
 _LONGEST_URL = 2000

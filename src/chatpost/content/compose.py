@@ -2,54 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from chatpost.chat.message import SIZE_LIMIT, Message
-from chatpost.content.markup import escape_mentions, fenced, mentioning
+from chatpost.content.cards import CardOptions
+from chatpost.content.markup import Style, escape_mentions, mentioning
+from chatpost.content.source import Content
 from chatpost.content.split import Taken, head, tail, take
 from chatpost.errors import DataError
 
-if TYPE_CHECKING:
-    from chatpost.content.cards import CardOptions
-    from chatpost.content.source import Content
-    from chatpost.content.split import Syntax
-
 # Mentions or a card that leave less room than this have no room for a text.
 _LEAST_ROOM = 100
-
-
-class Style(NamedTuple):
-    """How a text is shown: as code (``code``, or a ``language``), as Markdown, or in Chat's own markup.
-
-    ``mention`` holds user ids, or ``all``. ``allow_mentions``: mentions in piped text mention people.
-    """
-
-    code: bool = False
-    language: str | None = None
-    markdown: bool = False
-    mention: tuple[str, ...] = ()
-    allow_mentions: bool = False
-
-    @property
-    def is_code(self) -> bool:
-        """Whether the text is code."""
-        return self.code or self.language is not None
-
-    @property
-    def is_markdown(self) -> bool:
-        """Whether the message is Markdown. Chat's own markup has no languages."""
-        return self.markdown or self.language is not None
-
-    @property
-    def syntax(self) -> Syntax:
-        """The markup in the text itself: code has none."""
-        if self.is_code:
-            return "plain"
-        return "markdown" if self.markdown else "chat"
-
-    def shown(self, words: str) -> str:
-        """Return words in their fence, if they are code."""
-        return fenced(words, self.language, is_markdown=self.is_markdown) if self.is_code and words else words
 
 
 class Overflow(NamedTuple):

@@ -3,16 +3,50 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from chatpost.content.split import Syntax
 
 # Put between the characters of markup, it makes them plain text that looks the same.
 _NOTHING = "\u200b"
 # Markup that means something only at the beginning of a line: Markdown's, and of that Chat's own.
 _MARKDOWN_BLOCK = r" {0,3}(#{1,6}\s|>|[-*+]\s|\d{1,9}[.)]\s|\||`{3}|~{3}|<)| {4}|\t"
 _CHAT_BLOCK = r"[*-] |```|>"
+
+
+class Style(NamedTuple):
+    """How a text is shown: as code (``code``, or a ``language``), as Markdown, or in Chat's own markup.
+
+    ``mention`` holds user ids, or ``all``. ``allow_mentions``: mentions in piped text mention people.
+    """
+
+    code: bool = False
+    language: str | None = None
+    markdown: bool = False
+    mention: tuple[str, ...] = ()
+    allow_mentions: bool = False
+
+    @property
+    def is_code(self) -> bool:
+        """Whether the text is code."""
+        return self.code or self.language is not None
+
+    @property
+    def is_markdown(self) -> bool:
+        """Whether the message is Markdown. Chat's own markup has no languages."""
+        return self.markdown or self.language is not None
+
+    @property
+    def syntax(self) -> Syntax:
+        """The markup in the text itself: code has none."""
+        if self.is_code:
+            return "plain"
+        return "markdown" if self.markdown else "chat"
+
+    def shown(self, words: str) -> str:
+        """Return words in their fence, if they are code."""
+        return fenced(words, self.language, is_markdown=self.is_markdown) if self.is_code and words else words
 
 
 def fenced(text: str, language: str | None = None, *, is_markdown: bool = False) -> str:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
 from chatpost.chat.webhook import MASK
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 SHORTEST_SECRET = 8
 """Characters that a variable's value must have to be taken for a secret: a shorter one stands in many a text."""

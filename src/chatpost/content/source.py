@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import select
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from chatpost.content.cards import CardMessage, CardOptions
 from chatpost.content.decoding import decode, find_encoding
 from chatpost.content.terminal import screen_text
 from chatpost.errors import DataError, InputError, UsageError
+from chatpost.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from typing import IO, Any, TextIO
-
-    from chatpost.content.cards import CardMessage, CardOptions
     from chatpost.content.ci import CiRun
-    from chatpost.surroundings import Surroundings
 
 _INPUT_LIMIT = 4 * 1024 * 1024  # bytes of stdin, or of a card file, that are kept whole; a hundred messages take fewer
 _SHORT_LIMIT = 1024 * 1024  # bytes of stdin that are kept whole if its ends are enough

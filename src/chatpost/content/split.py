@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
 Syntax = Literal["chat", "markdown", "plain"]
 """The markup in a text, which decides what is a code fence. Plain text has none."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from chatpost.chat.message import CreatedMessage, CreateMessageRequest, Message, Thread
-    from chatpost.chat.webhook import Webhook
-    from chatpost.delivery.retry import RetryPolicy
-    from chatpost.errors import DeliveryError
+from chatpost.chat.message import CreatedMessage, CreateMessageRequest, Message, Thread
+from chatpost.chat.webhook import Webhook
+from chatpost.delivery.retry import RetryPolicy
+from chatpost.errors import DeliveryError
 
 RequestFactory: TypeAlias = "Callable[[CreatedMessage | None], CreateMessageRequest | None]"
 """Makes a request, None if nothing is left to post, at the space's turn; given the delivery's first message, if any."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from chatpost.errors import DeliveryError
+from chatpost.errors import DeliveryError
 
 FIRST_WAIT = 1.0
 """Seconds before the first retry, before jitter: a space takes one request a second."""

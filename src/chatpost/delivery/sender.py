@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from http import HTTPStatus
 from itertools import count
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
+from chatpost.chat.message import CreatedMessage, CreateMessageRequest
+from chatpost.chat.webhook import Webhook
 from chatpost.concurrency import run_concurrently
-from chatpost.delivery.model import FREE, Turn
+from chatpost.delivery.model import FREE, Delivery, Pacer, RequestFactory, Turn
 from chatpost.delivery.retry import SHORTEST_ATTEMPT, decide, past_deadline
 from chatpost.errors import DeliveryError, SpaceBusy
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from chatpost.chat.message import CreatedMessage, CreateMessageRequest
-    from chatpost.chat.webhook import Webhook
-    from chatpost.delivery.model import Delivery, Pacer, RequestFactory
 
 
 class AttemptMade(NamedTuple):

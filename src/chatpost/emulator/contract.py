@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from google.apps.chat_v1.types import CreateMessageRequest, Message
 from google.protobuf import json_format
 
 from chatpost.chat.message import SIZE_LIMIT, THREAD_KEY_LIMIT, Message as ChatMessage
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 # Parameters that every Google API takes, and the webhook's `key` and `token`.
 _SYSTEM_PARAMETER = re.compile(
@@ -56,7 +54,7 @@ class ApiError(Exception):
 
 
 def read_query(query: dict[str, str]) -> dict[str, str]:
-    """Return the request's own parameters; raises `ApiError` for an unknown one, an invalid value, or no key or token."""
+    """Return the request's own parameters; raises `ApiError` for an unknown or invalid one, or no key or token."""
     if not query.get("key"):
         raise ApiError(403, "The request is missing a valid API key.")
     if not query.get("token"):

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _SPEC = re.compile(
     r"(?:(?P<status>[345]\d\d)(?:,retry-after=(?P<retry_after>[^*]+))?|delay=(?P<seconds>\d+\.?\d*|\.\d+)"

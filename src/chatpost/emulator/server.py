@@ -7,7 +7,8 @@ import struct
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, Self
 
 from flask import Flask, Response, jsonify, render_template, request
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -16,10 +17,6 @@ from chatpost.emulator.contract import ApiError, read_body, read_query
 from chatpost.emulator.faults import Fault, Kind
 from chatpost.emulator.render import EMOJI, card_html, safe_link, text_html
 from chatpost.emulator.space import Space
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from typing import Self
 
 _HOST = "127.0.0.1"
 _HEARTBEAT = 15.0

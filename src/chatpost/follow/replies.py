@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
 from chatpost.chat.message import SIZE_LIMIT, CreateMessageRequest, Message, MessageReplyOption, Thread
-from chatpost.content.markup import fenced
-from chatpost.delivery.model import Deadline, Delivery, Progress
+from chatpost.content.markup import Style, fenced
+from chatpost.delivery.model import Deadline, Delivery, Progress, RequestFactory
 from chatpost.delivery.retry import FIRST_WAIT
 from chatpost.errors import ExitStatus, InvalidMessage
+from chatpost.follow.stream import Lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from chatpost.content.compose import Style
-    from chatpost.delivery.model import RequestFactory
     from chatpost.delivery.sender import Sender
-    from chatpost.follow.stream import Lines
 
 LAST_LIMIT = SIZE_LIMIT - 100
 """Bytes of the last message of a thread, below a line that says how many lines were lost."""

@@ -6,19 +6,14 @@ import os
 import select
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
 
 from chatpost.chat.message import SIZE_LIMIT
-from chatpost.concurrency import start_without_signals
+from chatpost.concurrency import SelectableEvent, start_without_signals
 from chatpost.content.decoding import Decoder
 from chatpost.content.markup import escape_mentions, without_fences
 from chatpost.content.split import split
 from chatpost.content.terminal import screen_text
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from chatpost.concurrency import SelectableEvent
 
 REPLY_LIMIT = SIZE_LIMIT - 100
 """Bytes of lines in one reply, without its fence and language."""

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from chatpost.database import transaction
 from chatpost.errors import StorageError
-from chatpost.jobs.transitions import JobHistory, Transition
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from chatpost.jobs.transitions import NotifyRule
+from chatpost.jobs.transitions import JobHistory, NotifyRule, Transition
 
 _TIMEOUT = 5.0
 _SCHEMA = "CREATE TABLE IF NOT EXISTS job (hash TEXT PRIMARY KEY, history TEXT) WITHOUT ROWID"

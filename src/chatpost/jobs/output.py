@@ -10,11 +10,8 @@ import termios
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
 from math import inf
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 TAIL_LIMIT = 256 * 1024
 """Bytes of the end of the output that are kept. Escape sequences in it may take most."""

@@ -15,20 +15,16 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from math import inf
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from chatpost.errors import ExitStatus
 from chatpost.jobs.output import Output, Pump
-from chatpost.processes import descent, has_members, has_terminal, is_open, is_stopped, next_signal
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from chatpost.processes import Received
+from chatpost.processes import Received, descent, has_members, has_terminal, is_open, is_stopped, next_signal
 
 GRACE = 10.0
 """Seconds between SIGTERM and SIGKILL when the time limit is over."""
@@ -68,13 +64,21 @@ class Job:
     are started later leave the signals to it.
     """
 
-    def __init__(self, command: Sequence[str], output: Output | None, *, is_merged: bool = False) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        output: Output | None,
+        environment: Mapping[str, str],
+        *,
+        is_merged: bool = False,
+    ) -> None:
         """Start the command at once.
 
         ``output`` gets a copy of what it writes; without one, it has our stdout and stderr itself. ``is_merged``: both
         go to stdout, in their exact order.
         """
         self._began = time.monotonic()
+        self._environment = environment
         self._output = output or Output()
         self._is_at_terminal = has_terminal()
         self._process: subprocess.Popen[bytes] | None = None
@@ -151,7 +155,7 @@ class Job:
             command,
             stdout=streams.get("stdout"),
             stderr=streams.get("stderr"),
-            env=_environment(),
+            env=_given(self._environment),
             close_fds=False,  # what we were given is the job's; our own are not inherited
             process_group=None if self._is_at_terminal else 0,
             preexec_fn=in_child,  # noqa: PLW1509 - there is no other thread yet
@@ -225,15 +229,15 @@ class Job:
                 os.killpg(process.pid, number)
 
 
-def _environment() -> dict[str, str] | None:
+def _given(environment: Mapping[str, str]) -> dict[str, str] | None:
     """Return the environment that we were given: Python sets LC_CTYPE itself in a locale without UTF-8."""
     try:
         given = Path("/proc/self/environ").read_bytes()
     except OSError:
         return None
-    if "LC_CTYPE" not in os.environ or any(entry.startswith(b"LC_CTYPE=") for entry in given.split(b"\0")):
+    if "LC_CTYPE" not in environment or any(entry.startswith(b"LC_CTYPE=") for entry in given.split(b"\0")):
         return None
-    return {name: value for name, value in os.environ.items() if name != "LC_CTYPE"}
+    return {name: value for name, value in environment.items() if name != "LC_CTYPE"}
 
 
 def _targets(*, is_merged: bool) -> dict[str, int]:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from chatpost.chat.message import SIZE_LIMIT
+from chatpost.chat.message import SIZE_LIMIT, Message
+from chatpost.content.cards import CardOptions
 from chatpost.content.compose import less_room, one_message
 from chatpost.content.decoding import decode, find_encoding
-from chatpost.content.markup import escape_mentions, fenced
+from chatpost.content.markup import Style, escape_mentions, fenced
 from chatpost.content.secrets import masked
 from chatpost.content.source import Content, Text
 from chatpost.content.split import tail
 from chatpost.content.terminal import screen_text
-from chatpost.durations import duration
+from chatpost.formatting import format_duration
+from chatpost.jobs.transitions import Transition
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from chatpost.chat.message import Message
-    from chatpost.content.cards import CardOptions
-    from chatpost.content.compose import Style
     from chatpost.jobs.process import ExitResult
-    from chatpost.jobs.transitions import Transition
 
 
 class Outcome(NamedTuple):
@@ -44,12 +41,13 @@ class Outcome(NamedTuple):
 
     def line(self, *, is_markdown: bool) -> str:
         """Return it as a line for people."""
-        result, took = self.result, duration(self.result.seconds)
+        result, took = self.result, format_duration(self.result.seconds)
         name = f"**{self.name}**" if is_markdown else f"*{self.name}*"
         if result.failure is not None:
             what = f"{name} on {self.host} could not be started: {result.failure}"
         elif result.is_over_time:
-            what = f"{name} on {self.host} was ended after {took}: its time limit is {duration(self.time_limit or 0)}"
+            limit = format_duration(self.time_limit or 0)
+            what = f"{name} on {self.host} was ended after {took}: its time limit is {limit}"
         elif result.lost_output is not None:
             what = f"{name} on {self.host} lost its output after {took}: {result.lost_output}"
         elif result.signal is not None:
@@ -67,11 +65,13 @@ def _before(transition: Transition) -> str:
     """Return how the job went before, as the end of a sentence."""
     failures = "1 failure" if transition.failures == 1 else f"{transition.failures} failures"
     if transition.kind == "recovery":
-        return f", after {failures} in {duration(transition.failing_for)}"
+        return f", after {failures} in {format_duration(transition.failing_for)}"
     if transition.kind == "still":
-        return f", {failures} in a row for {duration(transition.failing_for)}"
+        return f", {failures} in a row for {format_duration(transition.failing_for)}"
     in_a_row = f", {failures} in a row" if transition.failures > 1 else ""
-    well = f", after {duration(transition.well_for)} without a failure" if transition.well_for is not None else ""
+    well = (
+        f", after {format_duration(transition.well_for)} without a failure" if transition.well_for is not None else ""
+    )
     return in_a_row + well if transition.kind == "failure" else ""
 
 

@@ -89,8 +89,6 @@ class JobHistory(NamedTuple):
             if self.recovered or not self.failures:
                 return JobHistory(well_since=self.well_since)
             return self._replace(reported_at=None)  # another run has failed since: its failure is the first in a row
-        if (
-            not self.failures or self.failing_since != transition.since
-        ):  # another run has ended these failures meanwhile
-            return self
+        if not self.failures or self.failing_since != transition.since:
+            return self  # another run has ended these failures meanwhile
         return self._replace(reported_at=now, thread_key=transition.thread_key)

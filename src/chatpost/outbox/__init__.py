@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from chatpost.profiles.redis_config import RedisConfig
+
 if TYPE_CHECKING:
     from chatpost.outbox.store import Outbox
-    from chatpost.profiles.redis_config import RedisConfig
 
 
 def open_outbox(redis: RedisConfig) -> Outbox:

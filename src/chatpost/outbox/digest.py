@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import groupby, takewhile
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from chatpost.chat.message import SIZE_LIMIT, CreateMessageRequest, Message
 from chatpost.chat.webhook import mask_webhooks
 from chatpost.content.split import open_fence
-from chatpost.durations import duration
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from chatpost.outbox.model import OutboxMessage
+from chatpost.formatting import format_duration, one_line
+from chatpost.outbox.model import OutboxMessage
 
 _PREVIEW = 60  # characters
 
@@ -26,8 +22,7 @@ LATE = 300.0
 def preview_of(message: Message) -> str:
     """Return the beginning of a message on one line, without the secrets of webhooks."""
     text = mask_webhooks(message.text or message.fallback_text or "(a card)")
-    words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return words if len(words) <= _PREVIEW else f"{words[: _PREVIEW - 3]}..."
+    return one_line(text, _PREVIEW)
 
 
 def format_time(then: float, now: float, form: str = "%H:%M") -> str:
@@ -44,7 +39,7 @@ def late(message: OutboxMessage, request: CreateMessageRequest, now: float) -> C
     written, content = message.origin.written, request.message
     if message.rules.is_part or message.rules.expired:
         return request
-    note = f"(written {format_time(written, now)}, {duration(now - written)} late)"
+    note = f"(written {format_time(written, now)}, {format_duration(now - written)} late)"
     changed = content._replace(text=_below(note, content.text, content.is_markdown))
     return request._replace(message=changed) if changed.size <= SIZE_LIMIT else request
 

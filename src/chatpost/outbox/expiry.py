@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 from uuid import uuid4
 
 from chatpost.chat.message import CreateMessageRequest, Message
 from chatpost.outbox.digest import format_time, preview_of
 from chatpost.outbox.model import OutboxMessage, Rules, Status, overdue
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _YEAR = 366 * 86_400.0
 

@@ -7,30 +7,24 @@ was not posted is composed again.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from http import HTTPStatus
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from chatpost.chat.message import MessageReplyOption
+from chatpost.chat.message import CreatedMessage, CreateMessageRequest, MessageReplyOption
+from chatpost.chat.webhook import Webhook
 from chatpost.delivery.model import Deadline, Delivery, Destination, Progress
-from chatpost.delivery.retry import backoff
-from chatpost.delivery.sender import RetryPlanned
+from chatpost.delivery.retry import RetryPolicy, backoff
+from chatpost.delivery.sender import RetryPlanned, Sender
 from chatpost.errors import ChatpostError, ConfigurationError, DeliveryError, InvalidMessage, Refused, SpaceBusy
 from chatpost.outbox import model
 from chatpost.outbox.digest import LATE, digest, late
 from chatpost.outbox.expiry import can_count, expire
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-    from chatpost.chat.message import CreatedMessage, CreateMessageRequest
-    from chatpost.chat.webhook import Webhook
-    from chatpost.delivery.retry import RetryPolicy
-    from chatpost.delivery.sender import Sender
-    from chatpost.outbox.model import Attempt, OutboxMessage, WebhookReference
-    from chatpost.outbox.store import Outbox, Step
+from chatpost.outbox.model import Attempt, OutboxMessage, WebhookReference
+from chatpost.outbox.store import Outbox, Step
 
 MOST_IN_DIGEST = 1000
 """Messages that one digest joins, if they are short."""

@@ -5,12 +5,10 @@ A function that is given messages as they are ``found`` is a `chatpost.outbox.st
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple, TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from chatpost.chat.message import CreatedMessage, CreateMessageRequest
+from chatpost.chat.message import CreatedMessage, CreateMessageRequest
 
 AWAITED_FOR = 3600.0
 """Seconds after which the sender of a posted message is taken for dead."""

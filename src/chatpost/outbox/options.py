@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from pathlib import Path
+from typing import NamedTuple
 
 EXPIRE_AFTER = 3 * 86_400
 """Seconds after which a message in the outbox expires, unless the user says otherwise."""

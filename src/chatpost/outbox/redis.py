@@ -15,24 +15,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from math import ceil, inf
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from uuid import uuid4
 
 from chatpost.concurrency import start_without_signals
 from chatpost.errors import OutboxFull, StorageError
+from chatpost.outbox.model import OutboxMessage
 from chatpost.outbox.rows import content_of, from_rows, to_row
-from chatpost.outbox.store import LONGEST_COOL_DOWN, MOST_BYTES, MOST_MESSAGES, CoolDown
-from chatpost.redis_client import PREFIX
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from chatpost.outbox.model import OutboxMessage
-    from chatpost.outbox.store import Step
-    from chatpost.redis_client import RedisClient
+from chatpost.outbox.store import LONGEST_COOL_DOWN, MOST_BYTES, MOST_MESSAGES, CoolDown, Step
+from chatpost.redis_client import PREFIX, RedisClient
 
 LEASE = 5.0
 """Seconds after which another process may post in place of one that has died."""

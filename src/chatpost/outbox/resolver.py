@@ -6,20 +6,15 @@ import hashlib
 import os
 import threading
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_to_bytes
 
+from chatpost.chat.webhook import Webhook
 from chatpost.errors import ConfigurationError
-from chatpost.outbox.model import WebhookReference
+from chatpost.outbox.model import OutboxMessage, WebhookReference
 from chatpost.profiles.sources import find_sources
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from chatpost.chat.webhook import Webhook
-    from chatpost.outbox.model import OutboxMessage
 
 
 def reference_to(webhook: Webhook, profile: str | None, config: Path | None) -> WebhookReference:

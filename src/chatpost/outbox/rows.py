@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chatpost.chat.message import CreatedMessage, CreateMessageRequest, Message, MessageReplyOption, Thread
 from chatpost.chat.webhook import mask_webhooks
 from chatpost.outbox.model import Origin, OutboxMessage, Rules, Status, WebhookReference
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 _STATES = {"pending", "posted", "rejected", "expired"}
 

@@ -4,29 +4,31 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
-from chatpost.durations import duration
-from chatpost.errors import ConfigurationError, DeliveryError, InvalidMessage, StorageError, Unavailable, UnusableRoute
+from chatpost.chat.message import CreatedMessage, CreateMessageRequest
+from chatpost.delivery.model import Delivery, Progress
+from chatpost.delivery.sender import Sender
+from chatpost.errors import (
+    ChatpostError,
+    ConfigurationError,
+    DeliveryError,
+    InvalidMessage,
+    StorageError,
+    Unavailable,
+    UnusableRoute,
+)
+from chatpost.formatting import format_duration
 from chatpost.outbox.digest import preview_of
 from chatpost.outbox.flusher import Flusher, OwnMessages
-from chatpost.outbox.model import Origin, OutboxMessage, Rules, Status, delete, digest_of, release
+from chatpost.outbox.model import Attempt, Origin, OutboxMessage, Rules, Status, delete, digest_of, release
+from chatpost.outbox.options import SpoolOptions
 from chatpost.outbox.resolver import reference_to
-from chatpost.outbox.store import LONGEST_COOL_DOWN
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-
-    from chatpost.chat.message import CreatedMessage, CreateMessageRequest
-    from chatpost.delivery.model import Delivery, Progress
-    from chatpost.delivery.sender import Sender
-    from chatpost.errors import ChatpostError
-    from chatpost.outbox.model import Attempt
-    from chatpost.outbox.options import SpoolOptions
-    from chatpost.outbox.store import Outbox
+from chatpost.outbox.store import LONGEST_COOL_DOWN, Outbox
 
 
 class Spooler(NamedTuple):
@@ -131,7 +133,7 @@ class Spooler(NamedTuple):
         fingerprint = first.webhook.fingerprint
         seconds = outbox.cool_down(fingerprint).retry_at - outbox.now()
         if 0 < seconds <= LONGEST_COOL_DOWN:  # else the clock has been set meanwhile
-            return Unavailable(f"Chat has failed before, so it is left alone for {duration(seconds)}")
+            return Unavailable(f"Chat has failed before, so it is left alone for {format_duration(seconds)}")
         own = OwnMessages(first.lane, ids[-1], delivery.deadline, spooled.on_attempt)
         flusher = Flusher(outbox, self.sender, delivery.to.policy, lambda _: (delivery.to.webhook, False), own=own)
         failures = flusher.flush(first.webhook.space)

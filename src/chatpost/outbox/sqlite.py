@@ -9,22 +9,15 @@ import fcntl
 import hashlib
 import json
 import os
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
-from chatpost.database import transaction
+from chatpost.database import Connection, transaction
 from chatpost.errors import OutboxFull, StorageError
+from chatpost.outbox.model import OutboxMessage
 from chatpost.outbox.rows import content_of, from_rows, to_row
-from chatpost.outbox.store import MOST_BYTES, MOST_MESSAGES, CoolDown
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
-    from pathlib import Path
-
-    from chatpost.database import Connection
-    from chatpost.outbox.model import OutboxMessage
-    from chatpost.outbox.store import Step
+from chatpost.outbox.store import MOST_BYTES, MOST_MESSAGES, CoolDown, Step
 
 _TIMEOUT = 10.0
 # The contents are large, and stay aside, so that the messages can be listed without them.

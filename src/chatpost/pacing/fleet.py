@@ -5,16 +5,14 @@ A sender takes its machine's own turn first, so it still has that turn if the sh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from chatpost.delivery.model import FREE
+from chatpost.delivery.model import FREE, Pacer, Place, Turn
+from chatpost.pacing.queue import QueueTurn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from chatpost.delivery.model import Pacer, Place, Turn
-    from chatpost.pacing.queue import QueueTurn
     from chatpost.pacing.sqlite import SqlitePacer
 
 

@@ -1,4 +1,4 @@
-"""A space's queue: its arithmetic, without a clock or a file, and a sender's place in it, wherever a pacer keeps it.
+"""A space's queue: its arithmetic, without a clock or a file, and a sender's place in it.
 
 A space takes one request a second from all its webhooks. Each sender therefore takes a place in the space's queue and
 polls until its turn has come. The first in the queue passes the gate when it is open. The gate then stays closed until
@@ -117,7 +117,7 @@ class Queue(NamedTuple):
 
 
 class QueuePacer:
-    """Keeps the queues of spaces. ``holders`` are the turns that have a place."""
+    """Keeps the queues of spaces, wherever that is. ``holders`` are the turns that have a place."""
 
     def __init__(self) -> None:
         self.holders: set[QueueTurn] = set()
@@ -132,7 +132,7 @@ class QueuePacer:
             turn.leave()
 
     def step(self, turn: QueueTurn, name: str, seconds: float = 0.0) -> Place:
-        """Take a step of a `Queue`, or step aside: then it is everyone's turn."""
+        """Take a step of `Queue`, or step aside: then it is everyone's turn."""
         raise NotImplementedError
 
 

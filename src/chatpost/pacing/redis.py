@@ -6,9 +6,10 @@ Pacing never holds up a message: after a failure the Redis is left alone, and th
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from itertools import count
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chatpost.delivery.model import Place
 from chatpost.errors import StorageError
@@ -21,19 +22,12 @@ from chatpost.pacing.queue import (
     SHORTEST_SLEEP,
     SLACK,
     QueuePacer,
+    QueueTurn,
     hash_space,
 )
-from chatpost.redis_client import PREFIX, load_script
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from chatpost.pacing.queue import QueueTurn
-    from chatpost.redis_client import RedisClient
+from chatpost.redis_client import PREFIX, RedisClient, load_script
 
 _TIMEOUT = 0.5  # seconds that a step may take
-_LONGEST_WAIT = 1e9  # seconds: a longer one is no answer of ours
-_MOST_TICKETS = 2.0**53
 _SCRIPT = ("chatpost.pacing", "queue.lua")
 _CONSTANTS = (SLACK, LONGEST_CLOSURE, SHORT_SLEEP, LONGEST_SLEEP, SHORTEST_SLEEP, LEASE)
 
@@ -103,5 +97,5 @@ def _read_place(answer: Any) -> tuple[int, Place] | None:
         ticket, sleep, turn_in = map(float, answer)
     except (TypeError, ValueError):
         return None
-    has_sense = 1 <= ticket <= _MOST_TICKETS and 0 <= sleep <= LONGEST_SLEEP and 0 <= turn_in <= _LONGEST_WAIT
+    has_sense = 1 <= ticket <= 2.0**53 and 0 <= sleep <= LONGEST_SLEEP and 0 <= turn_in <= 10.0**9
     return (int(ticket), Place(sleep, turn_in)) if has_sense else None

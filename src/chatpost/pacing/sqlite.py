@@ -9,22 +9,17 @@ Pacing never holds up a message: if the file cannot be used, or the disk hangs, 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import chain
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from chatpost.concurrency import run_with_timeout
 from chatpost.database import transaction
+from chatpost.delivery.model import Place
 from chatpost.errors import StorageError
-from chatpost.pacing.queue import NOW, Queue, QueuePacer, Waiter
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from chatpost.delivery.model import Place
-    from chatpost.pacing.queue import QueueTurn
+from chatpost.pacing.queue import NOW, Queue, QueuePacer, QueueTurn, Waiter
 
 # Seconds to wait for the file, or for the disk, before stepping aside; at most half of the time that is left.
 _SHORTEST_STEP, _LONGEST_STEP = 0.1, 2.0

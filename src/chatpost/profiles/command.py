@@ -7,14 +7,12 @@ import selectors
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chatpost.errors import ConfigurationError
 from chatpost.processes import handling_ends, has_terminal, reraise_signal
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def run_for_first_line(command: Sequence[str], timeout: float, limit: int) -> bytes:

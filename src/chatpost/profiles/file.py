@@ -7,23 +7,28 @@ import os
 import re
 import stat
 import tomllib
+from collections.abc import Mapping, Sequence
 from math import inf
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from chatpost.chat.webhook import Webhook
 from chatpost.directories import PROFILES, user_config
 from chatpost.errors import ConfigurationError
-from chatpost.profiles.mentions import read_mentions
 from chatpost.profiles.ownership import reason_for_distrust
 from chatpost.profiles.url_source import FromCommand, Literal, UrlSource, open_without_waiting, read_source
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 _SIZE_LIMIT = 1024 * 1024  # bytes
 
 PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+_USER_ID = re.compile(r"[0-9]{1,30}|all")  # Chat's number for a user, or everyone in the space
+_USER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
+_MOST = 500  # users that a name stands for; a message has room for some thousand
+
+HOW_TO_FIND_AN_ID = (
+    "a user id is a number, which Chat on the web has as data-member-id around a person's name (right-click, Inspect)"
+)
 
 NO_WEBHOOK = """there is no webhook to post to. To make one:
   1. in a browser, open the space in Chat: the arrow beside its name > Apps & integrations > Add webhooks > Copy link;
@@ -50,18 +55,18 @@ class Profile(NamedTuple):
     sharing: Sharing = Sharing()
     mentions: Mapping[str, tuple[str, ...]] = {}
 
-    def webhook(self, within: float = inf) -> Webhook:
+    def webhook(self, environment: Mapping[str, str], within: float = inf) -> Webhook:
         """Fetch the URL from its source, within so many seconds; raises `ConfigurationError` that names the profile."""
         try:
-            return Webhook.parse(self.source.fetch(within))
+            return Webhook.parse(self.source.fetch(within, environment))
         except ConfigurationError as error:
             msg = f"profile {self.name}: {error}"
             raise ConfigurationError(msg) from None
 
-    def known_space(self) -> str | None:
+    def known_space(self, environment: Mapping[str, str]) -> str | None:
         """Return the space it posts to (``spaces/S``); None if only a command can tell, or the URL is wrong."""
         try:
-            return None if isinstance(self.source, FromCommand) else self.webhook().space
+            return None if isinstance(self.source, FromCommand) else self.webhook(environment).space
         except ConfigurationError:
             return None
 
@@ -172,7 +177,12 @@ def _read_document(path: Path, document: dict[str, Any], mode: int) -> ProfileFi
             shown = f" {key}" if PROFILE_NAME.fullmatch(key) else ""  # else it could be a secret
             msg = f"unknown key{shown}: a profile file has default, store, outbox, [mentions] and [profiles.NAME]"
             raise ValueError(msg)
-    sharing, mentions = _read_sharing(document, path), read_mentions(document.get("mentions", {}))
+    outbox = document.get("outbox")
+    if outbox not in (None, "store", "machine"):
+        msg = 'outbox is not "store" or "machine"'
+        raise ValueError(msg)
+    sharing = Sharing(read_source("store", document["store"], path.parent) if "store" in document else None, outbox)
+    mentions = _read_mentions(document.get("mentions", {}))
     tables = document.get("profiles", {})
     if not isinstance(tables, dict):
         msg = "profiles is not a table: write [profiles.NAME]"
@@ -188,14 +198,6 @@ def _read_document(path: Path, document: dict[str, Any], mode: int) -> ProfileFi
     return ProfileFile(path, profiles, default, mode, sharing, mentions)
 
 
-def _read_sharing(document: dict[str, Any], path: Path) -> Sharing:
-    outbox = document.get("outbox")
-    if outbox not in (None, "store", "machine"):
-        msg = 'outbox is not "store" or "machine"'
-        raise ValueError(msg)
-    return Sharing(read_source("store", document["store"], path.parent) if "store" in document else None, outbox)
-
-
 def _read_profile(name: str, table: object, path: Path) -> Profile:
     if not PROFILE_NAME.fullmatch(name):
         msg = "[profiles] has an invalid profile name: use letters, digits, and . _ - between them"
@@ -208,3 +210,56 @@ def _read_profile(name: str, table: object, path: Path) -> Profile:
         raise ValueError(msg)
     source = read_source(f"profiles.{name}.url", table["url"], path.parent)
     return Profile(path, name, source, {key: value for key, value in table.items() if key != "url"})
+
+
+def _read_mentions(table: object) -> dict[str, tuple[str, ...]]:
+    """Return the ids that each name stands for. Raises `ValueError` with a line for a person."""
+    if not isinstance(table, dict):
+        msg = 'mentions is not a table: write [mentions], and below it NAME = "USER_ID"'
+        raise ValueError(msg)  # noqa: TRY004 - every fault of the file is the same error
+    for name, value in table.items():
+        words = value if isinstance(value, list) else [value]
+        if name == "all":
+            msg = "[mentions] cannot name anybody all, which means everyone"
+            raise ValueError(msg)
+        if not _USER_NAME.fullmatch(name):
+            msg = "[mentions] has a name that is not letters, digits, and . _ - after a letter"
+            raise ValueError(msg)
+        if not words or not all(isinstance(word, str) for word in words):
+            msg = f'mentions.{name} is not "USER_ID", in quotes, or a list of names'
+            raise ValueError(msg)
+    return table and _found_ids({name: [value] if isinstance(value, str) else value for name, value in table.items()})
+
+
+def _found_ids(table: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    from graphlib import CycleError, TopologicalSorter  # few files have names
+
+    words = {name: [word.removeprefix("users/") for word in value] for name, value in table.items()}
+    try:
+        # Each name comes behind those that it stands for.
+        above = {name: [word for word in words[name] if word in table] for name in table}
+        names = list(TopologicalSorter(above).static_order())
+    except CycleError as error:
+        circle = error.args[1][::-1]
+        msg = f"mentions.{circle[0]} stands for itself: {' > '.join(circle)}"
+        raise ValueError(msg) from None
+    found: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        ids: dict[str, None] = {}
+        for word in words[name]:
+            if word not in found and not _USER_ID.fullmatch(word):
+                raise ValueError(_unknown_user(name, word))
+            ids |= dict.fromkeys(found.get(word, (word,)))
+        if len(ids) > _MOST:
+            msg = f"mentions.{name} stands for more than {_MOST} users"
+            raise ValueError(msg)
+        found[name] = tuple(ids)
+    return {name: found[name] for name in table}
+
+
+def _unknown_user(name: str, word: str) -> str:
+    if name in {"default", "outbox", "store"}:
+        return f"mentions.{name} looks like a key of the whole file: write it above [mentions]"
+    # What does not look like a name could be a secret.
+    what = word if re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{0,19}", word) else "something"
+    return f"mentions.{name} has {what}, which is no user's id, and no name in [mentions]: {HOW_TO_FIND_AN_ID}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -9,9 +11,6 @@ from chatpost.errors import ConfigurationError
 from chatpost.profiles.sources import OUTBOX, URL, load_sharing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from chatpost.profiles.file import Sharing
     from chatpost.redis_client import RedisClient
 
@@ -26,6 +25,7 @@ class RedisConfig:
     """
 
     def __init__(self, sharing: Sharing | None, environment: Mapping[str, str]) -> None:
+        self._environment = environment
         self._url = environment.get(URL)
         self._source = sharing.store if sharing is not None and self._url is None else None
         self.outbox = environment.get(OUTBOX) or (sharing and sharing.outbox) or "machine"
@@ -60,7 +60,7 @@ class RedisConfig:
         from chatpost.redis_client import RedisClient  # few commands use a Redis
 
         try:
-            url = self._url or "" if self._source is None else self._source.fetch(_TIMEOUT)
+            url = self._url or "" if self._source is None else self._source.fetch(_TIMEOUT, self._environment)
             return RedisClient(url, _TIMEOUT)
         except ConfigurationError as error:
             return ConfigurationError(f"{URL if self._source is None else 'store'}: {error}")

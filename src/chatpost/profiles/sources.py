@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.chat.webhook import Webhook
 from chatpost.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
-
     from chatpost.profiles.file import Profile, ProfileFile, Sharing
 
 URL = "CHATPOST_STORE"  # the variable with a Redis's URL; empty for no Redis
@@ -42,7 +42,7 @@ def find_sources(
     names = names or environment.get("CHATPOST_PROFILE", "").split()
     if len(set(names)) < len(names):
         raise UsageError(NAMED_TWICE)
-    return [WebhookSource(profile, profile.webhook) for profile in _profiles(names, config, warn)]
+    return [WebhookSource(profile, partial(profile.webhook, environment)) for profile in _profiles(names, config, warn)]
 
 
 def _webhook_from_environment(url: str) -> Webhook:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import os
 import re
 import stat
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, TypeAlias
 
 from chatpost.errors import ConfigurationError
 from chatpost.profiles.ownership import reason_for_distrust
 
-if TYPE_CHECKING:
-    from pathlib import Path
-    from typing import BinaryIO, TypeAlias
-
-SIZE_LIMIT = 64 * 1024
-"""Bytes in which the URL must end."""
+SIZE_LIMIT = 64 * 1024  # bytes in which the URL must end
 
 
 class Literal(NamedTuple):
@@ -23,7 +20,7 @@ class Literal(NamedTuple):
 
     url: str
 
-    def fetch(self, _within: float) -> str:
+    def fetch(self, _within: float, _environment: Mapping[str, str]) -> str:
         """Return the URL."""
         return self.url
 
@@ -36,9 +33,9 @@ class FromEnvironment(NamedTuple):
 
     variable: str
 
-    def fetch(self, _within: float) -> str:
+    def fetch(self, _within: float, environment: Mapping[str, str]) -> str:
         """Return the variable's value; raises `ConfigurationError` if it is not set."""
-        url = os.environ.get(self.variable)
+        url = environment.get(self.variable)
         if not url:
             msg = f"the URL's variable {self.variable} is {'not set' if url is None else 'set but empty'}"
             raise ConfigurationError(msg)
@@ -53,7 +50,7 @@ class FromFile(NamedTuple):
 
     path: Path
 
-    def fetch(self, _within: float) -> str:
+    def fetch(self, _within: float, _environment: Mapping[str, str]) -> str:
         """Return the file's first line; raises `ConfigurationError` if it cannot be read, or trusted."""
         if reason := reason_for_distrust(self.path):
             msg = f"the URL's file cannot be trusted: {reason}"
@@ -78,7 +75,7 @@ class FromCommand(NamedTuple):
     command: tuple[str, ...]
     timeout: float
 
-    def fetch(self, within: float) -> str:
+    def fetch(self, within: float, _environment: Mapping[str, str]) -> str:
         """Return the first line that the command prints.
 
         Raises `ConfigurationError` if it fails, or takes longer than its time-out or than the seconds left (`within`).

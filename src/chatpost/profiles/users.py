@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chatpost.errors import ConfigurationError
 from chatpost.profiles.sources import find_profiles
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
     from chatpost.profiles.file import Profile
 
 
@@ -51,7 +50,7 @@ def _known(profile: Profile | None, config: Path | None) -> Mapping[str, tuple[s
 def _unknown(user: str, known: Mapping[str, tuple[str, ...]]) -> UnknownUser:
     from difflib import get_close_matches  # only for a mistake
 
-    from chatpost.profiles.mentions import HOW_TO_FIND_AN_ID
+    from chatpost.profiles.file import HOW_TO_FIND_AN_ID
 
     nearest = get_close_matches(user, known, 1)
     more = f": did you mean {nearest[0]}?" if nearest else " of profiles.toml:"

@@ -11,20 +11,16 @@ import os
 import tempfile
 import time
 import tomllib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import tomlkit
 
 from chatpost.errors import ConfigurationError
-from chatpost.profiles.file import load_profiles, load_trusted_profiles
+from chatpost.profiles.file import ProfileFile, load_profiles, load_trusted_profiles
 from chatpost.profiles.ownership import reason_for_distrust
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from chatpost.profiles.file import ProfileFile
 
 
 def add_profile(path: Path, name: str, url: str, *, replace: bool) -> ProfileFile:

@@ -1,4 +1,4 @@
-"""Durations as people read them."""
+"""Durations and texts as people read them on one line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _MANY = 24  # so many of a unit do not need a smaller one: 12 min 4 s, 45 min
 _SHORT = 10.0  # seconds below which tenths matter
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return a time in words, in its two largest units: ``3.2 s``, ``12 min 4 s``, ``2 h``, ``12 days``."""
     if seconds < _SHORT:
         return f"{seconds:.1f} s"
@@ -21,3 +21,9 @@ def duration(seconds: float) -> str:
             more = f" {parts} {smaller}" if parts else ""
             return f"{count} {unit}{'s' if unit == 'day' and count > 1 else ''}{more}"
     raise AssertionError  # ten seconds have a unit
+
+
+def one_line(text: str, limit: int) -> str:
+    """Return a text safe for a terminal: printable, on one line, with at most ``limit`` characters."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= limit else f"{line[: limit - 3]}..."
