@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
+from chatpost.chat.client import read_answer
 from chatpost.chat.message import CreatedMessage
-from chatpost.chat.response import Answer, Status, created_message
+from chatpost.chat.response import Answer, Status
 from chatpost.chat.webhook import Webhook
 from chatpost.errors import DeliveryError, ExitStatus
 from tests.conftest import KEY, TOKEN
@@ -21,7 +22,7 @@ JSON = st.recursive(
 
 def read(code: int, body: Any = b"", **headers: str) -> CreatedMessage:
     raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-    return created_message(Answer(code, {k.replace("_", "-"): v for k, v in headers.items()}, raw), str, NOW)
+    return read_answer(Answer(code, {k.replace("_", "-"): v for k, v in headers.items()}, raw), str, NOW)
 
 
 def failure(code: int, body: Any = b"", **headers: str) -> DeliveryError:
@@ -171,6 +172,6 @@ def test_secrets_that_the_server_quotes_are_masked() -> None:
     webhook = Webhook.parse(f"https://chat.googleapis.com/v1/spaces/A/messages?key={KEY}&token={TOKEN}")
     body = {"error": {"status": KEY, "message": f"no {KEY}", "details": [{"fieldViolations": [{"field": TOKEN}]}]}}
     with pytest.raises(DeliveryError) as raised:
-        created_message(Answer(400, {}, json.dumps(body).encode()), webhook.mask, NOW)
+        read_answer(Answer(400, {}, json.dumps(body).encode()), webhook.mask, NOW)
     assert str(raised.value) == 'Chat answered 400 ***: "no ***"; ***'
     assert raised.value.status == "***"

@@ -14,7 +14,7 @@ from urllib3.exceptions import HTTPError
 
 from chatpost.chat.errors import NO_SUCH_PROXY, error_of
 from chatpost.chat.message import CreatedMessage, CreateMessageRequest
-from chatpost.chat.response import Answer, created_message
+from chatpost.chat.response import SUCCESSES, Answer, error_of_answer
 from chatpost.chat.session import new_session
 from chatpost.chat.webhook import Webhook
 from chatpost.concurrency import run_with_timeout
@@ -83,7 +83,7 @@ class ChatClient:
             if body.begun or webhook.is_loopback or not getproxies():
                 raise
             raise UnusableRoute(NO_SUCH_PROXY) from None
-        return created_message(answer, webhook.mask, self._wall_clock())
+        return read_answer(answer, webhook.mask, self._wall_clock())
 
     def _exchange(self, webhook: Webhook, request: CreateMessageRequest, body: _Body, timeout: float) -> Answer:
         response = self._session.post(
@@ -105,3 +105,14 @@ class ChatClient:
             else:
                 is_whole = True
         return Answer(response.status_code, response.headers, bytes(read) if is_whole else None)
+
+
+def read_answer(answer: Answer, mask: Callable[[str], str], now: float) -> CreatedMessage:
+    """Return the message that Chat created; raises the `DeliveryError` that the answer means.
+
+    ``mask`` and ``now`` are as for `error_of_answer`.
+    """
+    with suppress(LookupError, TypeError, ValueError, RecursionError):
+        if answer.code in SUCCESSES:
+            return CreatedMessage.read(json.loads(answer.body or b""))
+    raise error_of_answer(answer, mask, now)

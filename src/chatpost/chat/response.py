@@ -1,4 +1,4 @@
-"""Reads an HTTP answer: a created message, or an error that a person can act on.
+"""Reads an HTTP answer that is no created message: an error that a person can act on.
 
 Chat's errors are a ``google.rpc.Status`` as JSON, bare or wrapped in ``{"error": ...}``. Proxies can answer with
 anything. Both are read, and neither is trusted.
@@ -13,11 +13,10 @@ from email.utils import mktime_tz, parsedate_tz
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from chatpost.chat.message import CreatedMessage
 from chatpost.errors import BrokenAnswer, DeliveryError, InvalidMessage, NotAllowed, ProtocolError, Refused, Unavailable
 from chatpost.formatting import one_line
 
-_SUCCESSES = range(200, 300)
+SUCCESSES = range(200, 300)
 _REDIRECTS = range(300, 400)
 _LONGEST_QUOTE = 300
 _LONGEST_EXCERPT = 80
@@ -66,22 +65,19 @@ class Status(NamedTuple):
         )
 
 
-def created_message(answer: Answer, mask: Callable[[str], str], now: float) -> CreatedMessage:
-    """Return the message that Chat created; raises the `DeliveryError` that the answer means.
+def error_of_answer(answer: Answer, mask: Callable[[str], str], now: float) -> DeliveryError:
+    """Return the error that an answer means.
 
     ``mask`` takes secrets out of the server's words; ``now`` is the wall clock, in seconds of the epoch.
     """
-    if answer.code in _SUCCESSES:
-        try:
-            return CreatedMessage.read(json.loads(answer.body or b""))
-        except (LookupError, TypeError, ValueError, RecursionError):
-            what = "was cut short" if answer.body is None else "names no message"
-            msg = f"Chat answered {answer.code}, but the answer {what}"
-            raise BrokenAnswer(msg, code=answer.code, maybe_posted=True) from None
+    if answer.code in SUCCESSES:
+        what = "was cut short" if answer.body is None else "names no message"
+        msg = f"Chat answered {answer.code}, but the answer {what}"
+        return BrokenAnswer(msg, code=answer.code, maybe_posted=True)
     status = Status.read(answer.body or b"")
     said = mask(_said(answer, status))
     kind, advice = _meaning(answer.code, status)
-    raise kind(
+    return kind(
         f"{said}; {mask(advice)}" if advice else said,
         code=answer.code,
         status=None if status.status is None else mask(one_line(status.status, _LONGEST_EXCERPT)),

@@ -6,6 +6,7 @@ parts are checked once, here. Requests go to a URL built from the checked parts,
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from functools import cached_property
@@ -90,6 +91,11 @@ class Webhook:
     def host(self) -> str:
         """Host and port, for a person."""
         return self.origin.partition("://")[2]
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of the whole URL, which tells nothing of its secrets: they are long and random."""
+        return hashlib.sha256(self.request_url({}).encode()).hexdigest()
 
     def request_url(self, parameters: Mapping[str, str]) -> str:
         """Return the URL to post to, with its secrets: for the HTTP client only."""

@@ -131,11 +131,6 @@ class SectionedCommand(click.Command):
             ctx.exit()
 
 
-def or_of_group(ctx: click.Context, option: click.Parameter, value: Any) -> Any:
-    """Return an option's value, or the one that the group of the command has."""
-    return value or (ctx.parent.params.get(str(option.name)) if ctx.parent else None)
-
-
 def _write_options(
     ctx: click.Context, formatter: click.HelpFormatter, heading: str, options: Iterable[click.Parameter | None]
 ) -> None:

@@ -9,7 +9,6 @@ import click
 
 from chatpost.chat.message import Thread
 from chatpost.cli import types
-from chatpost.cli.app import or_of_group
 from chatpost.cli.settings import Option, Section
 from chatpost.content.cards import STATUSES, CardOptions
 from chatpost.content.compose import Overflow
@@ -65,7 +64,12 @@ class ProfileOptions(NamedTuple):
 
 _ANY_PATH = click.Path(path_type=Path, readable=False)  # reading it gives the better message
 CONFIG = Option(
-    "--config", type=_ANY_PATH, metavar="FILE", in_profile=False, callback=or_of_group, help="Read profiles from FILE."
+    "--config",
+    type=_ANY_PATH,
+    metavar="FILE",
+    in_profile=False,
+    callback=types.or_of_group,
+    help="Read profiles from FILE.",
 )
 PROFILES = Section(
     "Where to post",

@@ -155,3 +155,8 @@ class Pair(Parsed):
     def split_envvar_value(self, rv: str) -> list[str]:
         """Split a variable's value into its lines; blank ones do not count."""
         return [line for line in rv.splitlines() if line.strip()]
+
+
+def or_of_group(ctx: Context, option: Parameter, value: Any) -> Any:
+    """Return an option's value, or the one that the group of the command has."""
+    return value or (ctx.parent.params.get(str(option.name)) if ctx.parent else None)

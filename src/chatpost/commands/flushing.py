@@ -18,11 +18,11 @@ from chatpost.concurrency import run_concurrently, start_without_signals
 from chatpost.delivery.retry import RetryPolicy
 from chatpost.delivery.sender import Sender
 from chatpost.errors import ChatpostError, ConfigurationError, ExitStatus, StorageError, Unavailable
-from chatpost.outbox import open_outbox
 from chatpost.outbox.flusher import Flusher
 from chatpost.outbox.model import OutboxMessage
 from chatpost.outbox.options import FlushOptions
 from chatpost.outbox.resolver import WebhookResolver
+from chatpost.outbox.sqlite import open_outbox
 from chatpost.processes import report_on_signal
 from chatpost.profiles.redis_config import RedisConfig
 from chatpost.profiles.sources import load_sharing

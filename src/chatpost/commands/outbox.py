@@ -21,10 +21,10 @@ from chatpost.commands.flushing import FlushCommand, Watcher
 from chatpost.delivery.retry import RetryPolicy
 from chatpost.errors import InputError, StorageError, UsageError
 from chatpost.formatting import format_duration
-from chatpost.outbox import open_outbox
 from chatpost.outbox.model import OutboxMessage, WebhookReference, batches, delete, requeue
 from chatpost.outbox.options import EXPIRE_AFTER
 from chatpost.outbox.resolver import reference_to
+from chatpost.outbox.sqlite import open_outbox
 from chatpost.outbox.store import Outbox, Step
 from chatpost.profiles.redis_config import RedisConfig
 from chatpost.profiles.sources import find_sources

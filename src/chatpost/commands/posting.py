@@ -276,8 +276,8 @@ def make_sender(redis: RedisConfig, reporter: Reporter, retry_after: float = inf
     """
     from chatpost.chat.client import ChatClient  # requests, for a command that posts, not for --help
 
-    client = ChatClient(time.time, reporter.environment)
-    return Sender(client, _make_pacer(reporter.warn, redis, retry_after), TIMING, reporter.show)
+    pacer = _make_pacer(reporter.warn, redis, retry_after)
+    return Sender(ChatClient(time.time, reporter.environment), pacer, TIMING, reporter.show)
 
 
 def _behind_outbox(
@@ -290,8 +290,8 @@ def _behind_outbox(
     """Return the sender, or the outbox in front of it if an option asks for one."""
     if not any(each.options.spool.spool or each.options.spool.spool_first for each in recipients):
         return sender
-    from chatpost.outbox import open_outbox
     from chatpost.outbox.spooler import Spooler
+    from chatpost.outbox.sqlite import open_outbox
 
     spool = {
         delivery.progress: recipient.options.spool._replace(has_own_id=recipient.options.request.request_id is not None)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from chatpost.content.markup import Style, escape_mentions
+from chatpost.content.markup import escape_mentions
 from chatpost.content.terminal import screen_text
 from chatpost.errors import DataError
 

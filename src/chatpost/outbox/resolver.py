@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
 from collections import defaultdict
@@ -19,9 +18,8 @@ from chatpost.profiles.sources import find_sources
 
 def reference_to(webhook: Webhook, profile: str | None, config: Path | None) -> WebhookReference:
     """Return what names a webhook, which is that of a profile in the file ``config``, without its secrets."""
-    fingerprint = hashlib.sha256(webhook.request_url({}).encode()).hexdigest()
     path = None if config is None else _pack_path(config)
-    return WebhookReference(profile, path, fingerprint, f"{webhook.origin}/{webhook.space}")
+    return WebhookReference(profile, path, webhook.fingerprint, f"{webhook.origin}/{webhook.space}")
 
 
 class WebhookResolver:
@@ -48,7 +46,7 @@ class WebhookResolver:
             found = self._found[source]
         if isinstance(found, ConfigurationError):
             raise found
-        if reference_to(found[0], None, None).fingerprint != reference.fingerprint:
+        if found[0].fingerprint != reference.fingerprint:
             name = "CHATPOST_URL" if reference.profile is None else f"profile {reference.profile}"
             command = f"chatpost outbox retry {message.id} --profile NAME"
             msg = f"{name} is another webhook now: `{command}` chooses its webhook"

@@ -9,15 +9,18 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from chatpost.database import Connection, transaction
+from chatpost.directories import state_file
 from chatpost.errors import OutboxFull, StorageError
 from chatpost.outbox.model import OutboxMessage
 from chatpost.outbox.rows import content_of, from_rows, to_row
-from chatpost.outbox.store import MOST_BYTES, MOST_MESSAGES, CoolDown, Step
+from chatpost.outbox.store import MOST_BYTES, MOST_MESSAGES, CoolDown, Outbox, Step
+from chatpost.profiles.redis_config import RedisConfig
 
 _TIMEOUT = 10.0
 # The contents are large, and stay aside, so that the messages can be listed without them.
@@ -27,6 +30,18 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS cool_down (fingerprint TEXT PRIMARY KEY, failures INTEGER, retry_at REAL)",
 )
 _GIVEN = "id IN (SELECT value FROM json_each(?))"  # any number of ids
+
+
+def open_outbox(redis: RedisConfig) -> Outbox:
+    """Return the outbox in a fleet's Redis, if it is configured to be there, else the user's own on this machine.
+
+    Raises `ConfigurationError`, and `StorageError` for a user without a home.
+    """
+    if redis.outbox != "machine" and redis.has_outbox():
+        from chatpost.outbox.redis import RedisOutbox  # few have a Redis
+
+        return RedisOutbox(redis.client())
+    return SqliteOutbox(state_file("outbox.sqlite3"), time.time)
 
 
 class SqliteOutbox:
@@ -76,8 +91,8 @@ class SqliteOutbox:
             if changed is None:
                 return None
             before = {message.id: message for message in found}
+            gone = json.dumps(list(before.keys() - {message.id for message in changed}))
             stored = [each if each == before.get(each.id) else _write(file, each) for each in changed]
-            gone = json.dumps(list(before.keys() - {message.id for message in stored}))
             for table in ("message", "content"):
                 file.execute(f"DELETE FROM {table} WHERE {_GIVEN}", (gone,))
             return stored

@@ -12,7 +12,10 @@ served: a sender that comes back has the ticket that it had before.
 from __future__ import annotations
 
 import hashlib
+import json
 from bisect import bisect
+from itertools import chain
+from math import isfinite
 from typing import NamedTuple
 
 from chatpost.delivery.model import Place
@@ -59,6 +62,18 @@ class Queue(NamedTuple):
     tickets: int = 0
     waiting: tuple[Waiter, ...] = ()
     sent_before: float = -1e9
+
+    @classmethod
+    def parse(cls, text: str) -> Queue:
+        """Return the queue that a JSON text holds; invalid text gives an empty queue."""
+        try:
+            sent_at, closed_until, sender, sender_until, tickets, waiting, sent_before = json.loads(text)
+            waiters = tuple(Waiter(int(ticket), float(interval), float(until)) for ticket, interval, until in waiting)
+            times = float(sent_at), float(closed_until), float(sender_until), float(sent_before)
+            queue = cls(*times[:2], int(sender), times[2], int(tickets), waiters, times[3])
+            return queue if all(map(isfinite, chain(times, *waiters))) else cls()
+        except (ValueError, TypeError, RecursionError, OverflowError):
+            return cls()
 
     def at(self, now: float) -> Queue:
         """Return the queue with no time later than this clock can have written: it may have been set back."""

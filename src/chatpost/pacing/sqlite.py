@@ -11,15 +11,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from itertools import chain
-from math import isfinite
 from pathlib import Path
 
 from chatpost.concurrency import run_with_timeout
 from chatpost.database import transaction
 from chatpost.delivery.model import Place
 from chatpost.errors import StorageError
-from chatpost.pacing.queue import NOW, Queue, QueuePacer, QueueTurn, Waiter
+from chatpost.pacing.queue import NOW, Queue, QueuePacer, QueueTurn
 
 # Seconds to wait for the file, or for the disk, before stepping aside; at most half of the time that is left.
 _SHORTEST_STEP, _LONGEST_STEP = 0.1, 2.0
@@ -77,7 +75,7 @@ class SqlitePacer(QueuePacer):
         with transaction(self._path, [_SCHEMA], timeout, is_durable=False) as file:
             row = file.execute("SELECT boot, queue FROM space WHERE hash = ?", (turn.space,)).fetchone()
             now = self._clock()
-            queue = _read(row[1]).at(now) if row is not None and row[0] == self._boot else Queue()
+            queue = Queue.parse(row[1]).at(now) if row is not None and row[0] == self._boot else Queue()
             # The ticket is that of now: a signal can come before the first poll is over.
             queue, turn.ticket, place = queue.step(name, now, turn.ticket, turn.interval, seconds)
             file.execute("INSERT OR REPLACE INTO space VALUES (?, ?, ?)", (turn.space, self._boot, json.dumps(queue)))
@@ -98,15 +96,3 @@ def boot_id() -> str:
         if not ctypes.CDLL(None).sysctlbyname(b"kern.bootsessionuuid", value, ctypes.byref(size), None, 0):
             return value.value.decode(errors="replace")
     return ""
-
-
-def _read(written: str) -> Queue:
-    """Read a queue. Invalid data gives an empty queue."""
-    try:
-        sent_at, closed_until, sender, sender_until, tickets, waiting, sent_before = json.loads(written)
-        waiters = tuple(Waiter(int(ticket), float(interval), float(until)) for ticket, interval, until in waiting)
-        times = float(sent_at), float(closed_until), float(sender_until), float(sent_before)
-        queue = Queue(*times[:2], int(sender), times[2], int(tickets), waiters, times[3])
-        return queue if all(map(isfinite, chain(times, *waiters))) else Queue()
-    except (ValueError, TypeError, RecursionError, OverflowError):
-        return Queue()
