@@ -30,7 +30,7 @@ SOURCE = Path(chatpost.__file__).parent
 # import each other.
 STOREYS = (
     {"errors"},
-    {"concurrency", "database", "directories", "durations", "processes", "surroundings"},
+    {"concurrency", "database", "directories", "formatting", "processes", "surroundings"},
     {"redis_client"},
     {"chat"},
     {"content", "delivery", "profiles", "emulator"},
