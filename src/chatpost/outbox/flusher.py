@@ -86,7 +86,6 @@ class _SpaceFlush:
         self._failures = Failures({}, {})
         self._given_up: set[str] = set()  # fingerprints of webhooks that are not tried any more
         self._failing: set[str] = set()  # those that sends should not try
-        self._answered: set[str] = set()  # those that have taken a message
         self._unresolved: set[WebhookReference] = set()
         self._count: Counter[object] = Counter()  # failures in a row, by fingerprint and by lane
         self._others_post = False
@@ -140,8 +139,10 @@ class _SpaceFlush:
             index = self._outbox.index(self._space)
         return index
 
-    def _change(self, messages: Sequence[OutboxMessage], step: Step) -> list[OutboxMessage] | None:
-        return self._outbox.change(self._space, [message.id for message in messages], step)
+    def _change(
+        self, messages: Sequence[OutboxMessage], step: Step, answered: str | None = None
+    ) -> list[OutboxMessage] | None:
+        return self._outbox.change(self._space, [message.id for message in messages], step, answered)
 
     def _choose(self, lanes: _Lanes, fingerprint: str | None = None) -> list[OutboxMessage]:
         """Return the lane to post from next, for this webhook if one is given: the one that has failed least."""
@@ -239,20 +240,18 @@ class _SpaceFlush:
 
     def _end(self, attempt: Attempt, progress: Progress) -> None:
         """Note the outcome of an attempt."""
-        error, fingerprint = progress.error, attempt.members[0].webhook.fingerprint
+        error, answered = progress.error, None
         step: Step
         if self._flusher.own is not None:
             self._flusher.own.on_attempt(attempt, progress)
         if error is None and progress.created is not None:
-            if fingerprint not in self._answered:
-                self._outbox.set_cool_down(fingerprint, None)
-            self._answered.add(fingerprint)
+            answered = attempt.members[0].webhook.fingerprint
             step = partial(model.posted, attempt=attempt, created=progress.created, now=self._outbox.now())
         elif error is not None and _is_of_message(error, attempt.request):
             step = partial(model.rejected, attempt=attempt, error=str(error))
         else:
             step = partial(model.failed, attempt=attempt, error=str(error), maybe_posted=progress.maybe_posted)
-        self._change(attempt.members, step)
+        self._change(attempt.members, step, answered)
 
     def _judge(self, message: OutboxMessage, attempt: Attempt | None, error: DeliveryError | None) -> float:
         """Count the outcome of an attempt; return the seconds to wait before the next one."""
