@@ -63,7 +63,7 @@ class Outbox(Protocol):
     ) -> list[OutboxMessage] | None:
         """Change messages, all or none, and without a change of others in between; return the step's result.
 
-        The messages have no contents. If a webhook has ``answered``, its cool-down ends; it is given by its fingerprint.
+        The messages have no contents. If a webhook, given by its fingerprint, has ``answered``, its cool-down ends.
         """
 
     def lock(self, space: str) -> AbstractContextManager[bool]:
