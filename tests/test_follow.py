@@ -182,18 +182,20 @@ def test_lines_of_a_failed_reply_go_with_the_next(shell: Shell, chat: Emulator) 
     assert replies(chat) == ["one\ntwo"]
 
 
-def test_a_reply_that_may_be_posted_is_sent_again_as_it_was(shell: Shell, chat: Emulator) -> None:
-    """A reply that may have been posted keeps its id and its lines: it is posted once, and the next lines after it."""
-    chat.faults.extend([OK, Fault(Kind.DROP_AFTER)])
+@pytest.mark.parametrize("refusals", [0, 2])
+def test_a_reply_that_may_be_posted_is_sent_again_as_it_was(shell: Shell, chat: Emulator, refusals: int) -> None:
+    """A reply that may have been posted keeps its id and its lines until Chat takes it: it is posted once."""
+    chat.faults.extend([OK, Fault(Kind.DROP_AFTER), *[answering(429)] * refusals])
     following = follow(shell, "--retries", "0", "--every", "0.1", "-o", "json")
     wait_for_requests(chat)
     following.write(b"one\n")
-    wait_for_requests(chat, 2)
+    wait_for_requests(chat, 2 + refusals)
     following.write(b"two\n")
     assert following.end().status == 0
     assert replies(chat) == ["one", "two"]
     ids = [received.query["requestId"] for received in chat.received]
-    assert ids[1] == ids[2] != ids[3]
+    assert len(set(ids[1 : 3 + refusals])) == 1
+    assert ids[1] != ids[-1]
 
 
 def test_lines_that_are_lost_in_the_end(shell: Shell, chat: Emulator) -> None:

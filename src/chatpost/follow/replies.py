@@ -101,7 +101,7 @@ class Replies:
         if text and not self._is_refused:
             request = self._request(Message(text, self._options.style.markdown), str(uuid4()))
             self._late_at = self._ends_at  # the rest of the time is for this message
-            delivery = self._deliver(request.request_id, lambda _: request)
+            delivery = self._deliver(request.request_id, lambda _: request, Progress())
             status = self._report(delivery, None)
             self.status = self.status or status
 
@@ -128,8 +128,11 @@ class Replies:
         is_last_try = self._lines.has_ended
         unclear = self._maybe_posted
         request_id = unclear.request_id if unclear is not None else str(uuid4())
-        delivery = self._deliver(request_id, lambda _: unclear or self._take_lines(request_id))
-        progress, error = delivery.progress, delivery.progress.error
+        progress = Progress()
+        # An attempt that Chat turns away, or whose turn does not come, says nothing about the one before.
+        progress.request, progress.maybe_posted = unclear, unclear is not None
+        delivery = self._deliver(request_id, lambda _: unclear or self._take_lines(request_id), progress)
+        error = progress.error
         is_invalid = isinstance(error, InvalidMessage)  # only these lines are at fault
         self._maybe_posted = progress.request if progress.maybe_posted and not is_invalid else None
         if is_invalid:
@@ -150,8 +153,7 @@ class Replies:
             self.status = self.status or error.exit_status
         return goes_on
 
-    def _deliver(self, request_id: str, factory: RequestFactory) -> Delivery:
-        progress = Progress()
+    def _deliver(self, request_id: str, factory: RequestFactory, progress: Progress) -> Delivery:
         seconds = min(self._policy.deadline, max(_LEAST_PATIENCE, self._late_at - self._clock()))
         deadline = _Patience(seconds, self._lines, progress, self._clock)
         return self._sender.deliver(Delivery(self._to, request_id, [factory], deadline, progress))
