@@ -51,7 +51,7 @@ _EMPTY = "the outbox is empty"
 _READ_AT_ONCE = 100  # messages, with their contents
 _LONGEST_ATTEMPT = 30.0
 _POLL = 0.1
-_PAUSE = 0.01  # seconds in which others, which wait for SQLite by polling, can have it
+_PAUSE = 0.02  # seconds in which others, which wait for SQLite by polling, can have it
 
 
 class _MessageNumber(click.IntRange):
