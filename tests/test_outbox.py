@@ -549,7 +549,7 @@ from chatpost.outbox.sqlite import SqliteOutbox
 when, name = sys.argv.pop(1), sys.argv.pop(1)
 def killing(method):
     def change(*args):
-        step = getattr(args[-1], "func", method).__name__
+        step = next((arg.func for arg in args if hasattr(arg, "func")), method).__name__
         if (step, when) == (name, "before"):
             os.kill(os.getpid(), signal.SIGKILL)
         result = method(*args)

@@ -260,7 +260,10 @@ class MemoryOutbox:
         sent = [each._replace(request=self.contents.get((each.id, each.status.digest == each.id))) for each in found]
         return [each if each.request else each._replace(request=self.contents[each.id, False]) for each in sent]
 
-    def change(self, space: str, ids: Sequence[int], step: Step) -> list[OutboxMessage] | None:
+    def change(
+        self, space: str, ids: Sequence[int], step: Step, answered: str | None = None
+    ) -> list[OutboxMessage] | None:
+        assert answered is None
         found = [each for each in self.index(space) if each.id in ids]
         if (changed := step(found)) is None:
             return None
@@ -282,7 +285,7 @@ class MemoryOutbox:
     def cool_down(self, fingerprint: str) -> CoolDown:
         raise NotImplementedError
 
-    def set_cool_down(self, fingerprint: str, cool_down: CoolDown | None) -> None:
+    def set_cool_down(self, fingerprint: str, cool_down: CoolDown) -> None:
         raise NotImplementedError
 
 
@@ -395,10 +398,10 @@ def test_a_lock(opened: Open) -> None:
 
 
 def test_the_cool_down_is_stored(outbox: Outbox) -> None:
-    """Each webhook has its own, until it ends."""
+    """Each webhook has its own, until it answers."""
     outbox.set_cool_down("one", CoolDown(3, 1234.5))
     assert (outbox.cool_down("one"), outbox.cool_down("two")) == (CoolDown(3, 1234.5), CoolDown())
-    outbox.set_cool_down("one", None)
+    outbox.change(SPACE, [], lambda _: [], "one")
     assert outbox.cool_down("one") == CoolDown()
 
 

@@ -65,7 +65,7 @@ def _measure(bench: Bench, name: str, opened: Callable[[], Outbox], variables: d
         variables = {**variables, "CHATPOST_URL": chat.url()}
         texts = _fill(opened(), chat.url(), size)
         listed = _timed(bench, opened, variables, "list")
-        posted = "|  |  | "
+        posted = " |  | "
         waits = []
         if size == FLUSHED:
             flushed = _timed(bench, opened, variables, "flush", "--digest")

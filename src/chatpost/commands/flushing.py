@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import chain
 from math import inf
 from typing import NoReturn
 
@@ -18,7 +19,7 @@ from chatpost.concurrency import run_concurrently, start_without_signals
 from chatpost.delivery.retry import RetryPolicy
 from chatpost.delivery.sender import Sender
 from chatpost.errors import ChatpostError, ConfigurationError, ExitStatus, StorageError, Unavailable
-from chatpost.outbox.flusher import Flusher
+from chatpost.outbox.flusher import Failures, Flusher
 from chatpost.outbox.model import OutboxMessage
 from chatpost.outbox.options import FlushOptions
 from chatpost.outbox.resolver import WebhookResolver
@@ -58,8 +59,8 @@ class FlushCommand:
 
     def run(self) -> ExitStatus:
         """Post the pending messages, in all spaces at the same time. Raises `StorageError`."""
-        before = self.pending()
-        if not before:
+        spaces = self.pending_spaces()
+        if not spaces:
             return ExitStatus.OK
         reporter = self.reporter(set())
         sender, resolver = self.sender(reporter), self.resolver()
@@ -68,16 +69,21 @@ class FlushCommand:
             say(_INTERRUPTED)
             sender.leave_queues()
 
-        spaces = dict.fromkeys(message.webhook.space for message in before)
+        left: list[OutboxMessage] = []
         with report_on_signal(interrupted):
-            for sentences in run_concurrently([partial(self.flush_space, space, sender, resolver) for space in spaces]):
-                for sentence in sentences:
+            steps = [partial(self.flush_space, space, index, sender, resolver) for space, index in spaces.items()]
+            for failures in run_concurrently(steps):
+                for sentence in self.sentences(failures):
                     say(sentence)
-        return self._report(before, self._outbox.index(), is_watched=reporter.is_watched)
+                left += failures.left
+        return self._report(chain(*spaces.values()), left, is_watched=reporter.is_watched)
 
-    def pending(self) -> list[OutboxMessage]:
-        """Return the pending messages."""
-        return [message for message in self._outbox.index() if message.is_pending]
+    def pending_spaces(self) -> dict[str, list[OutboxMessage]]:
+        """Return the messages of all spaces that have pending ones."""
+        spaces: defaultdict[str, list[OutboxMessage]] = defaultdict(list)
+        for message in self._outbox.index():
+            spaces[message.webhook.space].append(message)
+        return {space: index for space, index in spaces.items() if any(message.is_pending for message in index)}
 
     def reporter(self, warned: set[str]) -> Reporter:
         """Return a reporter that does not repeat these warnings."""
@@ -91,20 +97,25 @@ class FlushCommand:
         """Return a resolver, which reads each profile once."""
         return WebhookResolver(self._policy.timeout, self._options.config, self._surroundings.environment)
 
-    def flush_space(self, space: str, sender: Sender, resolver: WebhookResolver) -> list[str]:
-        """Post the pending messages of a space; return a sentence about each that is not posted."""
+    def flush_space(
+        self, space: str, index: list[OutboxMessage], sender: Sender, resolver: WebhookResolver
+    ) -> Failures:
+        """Post the pending messages of a space, whose messages are those of the index."""
         flusher = Flusher(self._outbox, sender, self._policy, resolver.resolve, self._options.digest)
-        errors = flusher.flush(space).of_messages
-        is_quiet = self.output.quiet
+        return flusher.flush(space, index)
+
+    def sentences(self, failures: Failures) -> list[str]:
+        """Return a sentence about each message that is not posted."""
+        errors, is_quiet = failures.of_messages, self.output.quiet
         return [f"{number}: {it}" for number, it in errors.items() if not (is_quiet and isinstance(it, Unavailable))]
 
     def _report(
-        self, before: Sequence[OutboxMessage], after: Sequence[OutboxMessage], *, is_watched: bool
+        self, before: Iterable[OutboxMessage], after: Sequence[OutboxMessage], *, is_watched: bool
     ) -> ExitStatus:
         """Say how many messages were posted; return the exit status."""
         pending = {message.id for message in after if message.is_pending}
         set_aside = {message.id for message in after if message.status.state != "posted"} - pending
-        numbers = {message.id for message in before}
+        numbers = {message.id for message in before if message.is_pending}
         left, posted = len(numbers & set_aside), len(numbers - set_aside - pending)
         if left or (not self.output.quiet and (pending or self.output.verbose or is_watched)):
             more = f", {left} will not be posted (chatpost outbox list)" if left else ""
@@ -139,19 +150,20 @@ class Watcher:
 
     def _start_threads(self) -> None:
         """Start to post to each space with pending messages, unless a thread does so already."""
-        pending = self._command.pending()
+        pending = self._command.pending_spaces()
         self._failures = 0
         self._say_once("", set())
-        for space in dict.fromkeys(message.webhook.space for message in pending):
+        for space, index in pending.items():
             if space not in self._senders:
                 reporter = self._command.reporter(self._warned)
                 self._senders[space] = self._command.sender(reporter, _REDIS_RETRY_AFTER)
-                start_without_signals(threading.Thread(target=self._flush, args=(space, reporter), daemon=True))
+                start_without_signals(threading.Thread(target=self._flush, args=(space, index, reporter), daemon=True))
 
-    def _flush(self, space: str, reporter: Reporter) -> None:
+    def _flush(self, space: str, index: list[OutboxMessage], reporter: Reporter) -> None:
         """Post to a space, then leave it alone for a while if nothing was posted."""
         try:
-            sentences = set(self._command.flush_space(space, self._senders[space], self._command.resolver()))
+            failures = self._command.flush_space(space, index, self._senders[space], self._command.resolver())
+            sentences = set(self._command.sentences(failures))
         except ChatpostError as error:
             sentences = {str(error)}
         except Exception as bug:  # noqa: BLE001 - the other spaces' messages are posted all the same

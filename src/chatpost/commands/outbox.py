@@ -51,6 +51,7 @@ _EMPTY = "the outbox is empty"
 _READ_AT_ONCE = 100  # messages, with their contents
 _LONGEST_ATTEMPT = 30.0
 _POLL = 0.1
+_PAUSE = 0.01  # seconds in which others, which wait for SQLite by polling, can have it
 
 
 class _MessageNumber(click.IntRange):
@@ -251,6 +252,7 @@ def _change(box: Outbox, chosen: Sequence[OutboxMessage], step: Step) -> tuple[i
         left = {message.id for message in index} & {message.id for message in chosen}
         for space, batch in batches(index, left):
             deleted += len(batch) - len(box.change(space, batch, step) or ())
+            time.sleep(_PAUSE)
     return len(left), deleted
 
 

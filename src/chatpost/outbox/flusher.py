@@ -49,10 +49,14 @@ class OwnMessages(NamedTuple):
 
 
 class Failures(NamedTuple):
-    """The last errors: of messages that are not posted by their ids, of whole webhooks by their fingerprints."""
+    """The last errors: of messages that are not posted by their ids, of whole webhooks by their fingerprints.
+
+    ``left`` are the messages of the space after the flush, without their contents.
+    """
 
     of_messages: dict[int, ChatpostError]
     of_webhooks: dict[str, DeliveryError]
+    left: list[OutboxMessage]
 
 
 class Flusher(NamedTuple):
@@ -70,9 +74,12 @@ class Flusher(NamedTuple):
     digest: bool = False
     own: OwnMessages | None = None
 
-    def flush(self, space: str) -> Failures:
-        """Post the pending messages of a space, until none is left or no attempt makes sense now."""
-        return _SpaceFlush(self, space).run()
+    def flush(self, space: str, index: list[OutboxMessage]) -> Failures:
+        """Post the pending messages of a space, until none is left or no attempt makes sense now.
+
+        ``index`` are the messages of the space, without their contents, as they were just read.
+        """
+        return _SpaceFlush(self, space).run(index)
 
 
 class _SpaceFlush:
@@ -83,17 +90,16 @@ class _SpaceFlush:
         self._outbox = flusher.outbox
         self._space = space
         self._own_lane = () if flusher.own is None else (flusher.own.lane, flusher.own.last)
-        self._failures = Failures({}, {})
+        self._failures = Failures({}, {}, [])
         self._given_up: set[str] = set()  # fingerprints of webhooks that are not tried any more
         self._failing: set[str] = set()  # those that sends should not try
-        self._answered: set[str] = set()  # those that have taken a message
         self._unresolved: set[WebhookReference] = set()
         self._count: Counter[object] = Counter()  # failures in a row, by fingerprint and by lane
         self._others_post = False
 
-    def run(self) -> Failures:
+    def run(self, index: list[OutboxMessage]) -> Failures:
         """Post message by message."""
-        deadline, index = self._deadline(), self._outbox.index(self._space)
+        deadline = self._deadline()
         if model.overdue(index, self._outbox.now()):
             index = self._expire(index)
         while lane := self._choose(lanes := model.pending_lanes(index, *self._own_lane)):
@@ -118,7 +124,7 @@ class _SpaceFlush:
         for fingerprint in self._failing:
             cool_down = self._outbox.cool_down(fingerprint).after_failure(self._outbox.now())
             self._outbox.set_cool_down(fingerprint, cool_down)
-        return self._failures
+        return self._failures._replace(left=index)
 
     def _deadline(self) -> Deadline:
         if self._flusher.own is not None:
@@ -140,8 +146,10 @@ class _SpaceFlush:
             index = self._outbox.index(self._space)
         return index
 
-    def _change(self, messages: Sequence[OutboxMessage], step: Step) -> list[OutboxMessage] | None:
-        return self._outbox.change(self._space, [message.id for message in messages], step)
+    def _change(
+        self, messages: Sequence[OutboxMessage], step: Step, answered: str | None = None
+    ) -> list[OutboxMessage] | None:
+        return self._outbox.change(self._space, [message.id for message in messages], step, answered)
 
     def _choose(self, lanes: _Lanes, fingerprint: str | None = None) -> list[OutboxMessage]:
         """Return the lane to post from next, for this webhook if one is given: the one that has failed least."""
@@ -239,20 +247,18 @@ class _SpaceFlush:
 
     def _end(self, attempt: Attempt, progress: Progress) -> None:
         """Note the outcome of an attempt."""
-        error, fingerprint = progress.error, attempt.members[0].webhook.fingerprint
+        error, answered = progress.error, None
         step: Step
         if self._flusher.own is not None:
             self._flusher.own.on_attempt(attempt, progress)
         if error is None and progress.created is not None:
-            if fingerprint not in self._answered:
-                self._outbox.set_cool_down(fingerprint, None)
-            self._answered.add(fingerprint)
+            answered = attempt.members[0].webhook.fingerprint
             step = partial(model.posted, attempt=attempt, created=progress.created, now=self._outbox.now())
         elif error is not None and _is_of_message(error, attempt.request):
             step = partial(model.rejected, attempt=attempt, error=str(error))
         else:
             step = partial(model.failed, attempt=attempt, error=str(error), maybe_posted=progress.maybe_posted)
-        self._change(attempt.members, step)
+        self._change(attempt.members, step, answered)
 
     def _judge(self, message: OutboxMessage, attempt: Attempt | None, error: DeliveryError | None) -> float:
         """Count the outcome of an attempt; return the seconds to wait before the next one."""

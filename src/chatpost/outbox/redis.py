@@ -131,7 +131,9 @@ class RedisOutbox:
                 there.append((number, space, row, spooled, sent))
         return from_rows(there)
 
-    def change(self, space: str, ids: Sequence[int], step: Step) -> list[OutboxMessage] | None:
+    def change(
+        self, space: str, ids: Sequence[int], step: Step, answered: str | None = None
+    ) -> list[OutboxMessage] | None:
         """Change messages by a script if none has changed since they were read, else try again."""
         while True:
             rows = self._redis.call("HMGET", _index(space), *ids) if ids else []
@@ -142,6 +144,8 @@ class RedisOutbox:
                 return None
             stored = [each if each.id else each._replace(id=self._assign_ids(1).last) for each in changed]
             commands = _commands({message.id: message for message in found}, stored)
+            if answered is not None:
+                commands.append(("DEL", _key("cool-down", answered)))
             checks = [(("HGET", _index(space), number), row) for number, _, row in there]
             if not commands or self._run(*commands, checks=checks) is not None:
                 return stored
@@ -189,14 +193,11 @@ class RedisOutbox:
         failures, retry_at = self._run(("HMGET", _key("cool-down", fingerprint), "failures", "retry_at"))[0]
         return CoolDown(int(failures or 0), float(retry_at or 0))
 
-    def set_cool_down(self, fingerprint: str, cool_down: CoolDown | None) -> None:
-        """Store the cool-down of a webhook; None: there is none."""
+    def set_cool_down(self, fingerprint: str, cool_down: CoolDown) -> None:
+        """Store the cool-down of a webhook."""
         key = _key("cool-down", fingerprint)
-        if cool_down is None:
-            self._run(("DEL", key))
-        else:
-            values = ("failures", cool_down.failures, "retry_at", repr(cool_down.retry_at))
-            self._run(("HSET", key, *values), ("EXPIRE", key, int(2 * LONGEST_COOL_DOWN)))
+        values = ("failures", cool_down.failures, "retry_at", repr(cool_down.retry_at))
+        self._run(("HSET", key, *values), ("EXPIRE", key, int(2 * LONGEST_COOL_DOWN)))
 
     def _run(
         self, *commands: _Command, checks: Sequence[tuple[_Command, str]] = (), limit: float = inf, grows: bool = False

@@ -136,7 +136,7 @@ class Spooler(NamedTuple):
             return Unavailable(f"Chat has failed before, so it is left alone for {format_duration(seconds)}")
         own = OwnMessages(first.lane, ids[-1], delivery.deadline, spooled.on_attempt)
         flusher = Flusher(outbox, self.sender, delivery.to.policy, lambda _: (delivery.to.webhook, False), own=own)
-        failures = flusher.flush(first.webhook.space)
+        failures = flusher.flush(first.webhook.space, outbox.index(first.webhook.space))
         error = next((failures.of_messages[number] for number in ids if number in failures.of_messages), None)
         return error or failures.of_webhooks.get(fingerprint)
 

@@ -82,7 +82,9 @@ class SqliteOutbox:
             raise StorageError(self._path, reason)
         return from_rows(rows)
 
-    def change(self, space: str, ids: Sequence[int], step: Step) -> list[OutboxMessage] | None:
+    def change(
+        self, space: str, ids: Sequence[int], step: Step, answered: str | None = None
+    ) -> list[OutboxMessage] | None:
         """Change messages in one transaction."""
         chosen = f"SELECT id, space, row FROM message WHERE {_GIVEN} AND space = ? ORDER BY id"
         with self._transaction() as file:
@@ -91,10 +93,10 @@ class SqliteOutbox:
             if changed is None:
                 return None
             before = {message.id: message for message in found}
-            gone = json.dumps(list(before.keys() - {message.id for message in changed}))
-            stored = [each if each == before.get(each.id) else _write(file, each) for each in changed]
+            stored = [each if each == before.pop(each.id, None) else _write(file, each) for each in changed]
             for table in ("message", "content"):
-                file.execute(f"DELETE FROM {table} WHERE {_GIVEN}", (gone,))
+                file.execute(f"DELETE FROM {table} WHERE {_GIVEN}", (json.dumps(list(before)),))
+            file.execute("DELETE FROM cool_down WHERE fingerprint = ?", (answered,))
             return stored
 
     @contextmanager
@@ -117,13 +119,10 @@ class SqliteOutbox:
             row = file.execute(chosen, (fingerprint,)).fetchone()
         return CoolDown(*row) if row else CoolDown()
 
-    def set_cool_down(self, fingerprint: str, cool_down: CoolDown | None) -> None:
-        """Store the cool-down of a webhook; None: there is none."""
+    def set_cool_down(self, fingerprint: str, cool_down: CoolDown) -> None:
+        """Store the cool-down of a webhook."""
         with self._transaction() as file:
-            if cool_down is None:
-                file.execute("DELETE FROM cool_down WHERE fingerprint = ?", (fingerprint,))
-            else:
-                file.execute("INSERT OR REPLACE INTO cool_down VALUES (?, ?, ?)", (fingerprint, *cool_down))
+            file.execute("INSERT OR REPLACE INTO cool_down VALUES (?, ?, ?)", (fingerprint, *cool_down))
 
     def _transaction(self) -> AbstractContextManager[Connection]:
         return transaction(self._path, _SCHEMA, _TIMEOUT)

@@ -58,10 +58,12 @@ class Outbox(Protocol):
         Raises `StorageError` if the outbox has lost its messages: it does not know an id.
         """
 
-    def change(self, space: str, ids: Sequence[int], step: Step) -> list[OutboxMessage] | None:
+    def change(
+        self, space: str, ids: Sequence[int], step: Step, answered: str | None = None
+    ) -> list[OutboxMessage] | None:
         """Change messages, all or none, and without a change of others in between; return the step's result.
 
-        The messages have no contents.
+        The messages have no contents. If a webhook, given by its fingerprint, has ``answered``, its cool-down ends.
         """
 
     def lock(self, space: str) -> AbstractContextManager[bool]:
@@ -70,5 +72,5 @@ class Outbox(Protocol):
     def cool_down(self, fingerprint: str) -> CoolDown:
         """Return the cool-down of a webhook."""
 
-    def set_cool_down(self, fingerprint: str, cool_down: CoolDown | None) -> None:
-        """Store the cool-down of a webhook; None: there is none."""
+    def set_cool_down(self, fingerprint: str, cool_down: CoolDown) -> None:
+        """Store the cool-down of a webhook."""
