@@ -143,7 +143,7 @@ def test_no_network(shell: Shell, chat: Emulator) -> None:
     with Emulator(quota=False) as away:
         shell.env["CHATPOST_URL"] = away.url(key=KEY, token=TOKEN)
     done = shell("send", "--spool", "--retries", "0", "hello")
-    assert (done.status, "kept in the outbox as 1" in done.err) == (0, True)
+    done.expect(0, "kept in the outbox as 1")
     shell.write_profiles(f'[profiles.ops]\nurl = "{url}"\n')
     assert shell("outbox", "retry", "1", "-p", "ops").status == 0
     assert (shell(*FLUSH).status, texts(chat)) == (0, ["hello"])
@@ -157,7 +157,7 @@ def test_a_place_too_far_back(tmp_path: Path) -> None:
         shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
         assert shell("send", "one", "--interval", "30").status == 0
         done = shell("send", "--spool", "--deadline", "2", "--interval", "30", "two")
-        assert (done.status, "the space is busy" in done.err, "kept" in done.err) == (0, True, True)
+        done.expect(0, "the space is busy", "kept")
         third = shell("send", "--spool", "--deadline", "2", "--interval", "30", "three")
         assert "the space is busy" in third.err  # it is no failure of Chat's, so the next message is tried
 
@@ -171,7 +171,9 @@ def test_what_trying_again_would_not_mend(shell: Shell, chat: Emulator, fault: F
     """It fails as without an outbox, and is not kept."""
     chat.faults.append(fault)
     done = shell("send", "--spool", "hello")
-    assert (done.status, "kept" in done.err, waiting(shell)) == (status, False, [])
+    done.expect(status)
+    assert "kept" not in done.err
+    assert waiting(shell) == []
 
 
 @pytest.mark.parametrize("where", ["option", "variable", "profile"])
@@ -193,7 +195,11 @@ def test_at_once(shell: Shell, chat: Emulator) -> None:
     """`--spool-first` keeps a message without trying; `-o json` tells its id, and `-q` hides the sentence."""
     done = shell("send", "--spool-first", "-o", "json", "-q", "hello")
     record = json.loads(done.out)
-    assert (done.status, done.err, record["outbox"], record["name"], record["error"]) == (0, "", 1, None, None)
+    done.expect(0)
+    assert done.err == ""
+    assert record["outbox"] == 1
+    assert record["name"] is None
+    assert record["error"] is None
     assert chat.received == []
     assert (shell(*FLUSH).status, texts(chat)) == (0, ["hello"])
     assert chat.received[0].query["requestId"] == record["requestId"]
@@ -217,7 +223,7 @@ def test_a_long_text_that_breaks_off(shell: Shell, chat: Emulator) -> None:
     text = "\n".join(f"line {number}" for number in range(6000))
     chat.faults.extend([Fault(Kind.NONE), answering(503)])
     done = shell("send", "--spool", "--retries", "0", stdin=text)
-    assert (done.status, "kept in the outbox as 2" in done.err) == (0, True)
+    done.expect(0, "kept in the outbox as 2")
     assert shell(*FLUSH).status == 0
     assert "\n".join(texts(chat)) == text
 
@@ -228,7 +234,9 @@ def test_a_long_text_that_fails_in_the_middle(shell: Shell, chat: Emulator) -> N
     chat.faults.extend([Fault(Kind.NONE), answering(401)])
     done = shell("send", "--spool", "-o", "json", stdin=text)
     record = json.loads(done.out)
-    assert (done.status, record["parts"], record["error"]["exit"]) == (77, {"posted": 1, "of": 3}, 77)
+    done.expect(77)
+    assert record["parts"] == {"posted": 1, "of": 3}
+    assert record["error"]["exit"] == 77
     assert ("1 of 3 parts" in done.err, waiting(shell)) == (True, [])
 
 
@@ -247,7 +255,7 @@ def test_a_job(shell: Shell, chat: Emulator) -> None:
     chat.faults.append(answering(503))
     run = ("run", "--spool", "--retries", "0", "--on", "change", "--", "sh", "-c", "exit 3")
     done = shell(*run)
-    assert (done.status, "kept in the outbox as 1" in done.err) == (3, True)
+    done.expect(3, "kept in the outbox as 1")
     assert shell(*run).status == 3
     assert shell(*FLUSH).status == 0
     assert len(texts(chat)) == 1
@@ -270,7 +278,8 @@ def test_sends_leave_a_failing_webhook_alone(shell: Shell, chat: Emulator) -> No
     chat.faults.append(answering(503))
     shell("send", "--spool", "--retries", "0", "one")
     done = shell("send", "--spool", "two")
-    assert (done.status, "it is left alone for" in done.err, len(chat.received)) == (0, True, 1)
+    done.expect(0, "it is left alone for")
+    assert len(chat.received) == 1
     assert (shell(*FLUSH).status, texts(chat)) == (0, ["one", "two"])
     assert shell("send", "--spool", "three").out.strip() == chat.space().messages[2].name
 
@@ -293,7 +302,7 @@ def test_a_message_that_chat_finds_wrong(shell: Shell, chat: Emulator) -> None:
         shell("send", "--spool-first", f"message {number}")
     chat.faults.extend([Fault(Kind.NONE), answering(400)])
     done = shell(*FLUSH)
-    assert (done.status, "1 will not be posted" in done.err) == (0, True)
+    done.expect(0, "1 will not be posted")
     assert (texts(chat), states(shell)) == (["message 0", "message 2"], [("message 1", "refused")])
     shell(*FLUSH)
     assert len(chat.received) == 3
@@ -318,7 +327,9 @@ def test_a_webhook_that_is_gone(shell: Shell, chat: Emulator, code: int) -> None
 def test_nothing_waits(shell: Shell) -> None:
     """Without anything to post, a flush says nothing and exits 0."""
     done = shell(*FLUSH)
-    assert (done.status, done.out, done.err) == (0, "", "")
+    done.expect(0)
+    assert done.out == ""
+    assert done.err == ""
 
 
 def test_a_message_that_is_late(shell: Shell, chat: Emulator) -> None:
@@ -382,7 +393,8 @@ def test_the_variable_names_no_webhook_any_more(shell: Shell, chat: Emulator, ho
     if how == "another":
         shell.env["CHATPOST_URL"] = chat.url("BBBB")
     done = shell(*FLUSH)
-    assert (done.status, "CHATPOST_URL" in done.err, chat.received) == (75, True, [])
+    done.expect(75, "CHATPOST_URL")
+    assert chat.received == []
     shell.env["CHATPOST_URL"] = url
     assert (shell(*FLUSH).status, texts(chat)) == (0, ["hello"])
 
@@ -395,7 +407,8 @@ def test_a_profile_that_is_gone(shell: Shell, chat: Emulator, how: str) -> None:
     name = "new" if how == "gone" else "ops"
     shell.write_profiles(f'[profiles.{name}]\nurl = "{chat.url("BBBB")}"\n')
     done = shell(*FLUSH)
-    assert (done.status, "profile ops" in done.err, chat.received) == (75, True, [])
+    done.expect(75, "profile ops")
+    assert chat.received == []
     assert shell("outbox", "retry", "1", "--profile", name).status == 0
     assert (shell(*FLUSH).status, texts(chat, "BBBB")) == (0, ["hello"])
 
@@ -448,7 +461,8 @@ def test_drop(shell: Shell, chat: Emulator) -> None:
     assert shell("outbox", "drop", "1", "3").status == 0
     assert [text for text, _ in states(shell)] == ["message 1", "message 3"]
     done = shell("outbox", "drop", "--all")
-    assert (done.status, "add --yes" in done.err, len(waiting(shell))) == (2, True, 2)
+    done.expect(2, "add --yes")
+    assert len(waiting(shell)) == 2
     assert shell("outbox", "drop", "--all", "--yes").status == 0
     assert (waiting(shell), chat.received) == ([], [])
     for command in ("list", "drop --all", "retry --all"):
@@ -469,7 +483,8 @@ def test_drop(shell: Shell, chat: Emulator) -> None:
 def test_mistakes(shell: Shell, argv: list[str], status: int, said: str) -> None:
     """A mistake is one line that says what to do."""
     done = shell("outbox", *argv)
-    assert (done.status, said in done.err, done.err.count("\n")) == (status, True, 1)
+    done.expect(status, said)
+    assert done.err.count("\n") == 1
 
 
 # Bounds and faults of the disk ----------------------------------------------------------------------------------
@@ -483,9 +498,10 @@ def test_a_full_outbox(shell: Shell, chat: Emulator) -> None:
         (first,) = outbox.read(first.webhook.space, [1])
         outbox.add([first] * 9999, 60)
     done = shell("send", "--spool-first", "one more")
-    assert (done.status, "is not kept: the outbox is full (10,000 messages)" in done.err) == (75, True)
+    done.expect(75, "is not kept: the outbox is full (10,000 messages)")
     done = shell("send", "--spool", "-k", "k", "one more")
-    assert (done.status, "is not kept" in done.err, texts(chat)) == (0, True, ["one more"])
+    done.expect(0, "is not kept")
+    assert texts(chat) == ["one more"]
 
 
 @on_disk
@@ -493,7 +509,8 @@ def test_a_full_disk(shell: Shell, chat: Emulator) -> None:
     """If the disk is full, it is 75, and stderr says that the message is not kept."""
     script = "ulimit -f 8; chatpost send --spool-first -- $(seq 1 6000)"
     done = shell.run("bash", "-c", script)
-    assert (done.status, "the message is not kept" in done.err, chat.received) == (75, True, [])
+    done.expect(75, "the message is not kept")
+    assert chat.received == []
 
 
 @on_disk
@@ -513,7 +530,8 @@ def test_an_outbox_that_cannot_be_used(shell: Shell, chat: Emulator, damage: str
         path.parent.rmdir()
         path.parent.write_text("")
     done = shell("send", "--spool", "hello")
-    assert (done.status, "warning" in done.err, texts(chat)) == (0, True, ["hello"])
+    done.expect(0, "warning")
+    assert texts(chat) == ["hello"]
     assert shell("send", "--spool-first", "hello").status == 75
     assert shell(*FLUSH).status == 75
     if damage == "garbage":
@@ -604,7 +622,7 @@ def test_a_send_behind_a_long_flush(shell: Shell, chat: Emulator) -> None:
         while not texts(chat):
             time.sleep(0.05)
         done = shell("send", "--spool", "--interval", "0.5", "mine")
-        assert (done.status, "others post to the space now; kept" in done.err) == (0, True), done.err
+        done.expect(0, "others post to the space now; kept")
         assert len(texts(chat)) < 60  # which takes half of the deadline
     finally:
         flush.terminate()
@@ -755,7 +773,8 @@ def test_what_may_be_posted_and_fails_for_good(shell: Shell, chat: Emulator) -> 
     """If the webhook is refused after an attempt that may have posted, that is said."""
     chat.faults.extend([Fault(Kind.DROP_AFTER), answering(401)])
     done = shell("send", "--spool", "hello")
-    assert (done.status, "may have been posted" in done.err, waiting(shell)) == (77, True, [])
+    done.expect(77, "may have been posted")
+    assert waiting(shell) == []
 
 
 def test_a_webhook_that_is_not_allowed(shell: Shell, chat: Emulator) -> None:
@@ -779,11 +798,14 @@ def test_a_quiet_flush(shell: Shell, chat: Emulator) -> None:
     keep(shell, "hello")
     chat.faults.extend([answering(503)] * 3)
     quiet = shell(*FLUSH, "-q", "--retries", "0")
-    assert (quiet.status, quiet.err) == (75, "")
+    quiet.expect(75)
+    assert quiet.err == ""
     told = shell(*FLUSH, "--retries", "1")
-    assert (told.status, "trying again in" in told.err, "0 posted, 1 still waiting" in told.err) == (75, True, True)
+    told.expect(75, "trying again in", "0 posted, 1 still waiting")
     done = shell(*FLUSH, "-q")
-    assert (done.status, done.err, texts(chat)) == (0, "", ["hello"])
+    done.expect(0)
+    assert done.err == ""
+    assert texts(chat) == ["hello"]
 
 
 @pytest.mark.parametrize("part", ["the message", "its content"])
@@ -806,7 +828,7 @@ def test_a_thread_in_another_space(shell: Shell, chat: Emulator) -> None:
     shell.write_profiles(f'[profiles.other]\nurl = "{chat.url("BBBB")}"\n')
     shell("send", "--spool-first", "--thread", "spaces/AAAA/threads/T", "hello")
     done = shell("outbox", "retry", "1", "-p", "other")
-    assert (done.status, "is for a thread in spaces/AAAA" in done.err) == (2, True)
+    done.expect(2, "is for a thread in spaces/AAAA")
 
 
 @on_disk
@@ -879,7 +901,8 @@ def test_a_rotated_token(shell: Shell, chat: Emulator) -> None:
         shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url(token=token)}"\n')
         shell("send", "--spool-first", "-p", "ops", text)
     done = shell(*FLUSH)
-    assert (done.status, texts(chat), "profile ops is another webhook now" in done.err) == (75, ["two"], True)
+    done.expect(75, "profile ops is another webhook now")
+    assert texts(chat) == ["two"]
 
 
 def test_dropped_while_it_is_sent(shell: Shell, chat: Emulator) -> None:

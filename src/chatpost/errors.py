@@ -150,7 +150,7 @@ class Unavailable(DeliveryError, exit_status=ExitStatus.TRY_LATER):
 
 
 class SpaceBusy(Unavailable):
-    """The space is free only in ``free_in`` seconds, which is too late."""
+    """The turn of a message in its space comes after its deadline."""
 
     retryable = False
 

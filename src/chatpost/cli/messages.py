@@ -32,14 +32,14 @@ def describe_kept(delivery: Delivery) -> str:
     """Say that the message is in the outbox, and why."""
     progress = delivery.progress
     why = f"{progress.gave_up}; " if progress.gave_up else ""
-    return f"{why}kept in the outbox as {progress.kept}: `chatpost outbox flush` posts it"
+    return f"{why}kept in the outbox as {progress.outbox_id}: `chatpost outbox flush` posts it"
 
 
 def describe_state(delivery: Delivery, *, can_repeat: bool) -> str:
     """Say whether the message is in the space, and if it can be repeated, how to do so without posting it twice."""
     progress, count, request_id = delivery.progress, len(delivery.factories), delivery.request_id
-    if progress.kept is not None:
-        return f"The message is kept in the outbox as {progress.kept}: `chatpost outbox flush` posts it"
+    if progress.outbox_id is not None:
+        return f"The message is kept in the outbox as {progress.outbox_id}: `chatpost outbox flush` posts it"
     if count > 1 and (progress.posted or progress.maybe_posted):
         known = (
             f"{progress.posted} of {count} parts are posted{', and the next may be' if progress.maybe_posted else ''}"
@@ -70,7 +70,7 @@ def record(delivery: Delivery, known: str | None, *, can_repeat: bool) -> dict[s
             "threadKey": asked and asked.key,
         },
         "requestId": delivery.request_id,
-        "outbox": progress.kept,
+        "outbox": progress.outbox_id,
         "parts": {"posted": progress.posted, "of": len(delivery.factories)},
         "attempts": progress.attempts,
         "error": failure,

@@ -144,7 +144,7 @@ class Reporter:
         self._close_bars()
         progress, output = delivery.progress, self.options.output
         line = None
-        if progress.created is not None and progress.error is None and progress.kept is None:
+        if progress.created is not None and progress.error is None and progress.outbox_id is None:
             line = {"name": progress.created.name, "thread": progress.created.thread_name}.get(output)
         else:
             self._report_unposted(delivery, known)
@@ -170,7 +170,7 @@ class Reporter:
 
         if delivery.progress.error is not None:
             _say(delivery, describe_failure(delivery, known, can_repeat=self.can_repeat))
-        elif delivery.progress.kept is not None and not self.options.quiet:
+        elif delivery.progress.outbox_id is not None and not self.options.quiet:
             _say(delivery, describe_kept(delivery))
 
     def report_error(self, error: ChatpostError) -> None:

@@ -105,17 +105,17 @@ def _check_extra() -> None:
 
 
 def _serve(chat: Emulator, surroundings: Surroundings) -> int:
-    if is_terminal(surroundings.stdout):
-        # Quoted: pasted without quotes, it would be cut at the &.
-        write_data(f"export CHATPOST_URL='{chat.url()}'")
-        say("serving until Ctrl-C; paste the line above into another shell to post here")
-    else:
-        write_data(chat.url())
-        say("serving until Ctrl-C; set CHATPOST_URL to this URL to post here")
-    say(f"the page that shows the messages: {chat.page}")
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
+        if is_terminal(surroundings.stdout):
+            # Quoted: pasted without quotes, it would be cut at the &.
+            write_data(f"export CHATPOST_URL='{chat.url()}'")
+            say("serving until Ctrl-C; paste the line above into another shell to post here")
+        else:
+            write_data(chat.url())
+            say("serving until Ctrl-C; set CHATPOST_URL to this URL to post here")
+        say(f"the page that shows the messages: {chat.page}")
         threading.Event().wait()
     return ExitStatus.OK
 

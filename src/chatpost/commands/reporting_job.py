@@ -122,7 +122,7 @@ class JobReporter:
 
     def _mark_reported(self) -> None:
         """Record that the transition is reported, if at least one space has it or will have it."""
-        is_reported = any(its.progress.created or its.progress.kept is not None for its in self._deliveries)
+        is_reported = any(its.progress.created or its.progress.outbox_id is not None for its in self._deliveries)
         if self._transition is not None and is_reported:
             with suppress(StorageError):  # reported when the run was recorded
                 _history().mark_reported(self._key, self._transition, time.time())

@@ -47,7 +47,7 @@ class Progress:
     ``request`` is the request that was sent last. ``attempts`` counts those begun, ``posted`` the messages that Chat
     has confirmed, and ``created`` is the first of them. ``maybe_posted``: the message under way may be in the space,
     but no answer has confirmed it. ``error`` is the last attempt's error, and ``gave_up`` the reason, in
-    words, why no further attempt was made. ``kept`` is the id in the outbox of the first message that waits there.
+    words, why no further attempt was made. ``outbox_id`` is the id of the first message that waits in the outbox.
     ``reported``: the user has been told the outcome.
     """
 
@@ -58,7 +58,7 @@ class Progress:
     maybe_posted = False
     error: DeliveryError | None = None
     gave_up: str | None = None
-    kept: int | None = None
+    outbox_id: int | None = None
     reported = False
 
     def confirm(self, created: CreatedMessage) -> None:
@@ -83,7 +83,7 @@ class Delivery(NamedTuple):
 
 
 def request_factories(request: CreateMessageRequest, messages: Sequence[Message]) -> list[RequestFactory]:
-    """Return a draft for each message: the first has the request's thread, the others reply to the first."""
+    """Return a factory for each message: the first has the request's thread, the others reply to the first."""
     if len(messages) == 1:
         return [lambda _: request._replace(message=messages[0])]
     return [partial(request.of_part, number, message) for number, message in enumerate(messages, 1)]

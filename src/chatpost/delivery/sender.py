@@ -1,4 +1,4 @@
-"""Sends every message: waits for its turn, makes the request, tries until it is posted, and tells each event."""
+"""Sends every message: waits for its turn, makes the request, retries until it is posted, and reports each event."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class RetryPlanned(NamedTuple):
 Event: TypeAlias = AttemptMade | PartPosted | Paused | RetryPlanned
 """An event in a delivery that the reporter can show."""
 
-_TURN_TOLERANCE = 3.0  # seconds by which a turn may come later than a person was told
+_TURN_TOLERANCE = 3.0  # seconds by which a turn may come later than the reporter said
 
 
 class Timing(NamedTuple):
@@ -94,11 +94,11 @@ class Sender(NamedTuple):
     def deliver(self, delivery: Delivery) -> Delivery:
         """Post the delivery's messages one after the other, until one fails; its progress has the outcome."""
         to = delivery.to
-        for draft in delivery.factories:
+        for factory in delivery.factories:
             space = f"{to.webhook.origin}/{to.webhook.space}"
             turn = FREE if self.pacer is None or to.interval is None else self.pacer.turn(space, to.interval)
             try:
-                self._post(delivery, draft, turn)
+                self._post(delivery, factory, turn)
             finally:
                 turn.leave()
             if delivery.progress.error is not None:
@@ -112,10 +112,10 @@ class Sender(NamedTuple):
         if self.pacer is not None:
             self.pacer.leave()
 
-    def _post(self, delivery: Delivery, draft: RequestFactory, turn: Turn) -> None:
+    def _post(self, delivery: Delivery, factory: RequestFactory, turn: Turn) -> None:
         """Try one message until it is posted, fails for good, or there is no try or no time left.
 
-        The draft is made when the message's turn has come, and every attempt sends the same request.
+        The request is made when the message's turn has come, and every attempt sends the same request.
         """
         progress = delivery.progress
         request: CreateMessageRequest | None = None
@@ -131,7 +131,7 @@ class Sender(NamedTuple):
                 progress.error = progress.error or busy
                 return
             if request is None:
-                request = draft(progress.created)
+                request = factory(progress.created)
                 if request is None:
                     return
                 progress.request = request
@@ -142,19 +142,19 @@ class Sender(NamedTuple):
             self.timing.sleep(wait)
 
     def _wait_for_turn(self, delivery: Delivery, turn: Turn) -> None:
-        told_until = -inf
+        said_until = -inf
         while True:
             place = turn.poll(max(0.0, delivery.deadline.left() - SHORTEST_ATTEMPT))
             if not place.sleep:
                 return
             turn_at = self.timing.clock() + place.wait
-            if turn_at > told_until + _TURN_TOLERANCE:  # also if the turn has been put off
+            if turn_at > said_until + _TURN_TOLERANCE:  # also if the turn has been put off
                 self.on_event(delivery, Paused(place.wait))
-                told_until = turn_at
+                said_until = turn_at
             self.timing.sleep(place.sleep)
 
     def _attempt(self, delivery: Delivery, request: CreateMessageRequest, turn: Turn, number: int) -> float | None:
-        """Send the request once and tell of it; return the seconds to wait before the next attempt, if there is one."""
+        """Send the request once and report the attempt; return the seconds to wait before the next one, if any."""
         policy, deadline, progress = delivery.to.policy, delivery.deadline, delivery.progress
         part, began = progress.posted + 1, self.timing.clock()
         was_maybe_posted = progress.maybe_posted

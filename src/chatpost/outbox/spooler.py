@@ -59,7 +59,7 @@ class Spooler(NamedTuple):
                 return delivery
             self._post_without(delivery, error, "it may be kept" if _maybe_done(error) else "it is not kept")
             return delivery
-        progress.kept = ids[0]
+        progress.outbox_id = ids[0]
         if not options.spool_first:
             spooled = _Spooled(outbox, delivery, messages[0], ids)
             try:
@@ -109,7 +109,7 @@ class Spooler(NamedTuple):
         rest = [factory for factory, number in pairs if number not in spooled.created]
         if rest:  # an interruption says that it is kept: it may be
             self._post_without(spooled.delivery._replace(factories=rest), error, "it may be kept")
-        progress.kept = None
+        progress.outbox_id = None
 
     def _post(self, spooled: _Spooled) -> None:
         error = self._flush(spooled)
@@ -121,7 +121,7 @@ class Spooler(NamedTuple):
         if left and isinstance(error, DeliveryError) and (not error.is_transient or isinstance(error, InvalidMessage)):
             left = spooled.withdraw(left)  # trying again would not mend it
             progress.error = None if left else error
-        progress.kept = left[0] if left else None
+        progress.outbox_id = left[0] if left else None
         if len(spooled.created.keys() | found) < len(spooled.ids):
             progress.error = Unavailable("the message is not in the outbox any more: it was dropped")
         elif left:
