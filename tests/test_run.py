@@ -652,6 +652,7 @@ def test_control_c(terminal: ShellTerminal, chat: Emulator) -> None:
     terminal.wait_for("got-b")
     terminal.wait_for("status-3")
     assert "INT-2" not in terminal.shown
+    assert texts(chat), terminal.shown
     assert "exit status 3" in outcome(chat)
 
 
