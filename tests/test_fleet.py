@@ -11,7 +11,7 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 import trustme
@@ -22,7 +22,7 @@ from chatpost.outbox.model import Origin
 from chatpost.outbox.redis import RedisOutbox
 from chatpost.pacing.redis import RedisPacer
 from chatpost.redis_client import RedisClient
-from tests.conftest import KEY, TOKEN, Shell
+from tests.conftest import KEY, TOKEN, Shell, texts, wait_for
 from tests.redis_servers import PortProcess, RedisProcess, forwarded
 from tests.servers import answering_redis, raw_server
 
@@ -53,18 +53,6 @@ def shell(tmp_path: Path, chat: Emulator) -> Shell:
     del shell.env["CHATPOST_PACING"]
     shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
     return shell
-
-
-def texts(chat: Emulator) -> list[str]:
-    return [message.text for message in chat.space().messages]
-
-
-def wait_for(condition: Callable[[], Any]) -> None:
-    """Wait until something is so, for a minute at most."""
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def queues(redis: RedisProcess) -> list[str]:
@@ -172,7 +160,10 @@ def test_ways_to_redis(shell: Shell, own: RedisProcess, where: str) -> None:
             shell.env["SSL_CERT_FILE"] = str(ca)
         shell("profiles", "check").expect(0, f"{port}/3: ok, version")
         # A send waits for a Redis for half a second only, which may be too short for this one.
-        wait_for(lambda: shell("send", "hello").status == 0 and b"db3:" in own.call("INFO", "keyspace"))
+        wait_for(
+            "a send by this Redis",
+            lambda: shell("send", "hello").status == 0 and b"db3:" in own.call("INFO", "keyspace"),
+        )
         shell.env["CHATPOST_STORE"] = f"{scheme}://fleet:wrong@127.0.0.1:{port}/3{option}"
         shell("profiles", "check").expect(78, f"{port}/3", "its user or password is wrong")
 
@@ -191,7 +182,7 @@ def test_a_cluster(shell: Shell, chat: Emulator) -> None:
     """A cluster is reached by its own scheme: queue and outbox work there."""
     with PortProcess("--cluster-enabled", "yes") as node:
         node.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
-        wait_for(lambda: b"cluster_state:ok" in node.call("CLUSTER", "INFO"))
+        wait_for("the cluster to be ready", lambda: b"cluster_state:ok" in node.call("CLUSTER", "INFO"))
         shell.env["CHATPOST_STORE"] = f"redis+cluster://127.0.0.1:{node.port}"
         shell.env["CHATPOST_OUTBOX"] = "store"
         done = shell("send", "hello")
@@ -430,7 +421,7 @@ def test_nothing_is_sent_late(own: RedisProcess) -> None:
     with pytest.raises(StorageError) as error:
         RedisClient(own.url, 30).call("SET", "late", 1, limit=0.1)
     own.signal(signal.SIGCONT)
-    wait_for(lambda: threading.active_count() == threads)
+    wait_for("the threads to end", lambda: threading.active_count() == threads)
     assert (error.value.maybe_done, own.call("EXISTS", "late")) == (False, 0)
 
 
@@ -969,9 +960,9 @@ def test_watch(machines: list[Shell], chat: Emulator, watching: Watch, where: st
     one.env["CHATPOST_OUTBOX"] = where
     one("send", "--spool-first", "before")
     process = watching(two)
-    wait_for(lambda: texts(chat) == ["before"])
+    wait_for("the messages in the space", lambda: texts(chat) == ["before"])
     one("send", "--spool-first", "after")
-    wait_for(lambda: texts(chat) == ["before", "after"])
+    wait_for("the messages in the space", lambda: texts(chat) == ["before", "after"])
     process.terminate()
     _, err = process.communicate()
     assert process.returncode == -signal.SIGTERM
@@ -994,7 +985,7 @@ def test_watch_through_faults(machines: list[Shell], chat: Emulator, own: RedisP
     own.start()
     chat.faults.extend([answering(503)] * 2)
     one("send", "--spool-first", "hello")
-    wait_for(lambda: texts(chat) == ["hello"])
+    wait_for("the messages in the space", lambda: texts(chat) == ["hello"])
     process.terminate()
     rest = process.stderr.read().decode()
     assert rest.count("Chat answered 503") == 1
@@ -1010,7 +1001,7 @@ def test_watch_leaves_no_space_behind(machines: list[Shell], chat: Emulator, wat
     watching(two)
     one.env["CHATPOST_URL"] = good
     one("send", "--spool-first", "hello")
-    wait_for(lambda: texts(chat) == ["hello"])
+    wait_for("the messages in the space", lambda: texts(chat) == ["hello"])
 
 
 def test_two_watchers(machines: list[Shell], chat: Emulator, watching: Watch) -> None:
@@ -1021,6 +1012,6 @@ def test_two_watchers(machines: list[Shell], chat: Emulator, watching: Watch) ->
         one("send", "--spool-first", f"message {number:02}")
         if number == 5:
             first.kill()
-    wait_for(lambda: "message 11" in "".join(texts(chat)))
+    wait_for("the messages in the space", lambda: "message 11" in "".join(texts(chat)))
     posted = "\n".join(texts(chat))
     assert [posted.count(f"message {number:02}") for number in range(12)] == [1] * 12

@@ -25,7 +25,7 @@ from chatpost.outbox.resolver import reference_to
 from chatpost.outbox.sqlite import SqliteOutbox
 from chatpost.outbox.store import CoolDown
 from chatpost.redis_client import RedisClient
-from tests.conftest import KEY, PIECES, TOKEN, Shell
+from tests.conftest import KEY, PIECES, TOKEN, Shell, texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -34,10 +34,6 @@ if TYPE_CHECKING:
     from chatpost.outbox.store import Outbox
 
 FLUSH = ("outbox", "flush")
-
-
-def texts(chat: Emulator, space: str = "AAAA") -> list[str]:
-    return [message.text for message in chat.space(space).messages]
 
 
 def box_of(shell: Shell) -> Path:
