@@ -193,6 +193,7 @@ def test_start_up_of_help(shell: Shell) -> None:
     assert not {"requests", "rich", "dataclasses", "chatpost.commands.send", "chatpost.chat.webhook"} & loaded
 
 
+# A flush is not as straight as it should be yet: the goal is 110 changes.
 @pytest.mark.parametrize(
     ("argv", "most_files", "most_changes"),
     [(["send", "hi"], 25, 90), (["run", "-q", "--", "true"], 34, 150), (["outbox", "flush"], 26, 120)],
