@@ -521,7 +521,7 @@ def test_a_check_of_a_store_that_fails(shell: Shell, own: RedisProcess, fault: s
         ("", {"CHATPOST_OUTBOX": "nonsense"}, "CHATPOST_OUTBOX is not store or machine"),
     ],
 )
-def test_mistakes(shell: Shell, profiles: str, variables: dict[str, str], said: str) -> None:
+def test_mistakes_in_the_configuration(shell: Shell, profiles: str, variables: dict[str, str], said: str) -> None:
     """A mistake in the configuration is one line, and 78."""
     shell.write_profiles(f'{profiles}\n[profiles.ops]\nurl = "{shell.env["CHATPOST_URL"]}"\n')
     shell.env |= variables
@@ -657,7 +657,7 @@ def test_hosts_in_a_digest(machines: list[Shell], chat: Emulator, redis: RedisPr
     assert (text.count("hello"), "db-2" in text) == (2, True)
 
 
-def test_away(machines: list[Shell], chat: Emulator, own: RedisProcess) -> None:
+def test_spooling_while_redis_is_down(machines: list[Shell], chat: Emulator, own: RedisProcess) -> None:
     """If the store is away, `--spool` posts with a warning, and `--spool-first` is 75; so is a flush."""
     one, _ = machines
     one.env["CHATPOST_STORE"] = own.url

@@ -476,7 +476,7 @@ def test_drop(shell: Shell, chat: Emulator) -> None:
         (["flush", "--deadline", "soon"], 2, "is not a number"),
     ],
 )
-def test_mistakes(shell: Shell, argv: list[str], status: int, said: str) -> None:
+def test_mistakes_in_outbox_commands(shell: Shell, argv: list[str], status: int, said: str) -> None:
     """A mistake is one line that says what to do."""
     done = shell("outbox", *argv)
     done.expect(status, said)
