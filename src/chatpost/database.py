@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from chatpost.errors import StorageError
+from chatpost.errors import StorageError, system_reason
 
 Connection: TypeAlias = sqlite3.Connection
 
@@ -49,4 +49,4 @@ def transaction(
         raise StorageError(path, reason, is_permanent=not is_transient) from None
     except OSError as failure:
         is_permanent = isinstance(failure, IsADirectoryError)
-        raise StorageError(path, (failure.strerror or "unknown error").lower(), is_permanent=is_permanent) from None
+        raise StorageError(path, system_reason(failure), is_permanent=is_permanent) from None

@@ -23,6 +23,7 @@ A message is one line for a person and holds no secret: the code that raises it 
 
 from __future__ import annotations
 
+import os
 from enum import IntEnum
 from typing import ClassVar
 
@@ -175,3 +176,8 @@ class NotAllowed(DeliveryError, exit_status=ExitStatus.NOT_ALLOWED):
 
 class UnusableRoute(DeliveryError, exit_status=ExitStatus.CONFIGURATION):
     """The environment names a proxy or a CA bundle that cannot be used."""
+
+
+def system_reason(failure: OSError) -> str:
+    """Return the system's words for a failure, such as ``no space left on device``."""
+    return os.strerror(failure.errno or 0).lower()

@@ -149,18 +149,16 @@ class _Address(NamedTuple):
 def _parse(text: str) -> _Address:
     scheme = re.match(r"(?P<unix>unix)://|(?P<plain>rediss?)(\+(?P<kind>sentinel|cluster))?://", text)
     if scheme is None:
-        msg = f"the store's URL does not begin with {_SCHEMES}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"the store's URL does not begin with {_SCHEMES}")
     kind = scheme["unix"] or scheme["kind"] or ""
     form, written = _FORMS[kind]
     # The last @ ends the password, and a ? begins options, which have no @.
     found = re.fullmatch(rf"((?P<who>[^/?#\[\]]*)@)?(?P<where>{form})(?P<options>\?[^#@]*)?", text[scheme.end() :])
     if found is None:
-        msg = (
+        raise ConfigurationError(
             f"the store's URL is not of the form {scheme[0]}[[USER]:PASSWORD@]{written};"
             " in a password, write %2F %3F %23 %40 %5B %5D for / ? # @ [ ]"
         )
-        raise ConfigurationError(msg)
     parts = found.groupdict(default="")
     hosts = tuple(parts.get("hosts", "").split(","))
     who = f"{parts['who']}@" if parts["who"] else ""

@@ -74,8 +74,9 @@ class ChatClient:
             answer = run_with_timeout(timeout, lambda: self._exchange(webhook, request, body, timeout))
         except TimeoutError:
             body.abandoned = True
-            msg = f"{webhook.host} gave no answer within {timeout:.3g} s"
-            raise Unavailable(msg, maybe_posted=body.begun) from None
+            raise Unavailable(
+                f"{webhook.host} gave no answer within {timeout:.3g} s", maybe_posted=body.begun
+            ) from None
         except RequestException as failure:
             raise error_of(failure, webhook, timeout, self._environment, posting_begun=body.begun) from None
         except (HTTPError, ValueError, TypeError):

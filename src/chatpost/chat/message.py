@@ -53,11 +53,11 @@ class Thread(NamedTuple):
             return cls(name=name)
         match = _MESSAGE_NAME.fullmatch(name)
         if match is None:
-            msg = "not the name of a thread (spaces/SPACE/threads/THREAD)"
-            raise ValueError(msg)
+            raise ValueError("not the name of a thread (spaces/SPACE/threads/THREAD)")
         if "." not in name:
-            msg = "this message's name does not contain its thread: post with -o thread to get a thread's name"
-            raise ValueError(msg)
+            raise ValueError(
+                "this message's name does not contain its thread: post with -o thread to get a thread's name"
+            )
         return cls(name=f"spaces/{match[1]}/threads/{match[2]}")
 
 
@@ -79,10 +79,9 @@ class Message(NamedTuple):
         """Raise `DataError` if the message is too large for Chat."""
         if self.size > SIZE_LIMIT:
             what = "the text and the cards have" if self.cards else "the text has"
-            msg = (
+            raise DataError(
                 f"{what} {self.size:,} bytes, and Chat takes at most {SIZE_LIMIT:,}, so nothing was posted: shorten it"
             )
-            raise DataError(msg)
 
     def body(self) -> dict[str, Any]:
         """Return the message as Chat's JSON, without any webhook's secrets."""

@@ -137,8 +137,7 @@ def _authorities(environment: Mapping[str, str]) -> tuple[str | None, str | None
     bundle = environment[variable] if variable else None
     if variable in _REQUESTS_VARIABLES and bundle:
         if not os.path.exists(bundle):  # noqa: PTH110 - pathlib's raises if it may not look there
-            msg = f"{variable} names {bundle}, which does not exist"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"{variable} names {bundle}, which does not exist")
         return (None, bundle) if os.path.isdir(bundle) else (bundle, None)  # noqa: PTH112 - see above
     paths = ssl.get_default_verify_paths()
     # capath is None if the system's directory does not exist.

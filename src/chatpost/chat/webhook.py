@@ -76,8 +76,7 @@ class Webhook:
             parts = urlsplit(url.strip())
             host, port = parts.hostname or "", parts.port
         except ValueError:
-            msg = "the webhook URL has an invalid host or port"
-            raise ConfigurationError(msg) from None
+            raise ConfigurationError("the webhook URL has an invalid host or port") from None
         is_loopback = _is_loopback(host)
         query = [part.partition("=") for part in parts.query.split("&") if part]
         problem = _problem_of_place(url, parts, host, is_loopback=is_loopback) or _problem_of_query(query)

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, TextIO
 
 from chatpost.chat.webhook import mask_urls
-from chatpost.errors import OutputError
+from chatpost.errors import OutputError, system_reason
 
 # Characters that a terminal obeys; a sentence may have lines.
 _CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n")}, "\ufffd")
@@ -30,8 +30,7 @@ def write_data(line: str) -> None:
     except (AttributeError, BrokenPipeError):  # AttributeError: the process was started without a stdout
         pass
     except OSError as failure:
-        msg = f"stdout could not be written: {os.strerror(failure.errno or 0).lower()}"
-        raise OutputError(msg) from None
+        raise OutputError(f"stdout could not be written: {system_reason(failure)}") from None
 
 
 def write_aside(line: str) -> None:

@@ -22,8 +22,7 @@ def load_defaults(profile: Profile) -> dict[str, Any]:
     values = _read(where, profile.defaults, sections)
     for user in values.get("mention", ()):
         if not (user.isdigit() or user == "all" or user in profile.mentions):
-            msg = f"{where}.mention has something that is no user's id, and no name in [mentions]"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"{where}.mention has something that is no user's id, and no name in [mentions]")
     return values
 
 
@@ -38,22 +37,18 @@ def _read(where: str, table: Mapping[str, object], sections: Sequence[Section[An
         option = options.get(key)
         if option is None:
             shown = f".{key}" if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", key) else ": a key"
-            msg = f"{where}{shown} is not an option{_nearest_key(key, options)}"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"{where}{shown} is not an option{_nearest_key(key, options)}")
         if not option.in_profile:
-            msg = f"{where}.{key} cannot be set in a profile: it is for one message only"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"{where}.{key} cannot be set in a profile: it is for one message only")
         try:
             values[key] = option.read_toml(value)
         except ValueError as error:
-            msg = f"{where}.{key} {error}"
-            raise ConfigurationError(msg) from None
+            raise ConfigurationError(f"{where}.{key} {error}") from None
     for section in sections:
         rivals = [[key for key in group if key in values] for group in section.one_of]
         firsts = [keys[0] for keys in rivals if keys]
         if len(firsts) > 1:
-            msg = f"{where} sets both {firsts[0]} and {firsts[1]}: remove one of them"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"{where} sets both {firsts[0]} and {firsts[1]}: remove one of them")
     return values
 
 

@@ -40,15 +40,13 @@ class Option(click.Option):
         name, types = self._toml_types()
         items = value if self.multiple and isinstance(value, list) else [value]
         if self.multiple is not isinstance(value, list) or any(type(item) not in types for item in items):
-            msg = f"is not {name}"
-            raise ValueError(msg)
+            raise ValueError(f"is not {name}")
         try:
             converted = tuple(self.type.convert(item, self, None) for item in items)
         except click.BadParameter:
             kind: Any = self.type
             allowed = f"one of {', '.join(kind.choices)}" if isinstance(kind, click.Choice) else kind.allowed
-            msg = f"is not {allowed}"
-            raise ValueError(msg) from None
+            raise ValueError(f"is not {allowed}") from None
         return converted if self.multiple else converted[0]
 
     def _toml_types(self) -> tuple[str, tuple[type, ...]]:
@@ -160,7 +158,5 @@ class Settings:
         if second is None:
             return winner
         if nearest is ParameterSource.ENVIRONMENT:
-            msg = f"{first.envvar} and {second.envvar} are both set: unset one of them"
-            raise VariablesClash(msg)
-        msg = f"{first.opts[-1]} and {second.opts[-1]} cannot be used together: remove one of them"
-        raise UsageError(msg)
+            raise VariablesClash(f"{first.envvar} and {second.envvar} are both set: unset one of them")
+        raise UsageError(f"{first.opts[-1]} and {second.opts[-1]} cannot be used together: remove one of them")

@@ -97,8 +97,7 @@ def _thread(value: str) -> Thread:
     try:
         return Thread.named(value)
     except ValueError as error:
-        msg = f"{value!r}: {error}"
-        raise ValueError(msg) from None
+        raise ValueError(f"{value!r}: {error}") from None
 
 
 def _language(value: str) -> str:

@@ -41,8 +41,7 @@ def _check(body: Mapping[str, Any], space: str) -> None:
         return
     wrong = complaint(body, space)
     if wrong is not None:
-        msg = f"Chat would reject this message: {wrong}"
-        raise DataError(msg)
+        raise DataError(f"Chat would reject this message: {wrong}")
 
 
 def dry_run(deliveries: Sequence[Delivery], options: OutputOptions, timing: Timing) -> None:

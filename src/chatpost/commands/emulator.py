@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import threading
@@ -19,7 +18,7 @@ from chatpost.cli.console import is_terminal, say, write_data
 from chatpost.cli.options import complete_file
 from chatpost.cli.tables import draw_trees
 from chatpost.cli.types import Parsed, Whole
-from chatpost.errors import ConfigurationError, ExitStatus, InputError
+from chatpost.errors import ConfigurationError, ExitStatus, InputError, system_reason
 from chatpost.formatting import one_line
 from chatpost.surroundings import Surroundings
 
@@ -52,8 +51,7 @@ def _parse_faults(value: str) -> list[Fault]:
     try:
         return parse_faults(value)
     except ValueError as error:
-        msg = f"{value!r}: {error}"
-        raise ValueError(msg) from None
+        raise ValueError(f"{value!r}: {error}") from None
 
 
 _FAULTS = Parsed("FAULT", _parse_faults)
@@ -80,9 +78,10 @@ def emulator(surroundings: Surroundings, /, port: int, command: Sequence[str], *
     try:
         chat = Emulator(port=port, quota=not options["no_quota"], faults=faults, on_received=tell)
     except OSError as failure:
-        reason = os.strerror(failure.errno or 0).lower()
-        msg = f"cannot serve on port {port}: {reason}; choose another --port, or leave it out"
-        raise ConfigurationError(msg) from None
+        reason = system_reason(failure)
+        raise ConfigurationError(
+            f"cannot serve on port {port}: {reason}; choose another --port, or leave it out"
+        ) from None
     with chat:
         if options["open"]:
             webbrowser.open(chat.page)
@@ -100,8 +99,9 @@ def _check_extra() -> None:
     except ModuleNotFoundError as missing:
         if (missing.name or "").split(".")[0] not in {"flask", "google"}:
             raise
-        msg = "the emulator needs Flask and Google's types: pipx install 'chatpost-cli[emulator]'"
-        raise ConfigurationError(msg) from None
+        raise ConfigurationError(
+            "the emulator needs Flask and Google's types: pipx install 'chatpost-cli[emulator]'"
+        ) from None
 
 
 def _serve(chat: Emulator, surroundings: Surroundings) -> int:
@@ -146,8 +146,7 @@ def _run(command: Sequence[str], chat: Emulator, surroundings: Surroundings) -> 
     try:
         process = subprocess.Popen(command, env=environment)  # noqa: S603 - the user's own command
     except OSError as failure:
-        msg = f"{command[0]} cannot be run: {os.strerror(failure.errno or 0).lower()}"
-        raise InputError(msg) from None
+        raise InputError(f"{command[0]} cannot be run: {system_reason(failure)}") from None
     if is_ended:
         process.terminate()
     status = process.wait()

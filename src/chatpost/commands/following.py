@@ -16,7 +16,7 @@ from chatpost.commands.posting import TIMING, Configured, Recipient, find_redis,
 from chatpost.concurrency import SelectableEvent
 from chatpost.delivery.model import Delivery
 from chatpost.delivery.sender import Sender
-from chatpost.errors import ExitStatus, UsageError
+from chatpost.errors import ExitStatus, UsageError, system_reason
 from chatpost.follow.replies import Replies, ReplyOptions, lines_are
 from chatpost.follow.stream import LineMaker, Lines, Reader
 from chatpost.processes import report_on_signal, reraise_signal
@@ -184,6 +184,4 @@ class Tee:
             except OSError as failure:
                 self._stdout = None
                 self.status = ExitStatus.IO
-                say(
-                    f"stdout could not be written, so nothing more is copied: {os.strerror(failure.errno or 0).lower()}"
-                )
+                say(f"stdout could not be written, so nothing more is copied: {system_reason(failure)}")

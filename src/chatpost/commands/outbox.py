@@ -228,8 +228,9 @@ def _webhook_for(
     for message in messages:
         space, _, thread = message.thread.partition("/threads/")
         if thread and not message.thread.startswith("key ") and space != webhook.space:
-            msg = f"message {message.id} is for a thread in {space}, and profile {profile} posts to {webhook.space}"
-            raise UsageError(msg)
+            raise UsageError(
+                f"message {message.id} is for a thread in {space}, and profile {profile} posts to {webhook.space}"
+            )
     return reference_to(webhook, profile, config)
 
 
@@ -268,8 +269,7 @@ def drop(ctx: click.Context, /, ids: Sequence[int], config: Path | None, *, is_a
     if is_all and not yes:
         all_of_them = "the only message" if len(chosen) == 1 else f"all {len(chosen)} messages"
         if not is_terminal(ctx.obj.stdin):
-            msg = f"this would drop {all_of_them}: add --yes"
-            raise UsageError(msg)
+            raise UsageError(f"this would drop {all_of_them}: add --yes")
         if not click.confirm(f"Drop {all_of_them}?", err=True):
             return
     left, dropped = _change(box, chosen, delete)
@@ -279,13 +279,13 @@ def drop(ctx: click.Context, /, ids: Sequence[int], config: Path | None, *, is_a
 def _choose(box: Outbox, ids: Sequence[int], *, is_all: bool) -> list[OutboxMessage]:
     """Return messages by their ids; raises `InputError` if one does not exist."""
     if bool(ids) == is_all:
-        msg = "name messages by their ids, or all of them by --all"
-        raise UsageError(msg)
+        raise UsageError("name messages by their ids, or all of them by --all")
     index = {message.id: message for message in _index(box)}
     for number in ids:
         if number not in index:
-            msg = f"there is no message {number} in the outbox: `chatpost outbox list` shows those there are"
-            raise InputError(msg)
+            raise InputError(
+                f"there is no message {number} in the outbox: `chatpost outbox list` shows those there are"
+            )
     return list(index.values()) if is_all else [index[number] for number in dict.fromkeys(ids)]
 
 

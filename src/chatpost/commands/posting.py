@@ -115,8 +115,7 @@ def optional_thread(settings: Settings) -> ReplyTo:
     options, must_exist = settings[THREAD], settings.from_command_line("fallback_new_thread") is False
     target = reply_target(options)
     if target.thread is None and must_exist:
-        msg = "--or-fail needs a thread: add --thread-key KEY or --thread NAME"
-        raise UsageError(msg)
+        raise UsageError("--or-fail needs a thread: add --thread-key KEY or --thread NAME")
     return target
 
 
@@ -134,8 +133,7 @@ def resolve_recipients(configured: Sequence[Configured], find_thread: Callable[[
         recipients.append(Recipient(config, source, settings, options, target, webhook, seconds))
         thread = target.thread
         if thread is not None and thread.space not in {None, webhook.space}:
-            msg = f"--thread {thread.name} is in another space than the webhook ({webhook.space})"
-            raise UsageError(msg)
+            raise UsageError(f"--thread {thread.name} is in another space than the webhook ({webhook.space})")
     return recipients
 
 
@@ -201,12 +199,11 @@ def _seconds_for(recipient: Recipient, messages: int, interval: float | None) ->
     if not recipient.settings.is_set("deadline"):
         return recipient.seconds + extra
     if extra > recipient.seconds:
-        msg = (
+        raise DataError(
             f"the text makes {messages} messages for this space, which take {extra:.1f} s, and the deadline of"
             f" {options.retry.deadline:g} s is shorter, so nothing was posted: use a longer --deadline, or"
             " --overflow tail to post the end"
         )
-        raise DataError(msg)
     return recipient.seconds
 
 

@@ -96,8 +96,7 @@ def add(ctx: click.Context, name: str, config: Path | None, *, replace: bool) ->
     from chatpost.profiles.writer import add_profile, check_before_adding  # tomlkit, for these commands only
 
     if not PROFILE_NAME.fullmatch(name):
-        msg = "a profile's name has letters, digits, and . _ - between them"
-        raise click.BadParameter(msg, ctx, param_hint="NAME")
+        raise click.BadParameter("a profile's name has letters, digits, and . _ - between them", ctx, param_hint="NAME")
     path = config or user_profile_file()
     check_before_adding(path, name, replace=replace)
     url = _read_url(ctx.obj.stdin)
@@ -218,6 +217,7 @@ def _read_url(stdin: TextIO | None) -> str:
             break
     url = first_line(read)
     if not url:
-        msg = "no URL on stdin: pipe the webhook's URL in, or run this at a terminal to be asked for it"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(
+            "no URL on stdin: pipe the webhook's URL in, or run this at a terminal to be asked for it"
+        )
     return url

@@ -39,6 +39,7 @@ def reply(ctx: click.Context, /, **_: object) -> int:
 def _required_thread(settings: Settings) -> ReplyTo:
     target = reply_target(settings[THREAD])
     if target.thread is None:
-        msg = "name the thread: --thread-key KEY (your own name) or --thread NAME (spaces/SPACE/threads/THREAD)"
-        raise UsageError(msg)
+        raise UsageError(
+            "name the thread: --thread-key KEY (your own name) or --thread NAME (spaces/SPACE/threads/THREAD)"
+        )
     return target

@@ -48,15 +48,13 @@ def thread(ctx: click.Context, /, **_: object) -> int:
     if settings[FOLLOW].follow:
         return _follow(ctx, settings)
     if any(map(settings.from_command_line, ("tee", "last", "every"))):
-        msg = "--tee, --last and --every work only with --follow: add it, or leave them out"
-        raise UsageError(msg)
+        raise UsageError("--tee, --last and --every work only with --follow: add it, or leave them out")
     return post(ctx, partial(_new_thread, random_key=str(uuid4())), ctx.params["text"])
 
 
 def _new_thread(settings: Settings, *, random_key: str) -> ReplyTo:
     if settings.from_command_line("fallback_new_thread") is False:
-        msg = "thread opens a new thread, so --or-fail makes no sense here: use chatpost reply --or-fail"
-        raise UsageError(msg)
+        raise UsageError("thread opens a new thread, so --or-fail makes no sense here: use chatpost reply --or-fail")
     key = settings[NEW_THREAD].thread_key or random_key
     # Chat registers a key only with the fallback option; without it the key stays unknown.
     return ReplyTo(Thread(key=key), MessageReplyOption.FALLBACK_TO_NEW_THREAD)
@@ -91,15 +89,11 @@ def _check(text: Sequence[str], settings: Settings, environment: Mapping[str, st
 
     card, last = settings[CARD], settings[FOLLOW].last
     if settings.from_command_line("spool") or settings.from_command_line("spool_first"):
-        msg = "--follow posts a stream as it comes, so nothing of it is kept: leave out --spool"
-        raise UsageError(msg)
+        raise UsageError("--follow posts a stream as it comes, so nothing of it is kept: leave out --spool")
     run = find_ci_run([card], environment, warn=lambda _: None)
     if not text and not card.card and card.quick_card(run) is None:
-        msg = '--follow needs a text that opens the thread: chatpost thread --follow "Deploy"'
-        raise UsageError(msg)
+        raise UsageError('--follow needs a text that opens the thread: chatpost thread --follow "Deploy"')
     if len((last or "").encode()) > LAST_LIMIT:
-        msg = f"the text of --last is longer than a message can be ({LAST_LIMIT:,} bytes)"
-        raise UsageError(msg)
+        raise UsageError(f"the text of --last is longer than a message can be ({LAST_LIMIT:,} bytes)")
     if tuple(text) == ("-",) or card.card == "-":
-        msg = "--follow reads stdin, so neither the text nor the card can be -"
-        raise UsageError(msg)
+        raise UsageError("--follow reads stdin, so neither the text nor the card can be -")

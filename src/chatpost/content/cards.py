@@ -55,8 +55,7 @@ def read_cards(raw: bytes, source: str) -> CardMessage:
     except ValueError as wrong:
         fault = str(wrong)
     if fault is not None:
-        msg = f"{source}: {fault}, so nothing was posted"
-        raise DataError(msg)
+        raise DataError(f"{source}: {fault}, so nothing was posted")
     is_markdown = message.get("markupSyntax") == "MARKUP_SYNTAX_MARKDOWN"
     return CardMessage(tuple(message["cardsV2"]), message.get("text"), message.get("fallbackText"), is_markdown)
 
@@ -102,8 +101,7 @@ def _cleaned(value: Any, where: str = "", depth: int = 0) -> Any:
     Raises `ValueError` for half a character, or if it is nested too deep.
     """
     if depth > _DEEPEST:
-        msg = "it is nested too deep"
-        raise ValueError(msg)
+        raise ValueError("it is nested too deep")
     if isinstance(value, dict):
         return {
             _cleaned(name, where, depth): _cleaned(item, f"{where}.{name}" if where else name, depth + 1)
@@ -116,8 +114,9 @@ def _cleaned(value: Any, where: str = "", depth: int = 0) -> Any:
     try:
         value.encode()
     except UnicodeEncodeError:
-        msg = f"{where or 'it'} has half of a character (\\ud800 to \\udfff without the other half)"
-        raise ValueError(msg) from None
+        raise ValueError(
+            f"{where or 'it'} has half of a character (\\ud800 to \\udfff without the other half)"
+        ) from None
     return screen_text(value)
 
 

@@ -42,11 +42,10 @@ def compose(content: Content, style: Style, overflow: Overflow, quick: CardOptio
         return (composer.end(words, left_out, how),)
     messages = composer.parts(words)
     if len(messages) > overflow.max_parts:
-        msg = (
+        raise DataError(
             f"the text makes {len(messages)} messages, and at most {overflow.max_parts} are allowed, so nothing was"
             " posted: use --max-parts N to allow more, or --overflow tail to post the end"
         )
-        raise DataError(msg)
     return messages
 
 

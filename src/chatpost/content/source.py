@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, TextIO
 from chatpost.content.cards import CardMessage, CardOptions
 from chatpost.content.decoding import decode, find_encoding
 from chatpost.content.terminal import screen_text
-from chatpost.errors import DataError, InputError, UsageError
+from chatpost.errors import DataError, InputError, UsageError, system_reason
 from chatpost.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -91,8 +91,7 @@ def read_content(
         if options.skip_empty:
             return None
         if not has_card:
-            msg = "the text is empty, so nothing was posted (with --skip-empty this is no error)"
-            raise DataError(msg)
+            raise DataError("the text is empty, so nothing was posted (with --skip-empty this is no error)")
     if text.had_bad_bytes:
         warn("the text holds bytes that are not UTF-8; each is posted as U+FFFD")
     return Content(text, file, run)
@@ -119,8 +118,7 @@ NO_TITLE = "--subtitle and --icon need a title: add --title"
 
 def _check_card(words: Sequence[str], card: CardOptions) -> None:
     if card.card == "-" and tuple(words) == ("-",):
-        msg = "stdin can be the card (--card -) or the text (-), not both"
-        raise UsageError(msg)
+        raise UsageError("stdin can be the card (--card -) or the text (-), not both")
     if card.lacks_title:
         raise UsageError(NO_TITLE)
 
@@ -144,8 +142,7 @@ def _read_all(source: IO[Any] | None, name: str) -> bytes:
     for chunk in read_chunks(source.fileno(), name) if source is not None else ():
         read += chunk
         if len(read) > _INPUT_LIMIT:
-            msg = f"{name} is larger than {_INPUT_LIMIT:,} bytes, far more than a message takes"
-            raise DataError(msg)
+            raise DataError(f"{name} is larger than {_INPUT_LIMIT:,} bytes, far more than a message takes")
     return bytes(read)
 
 
@@ -164,8 +161,7 @@ def _read_text(words: Sequence[str], stdin: TextIO | None, *, ends_only: bool) -
     if stdin is None:  # the process was started without one
         return Text.whole("")
     if not words and stdin.isatty():
-        msg = 'no text: write it after the command (chatpost send "Hello"), or pipe it in'
-        raise UsageError(msg)
+        raise UsageError('no text: write it after the command (chatpost send "Hello"), or pipe it in')
     return _read_stdin(stdin, ends_only=ends_only)
 
 
@@ -178,11 +174,10 @@ def _read_stdin(stdin: TextIO, *, ends_only: bool) -> Text:
         if size <= limit:
             beginning += chunk
         elif not ends_only:
-            msg = (
+            raise DataError(
                 f"stdin holds more than {_INPUT_LIMIT:,} bytes, far more than messages take, so nothing was posted:"
                 " use --overflow tail or head to post one end of it"
             )
-            raise DataError(msg)
         ending += chunk
         if len(ending) > 2 * _END_LIMIT:
             del ending[:-_END_LIMIT]
@@ -225,4 +220,4 @@ def read_chunks(source: int, name: str) -> Iterator[bytes]:
 
 
 def _unreadable(name: str, failure: OSError) -> InputError:
-    return InputError(f"{name} cannot be read: {os.strerror(failure.errno or 0).lower()}")
+    return InputError(f"{name} cannot be read: {system_reason(failure)}")

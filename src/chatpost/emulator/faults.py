@@ -52,11 +52,10 @@ def parse_faults(spec: str) -> list[Fault]:
     """Read the value of ``--fault``: a fault, once or ``*N`` times. Raises `ValueError` with a line for a person."""
     match = _SPEC.fullmatch(spec)
     if match is None:
-        msg = (
+        raise ValueError(
             "a fault is one of: 503 (any status from 300 to 599), 429,retry-after=2, delay=1.5, drop-before, "
             "drop-after, truncate, drip, ok; add *N for N requests"
         )
-        raise ValueError(msg)
     if match["status"]:
         headers = {"Retry-After": match["retry_after"]} if match["retry_after"] else {}
         fault = Fault(Kind.STATUS, int(match["status"]), headers=headers)

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from math import inf
 
+from chatpost.errors import system_reason
+
 TAIL_LIMIT = 256 * 1024
 """Bytes of the end of the output that are kept. Escape sequences in it may take most."""
 
@@ -110,7 +112,7 @@ class Pump(threading.Thread):
         except BrokenPipeError:
             pass
         except OSError as failure:
-            self.failure = os.strerror(failure.errno or 0).lower()
+            self.failure = system_reason(failure)
         finally:
             os.close(self._source)
             self.is_done = True

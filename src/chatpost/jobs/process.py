@@ -22,7 +22,7 @@ from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
-from chatpost.errors import ExitStatus
+from chatpost.errors import ExitStatus, system_reason
 from chatpost.jobs.output import Output, Pump
 from chatpost.processes import Received, descent, has_members, has_terminal, is_open, is_stopped, next_signal
 
@@ -97,7 +97,7 @@ class Job:
             self._start(command, targets)
         except OSError as failure:
             is_missing = failure.errno == errno.ENOENT or not command[0]
-            reason = "not found" if is_missing else os.strerror(failure.errno or 0).lower()
+            reason = "not found" if is_missing else system_reason(failure)
             self.failed = ExitResult(NOT_FOUND if is_missing else NOT_EXECUTABLE, failure=reason)
 
     def wait(self, time_limit: float | None = None) -> ExitResult:

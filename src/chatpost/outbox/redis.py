@@ -68,11 +68,9 @@ class RedisOutbox:
         self._name = str(uuid4())  # of this process, as the holder of locks
 
     def now(self) -> float:
-        """Return the time of Redis: the clocks of the machines differ."""
         return _time(self._run(("TIME",))[0])
 
     def add(self, messages: Sequence[OutboxMessage], expire_after: float) -> list[int]:
-        """Store messages; return their ids. Raises `OutboxFull`."""
         # A sender that waits for its message can post it without the outbox.
         limit = _SHORT if messages[0].status.is_awaited else inf
         try:
@@ -111,7 +109,6 @@ class RedisOutbox:
         return _Totals(last, len(index), size, totals.now)
 
     def index(self, space: str | None = None) -> list[OutboxMessage]:
-        """Return the messages of a space, or all, in the order of their ids, without their contents."""
         spaces = [space] if space else [name.decode() for name in self._redis.call("SMEMBERS", _key("spaces"))]
         found: list[OutboxMessage] = []
         for name, flat in zip(spaces, self._run(*(("HGETALL", _index(name)) for name in spaces)), strict=True):
@@ -119,7 +116,6 @@ class RedisOutbox:
         return sorted(found, key=lambda message: message.id)
 
     def read(self, space: str, ids: Sequence[int]) -> list[OutboxMessage]:
-        """Return messages with their contents, without those that are not there."""
         contents = [("HMGET", _key("content", number), "spooled", "sent") for number in ids]
         last, rows, *texts = self._run(("HGET", _key("totals"), "last"), ("HMGET", _index(space), *ids), *contents)
         there = []
@@ -134,8 +130,7 @@ class RedisOutbox:
     def change(
         self, space: str, ids: Sequence[int], step: Step, answered: str | None = None
     ) -> list[OutboxMessage] | None:
-        """Change messages by a script if none has changed since they were read, else try again."""
-        while True:
+        while True:  # until no other process changes the messages between the two calls
             rows = self._redis.call("HMGET", _index(space), *ids) if ids else []
             there = [(number, space, row.decode()) for number, row in zip(ids, rows, strict=True) if row is not None]
             found = from_rows(there)
@@ -152,7 +147,6 @@ class RedisOutbox:
 
     @contextmanager
     def lock(self, space: str) -> Iterator[bool]:
-        """Keep others from posting to the space in this context, by a lease that is renewed; False if another does."""
         if not self._lease(space):
             yield False
             return
@@ -189,12 +183,10 @@ class RedisOutbox:
         return self._run(lease, checks=[(("GET", _lock(space)), name)]) is not None
 
     def cool_down(self, fingerprint: str) -> CoolDown:
-        """Return the cool-down of a webhook."""
         failures, retry_at = self._run(("HMGET", _key("cool-down", fingerprint), "failures", "retry_at"))[0]
         return CoolDown(int(failures or 0), float(retry_at or 0))
 
     def set_cool_down(self, fingerprint: str, cool_down: CoolDown) -> None:
-        """Store the cool-down of a webhook."""
         key = _key("cool-down", fingerprint)
         values = ("failures", cool_down.failures, "retry_at", repr(cool_down.retry_at))
         self._run(("HSET", key, *values), ("EXPIRE", key, int(2 * LONGEST_COOL_DOWN)))

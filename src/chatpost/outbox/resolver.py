@@ -49,8 +49,7 @@ class WebhookResolver:
         if found[0].fingerprint != reference.fingerprint:
             name = "CHATPOST_URL" if reference.profile is None else f"profile {reference.profile}"
             command = f"chatpost outbox retry {message.id} --profile NAME"
-            msg = f"{name} is another webhook now: `{command}` chooses its webhook"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"{name} is another webhook now: `{command}` chooses its webhook")
         return found
 
     def _find(self, reference: WebhookReference) -> tuple[Webhook, bool] | ConfigurationError:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from chatpost.database import Connection, transaction
 from chatpost.directories import state_file
-from chatpost.errors import OutboxFull, StorageError
+from chatpost.errors import OutboxFull, StorageError, system_reason
 from chatpost.outbox.model import OutboxMessage
 from chatpost.outbox.rows import content_of, from_rows, to_row
 from chatpost.outbox.store import MOST_BYTES, MOST_MESSAGES, CoolDown, Outbox, Step
@@ -52,7 +52,6 @@ class SqliteOutbox:
         self.now = clock
 
     def add(self, messages: Sequence[OutboxMessage], expire_after: float) -> list[int]:
-        """Store messages; return their ids. Raises `OutboxFull`."""
         expires_at = self.now() + expire_after
         with self._transaction() as file:
             count, size = file.execute("SELECT COUNT(*), TOTAL(size) FROM message").fetchone()
@@ -63,14 +62,12 @@ class SqliteOutbox:
             return [_write(file, message).id for message in timed]
 
     def index(self, space: str | None = None) -> list[OutboxMessage]:
-        """Return the messages of a space, or all, in the order of their ids, without their contents."""
         chosen = "SELECT id, space, row FROM message WHERE ?1 IS NULL OR space = ?1 ORDER BY id"
         with self._transaction() as file:
             rows = file.execute(chosen, (space,)).fetchall()
         return from_rows(rows)
 
     def read(self, space: str, ids: Sequence[int]) -> list[OutboxMessage]:
-        """Return messages with their contents, without those that are not there."""
         contents = "SELECT id, space, row, spooled, sent FROM message JOIN content USING (id)"
         with self._transaction() as file:
             last = file.execute("SELECT MAX(seq) FROM sqlite_sequence WHERE name = 'message'").fetchone()[0] or 0
@@ -85,7 +82,6 @@ class SqliteOutbox:
     def change(
         self, space: str, ids: Sequence[int], step: Step, answered: str | None = None
     ) -> list[OutboxMessage] | None:
-        """Change messages in one transaction."""
         chosen = f"SELECT id, space, row FROM message WHERE {_GIVEN} AND space = ? ORDER BY id"
         with self._transaction() as file:
             found = from_rows(file.execute(chosen, (json.dumps(ids), space)).fetchall())
@@ -101,26 +97,23 @@ class SqliteOutbox:
 
     @contextmanager
     def lock(self, space: str) -> Iterator[bool]:
-        """Keep others from posting to the space in this context; False if another process does so now."""
         path = self._path.with_name(f"outbox-{hashlib.sha256(space.encode()).hexdigest()[:16]}.lock")
         try:
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as failure:
-            raise StorageError(path, (failure.strerror or "unknown error").lower()) from None
+            raise StorageError(path, system_reason(failure)) from None
         try:
             yield _try_to_lock(file)
         finally:
             os.close(file)
 
     def cool_down(self, fingerprint: str) -> CoolDown:
-        """Return the cool-down of a webhook."""
         with self._transaction() as file:
             chosen = "SELECT failures, retry_at FROM cool_down WHERE fingerprint = ?"
             row = file.execute(chosen, (fingerprint,)).fetchone()
         return CoolDown(*row) if row else CoolDown()
 
     def set_cool_down(self, fingerprint: str, cool_down: CoolDown) -> None:
-        """Store the cool-down of a webhook."""
         with self._transaction() as file:
             file.execute("INSERT OR REPLACE INTO cool_down VALUES (?, ?, ?)", (fingerprint, *cool_down))
 

@@ -26,7 +26,6 @@ class FleetPacer:
         self._lock = Lock()
 
     def turn(self, space: str, interval: float) -> Turn:
-        """Return a place, not taken yet, in both queues of a space."""
         own = None if self._own is None else self._own.turn(space, interval)
         with self._lock:  # only when a message is paced: a program may have to print the Redis's URL
             if self._find_shared is not None:
@@ -34,7 +33,6 @@ class FleetPacer:
         return _FleetTurn(own, FREE if self._shared is None else self._shared.turn(space, interval))
 
     def leave(self) -> None:
-        """Give up all places: the command is cancelled."""
         for pacer in (self._own, self._shared):
             if pacer is not None:
                 pacer.leave()

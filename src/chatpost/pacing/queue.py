@@ -138,11 +138,9 @@ class QueuePacer:
         self.holders: set[QueueTurn] = set()
 
     def turn(self, space: str, interval: float) -> QueueTurn:
-        """Return a place, not taken yet, in the queue of a space."""
         return QueueTurn(self, hash_space(space), interval)
 
     def leave(self) -> None:
-        """Leave all queues: the command is cancelled."""
         for turn in list(self.holders):
             turn.leave()
 
@@ -161,7 +159,6 @@ class QueueTurn:
         self.ticket = 0
 
     def poll(self, within: float) -> Place:
-        """Ask whether the turn has come; raises `SpaceBusy` if it is more than ``within`` seconds away."""
         self._pacer.holders.add(self)  # from now on: a signal can come in between
         place = self._pacer.step(self, "poll", within)
         if place.wait > within:
@@ -174,16 +171,13 @@ class QueueTurn:
         self._pacer.step(self, "extend", seconds)
 
     def sent(self) -> None:
-        """Note that the request goes out now."""
         self._pacer.holders.discard(self)
         self._pacer.step(self, "sent")
 
     def close_for(self, seconds: float | None) -> None:
-        """Close the space to all senders for this time; None: for one interval."""
         self._pacer.step(self, "close_for", seconds or self.interval)
 
     def leave(self) -> None:
-        """Give up the place, or the turn that was not used."""
         if self in self._pacer.holders:
             self._pacer.holders.discard(self)
             self._pacer.step(self, "leave")

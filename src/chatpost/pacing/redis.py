@@ -58,7 +58,6 @@ class RedisPacer(QueuePacer):
         self._failures = count()  # one object for all threads, and for the handler of a signal
 
     def step(self, turn: QueueTurn, name: str, seconds: float = 0.0) -> Place:
-        """Take a step in the queue of the turn's space, unless the Redis is left alone."""
         failed_at = self._client.failed_at  # the outbox may have asked it, too
         if failed_at is not None and time.monotonic() - failed_at < self._retry_after:
             return NOW

@@ -41,7 +41,6 @@ class SqlitePacer(QueuePacer):
         self._usable = True
 
     def step(self, turn: QueueTurn, name: str, seconds: float = 0.0) -> Place:
-        """Take a step in the queue of the turn's space, or step aside."""
         if not self._usable:
             return NOW
         limit = max(_SHORTEST_STEP, min(seconds / 2, _LONGEST_STEP)) if name == "poll" else _LONGEST_STEP

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from chatpost.errors import ConfigurationError
+from chatpost.errors import ConfigurationError, system_reason
 from chatpost.processes import handling_ends, has_terminal, reraise_signal
 
 
@@ -53,15 +53,13 @@ def run_for_first_line(command: Sequence[str], timeout: float, limit: int) -> by
             read = _read_line(process, until, limit)
             status = process.wait(max(0.0, until - time.monotonic()))
         except subprocess.TimeoutExpired:
-            msg = f"took longer than {timeout:.3g} s"
-            raise ConfigurationError(msg) from None
+            raise ConfigurationError(f"took longer than {timeout:.3g} s") from None
         finally:
             kill()
             process.wait()
     # Its output was not read to the end, so SIGPIPE is our doing, and no failure.
     if status not in {0, -signal.SIGPIPE}:
-        msg = f"failed with status {status}: run it by hand to see why"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"failed with status {status}: run it by hand to see why")
     return read
 
 
@@ -80,11 +78,9 @@ def _start(command: Sequence[str], group: int | None) -> subprocess.Popen[bytes]
             preexec_fn=unblock if blocked else None,  # noqa: PLW1509 - it takes no lock
         )
     except OSError as failure:
-        msg = f"cannot be run: {os.strerror(failure.errno or 0).lower()}"
-        raise ConfigurationError(msg) from None
+        raise ConfigurationError(f"cannot be run: {system_reason(failure)}") from None
     except ValueError:
-        msg = "cannot be run: it has a NUL character"
-        raise ConfigurationError(msg) from None
+        raise ConfigurationError("cannot be run: it has a NUL character") from None
 
 
 def _read_line(process: subprocess.Popen[bytes], until: float, limit: int) -> bytes:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from chatpost.chat.webhook import Webhook
 from chatpost.directories import PROFILES, user_config
-from chatpost.errors import ConfigurationError
+from chatpost.errors import ConfigurationError, system_reason
 from chatpost.profiles.ownership import reason_for_distrust
 from chatpost.profiles.url_source import FromCommand, Literal, UrlSource, open_without_waiting, read_source
 
@@ -60,8 +60,7 @@ class Profile(NamedTuple):
         try:
             return Webhook.parse(self.source.fetch(within, environment))
         except ConfigurationError as error:
-            msg = f"profile {self.name}: {error}"
-            raise ConfigurationError(msg) from None
+            raise ConfigurationError(f"profile {self.name}: {error}") from None
 
     def known_space(self, environment: Mapping[str, str]) -> str | None:
         """Return the space it posts to (``spaces/S``); None if only a command can tell, or the URL is wrong."""
@@ -94,8 +93,9 @@ class ProfileFile(NamedTuple):
 
         nearest = get_close_matches(name, self.profiles, 1)
         known = f"did you mean {nearest[0]}?" if nearest else f"`chatpost profiles add {name}` adds it"
-        msg = f"there is no profile {name} in {self.path} (it has: {', '.join(self.profiles) or 'none'}); {known}"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(
+            f"there is no profile {name} in {self.path} (it has: {', '.join(self.profiles) or 'none'}); {known}"
+        )
 
     def permission_warning(self) -> str | None:
         """Return a warning if others can read webhook URLs in the file."""
@@ -112,8 +112,9 @@ def user_profile_file() -> Path:
     """
     directory = user_config()
     if directory is None:
-        msg = "there is no home directory for a profile file: set HOME, or name a file with --config"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(
+            "there is no home directory for a profile file: set HOME, or name a file with --config"
+        )
     return directory / PROFILES
 
 
@@ -123,16 +124,13 @@ def load_profiles(path: Path) -> ProfileFile:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        msg = f"{path} is not TOML: {_without_values(str(error))}"
-        raise ConfigurationError(msg) from None
+        raise ConfigurationError(f"{path} is not TOML: {_without_values(str(error))}") from None
     except (ValueError, RecursionError):
-        msg = f"{path} is not TOML: a number in it is too long, or it is nested too deep"
-        raise ConfigurationError(msg) from None
+        raise ConfigurationError(f"{path} is not TOML: a number in it is too long, or it is nested too deep") from None
     try:
         return _read_document(path, document, mode)
     except ValueError as error:
-        msg = f"{path}: {error}"
-        raise ConfigurationError(msg) from None
+        raise ConfigurationError(f"{path}: {error}") from None
 
 
 def load_trusted_profiles(path: Path) -> ProfileFile:
@@ -151,17 +149,14 @@ def _read(path: Path) -> tuple[str, int]:
             mode = os.fstat(file.fileno()).st_mode
     except OSError as failure:
         hint = ": check --config or CHATPOST_CONFIG" if isinstance(failure, FileNotFoundError) else ""
-        msg = f"{path} cannot be read: {os.strerror(failure.errno or 0).lower()}{hint}"
-        raise ConfigurationError(msg) from None
+        raise ConfigurationError(f"{path} cannot be read: {system_reason(failure)}{hint}") from None
     if len(raw) > _SIZE_LIMIT:
-        msg = f"{path} is larger than {_SIZE_LIMIT:,} bytes: is it a profile file?"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"{path} is larger than {_SIZE_LIMIT:,} bytes: is it a profile file?")
     try:
         return raw.removeprefix(codecs.BOM_UTF8).decode(), mode
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        msg = f"{path} is not UTF-8 (line {line})"
-        raise ConfigurationError(msg) from None
+        raise ConfigurationError(f"{path} is not UTF-8 (line {line})") from None
 
 
 def _without_values(complaint: str) -> str:
@@ -175,39 +170,34 @@ def _read_document(path: Path, document: dict[str, Any], mode: int) -> ProfileFi
     for key in document:
         if key not in {"default", "store", "outbox", "mentions", "profiles"}:
             shown = f" {key}" if PROFILE_NAME.fullmatch(key) else ""  # else it could be a secret
-            msg = f"unknown key{shown}: a profile file has default, store, outbox, [mentions] and [profiles.NAME]"
-            raise ValueError(msg)
+            raise ValueError(
+                f"unknown key{shown}: a profile file has default, store, outbox, [mentions] and [profiles.NAME]"
+            )
     outbox = document.get("outbox")
     if outbox not in (None, "store", "machine"):
-        msg = 'outbox is not "store" or "machine"'
-        raise ValueError(msg)
+        raise ValueError('outbox is not "store" or "machine"')
     sharing = Sharing(read_source("store", document["store"], path.parent) if "store" in document else None, outbox)
     mentions = _read_mentions(document.get("mentions", {}))
     tables = document.get("profiles", {})
     if not isinstance(tables, dict):
-        msg = "profiles is not a table: write [profiles.NAME]"
-        raise ValueError(msg)  # noqa: TRY004 - every fault of the file is the same error
+        raise ValueError("profiles is not a table: write [profiles.NAME]")  # noqa: TRY004 - every fault of the file is the same error
     profiles = {
         name: _read_profile(name, table, path)._replace(sharing=sharing, mentions=mentions)
         for name, table in tables.items()
     }
     default = document.get("default")
     if default is not None and not (isinstance(default, str) and default in profiles):
-        msg = f"default names no profile in this file (it has: {', '.join(profiles) or 'none'})"
-        raise ValueError(msg)
+        raise ValueError(f"default names no profile in this file (it has: {', '.join(profiles) or 'none'})")
     return ProfileFile(path, profiles, default, mode, sharing, mentions)
 
 
 def _read_profile(name: str, table: object, path: Path) -> Profile:
     if not PROFILE_NAME.fullmatch(name):
-        msg = "[profiles] has an invalid profile name: use letters, digits, and . _ - between them"
-        raise ValueError(msg)
+        raise ValueError("[profiles] has an invalid profile name: use letters, digits, and . _ - between them")
     if not isinstance(table, dict):
-        msg = f"profiles.{name} is not a table: write [profiles.{name}] and a url below it"
-        raise ValueError(msg)  # noqa: TRY004
+        raise ValueError(f"profiles.{name} is not a table: write [profiles.{name}] and a url below it")  # noqa: TRY004
     if "url" not in table:
-        msg = f"profiles.{name} has no url"
-        raise ValueError(msg)
+        raise ValueError(f"profiles.{name} has no url")
     source = read_source(f"profiles.{name}.url", table["url"], path.parent)
     return Profile(path, name, source, {key: value for key, value in table.items() if key != "url"})
 
@@ -215,19 +205,15 @@ def _read_profile(name: str, table: object, path: Path) -> Profile:
 def _read_mentions(table: object) -> dict[str, tuple[str, ...]]:
     """Return the ids that each name stands for. Raises `ValueError` with a line for a person."""
     if not isinstance(table, dict):
-        msg = 'mentions is not a table: write [mentions], and below it NAME = "USER_ID"'
-        raise ValueError(msg)  # noqa: TRY004 - every fault of the file is the same error
+        raise ValueError('mentions is not a table: write [mentions], and below it NAME = "USER_ID"')  # noqa: TRY004 - every fault of the file is the same error
     for name, value in table.items():
         words = value if isinstance(value, list) else [value]
         if name == "all":
-            msg = "[mentions] cannot name anybody all, which means everyone"
-            raise ValueError(msg)
+            raise ValueError("[mentions] cannot name anybody all, which means everyone")
         if not _USER_NAME.fullmatch(name):
-            msg = "[mentions] has a name that is not letters, digits, and . _ - after a letter"
-            raise ValueError(msg)
+            raise ValueError("[mentions] has a name that is not letters, digits, and . _ - after a letter")
         if not words or not all(isinstance(word, str) for word in words):
-            msg = f'mentions.{name} is not "USER_ID", in quotes, or a list of names'
-            raise ValueError(msg)
+            raise ValueError(f'mentions.{name} is not "USER_ID", in quotes, or a list of names')
     return table and _found_ids({name: [value] if isinstance(value, str) else value for name, value in table.items()})
 
 
@@ -241,8 +227,7 @@ def _found_ids(table: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]
         names = list(TopologicalSorter(above).static_order())
     except CycleError as error:
         circle = error.args[1][::-1]
-        msg = f"mentions.{circle[0]} stands for itself: {' > '.join(circle)}"
-        raise ValueError(msg) from None
+        raise ValueError(f"mentions.{circle[0]} stands for itself: {' > '.join(circle)}") from None
     found: dict[str, tuple[str, ...]] = {}
     for name in names:
         ids: dict[str, None] = {}
@@ -251,8 +236,7 @@ def _found_ids(table: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]
                 raise ValueError(_unknown_user(name, word))
             ids |= dict.fromkeys(found.get(word, (word,)))
         if len(ids) > _MOST:
-            msg = f"mentions.{name} stands for more than {_MOST} users"
-            raise ValueError(msg)
+            raise ValueError(f"mentions.{name} stands for more than {_MOST} users")
         found[name] = tuple(ids)
     return {name: found[name] for name in table}
 

@@ -41,11 +41,11 @@ class RedisConfig:
     def has_outbox(self) -> bool:
         """Return whether the outbox is there; raises `ConfigurationError`."""
         if self.outbox not in {"store", "machine"}:
-            msg = f"{OUTBOX} is not store or machine"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"{OUTBOX} is not store or machine")
         if self.outbox == "store" and not self.is_configured:
-            msg = f"the outbox is to be in the fleet's store, but there is none: set {URL}, or store in profiles.toml"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(
+                f"the outbox is to be in the fleet's store, but there is none: set {URL}, or store in profiles.toml"
+            )
         return self.outbox == "store"
 
     def client(self) -> RedisClient:

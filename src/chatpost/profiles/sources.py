@@ -48,16 +48,14 @@ def find_sources(
 def _webhook_from_environment(url: str) -> Webhook:
     if not url.strip():
         # A CI secret that a fork does not get is empty: its messages must not go to a default profile.
-        msg = (
+        raise ConfigurationError(
             "CHATPOST_URL is set but empty: set it to a webhook's URL, or unset it to use a profile"
             " (in a CI, a pull request from a fork gets no secrets)"
         )
-        raise ConfigurationError(msg)
     try:
         return Webhook.parse(url)
     except ConfigurationError as error:
-        msg = f"CHATPOST_URL: {error}"
-        raise ConfigurationError(msg) from None
+        raise ConfigurationError(f"CHATPOST_URL: {error}") from None
 
 
 def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], None]) -> list[Profile]:
@@ -65,20 +63,19 @@ def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], N
     from chatpost.profiles.file import NO_WEBHOOK, PROFILE_NAME, user_profile_file
 
     if not all(PROFILE_NAME.fullmatch(name) for name in names):
-        msg = "invalid profile name: -p takes a name from profiles.toml, never a URL"
-        raise ConfigurationError(msg)
+        raise ConfigurationError("invalid profile name: -p takes a name from profiles.toml, never a URL")
     file = find_profiles(config)
     if file is None and names:
         missing = f"there is no profile {names[0]}, and no profile file {user_profile_file()}"
-        msg = f"{missing}: `chatpost profiles add {names[0]}` makes one"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"{missing}: `chatpost profiles add {names[0]}` makes one")
     if file is not None and (warning := file.permission_warning()):
         warn(warning)
     if file is None or not (file.profiles or names):
         raise ConfigurationError(NO_WEBHOOK)
     if not names and file.default is None:
-        msg = f"name a profile with -p: {file.path} has {', '.join(file.profiles)}; or set default in the file"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(
+            f"name a profile with -p: {file.path} has {', '.join(file.profiles)}; or set default in the file"
+        )
     return [file.profile(name) for name in names or [str(file.default)]]
 
 

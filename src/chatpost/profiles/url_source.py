@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeAlias
 
-from chatpost.errors import ConfigurationError
+from chatpost.errors import ConfigurationError, system_reason
 from chatpost.profiles.ownership import reason_for_distrust
 
 SIZE_LIMIT = 64 * 1024  # bytes in which the URL must end
@@ -37,8 +37,9 @@ class FromEnvironment(NamedTuple):
         """Return the variable's value; raises `ConfigurationError` if it is not set."""
         url = environment.get(self.variable)
         if not url:
-            msg = f"the URL's variable {self.variable} is {'not set' if url is None else 'set but empty'}"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(
+                f"the URL's variable {self.variable} is {'not set' if url is None else 'set but empty'}"
+            )
         return url
 
     def __repr__(self) -> str:
@@ -53,17 +54,15 @@ class FromFile(NamedTuple):
     def fetch(self, _within: float, _environment: Mapping[str, str]) -> str:
         """Return the file's first line; raises `ConfigurationError` if it cannot be read, or trusted."""
         if reason := reason_for_distrust(self.path):
-            msg = f"the URL's file cannot be trusted: {reason}"
-            raise ConfigurationError(msg)
+            raise ConfigurationError(f"the URL's file cannot be trusted: {reason}")
         try:
             with open_without_waiting(self.path) as file:
                 if stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # anything else could block for ever
                     return first_line(file.read(SIZE_LIMIT))
             reason = "is not a regular file"
         except OSError as failure:
-            reason = f"cannot be read: {os.strerror(failure.errno or 0).lower()}"
-        msg = f"the URL's file {self.path} {reason}"
-        raise ConfigurationError(msg)
+            reason = f"cannot be read: {system_reason(failure)}"
+        raise ConfigurationError(f"the URL's file {self.path} {reason}")
 
     def __repr__(self) -> str:
         return f"file {self.path}"
@@ -86,8 +85,7 @@ class FromCommand(NamedTuple):
         try:
             return first_line(run_for_first_line(self.command, min(self.timeout, within), SIZE_LIMIT))
         except ConfigurationError as error:
-            msg = f"the URL's command {self.command[0]} {error}"
-            raise ConfigurationError(msg) from None
+            raise ConfigurationError(f"the URL's command {self.command[0]} {error}") from None
 
     def __repr__(self) -> str:
         return f"command {self.command[0]}"
@@ -114,13 +112,11 @@ def read_source(key: str, value: object, directory: Path) -> UrlSource:
         ):
             timeout = rest.pop("timeout", 10.0)
             if rest or not isinstance(timeout, int | float) or not 0 < timeout <= 24 * 3600:
-                msg = f"{key} has a command: beside it only timeout, in seconds, is allowed"
-                raise ValueError(msg)
+                raise ValueError(f"{key} has a command: beside it only timeout, in seconds, is allowed")
             return FromCommand(tuple(map(_native, command)), float(timeout))
-    msg = (
+    raise ValueError(
         f'{key} is not a string, {{ env = "VARIABLE" }}, {{ file = "PATH" }} or {{ command = ["PROGRAM", "ARGUMENT"] }}'
     )
-    raise ValueError(msg)
 
 
 def _native(word: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 import tomlkit
 
-from chatpost.errors import ConfigurationError
+from chatpost.errors import ConfigurationError, system_reason
 from chatpost.profiles.file import ProfileFile, load_profiles, load_trusted_profiles
 from chatpost.profiles.ownership import reason_for_distrust
 
@@ -54,8 +54,7 @@ def check_before_adding(path: Path, name: str, *, replace: bool) -> ProfileFile 
         raise ConfigurationError(error)
     before = load_profiles(path) if os.path.exists(path) else None  # noqa: PTH110 - pathlib's can raise
     if before is not None and name in before.profiles and not replace:
-        msg = f"{path} already has a profile {name}: use --replace to change its URL"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"{path} already has a profile {name}: use --replace to change its URL")
     return before
 
 
@@ -103,8 +102,9 @@ def _change(path: Path, change: Callable[[Any], None]) -> ProfileFile:
     except (KeyError, ValueError):  # tomlkit cannot edit every form of TOML
         is_as_expected = False
     if not is_as_expected:
-        msg = f"{path} is written in a way that cannot be changed here: write [profiles.NAME] with its keys below it"
-        raise ConfigurationError(msg)
+        raise ConfigurationError(
+            f"{path} is written in a way that cannot be changed here: write [profiles.NAME] with its keys below it"
+        )
     _write(path, text)
     return load_profiles(path)
 
@@ -126,8 +126,7 @@ def _locked(path: Path) -> Iterator[None]:
         finally:
             os.close(descriptor)
     except OSError as failure:
-        msg = f"{path} cannot be written: {os.strerror(failure.errno or 0).lower()}"
-        raise ConfigurationError(msg) from None
+        raise ConfigurationError(f"{path} cannot be written: {system_reason(failure)}") from None
 
 
 def _lock(descriptor: int, path: Path) -> None:
@@ -137,8 +136,9 @@ def _lock(descriptor: int, path: Path) -> None:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > until:
-                msg = f"{path} is being changed by another process: try again when that has ended"
-                raise ConfigurationError(msg) from None
+                raise ConfigurationError(
+                    f"{path} is being changed by another process: try again when that has ended"
+                ) from None
             time.sleep(0.05)
         except OSError:  # a file system without locks
             return None
