@@ -25,8 +25,7 @@ from chatpost.outbox.options import FlushOptions
 from chatpost.outbox.resolver import WebhookResolver
 from chatpost.outbox.sqlite import open_outbox
 from chatpost.processes import report_on_signal
-from chatpost.profiles.redis_config import RedisConfig
-from chatpost.profiles.sources import load_sharing
+from chatpost.profiles.sources import RedisConfig
 from chatpost.surroundings import Surroundings
 
 _POLL = 1.0  # seconds between two looks at the outbox; a large one takes at most a tenth of the time
@@ -52,9 +51,7 @@ class FlushCommand:
 
     def open(self) -> None:
         """Open the outbox."""
-        self._redis = RedisConfig(
-            load_sharing(self._options.config, self._surroundings.environment), self._surroundings.environment
-        )
+        self._redis = RedisConfig.of_file(self._options.config, self._surroundings.environment)
         self._outbox = open_outbox(self._redis)
 
     def run(self) -> ExitStatus:

@@ -26,8 +26,7 @@ from chatpost.outbox.options import EXPIRE_AFTER
 from chatpost.outbox.resolver import reference_to
 from chatpost.outbox.sqlite import open_outbox
 from chatpost.outbox.store import Outbox, Step
-from chatpost.profiles.redis_config import RedisConfig
-from chatpost.profiles.sources import find_sources
+from chatpost.profiles.sources import RedisConfig, find_sources
 
 EPILOG = """\b
 Examples:

@@ -24,8 +24,7 @@ from chatpost.delivery.model import Deadline, Delivery, Destination, Pacer, Prog
 from chatpost.delivery.sender import Deliverer, Sender, Timing, deliver_all
 from chatpost.errors import ConfigurationError, DataError, ExitStatus, UsageError
 from chatpost.processes import report_on_signal, reraise_signal
-from chatpost.profiles.redis_config import RedisConfig
-from chatpost.profiles.sources import WebhookSource, find_sharing, find_sources
+from chatpost.profiles.sources import RedisConfig, WebhookSource, find_sources
 from chatpost.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -236,8 +235,7 @@ def deliver(
 def find_redis(recipients: Sequence[Recipient], reporter: Reporter) -> RedisConfig:
     """Return the Redis that the profile file of the recipients configures, or else the user's."""
     sources, config = [each.source for each in recipients], recipients[0].config
-    sharing = find_sharing(sources, config, reporter.environment, reporter.warn)
-    return RedisConfig(sharing, reporter.environment)
+    return RedisConfig.of_sources(sources, config, reporter.environment, reporter.warn)
 
 
 def _make_pacer(warn: Callable[[str], None], redis: RedisConfig, retry_after: float) -> Pacer | None:

@@ -27,7 +27,7 @@ from chatpost.profiles.file import (
     load_trusted_profiles,
     user_profile_file,
 )
-from chatpost.profiles.redis_config import RedisConfig
+from chatpost.profiles.sources import RedisConfig
 from chatpost.profiles.url_source import SIZE_LIMIT, first_line
 from chatpost.surroundings import Surroundings
 

@@ -8,7 +8,7 @@ from typing import Any
 from chatpost.cli.console import say
 from chatpost.errors import ConfigurationError, ExitStatus, StorageError
 from chatpost.pacing.redis import check_queue
-from chatpost.profiles.redis_config import RedisConfig
+from chatpost.profiles.sources import RedisConfig
 from chatpost.redis_client import RedisClient
 
 

@@ -20,7 +20,7 @@ from chatpost.errors import OutboxFull, StorageError, system_reason
 from chatpost.outbox.model import OutboxMessage
 from chatpost.outbox.rows import content_of, from_rows, to_row
 from chatpost.outbox.store import MOST_BYTES, MOST_MESSAGES, CoolDown, Outbox, Step
-from chatpost.profiles.redis_config import RedisConfig
+from chatpost.profiles.sources import RedisConfig
 
 _TIMEOUT = 10.0
 # The contents are large, and stay aside, so that the messages can be listed without them.

@@ -1,10 +1,11 @@
-"""Finds the webhooks to post to: by the names of profiles, or in the environment."""
+"""Finds the webhooks to post to, and a fleet's Redis: in profiles or in the environment."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.chat.webhook import Webhook
@@ -12,17 +13,16 @@ from chatpost.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
     from chatpost.profiles.file import Profile, ProfileFile, Sharing
+    from chatpost.redis_client import RedisClient
 
-URL = "CHATPOST_STORE"  # the variable with a Redis's URL; empty for no Redis
-OUTBOX = "CHATPOST_OUTBOX"  # the variable with the place of the outbox
+URL = "CHATPOST_STORE"  # variable with the URL of a Redis; empty for no Redis
+OUTBOX = "CHATPOST_OUTBOX"  # variable with the location of the outbox
 NAMED_TWICE = "a profile is named twice: name each once"
+_TIMEOUT = 5.0  # seconds for a command to print the Redis's URL, and for Redis to answer
 
 
 class WebhookSource(NamedTuple):
-    """Where a webhook comes from. ``profile`` is None if its URL is in CHATPOST_URL.
-
-    ``fetch_webhook`` is given the seconds it may take.
-    """
+    """Source of a webhook. ``profile`` is None for CHATPOST_URL; ``fetch_webhook`` takes a timeout in seconds."""
 
     profile: Profile | None
     fetch_webhook: Callable[[float], Webhook]
@@ -33,8 +33,8 @@ def find_sources(
 ) -> list[WebhookSource]:
     """Return the webhooks to post to: of ``names``, else CHATPOST_URL, else CHATPOST_PROFILE, else the default profile.
 
-    ``names`` are those of profiles in the file ``config``, or in the user's if that is None. Raises `UsageError` for a
-    name given twice, and `ConfigurationError` if nothing is set, or the profile file is at fault.
+    ``names`` are profiles of the file ``config``, or of the user's file if that is None. Raises `UsageError` for a
+    duplicate name, and `ConfigurationError` if no webhook is configured or the profile file is invalid.
     """
     url = environment.get("CHATPOST_URL")
     if url is not None and not names:
@@ -47,7 +47,7 @@ def find_sources(
 
 def _webhook_from_environment(url: str) -> Webhook:
     if not url.strip():
-        # A CI secret that a fork does not get is empty: its messages must not go to a default profile.
+        # CI systems leave secrets empty for forks, whose messages must not go to a default profile.
         raise ConfigurationError(
             "CHATPOST_URL is set but empty: set it to a webhook's URL, or unset it to use a profile"
             " (in a CI, a pull request from a fork gets no secrets)"
@@ -59,8 +59,7 @@ def _webhook_from_environment(url: str) -> Webhook:
 
 
 def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], None]) -> list[Profile]:
-    # Not at the top: a run with CHATPOST_URL reads no TOML.
-    from chatpost.profiles.file import NO_WEBHOOK, PROFILE_NAME, user_profile_file
+    from chatpost.profiles.file import NO_WEBHOOK, PROFILE_NAME, user_profile_file  # not with CHATPOST_URL
 
     if not all(PROFILE_NAME.fullmatch(name) for name in names):
         raise ConfigurationError("invalid profile name: -p takes a name from profiles.toml, never a URL")
@@ -80,7 +79,7 @@ def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], N
 
 
 def find_profiles(config: Path | None) -> ProfileFile | None:
-    """Load the profile file ``config``, else the user's or the system's; None if there is none.
+    """Load the profile file ``config``, else the user's or the system's; None if neither exists.
 
     Raises `ConfigurationError`.
     """
@@ -89,35 +88,76 @@ def find_profiles(config: Path | None) -> ProfileFile | None:
     path = find_profile_file(config)
     if path is None:
         return None
-    from chatpost.profiles.file import load_trusted_profiles  # reads TOML
+    from chatpost.profiles.file import load_trusted_profiles  # parses TOML
 
     return load_trusted_profiles(path)
 
 
-def find_sharing(
-    sources: Sequence[WebhookSource],
-    config: Path | None,
-    environment: Mapping[str, str],
-    warn: Callable[[str], None],
-) -> Sharing | None:
-    """Return what the file of the sources' profiles says of a fleet's Redis, or without profiles the user's file.
+class RedisConfig:
+    """Location of a fleet's Redis and of the outbox: set in the environment, else in a profile file. Thread-safe.
 
-    Warns if the user's file cannot be used: the message needs no profile.
+    ``outbox`` is not validated until `has_outbox`. The URL is fetched once, at the first use.
     """
-    for source in sources:
-        if source.profile is not None:
-            return source.profile.sharing
-    try:
-        return load_sharing(config, environment)
-    except ConfigurationError as error:
-        warn(f"a store in the profile file is not used: {error}")
-        return None
 
+    def __init__(self, sharing: Sharing | None, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._url = environment.get(URL)
+        self._source = sharing.store if sharing is not None and self._url is None else None
+        self.outbox = environment.get(OUTBOX) or (sharing and sharing.outbox) or "machine"
+        self._lock = Lock()
+        self._client: RedisClient | ConfigurationError | None = None
+        self.is_configured = self._source is not None or bool(self._url and self._url.strip())
 
-def load_sharing(config: Path | None, environment: Mapping[str, str]) -> Sharing | None:
-    """Read what the profile file ``config``, or the user's, says of a fleet's Redis.
+    @classmethod
+    def of_file(cls, config: Path | None, environment: Mapping[str, str]) -> RedisConfig:
+        """Load it from the profile file ``config``, or the user's, if the environment does not set everything.
 
-    It is not read if the environment leaves nothing open. Raises `ConfigurationError`.
-    """
-    file = None if {URL, OUTBOX} <= environment.keys() else find_profiles(config)
-    return None if file is None else file.sharing
+        Raises `ConfigurationError`.
+        """
+        file = None if {URL, OUTBOX} <= environment.keys() else find_profiles(config)
+        return cls(None if file is None else file.sharing, environment)
+
+    @classmethod
+    def of_sources(
+        cls,
+        sources: Sequence[WebhookSource],
+        config: Path | None,
+        environment: Mapping[str, str],
+        warn: Callable[[str], None],
+    ) -> RedisConfig:
+        """Take it from the profiles' file. For a webhook from CHATPOST_URL, use `of_file`, and warn if that fails."""
+        for source in sources:
+            if source.profile is not None:
+                return cls(source.profile.sharing, environment)
+        try:
+            return cls.of_file(config, environment)
+        except ConfigurationError as error:
+            warn(f"a store in the profile file is not used: {error}")
+            return cls(None, environment)
+
+    def has_outbox(self) -> bool:
+        """Return whether the outbox is in Redis; raises `ConfigurationError` for an invalid setting."""
+        if self.outbox not in {"store", "machine"}:
+            raise ConfigurationError(f"{OUTBOX} is not store or machine")
+        if self.outbox == "store" and not self.is_configured:
+            raise ConfigurationError(
+                f"the outbox is to be in the fleet's store, but there is none: set {URL}, or store in profiles.toml"
+            )
+        return self.outbox == "store"
+
+    def client(self) -> RedisClient:
+        """Return the client of this Redis, the same one for each call; raises `ConfigurationError`."""
+        with self._lock:
+            self._client = self._client or self._make_client()
+        if isinstance(self._client, ConfigurationError):
+            raise self._client
+        return self._client
+
+    def _make_client(self) -> RedisClient | ConfigurationError:
+        from chatpost.redis_client import RedisClient  # few commands use Redis
+
+        try:
+            url = self._url or "" if self._source is None else self._source.fetch(_TIMEOUT, self._environment)
+            return RedisClient(url, _TIMEOUT)
+        except ConfigurationError as error:
+            return ConfigurationError(f"{URL if self._source is None else 'store'}: {error}")
