@@ -1,4 +1,4 @@
-"""Runs a command that prints a secret, with limits on its time and on its output."""
+"""Runs a command that prints a secret, with a timeout and a limit on its output."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from chatpost.processes import handling_ends, has_terminal, reraise_signal
 
 
 def run_for_first_line(command: Sequence[str], timeout: float, limit: int) -> bytes:
-    """Return the command's first line, about `limit` bytes at most.
+    """Return the first line of the command's output, or about its first `limit` bytes.
 
-    It gets no stdin, which may hold the message, and its stderr, which may hold the secret, is dropped. Without a
-    terminal it has a process group, which is killed whole when it takes longer than `timeout` seconds, or when a signal
-    ends this process. (At a terminal it may have to ask for a password, so it stays in our group.) Raises
-    `ConfigurationError`, whose text is a predicate, if it cannot be run, fails, or takes too long.
+    Its stdin is empty, since ours may hold the message, and its stderr is dropped, since it may hold the secret. It is
+    killed after `timeout` seconds, or when a signal ends this process: with its process group, unless there is a
+    terminal, where it stays in our group so that it can ask for a password. Raises `ConfigurationError`, whose message
+    is a predicate, if it cannot be run, fails, or times out.
     """
     group = None if has_terminal() else 0
     process: subprocess.Popen[bytes] | None = None
@@ -37,7 +37,7 @@ def run_for_first_line(command: Sequence[str], timeout: float, limit: int) -> by
     def end(number: int, before: Any) -> None:
         nonlocal received
         received = number, before
-        if process is None:  # it is just being started, and would be left behind
+        if process is None:  # it is being started, and would be left behind
             return
         kill()
         if callable(before):
@@ -57,7 +57,7 @@ def run_for_first_line(command: Sequence[str], timeout: float, limit: int) -> by
         finally:
             kill()
             process.wait()
-    # Its output was not read to the end, so SIGPIPE is our doing, and no failure.
+    # The command dies of SIGPIPE if it prints more than is read.
     if status not in {0, -signal.SIGPIPE}:
         raise ConfigurationError(f"failed with status {status}: run it by hand to see why")
     return read

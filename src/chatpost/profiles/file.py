@@ -1,4 +1,4 @@
-"""profiles.toml: names for webhooks, and the option defaults that go with each."""
+"""Reads profiles.toml, which names webhooks and sets option defaults for each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from chatpost.chat.webhook import Webhook
 from chatpost.directories import PROFILES, user_config
 from chatpost.errors import ConfigurationError, system_reason
 from chatpost.profiles.ownership import reason_for_distrust
-from chatpost.profiles.url_source import FromCommand, Literal, UrlSource, open_without_waiting, read_source
+from chatpost.profiles.url_source import UrlSource, open_without_waiting, read_source
 
 _SIZE_LIMIT = 1024 * 1024  # bytes
 
@@ -24,7 +24,7 @@ PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 _USER_ID = re.compile(r"[0-9]{1,30}|all")  # Chat's number for a user, or everyone in the space
 _USER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
-_MOST = 500  # users that a name stands for; a message has room for some thousand
+_MOST = 500  # users per name; a message has room for some thousand
 
 HOW_TO_FIND_AN_ID = (
     "a user id is a number, which Chat on the web has as data-member-id around a person's name (right-click, Inspect)"
@@ -36,16 +36,16 @@ NO_WEBHOOK = """there is no webhook to post to. To make one:
 
 
 class Sharing(NamedTuple):
-    """A profile file's lines about a fleet's store: the source of its URL, and the place of the outbox."""
+    """A profile file's settings of a fleet: the source of its Redis URL, and the location of the outbox."""
 
     store: UrlSource | None = None
     outbox: str | None = None
 
 
 class Profile(NamedTuple):
-    """A name for a webhook, in the file at ``path``. ``defaults`` are option values, still as TOML.
+    """A named webhook in the file at ``path``. ``defaults`` are option values, not validated yet.
 
-    ``mentions`` are the file's names for users, each with their ids.
+    ``mentions`` maps the file's names for users to user IDs.
     """
 
     path: Path
@@ -55,23 +55,23 @@ class Profile(NamedTuple):
     sharing: Sharing = Sharing()
     mentions: Mapping[str, tuple[str, ...]] = {}
 
-    def webhook(self, environment: Mapping[str, str], within: float = inf) -> Webhook:
-        """Fetch the URL from its source, within so many seconds; raises `ConfigurationError` that names the profile."""
+    def webhook(self, environment: Mapping[str, str], timeout: float = inf) -> Webhook:
+        """Fetch the URL from its source; ``timeout`` is in seconds. Raises `ConfigurationError`."""
         try:
-            return Webhook.parse(self.source.fetch(within, environment))
+            return Webhook.parse(self.source.fetch(timeout, environment))
         except ConfigurationError as error:
             raise ConfigurationError(f"profile {self.name}: {error}") from None
 
     def known_space(self, environment: Mapping[str, str]) -> str | None:
-        """Return the space it posts to (``spaces/S``); None if only a command can tell, or the URL is wrong."""
+        """Return the profile's space (``spaces/S``); None if that takes running a command, or the URL is invalid."""
         try:
-            return None if isinstance(self.source, FromCommand) else self.webhook(environment).space
+            return None if self.source.kind == "command" else self.webhook(environment).space
         except ConfigurationError:
             return None
 
 
 class ProfileFile(NamedTuple):
-    """The content of a profile file. ``mode`` is that of `os.stat`."""
+    """A loaded profile file. ``mode`` is its ``st_mode``."""
 
     path: Path
     profiles: Mapping[str, Profile]
@@ -82,11 +82,11 @@ class ProfileFile(NamedTuple):
 
     @property
     def default(self) -> str | None:
-        """The profile to use if none is named: the file's ``default``, else its only profile."""
+        """The file's ``default``, else its only profile."""
         return self.named_default or (next(iter(self.profiles)) if len(self.profiles) == 1 else None)
 
     def profile(self, name: str) -> Profile:
-        """Return the profile of that name; raises `ConfigurationError` that lists the profiles."""
+        """Return a profile by name; raises `ConfigurationError` that lists the profiles."""
         if name in self.profiles:
             return self.profiles[name]
         from difflib import get_close_matches  # only for a mistake
@@ -98,28 +98,22 @@ class ProfileFile(NamedTuple):
         )
 
     def permission_warning(self) -> str | None:
-        """Return a warning if others can read webhook URLs in the file."""
+        """Return a warning if other users can read URLs in the file."""
         sources = [self.sharing.store, *(profile.source for profile in self.profiles.values())]
-        if self.mode & stat.S_IROTH and any(isinstance(source, Literal) for source in sources):
+        if self.mode & stat.S_IROTH and any(source and source.kind == "in the file" for source in sources):
             return f"{self.path} holds secret URLs and can be read by others: run chmod 600 on it"
         return None
 
 
 def user_profile_file() -> Path:
-    """Return the path of the user's own file, which may not exist.
-
-    Raises `ConfigurationError` for a user without a home.
-    """
-    directory = user_config()
-    if directory is None:
-        raise ConfigurationError(
-            "there is no home directory for a profile file: set HOME, or name a file with --config"
-        )
-    return directory / PROFILES
+    """Return the path of the user's own file, which may not exist; raises `ConfigurationError` without a home."""
+    if directory := user_config():
+        return directory / PROFILES
+    raise ConfigurationError("there is no home directory for a profile file: set HOME, or name a file with --config")
 
 
 def load_profiles(path: Path) -> ProfileFile:
-    """Read a profile file; raises `ConfigurationError` that names file, line and column, or the wrong key."""
+    """Load a profile file; raises `ConfigurationError` that names the file and the line and column, or the key."""
     text, mode = _read(path)
     try:
         document = tomllib.loads(text)
@@ -134,9 +128,9 @@ def load_profiles(path: Path) -> ProfileFile:
 
 
 def load_trusted_profiles(path: Path) -> ProfileFile:
-    """Read a profile file that only its user, or root, can have written; raises `ConfigurationError`."""
+    """Load a profile file that only this user, or root, can have written; raises `ConfigurationError`."""
     file = load_profiles(path)
-    if reason := reason_for_distrust(path):  # the file could name a program, or send messages elsewhere
+    if reason := reason_for_distrust(path):  # the file could run a program, or redirect messages
         raise ConfigurationError(reason)
     return file
 
@@ -160,7 +154,7 @@ def _read(path: Path) -> tuple[str, int]:
 
 
 def _without_values(complaint: str) -> str:
-    """Return tomllib's complaint and its place, without the text that it quotes, which could be a secret."""
+    """Return tomllib's message without the text that it quotes, which could be a secret."""
     what, _, where = complaint.rpartition(" (at ")
     what = re.sub(r"""(['"]).*\1""", "something", what, flags=re.DOTALL)
     return f"{what} ({where}" if where else what
@@ -203,33 +197,32 @@ def _read_profile(name: str, table: object, path: Path) -> Profile:
 
 
 def _read_mentions(table: object) -> dict[str, tuple[str, ...]]:
-    """Return the ids that each name stands for. Raises `ValueError` with a line for a person."""
+    """Return the user IDs for each name. Raises `ValueError`."""
     if not isinstance(table, dict):
         raise ValueError('mentions is not a table: write [mentions], and below it NAME = "USER_ID"')  # noqa: TRY004 - every fault of the file is the same error
+    words: dict[str, list[str]] = {}
     for name, value in table.items():
-        words = value if isinstance(value, list) else [value]
+        its = value if isinstance(value, list) else [value]
         if name == "all":
             raise ValueError("[mentions] cannot name anybody all, which means everyone")
         if not _USER_NAME.fullmatch(name):
             raise ValueError("[mentions] has a name that is not letters, digits, and . _ - after a letter")
-        if not words or not all(isinstance(word, str) for word in words):
+        if not its or not all(isinstance(word, str) for word in its):
             raise ValueError(f'mentions.{name} is not "USER_ID", in quotes, or a list of names')
-    return table and _found_ids({name: [value] if isinstance(value, str) else value for name, value in table.items()})
+        words[name] = [word.removeprefix("users/") for word in its]
+    return _user_ids(words) if words else {}
 
 
-def _found_ids(table: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    from graphlib import CycleError, TopologicalSorter  # few files have names
+def _user_ids(words: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    from graphlib import CycleError, TopologicalSorter  # few files have [mentions]
 
-    words = {name: [word.removeprefix("users/") for word in value] for name, value in table.items()}
     try:
-        # Each name comes behind those that it stands for.
-        above = {name: [word for word in words[name] if word in table] for name in table}
-        names = list(TopologicalSorter(above).static_order())
+        names = [name for name in TopologicalSorter(words).static_order() if name in words]
     except CycleError as error:
         circle = error.args[1][::-1]
         raise ValueError(f"mentions.{circle[0]} stands for itself: {' > '.join(circle)}") from None
     found: dict[str, tuple[str, ...]] = {}
-    for name in names:
+    for name in names:  # after the names that it stands for
         ids: dict[str, None] = {}
         for word in words[name]:
             if word not in found and not _USER_ID.fullmatch(word):
@@ -238,7 +231,7 @@ def _found_ids(table: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]
         if len(ids) > _MOST:
             raise ValueError(f"mentions.{name} stands for more than {_MOST} users")
         found[name] = tuple(ids)
-    return {name: found[name] for name in table}
+    return {name: found[name] for name in words}
 
 
 def _unknown_user(name: str, word: str) -> str:

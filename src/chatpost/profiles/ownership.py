@@ -1,6 +1,6 @@
-"""The users who could have written a file: only files of the user or root, in directories of theirs, are trusted.
+"""Checks that only the user and root can have written a file, as OpenSSH does for its own.
 
-As for ssh: a profile file can name a command to run, and a place to send messages to.
+A profile file names commands to run and places to send messages to.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from pathlib import Path
 
 
 def reason_for_distrust(path: Path) -> str | None:
-    """Return, for a person, why others could have written the file, or could replace it; None if they could not.
+    """Return an error message if other users can have written or replaced the file, else None.
 
-    Looks at the file, at the directories above it, and at the links on the way.
+    Checks the file, the directories above it, and all symbolic links in its path.
     """
     trusted = {0, os.geteuid()}
-    for place in _way_to(path):
+    for place in _way_to(path.absolute(), set()):
         try:
             found = place.lstat()
-        except OSError:  # reading the file says what is wrong; a pipe of the shell's has no place at all
+        except OSError:  # opening the file reports the reason; a shell's pipe has no directory entry
             return None
         if found.st_uid not in trusted:
             return f"{place} belongs to another user, who could redirect your messages: use a file of your own"
@@ -32,23 +32,16 @@ def reason_for_distrust(path: Path) -> str | None:
     return None
 
 
-def _way_to(path: Path) -> Iterator[Path]:
-    """Yield every directory and link on the way to a file, from the root on, and the file."""
-    at, *names = (Path(part) for part in path.absolute().parts)
-    yield at
-    links_left = 40
-    while names:
-        name = names.pop(0)
-        if name == Path(".."):
-            at = at.parent
+def _way_to(path: Path, followed: set[Path]) -> Iterator[Path]:
+    """Yield each directory and link that the system reads to open a file, from the root on, and the file.
+
+    ``followed`` collects the links, each of which is followed once.
+    """
+    for part in (*reversed(path.parents), path):
+        if part.name == "..":
             continue
-        place = at / name
+        place = Path(os.path.realpath(part.parent), part.name)  # Path.resolve raises for a circle of links
         yield place
-        if place.is_symlink() and links_left:
-            links_left -= 1
-            target = Path(os.readlink(place))  # noqa: PTH115 - pathlib's is the same, and no shorter
-            if target.is_absolute():
-                at = Path(target.root)
-            names[:0] = [Path(part) for part in target.parts if part != target.root]
-        else:
-            at = place
+        if place not in followed and place.is_symlink():
+            followed.add(place)
+            yield from _way_to(place.parent / place.readlink(), followed)

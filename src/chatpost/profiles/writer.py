@@ -1,7 +1,6 @@
-"""Changes profiles.toml and keeps everything else in the file. The only importer of tomlkit.
+"""Edits profiles.toml and preserves the rest of the file. The only importer of tomlkit.
 
-A change reads the file under a lock and replaces it whole, so nothing is half written, and nothing is lost if several
-processes change it at once.
+An edit reads the file under a lock and replaces it atomically, so concurrent edits are safe.
 """
 
 from __future__ import annotations
@@ -24,10 +23,9 @@ from chatpost.profiles.ownership import reason_for_distrust
 
 
 def add_profile(path: Path, name: str, url: str, *, replace: bool) -> ProfileFile:
-    """Write a profile into the file, make the file readable by its owner only, and return its new content.
+    """Add a profile to the file, with mode 0600; return the new content. The first profile becomes the default.
 
-    The first profile stays the default when a second one comes. Raises `ConfigurationError` if the name is taken
-    (unless `replace`) or the file is at fault.
+    Raises `ConfigurationError` if the name is taken (unless `replace`) or the file is invalid.
     """
     with _locked(path):
         before = check_before_adding(path, name, replace=replace)
@@ -45,11 +43,7 @@ def add_profile(path: Path, name: str, url: str, *, replace: bool) -> ProfileFil
 
 
 def check_before_adding(path: Path, name: str, *, replace: bool) -> ProfileFile | None:
-    """Return the file as it is, None if there is none yet.
-
-    Raises `ConfigurationError` if it has a profile of that name, unless that is to be replaced, or if the file, or one
-    that would be made, is at fault.
-    """
+    """Return the file, None if it does not exist; raises as `add_profile` does."""
     if error := reason_for_distrust(path):
         raise ConfigurationError(error)
     before = load_profiles(path) if os.path.exists(path) else None  # noqa: PTH110 - pathlib's can raise
@@ -59,9 +53,9 @@ def check_before_adding(path: Path, name: str, *, replace: bool) -> ProfileFile 
 
 
 def remove_profile(path: Path, name: str) -> ProfileFile:
-    """Remove a profile from the file, and its name as the default; return the new content.
+    """Remove a profile, also as the default; return the new content.
 
-    Raises `ConfigurationError` if there is no such profile, or the file is at fault.
+    Raises `ConfigurationError` if the profile does not exist or the file is invalid.
     """
 
     def remove(content: Any) -> None:
@@ -77,17 +71,14 @@ def remove_profile(path: Path, name: str) -> ProfileFile:
 
 
 def set_default(path: Path, name: str) -> ProfileFile:
-    """Make a profile the default; return the new content.
-
-    Raises `ConfigurationError` if there is no such profile, or the file is at fault.
-    """
+    """Make a profile the default; return the new content. Raises as `remove_profile` does."""
     with _locked(path):
         load_trusted_profiles(path).profile(name)
         return _change(path, lambda content: content.update(default=name))
 
 
 def _change(path: Path, change: Callable[[Any], None]) -> ProfileFile:
-    """Replace the file by its changed text, once that is known to say what is expected, and nothing else."""
+    """Edit the file, if its edited text parses to the edited content and nothing else."""
     before = path.read_text("utf-8-sig") if os.path.exists(path) else ""  # noqa: PTH110 - pathlib's can raise
     expected = tomllib.loads(before)
     had_default = "default" in expected
@@ -111,10 +102,7 @@ def _change(path: Path, change: Callable[[Any], None]) -> ProfileFile:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock of the file's directory: the file itself is replaced, and so cannot bear one.
-
-    An `OSError` in this context becomes a `ConfigurationError`.
-    """
+    """Lock the file's directory, because the file itself is replaced. Turns `OSError` into `ConfigurationError`."""
     directory = path.resolve().parent
     try:
         for missing in reversed([place for place in (directory, *directory.parents) if not place.exists()]):
@@ -130,18 +118,14 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _lock(descriptor: int, path: Path) -> None:
-    until = time.monotonic() + 10
-    while True:
+    for _ in range(200):  # for about 10 seconds
         try:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > until:
-                raise ConfigurationError(
-                    f"{path} is being changed by another process: try again when that has ended"
-                ) from None
             time.sleep(0.05)
         except OSError:  # a file system without locks
             return None
+    raise ConfigurationError(f"{path} is being changed by another process: try again when that has ended")
 
 
 def _write(path: Path, text: str) -> None:
