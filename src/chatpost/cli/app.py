@@ -1,4 +1,4 @@
-"""Runs a command line: commands are imported when they are used, and every error becomes a line and an exit status."""
+"""Runs the command line: imports the command, and turns each error into a line on stderr and an exit status."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from chatpost import __version__
 from chatpost.errors import ChatpostError, ExitStatus, InputError
@@ -27,31 +28,27 @@ _SPEC_WIDTH = 24
 
 
 class LazyGroup(click.Group):
-    """Imports a command when it is run, and none to list them: a start costs no more than its own command.
+    """Imports a command when it is run, and none to list them.
 
-    ``lines`` says of each command, by name, what the list of commands shows; each is in the module of its name in
-    ``package``.
+    ``lines`` maps the commands to their lines in the list. Each is in the module of its name in ``package``.
     """
 
     def __init__(self, name: str | None = None, *, package: str, lines: Mapping[str, str], **attributes: Any) -> None:
-        # The commands given to Click only stand for the real ones.
+        # Click gets placeholders.
         super().__init__(name, commands={command: click.Command(command) for command in lines}, **attributes)
         self._package = package
         self._lines = lines
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
-        """Return the names in the order in which they are shown."""
+        """Return the names in the given order."""
         return list(self._lines)
 
     def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
         """Import a command."""
-        if name not in self._lines:
-            return None
-        command: click.Command = getattr(import_module(f"{self._package}.{name}"), name)
-        return command
+        return getattr(import_module(f"{self._package}.{name}"), name, None) if name in self._lines else None
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an error that its parser raises is about that command."""
+        """Run the command, and add its name to errors of its parser, which Click leaves out."""
         try:
             return super().invoke(ctx)
         except click.UsageError as error:
@@ -60,15 +57,15 @@ class LazyGroup(click.Group):
             raise
 
     def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands, without importing any."""
+        """Write the list of commands without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl(list(self._lines.items()))
 
 
 class SectionedCommand(click.Command):
-    """A command whose options come in sections, and whose `-h` is a page of its own with the usual options.
+    """A command with its options in sections, and a short page for `-h`.
 
-    ``short`` names the options of that page; ``examples`` are lines of shell.
+    ``short`` lists the options on that page; ``examples`` are lines of shell.
     """
 
     def __init__(
@@ -78,6 +75,7 @@ class SectionedCommand(click.Command):
         sections: Sequence[Section[Any]],
         short: Sequence[str],
         examples: str,
+        params: Sequence[click.Parameter] | None = None,
         **attributes: Any,
     ) -> None:
         self._short_help_option = click.Option(
@@ -89,20 +87,19 @@ class SectionedCommand(click.Command):
             help="Show the options that most people need, and exit.",
         )
         options = [option for section in sections for option in section.options]
-        arguments = attributes.pop("params", None) or []
-        super().__init__(name, params=[*options, self._short_help_option, *arguments], **attributes)
+        super().__init__(name, params=[*options, self._short_help_option, *(params or ())], **attributes)
         self.sections = sections
         self._short = short
         self.examples = examples
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write every option below its section's heading."""
+        """Write all options below the headings of their sections."""
         for heading, its in groupby(self.sections, lambda section: section.heading):
             _write_options(ctx, formatter, heading, [option for section in its for option in section.options])
         _write_options(ctx, formatter, "Help", [self._short_help_option, self.get_help_option(ctx)])
 
     def format_epilog(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the examples and the note about variables."""
+        """Write the examples and a note about variables."""
         self._write_examples(formatter)
         formatter.write_paragraph()
         formatter.write_text(
@@ -110,7 +107,7 @@ class SectionedCommand(click.Command):
         )
 
     def short_page(self, ctx: click.Context) -> str:
-        """Return the page that `-h` shows."""
+        """Return the page for `-h`."""
         formatter = ctx.make_formatter()
         self.format_usage(ctx, formatter)
         self.format_help_text(ctx, formatter)
@@ -134,9 +131,9 @@ class SectionedCommand(click.Command):
 def _write_options(
     ctx: click.Context, formatter: click.HelpFormatter, heading: str, options: Iterable[click.Parameter | None]
 ) -> None:
-    rows = [row for option in options if option is not None and (row := option.get_help_record(ctx)) is not None]
+    rows = [row for option in options if option and (row := option.get_help_record(ctx))]
     with formatter.section(heading):
-        # One width for all sections, so that the descriptions stand below each other.
+        # All sections have the same width, so that their descriptions are aligned.
         formatter.write_dl([(f"{spec:{_SPEC_WIDTH}}", text) for spec, text in rows], col_max=_SPEC_WIDTH)
 
 
@@ -144,30 +141,23 @@ def run(command: click.Command) -> int:
     """Run the command line; return its exit status, after a line on stderr if it failed."""
     surroundings = Surroundings(os.environ, sys.stdin, sys.stdout, sys.stderr)
     try:
-        return _run(command, surroundings)
-    except KeyboardInterrupt:
-        reraise_signal(signal.SIGINT)
-
-
-def _run(command: click.Command, surroundings: Surroundings) -> int:
-    try:
         return int(command.main(prog_name="chatpost", standalone_mode=False, obj=surroundings) or ExitStatus.OK)
     except click.exceptions.NoArgsIsHelpError as help_page:
         help_page.show()
         return ExitStatus.USAGE
     except click.UsageError as error:
         _say(_usage_line(error))
-        _drain_followed(surroundings, sys.argv[1:])
+        _drain_followed(surroundings)
         return ExitStatus.USAGE
     except ChatpostError as error:
         _say(str(error))
         return error.exit_status
-    except click.Abort:
+    except click.Abort:  # Click raises it for KeyboardInterrupt
         reraise_signal(signal.SIGINT)
-    except SystemExit:  # Click's way to say that nobody reads its help page
+    except SystemExit:  # Click raises it for a help page whose reader has closed the pipe
         return ExitStatus.OK
     except OSError as failure:
-        # Click writes help pages and the version itself.
+        # Click itself writes help pages and the version.
         full = failure.errno == errno.ENOSPC
         _say("stdout could not be written: no space left on device" if full else bug_line(failure))
         return ExitStatus.IO if full else ExitStatus.BUG
@@ -182,9 +172,9 @@ def _say(line: str) -> None:
     say(line)
 
 
-def _drain_followed(surroundings: Surroundings, words: Sequence[str]) -> None:
-    """Read a job's output to its end if a wrong command line meant to follow it: the job must not die of it."""
-    options = words[: words.index("--")] if "--" in words else words
+def _drain_followed(surroundings: Surroundings) -> None:
+    """Read stdin to its end if an invalid command line was meant to follow it, so that its writer gets no SIGPIPE."""
+    options = sys.argv[1 : sys.argv.index("--")] if "--" in sys.argv else sys.argv[1:]
     variable = surroundings.environment.get("CHATPOST_FOLLOW", "")
     follows = any(word.startswith("--follow") for word in options) or click.BOOL.str_to_bool(variable) is not False
     if "thread" in options and follows and surroundings.stdin is not None and not surroundings.stdin.isatty():
@@ -196,18 +186,17 @@ def _drain_followed(surroundings: Surroundings, words: Sequence[str]) -> None:
 
 
 def _usage_line(error: click.UsageError) -> str:
-    """Return a usage error as one line for a person, with a hint where to read on."""
-    message = " ".join(error.format_message().split())
-    if isinstance(error, click.BadParameter) and error.param is not None and error.ctx is not None:
-        source = error.ctx.get_parameter_source(error.param.name or "")
-        if source is click.core.ParameterSource.ENVIRONMENT:
-            message = f"{error.param.envvar}: {error.message}"
-    if error.ctx is not None and error.ctx.command.name == "add" and "://" in error.message:
-        message = "The webhook's URL is asked for, or read from a pipe: on the command line, others could see it"
-    if isinstance(error, click.NoSuchOption) and error.ctx is not None:
-        message = f"No such option {error.option_name!r}. {_option_hint(error.option_name, error.ctx)}"
-    command = error.ctx.command_path if error.ctx is not None else "chatpost"
-    return f"{message.strip().rstrip('.')} (see {command} --help)"
+    """Return a usage error as one line, with the command's help as a hint."""
+    ctx, message = error.ctx, " ".join(error.format_message().split())
+    param = error.param if isinstance(error, click.BadParameter) else None
+    if ctx is not None:
+        if isinstance(error, click.NoSuchOption):
+            message = f"No such option {error.option_name!r}. {_option_hint(error.option_name, ctx)}"
+        elif ctx.command.name == "add" and "://" in error.message:
+            message = "The webhook's URL is asked for, or read from a pipe: on the command line, others could see it"
+        elif param and ctx.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT:
+            message = f"{param.envvar}: {error.message}"
+    return f"{message.strip().rstrip('.')} (see {ctx.command_path if ctx is not None else 'chatpost'} --help)"
 
 
 def _option_hint(name: str, ctx: click.Context) -> str:
@@ -219,13 +208,13 @@ def _option_hint(name: str, ctx: click.Context) -> str:
     nearest = get_close_matches(name, known, 1, cutoff=0.75)
     if nearest:
         return f"Did you mean {nearest[0]}?"
-    if ctx.command.name in {"emulator", "run"}:  # they run a command, whose options they do not know
+    if ctx.command.name in {"emulator", "run"}:
         return f"Put -- before the command to run: {ctx.command_path} -- COMMAND"
     return "Text that begins with a dash goes after --" if not name.startswith("--") else ""
 
 
 def bug_line(bug: Exception) -> str:
-    """Name a bug's kind and place, but not its message, which could quote a secret."""
+    """Return the type and place of a bug, without its message, which could quote a secret."""
     from traceback import walk_tb
 
     *_, (frame, line) = walk_tb(bug.__traceback__)
