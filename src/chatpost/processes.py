@@ -1,4 +1,4 @@
-"""Processes, their terminal and their signals, as the system tells of them."""
+"""Processes, their terminal, and their signals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def has_terminal() -> bool:
-    """Return whether this process has a controlling terminal, as in a shell, but not in cron or CI."""
+    """Return whether this process has a controlling terminal: in a shell, but not in cron or CI."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
     except OSError:
@@ -30,7 +30,7 @@ def has_terminal() -> bool:
 
 
 def is_open(descriptor: int) -> bool:
-    """Return whether this process has such a file descriptor."""
+    """Return whether the file descriptor is open."""
     try:
         os.fstat(descriptor)
     except OSError:
@@ -39,7 +39,7 @@ def is_open(descriptor: int) -> bool:
 
 
 def descent(process: int) -> Iterator[int]:
-    """Yield a process and those that it has started, so far as the system tells."""
+    """Yield a process and its descendants (only on Linux, else nothing but the process)."""
     try:
         children = [path.read_text().split() for path in Path(f"/proc/{process}/task").glob("*/children")]
     except OSError:  # it has ended
@@ -50,7 +50,7 @@ def descent(process: int) -> Iterator[int]:
 
 
 def is_stopped(process: int) -> bool:
-    """Return whether a child of ours is stopped."""
+    """Return whether a child process is stopped."""
     try:
         return os.waitid(os.P_PID, process, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
     except ChildProcessError:  # it has ended
@@ -58,7 +58,7 @@ def is_stopped(process: int) -> bool:
 
 
 def has_members(group: int) -> bool:
-    """Return whether a process of the group lives; one that has ended, and nobody has asked for, does not count."""
+    """Return whether the process group has a process that is not a zombie."""
     try:
         os.killpg(group, 0)
     except OSError:
@@ -73,18 +73,18 @@ def has_members(group: int) -> bool:
 
 
 class Received(NamedTuple):
-    """A signal, and whether it may be one that the terminal has sent to all of its process group."""
+    """A signal, and whether the terminal may have sent it, to its whole foreground process group."""
 
     number: int
     may_be_of_terminal: bool
 
 
 def next_signal(signals: AbstractSet[int], seconds: float | None = None) -> Received | None:
-    """Wait for one of the signals, which must be blocked, at most so many seconds; return None if none came."""
+    """Wait for one of the signals, which must be blocked. Return None after ``seconds``."""
     if hasattr(signal, "sigtimedwait"):
         info = signal.sigwaitinfo(signals) if seconds is None else signal.sigtimedwait(signals, max(0.0, seconds))
         return None if info is None else Received(info.si_signo, may_be_of_terminal=info.si_code == _SI_KERNEL)
-    # macOS has no wait with an end, and does not tell where a signal comes from.
+    # macOS has no wait with a timeout, and does not report the sender.
     until = inf if seconds is None else time.monotonic() + seconds
     while not (pending := signal.sigpending() & signals):
         if time.monotonic() >= until:
@@ -95,18 +95,17 @@ def next_signal(signals: AbstractSet[int], seconds: float | None = None) -> Rece
 
 @contextmanager
 def handling_ends(handle: Callable[[int, Any], None]) -> Iterator[None]:
-    """In this context, ``handle`` gets SIGINT, SIGTERM and SIGHUP, each with the handler that it had before.
+    """Within this context, call ``handle`` on SIGINT, SIGTERM and SIGHUP, with the signal and its previous handler.
 
-    Signals that were ignored stay ignored. At the end of the context the handlers that were found are put back. Only
-    the main thread can have handlers: in others, nothing changes.
+    Ignored signals stay ignored. In threads other than the main thread, which cannot set handlers, nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handlers = {number: signal.getsignal(number) for number in _ENDING}
-    found = {number: handler for number, handler in handlers.items() if handler not in {signal.SIG_IGN, None}}
+    found: dict[int, Any] = {number: signal.getsignal(number) for number in _ENDING}
+    found = {number: handler for number, handler in found.items() if handler not in {signal.SIG_IGN, None}}
     for number in found:
-        signal.signal(number, lambda number, _: handle(number, found[signal.Signals(number)]))
+        signal.signal(number, lambda number, _: handle(number, found[number]))
     try:
         yield
     finally:
@@ -115,26 +114,26 @@ def handling_ends(handle: Callable[[int, Any], None]) -> Iterator[None]:
 
 
 def exit_now(status: int) -> NoReturn:
-    """End the process without taking the interpreter apart, which is a tenth of the time of one `send`."""
+    """End the process without the interpreter's clean-up, which takes a tenth of the time of one `send`."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError, RuntimeError):  # the last if a signal has come in the middle of a flush
+        with suppress(AttributeError, OSError, RuntimeError):  # the last after a signal during a flush
             stream.flush()
     _run_exit_functions()
     os._exit(status)
 
 
 def _run_exit_functions() -> None:
-    """Run what libraries leave for the end: certifi deletes the copy of its file that it makes in a zip file."""
-    atexit._run_exitfuncs()  # noqa: SLF001 - it has no other name
+    """Run exit handlers: in a zipapp, certifi's deletes its extracted file."""
+    atexit._run_exitfuncs()  # noqa: SLF001 - it has no public name
 
 
 def reraise_signal(number: int) -> NoReturn:
-    """End the process by the signal, or if that does not end it, with the exit status that a shell would show."""
-    _run_exit_functions()  # not the streams: the signal can have come while one was being written
-    with suppress(OSError):  # SIGKILL has no action to be set
+    """End the process by the signal, or if it survives, with the exit status that a shell would show."""
+    _run_exit_functions()  # no flush: the signal may have interrupted a write
+    with suppress(OSError):  # SIGKILL has no handler
         signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
-    os._exit(128 + number)  # the first process of a container does not die of signals
+    os._exit(128 + number)  # a container's first process does not die of signals
 
 
 @contextmanager
@@ -143,21 +142,20 @@ def report_on_signal(
     take: Callable[[int], bool] = lambda _: False,
     die: Callable[[int], NoReturn] = reraise_signal,
 ) -> Iterator[None]:
-    """In this context, a signal lets the command speak before it dies, by ``die``.
+    """Within this context, call ``speak`` and then ``die`` on SIGINT, SIGTERM or SIGHUP.
 
-    The first signal is given to ``take``; if it returns True, the command will end by itself. A signal that comes while
-    the command speaks ends it at once.
+    If ``take`` returns True for the first signal, the command continues and ends by itself. A signal during ``speak``
+    ends the process at once.
 
-    The handler does it all itself: an exception raised from it could come in the middle of anything, for example of a
-    finalizer, which would swallow it.
+    The handler raises no exception, which could be lost, for example in a finalizer.
     """
     is_dying = False
-    signals = count()  # handlers can nest, so that two signals at once could both be the first
+    signals = count()  # handlers can nest, so a flag could make two signals the first
 
     def end(number: int, _before: object) -> None:
         nonlocal is_dying
         is_first = next(signals) == 0
-        if is_dying:  # it could not speak, perhaps since nobody reads stderr
+        if is_dying:  # `speak` may be blocked, for example by stderr
             die(number)
         if is_first and take(number):
             return

@@ -14,9 +14,9 @@ from chatpost.outbox.options import FlushOptions
 
 
 class FollowOptions(NamedTuple):
-    """Whether and how lines become replies: every so often, in seconds, with a ``last`` message in the end.
+    """Whether to post lines as replies, the seconds between two replies, and the thread's ``last`` message.
 
-    ``tee``: stdin is copied to stdout.
+    ``tee``: copy stdin to stdout.
     """
 
     follow: bool
@@ -45,7 +45,6 @@ FOLLOW_JOB = Section(
     _EVERY,
 )
 
-
 FLUSH = Section(
     "Flush",
     FlushOptions,
@@ -57,15 +56,10 @@ FLUSH = Section(
 LIST_FORMAT = Option(
     "-o", "--output", type=click.Choice(["table", "json"]), default="table", envvar=None, help="Format of the list."
 )
-"""For the commands that list things."""
 
 
 class JobOptions(NamedTuple):
-    """How to run the job.
-
-    ``time_limit``: the seconds after which it is ended. ``merge``: its streams become one. ``no_output``: its output is
-    neither captured nor posted.
-    """
+    """Time limit in seconds, whether to redirect stderr to stdout, and whether to leave the output uncaptured."""
 
     time_limit: float | None
     merge: bool
@@ -73,7 +67,7 @@ class JobOptions(NamedTuple):
 
 
 class ReportOptions(NamedTuple):
-    """Parts of the message: the job's ``name``, None for the command's own; ``tail`` lines of output; the command."""
+    """Name of the job, None for the command's; lines of output to post; whether to post the command line."""
 
     name: str | None
     tail: int
@@ -113,14 +107,14 @@ NOTIFY = Section(
     ),
 )
 
-# The output is always code, and the outcome is the card's status.
+# The output is always code, and the card's status is the outcome.
 STYLE_OF_JOB = STYLE.without("code")
 CARD_OF_JOB = CARD.without("card", "status")
 
 OUTPUT_OF_JOB = Section(
     OUTPUT.heading,
     OutputOptions,
-    # Lines of ours between the job's own would be a surprise.
+    # The job's stdout must stay as it is.
     Option("-o", "--output", type=LINES, default="none", in_profile=False, help="Line to print for each message."),
     QUIET,
     VERBOSE,

@@ -1,9 +1,10 @@
-"""The options of the commands that post, in the sections in which `--help` shows them, and the values they make."""
+"""The options of the commands that post, in the sections of `--help`, and their values."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import click
 
@@ -18,54 +19,43 @@ from chatpost.errors import ConfigurationError
 from chatpost.outbox.options import EXPIRE_AFTER, SpoolOptions
 from chatpost.pacing.queue import DEFAULT_INTERVAL
 
-if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
-    from chatpost.profiles.file import ProfileFile
-
 
 def complete_profile(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Offer the names of the profiles, or none if the profile file cannot be read."""
-    file = _profile_file(ctx)
-    return [name for name in file.profiles if name.startswith(incomplete)] if file else []
+    """Complete the name of a profile."""
+    return [name for name in _names(ctx)[0] if name.startswith(incomplete)]
 
 
 def complete_user(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Offer the names in [mentions], and all."""
-    file = _profile_file(ctx)
-    return [name for name in (*(file.mentions if file else ()), "all") if name.startswith(incomplete)]
+    """Complete a name in [mentions], or all."""
+    return [name for name in (*_names(ctx)[1], "all") if name.startswith(incomplete)]
 
 
-def complete_file(_ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Let the shell offer the names of files, as it does for a command that it does not know."""
-    from click.shell_completion import CompletionItem  # not for --help
-
-    return [CompletionItem(incomplete, type="file")]
+complete_file = click.Path().shell_complete
 
 
-def _profile_file(ctx: click.Context) -> ProfileFile | None:
+def _names(ctx: click.Context) -> tuple[list[str], list[str]]:
+    """Return the names of profiles and in [mentions]; none if the profile file cannot be loaded."""
     from chatpost.directories import find_profile_file
     from chatpost.profiles.file import load_profiles  # not for --help
 
     path = find_profile_file(ctx.params.get("config"))
-    try:
-        # Anything but a file, such as a pipe, could block for ever.
-        return load_profiles(path) if path is not None and path.is_file() else None
-    except (ConfigurationError, OSError):
-        return None
+    with suppress(ConfigurationError, OSError):
+        if path is not None and path.is_file():  # anything else, such as a pipe, could block forever
+            file = load_profiles(path)
+            return [*file.profiles], [*file.mentions]
+    return [], []
 
 
 class ProfileOptions(NamedTuple):
-    """The profiles to post to, by name, and the file to read them from, None for the user's own."""
+    """Names of the profiles to post to, and the profile file, None for the user's own."""
 
     profile: tuple[str, ...]
     config: Path | None
 
 
-_ANY_PATH = click.Path(path_type=Path, readable=False)  # reading it gives the better message
 CONFIG = Option(
     "--config",
-    type=_ANY_PATH,
+    type=click.Path(path_type=Path, readable=False),  # reading it gives the better message
     metavar="FILE",
     in_profile=False,
     callback=types.or_of_group,
@@ -88,7 +78,7 @@ PROFILES = Section(
 
 
 class ThreadOptions(NamedTuple):
-    """The thread of a message, by key or by name, and whether to start one if it does not exist."""
+    """Key or name of the thread, and whether to start one if it does not exist."""
 
     thread_key: str | None
     fallback_new_thread: bool
@@ -106,7 +96,7 @@ THREAD = Section(
     one_of=(("thread",), ("thread_key",)),
 )
 
-# The command `thread` always falls back to a new thread, and rejects --or-fail in words of its own.
+# `thread` always falls back to a new thread, and has a message for --or-fail.
 NEW_THREAD = Section("Thread", ThreadOptions, _THREAD_KEY, Option(_FALLBACK, default=True, hidden=True))
 
 STYLE = Section(
@@ -161,7 +151,7 @@ CARD = Section(
 
 
 class RequestOptions(NamedTuple):
-    """The request id, None for a random one, and whether Chat is asked not to notify people."""
+    """The request ID, None for a random one, and whether to suppress notifications."""
 
     request_id: str | None
     silent: bool
@@ -195,7 +185,7 @@ RETRY = Section(
 
 
 class PacingOptions(NamedTuple):
-    """Whether a message waits for its space's turn, and the seconds between two messages to the space."""
+    """Whether to wait for a turn in the space, and the seconds between two messages to a space."""
 
     pacing: bool
     interval: float
@@ -223,10 +213,7 @@ SPOOL = Section(
 
 
 class OutputOptions(NamedTuple):
-    """The data on stdout (``output`` is its format), and how much to say on stderr.
-
-    ``dry_run``: print the request and send nothing.
-    """
+    """Format of the line for each message on stdout, verbosity on stderr, and whether to print requests only."""
 
     output: str
     quiet: bool
@@ -266,7 +253,7 @@ POSTING = (STYLE, OVERFLOW, CARD, REQUEST, RETRY, PACING, SPOOL, OUTPUT, EXIT)
 
 
 class PostOptions(NamedTuple):
-    """The values of the sections in `POSTING`, as they are for one profile."""
+    """The values of the sections in `POSTING` for one profile."""
 
     style: Style
     overflow: Overflow

@@ -1,14 +1,14 @@
-"""A profile's defaults for options, checked as the options are."""
+"""Validates a profile's defaults as the options themselves."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from chatpost.cli.command_options import FLUSH, FOLLOW, NOTIFY, REPORT
 from chatpost.cli.options import POSTING, PROFILES, THREAD
-from chatpost.cli.settings import Option, Section
+from chatpost.cli.settings import Option
 from chatpost.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -16,24 +16,12 @@ if TYPE_CHECKING:
 
 
 def load_defaults(profile: Profile) -> dict[str, Any]:
-    """Check a profile's defaults as the options are checked; raises `ConfigurationError` that names the wrong key."""
+    """Return a profile's defaults by option, validated; raises `ConfigurationError` that names the invalid key."""
     where = f"{profile.path}: profiles.{profile.name}"
     sections = (PROFILES, THREAD, FOLLOW, NOTIFY, REPORT, FLUSH, *POSTING)
-    values = _read(where, profile.defaults, sections)
-    for user in values.get("mention", ()):
-        if not (user.isdigit() or user == "all" or user in profile.mentions):
-            raise ConfigurationError(f"{where}.mention has something that is no user's id, and no name in [mentions]")
-    return values
-
-
-def _read(where: str, table: Mapping[str, object], sections: Sequence[Section[Any]]) -> dict[str, Any]:
-    """Convert the options in a profile's table, and return their values by the options' names.
-
-    ``where`` is the table's place, for a person. Raises `ConfigurationError` that names the key that is wrong.
-    """
     options = {option.key: option for section in sections for option in section.options}
-    values = {}
-    for key, value in table.items():
+    values: dict[str, Any] = {}
+    for key, value in profile.defaults.items():
         option = options.get(key)
         if option is None:
             shown = f".{key}" if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", key) else ": a key"
@@ -49,6 +37,9 @@ def _read(where: str, table: Mapping[str, object], sections: Sequence[Section[An
         firsts = [keys[0] for keys in rivals if keys]
         if len(firsts) > 1:
             raise ConfigurationError(f"{where} sets both {firsts[0]} and {firsts[1]}: remove one of them")
+    for user in values.get("mention", ()):
+        if not (user.isdigit() or user == "all" or user in profile.mentions):
+            raise ConfigurationError(f"{where}.mention has something that is no user's id, and no name in [mentions]")
     return values
 
 

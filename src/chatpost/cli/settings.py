@@ -1,4 +1,4 @@
-"""Options, the sections that make a value of them, and the sources of their values."""
+"""Options, the sections that group them, and the sources of their values."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 
 class Option(click.Option):
-    """An option of the command line and of the environment (``CHATPOST_`` and its name).
+    """An option on the command line and in the environment (``CHATPOST_`` and its name).
 
-    ``key`` is its name in Python and in a profile, ``built_in`` its built-in default. ``in_profile``: a profile can set
-    a default for it.
+    ``key``: its name in Python and in profiles. ``built_in``: its built-in default. ``in_profile``: whether a profile
+    can set it.
     """
 
     def __init__(self, *declarations: str, in_profile: bool = True, **attributes: Any) -> None:
@@ -34,8 +34,7 @@ class Option(click.Option):
     def read_toml(self, value: Any) -> Any:
         """Convert a value from a profile.
 
-        Raises `ValueError` with a predicate that names what is allowed, and does not quote the value: it may be a
-        secret.
+        Raises `ValueError`, whose message is a predicate and does not quote the value, which may be a secret.
         """
         name, types = self._toml_types()
         items = value if self.multiple and isinstance(value, list) else [value]
@@ -50,7 +49,7 @@ class Option(click.Option):
         return converted if self.multiple else converted[0]
 
     def _toml_types(self) -> tuple[str, tuple[type, ...]]:
-        """Return the name of the type that the option has in TOML, and Python's types for it, or for its items."""
+        """Return the option's type in TOML, for people, and its Python types, or those of its items."""
         if self.is_flag:
             return "true or false", (bool,)
         if self.multiple:
@@ -61,10 +60,10 @@ class Option(click.Option):
 
 
 class Section(Generic[T]):
-    """A heading of the help page with its options, and the value that they make.
+    """Options under a heading of the help page, and the function ``make`` that takes their values by keyword.
 
-    ``make`` is called with the options' values by name. ``one_of`` groups options that exclude those of the other
-    groups: the group with the nearest source wins, and two groups from the same source are an error.
+    ``one_of`` are groups of options that exclude each other: the group with the source of the highest precedence wins,
+    and two groups from the same source are an error.
     """
 
     def __init__(
@@ -76,15 +75,12 @@ class Section(Generic[T]):
         self.one_of = one_of
 
     def without(self, *keys: str) -> Section[T]:
-        """Return the section for a command that does not have these options."""
+        """Return the section without these options."""
         return Section(self.heading, self.make, *(option for option in self.options if option.key not in keys))
 
 
 class Settings:
-    """The values of a command's options, with a profile's defaults or without any.
-
-    A value is the first of these that is set: command line, environment, profile, built-in default.
-    """
+    """The values of a command's options: from the command line, else the environment, a profile, or the default."""
 
     def __init__(
         self,
@@ -92,21 +88,15 @@ class Settings:
         defaults: Mapping[str, Any] | None = None,
         resolve: Mapping[str, Callable[[Any], Any]] | None = None,
     ) -> None:
-        """``defaults`` are those of a profile, from `read_defaults`.
-
-        ``resolve`` maps an option's name to the function that turns its value, unless empty, into the one to use.
-        """
+        """``defaults``: the profile's, from `load_defaults`. ``resolve``: functions that convert values, by option."""
         self._ctx = ctx
         self._resolve = resolve or {}
-        # A command can have an option of its own that takes no default from a profile.
+        # A profile can set an option for some commands only.
         own = {option.name for option in ctx.command.params if isinstance(option, Option) and not option.in_profile}
         self._defaults = {name: value for name, value in (defaults or {}).items() if name not in own}
 
     def __getitem__(self, section: Section[T]) -> T:
-        """Return the section's value.
-
-        Raises `UsageError` for two options that exclude each other. (A profile cannot set both: see `read_defaults`.)
-        """
+        """Return the section's value; raises `UsageError` for options that exclude each other."""
         values = {option.key: self._value_of(option) for option in section.options}
         groups = [[option for option in section.options if option.key in keys] for keys in section.one_of]
         rivals = [its for group in groups if (its := [option for option in group if values[option.key]])]
@@ -120,13 +110,13 @@ class Settings:
         return [self[section] for section in sections]
 
     def check(self, sections: Iterable[Section[Any]]) -> None:
-        """Raise `UsageError` for two options of these sections that exclude each other."""
+        """Raise `UsageError` for options of these sections that exclude each other."""
         for section in sections:
             if section.one_of:
                 self[section]
 
     def is_set(self, name: str) -> bool:
-        """Return whether the option has a value other than its built-in default."""
+        """Return whether the option is set in any source."""
         return self._source(name) is not ParameterSource.DEFAULT
 
     def from_command_line(self, name: str) -> Any:
@@ -134,17 +124,16 @@ class Settings:
         return self._value(name) if self._source(name) is ParameterSource.COMMANDLINE else None
 
     def _value_of(self, option: Option) -> Any:
-        """Return the value; of an option that the command does not have, the built-in default."""
-        if option.key in self._ctx.params:
-            value = self._value(option.key)
-            return self._resolve[option.key](value) if value and option.key in self._resolve else value
-        return option.built_in
+        if option.key not in self._ctx.params:  # the command does not have this option
+            return option.built_in
+        value = self._value(option.key)
+        return self._resolve[option.key](value) if value and option.key in self._resolve else value
 
     def _value(self, name: str) -> Any:
         return self._defaults[name] if self._source(name) is ParameterSource.DEFAULT_MAP else self._ctx.params[name]
 
     def _source(self, name: str) -> ParameterSource:
-        """Return the source of an option's value; a profile is a "default map"."""
+        """Return the source of an option's value; DEFAULT_MAP is a profile."""
         source = self._ctx.get_parameter_source(name) or ParameterSource.DEFAULT
         is_of_profile = source is ParameterSource.DEFAULT and name in self._defaults
         return ParameterSource.DEFAULT_MAP if is_of_profile else source

@@ -1,4 +1,4 @@
-"""The types of option values, which check them as they are read."""
+"""Types of option values, which validate them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from click import Context, Parameter
 
 YEAR = 366 * 86_400
-"""The most seconds that an option for long times takes."""
+"""Maximum of options for long durations, in seconds."""
 
 
 def _require(holds: object, sentence: str) -> None:
@@ -25,7 +25,7 @@ def _require(holds: object, sentence: str) -> None:
 
 
 class Parsed(click.types.FuncParamType[Any, Any]):
-    """A value that ``parse`` reads; its `ValueError` is a sentence. ``allowed`` names the values, for a person."""
+    """A value parsed by ``parse``, which raises `ValueError`. ``allowed`` describes the values in error messages."""
 
     def __init__(self, name: str, parse: Callable[[Any], Any], allowed: str = "") -> None:
         super().__init__(parse)
@@ -49,10 +49,10 @@ class Seconds(Parsed):
 
 
 class Flag(click.types.BoolParamType):
-    """Whether a flag is set, in a variable."""
+    """A flag in an environment variable."""
 
     def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> bool:
-        """Read the value, in any of the ways that Click knows."""
+        """Parse the value as Click does."""
         is_set = self.str_to_bool(value)
         if is_set is None:
             self.fail(f"{value!r:.60} is neither 1 nor 0", param, ctx)
@@ -69,7 +69,7 @@ class Whole(click.IntRange):
         self.allowed = f"a whole number from {least} to {most}"
 
     def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> int:
-        """Read the number."""
+        """Parse the number."""
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter:
@@ -106,7 +106,7 @@ def _language(value: str) -> str:
 
 
 def _user(value: str) -> str:
-    """Read Chat's number of a user, all, or a name in the profile file; ``users/ID`` is taken too."""
+    """Parse a user ID (``users/ID`` too), all, or a name in the profile file."""
     user = value.removeprefix("users/")
     what = "a user id, which is a number and no e-mail address, a name in [mentions], or all"
     _require(re.fullmatch(r"[0-9]{1,30}|[A-Za-z][A-Za-z0-9._-]{0,63}", user), f"{value!r:.60} is not {what}")
@@ -114,7 +114,7 @@ def _user(value: str) -> str:
 
 
 def text(value: str) -> str:
-    """Clean a text like that of a message; raises `ValueError` for an empty one."""
+    """Clean a text as that of a message; raises `ValueError` if it is empty."""
     cleaned = screen_text(value.encode(errors="surrogateescape").decode(errors="replace")).strip()
     _require(cleaned, "the text is empty")
     return cleaned
@@ -125,7 +125,7 @@ def _line(value: str) -> str:
 
 
 def link(value: str) -> str:
-    """Check the URL of a page; raises `ValueError` for any other."""
+    """Validate a web page's URL; raises `ValueError`."""
     complaint = "the URL does not begin with https:// or http://, or has a space, quote, < or >"
     _require(re.fullmatch(r"https?://[^\s<>\"]+", value), complaint)
     return _utf8(value)
@@ -141,7 +141,7 @@ LINK = Parsed("URL", link, "a URL that begins with https:// or http://")
 
 
 class Pair(Parsed):
-    """Two texts with an equals sign between them. In the environment, each line is a pair."""
+    """Two texts separated by an equals sign. An environment variable has one pair per line."""
 
     def __init__(self, name: str, parse_second: Callable[[str], str]) -> None:
         def parse(value: str) -> tuple[str, str]:
@@ -152,10 +152,10 @@ class Pair(Parsed):
         super().__init__(name, parse, f"a list of {name}")
 
     def split_envvar_value(self, rv: str) -> list[str]:
-        """Split a variable's value into its lines; blank ones do not count."""
+        """Split a variable's value into lines, without blank ones."""
         return [line for line in rv.splitlines() if line.strip()]
 
 
 def or_of_group(ctx: Context, option: Parameter, value: Any) -> Any:
-    """Return an option's value, or the one that the group of the command has."""
+    """Return an option's value, or else its value for the command's group."""
     return value or (ctx.parent.params.get(str(option.name)) if ctx.parent else None)
