@@ -1,4 +1,4 @@
-"""The beginning and the end of the process."""
+"""Starts and ends the process."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from typing import NoReturn
 
 def main() -> NoReturn:
     """Run the command and exit with its status."""
-    # Imports make thousands of objects that stay: looking through them for garbage costs 5 % of a start.
+    # Imports create thousands of objects that stay: collecting garbage among them takes 5 % of the start-up.
     gc.set_threshold(200_000)
-    # requests imports these if they are there. They guess a text's encoding, which Chat's JSON never needs, and cost a
+    # requests imports these if they are installed. They detect encodings, which Chat's JSON does not need, and take a
     # tenth of a send.
     sys.modules["chardet"] = sys.modules["charset_normalizer"] = None  # type: ignore[assignment]
     warnings.filterwarnings("ignore", "Unable to find acceptable character detection")
-    # Ctrl-C ends the process as it would any other, without a traceback. A command that wants to say or undo something
-    # has a handler of its own.
+    # Ctrl-C ends the process without a traceback. Commands that report or undo something install a handler.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from chatpost.cli.app import run

@@ -1,4 +1,4 @@
-"""Waits for what may hang, for so long and no longer."""
+"""Runs calls with a timeout, or concurrently."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class SelectableEvent:
-    """An event that `select` can wait for, too. A signal's handler can set it."""
+    """An event that `select` can wait for and a signal handler can set."""
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()
@@ -22,18 +22,18 @@ class SelectableEvent:
         self.is_set = False
 
     def set(self) -> None:
-        """Make it happen, once and for all."""
+        """Set the event, for good."""
         self.is_set = True
         with suppress(BlockingIOError):
             os.write(self._write, b"!")
 
     def fileno(self) -> int:
-        """Return the file descriptor that is readable once the event has happened."""
+        """Return the file descriptor that is readable once the event is set."""
         return self._read
 
 
 def start_without_signals(thread: threading.Thread) -> None:
-    """Start a thread that signals leave alone: the main thread handles them, and would not wake up for another's."""
+    """Start a thread with signals blocked, so that they interrupt the main thread, which handles them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     try:
         thread.start()
@@ -42,10 +42,7 @@ def start_without_signals(thread: threading.Thread) -> None:
 
 
 class _Call(threading.Thread, Generic[T]):
-    """A step under way in a daemon thread, so that an interrupted command does not stay for it.
-
-    ``values`` gets its value, or ``failures`` what it raises.
-    """
+    """A daemon thread that runs a step; ``values`` gets its result, or ``failures`` its exception."""
 
     def __init__(self, step: Callable[[], T]) -> None:
         super().__init__(daemon=True)
@@ -57,15 +54,12 @@ class _Call(threading.Thread, Generic[T]):
     def run(self) -> None:
         try:
             self.values.append(self._step())
-        except BaseException as failure:  # noqa: BLE001 - raised again, in the thread that asked
+        except BaseException as failure:  # noqa: BLE001 - raised again in the caller's thread
             self.failures.append(failure)
 
 
 def run_concurrently(steps: Sequence[Callable[[], T]]) -> Iterator[T]:
-    """Run the steps, each in a thread; yield each one's value when it is there, in the order given.
-
-    A step's failure is raised after the values of all others have been yielded.
-    """
+    """Run each step in a thread; yield their results in the given order, then raise the first exception."""
     calls = [_Call(step) for step in steps]
     for call in calls:
         call.join()
@@ -75,10 +69,7 @@ def run_concurrently(steps: Sequence[Callable[[], T]]) -> Iterator[T]:
 
 
 def run_with_timeout(seconds: float, step: Callable[[], T]) -> T:
-    """Return the step's value; raises what it raises, or `TimeoutError` after so many seconds.
-
-    The step has a thread of its own, which is then left behind, and goes on until the process ends.
-    """
+    """Return the step's result; raises its exception, or `TimeoutError`. The step's thread then keeps running."""
     call = _Call(step)
     call.join(seconds)
     if call.values:

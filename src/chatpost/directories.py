@@ -14,26 +14,24 @@ PROFILES = "profiles.toml"
 
 
 def user_config() -> Path | None:
-    """Return the user's directory for configuration; None for a user without a home."""
+    """Return the user's configuration directory; None without a home."""
     return _in_home(platformdirs.user_config_dir, "XDG_CONFIG_HOME")
 
 
 def user_state() -> Path | None:
-    """Return the user's directory for what programs keep; None for a user without a home."""
+    """Return the user's state directory; None without a home."""
     return _in_home(platformdirs.user_state_dir, "XDG_STATE_HOME")
 
 
 def state_file(name: str) -> Path:
-    """Return the path of a file in the user's state directory; raises `StorageError` for a user without a home."""
-    directory = user_state()
-    if directory is None:
-        why = "there is no home directory; set HOME or XDG_STATE_HOME"
-        raise StorageError(name, why)
-    return directory / name
+    """Return the path of a file in the user's state directory; raises `StorageError` without a home."""
+    if directory := user_state():
+        return directory / name
+    raise StorageError(name, "there is no home directory; set HOME or XDG_STATE_HOME")
 
 
 def find_profile_file(config: Path | None) -> Path | None:
-    """Return the file given, else the user's, else the system's; None if none of them exists."""
+    """Return ``config``, else the user's file, else the system's; None if neither exists."""
     if config is not None:
         return config
     site_config = _absolute(platformdirs.site_config_dir("chatpost", appauthor=False))
@@ -42,11 +40,11 @@ def find_profile_file(config: Path | None) -> Path | None:
 
 
 def _in_home(find: Callable[..., str], variable: str) -> Path | None:
-    # A relative HOME would lead below the working directory, which can be anybody's, and an empty one to the root.
+    # A relative HOME would lead below the working directory, which others may own, and an empty one to the root.
     has_home = Path(os.environ.get("HOME", "/")).is_absolute() or Path(os.environ.get(variable, "")).is_absolute()
     try:
         return _absolute(find("chatpost", appauthor=False)) if has_home else None
-    except RuntimeError:  # platformdirs, for a user whom the system does not know
+    except RuntimeError:  # raised by platformdirs for a user without an entry in passwd
         return None
 
 

@@ -1,4 +1,4 @@
-"""Everything that can go wrong, and the exit status of each kind.
+"""The errors and their exit statuses.
 
     ChatpostError
     ├── UsageError             2   options that cannot be used together
@@ -6,11 +6,11 @@
     ├── InputError            66   a file, or stdin, cannot be read
     ├── ConfigurationError    78   profile file, webhook URL, environment
     ├── OutputError           74   stdout could not be written
-    ├── StorageError          75   a file in which we keep something cannot be used
+    ├── StorageError          75   a state file, or Redis, cannot be used
     │   └── OutboxFull
     └── DeliveryError              an attempt to post failed
         ├── InvalidMessage    65   Chat said INVALID_ARGUMENT
-        ├── Refused           69   NOT_FOUND and the other final answers
+        ├── Refused           69   NOT_FOUND and other permanent errors
         ├── Unavailable       75   quota, 5xx, network, deadline: retried
         │   └── SpaceBusy          the space's turn comes after the deadline
         ├── ProtocolError     76   TLS, a redirect
@@ -18,7 +18,7 @@
         ├── NotAllowed        77   key or token rejected
         └── UnusableRoute     78   the environment's proxy or CA bundle is unusable
 
-A message is one line for a person and holds no secret: the code that raises it masks what it quotes.
+A message is one line for people without secrets: the code that raises it masks the text that it quotes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import ClassVar
 
 
 class ExitStatus(IntEnum):
-    """The command's exit status: BSD ``sysexits.h``, and Click's own 2."""
+    """Exit statuses: those of ``sysexits.h``, and Click's 2."""
 
     OK = 0
     USAGE = 2
@@ -45,25 +45,25 @@ class ExitStatus(IntEnum):
 
 
 class ChatpostError(Exception):
-    """Any failure that chatpost foresees; its ``str()`` is one line for a person."""
+    """Base class of chatpost's errors; ``str()`` is one line for people."""
 
     exit_status: ClassVar[ExitStatus]
 
     def __init_subclass__(cls, exit_status: ExitStatus | None = None) -> None:
-        if exit_status is not None:  # else it is the parent's
+        if exit_status is not None:  # else inherited
             cls.exit_status = exit_status
 
 
 class UsageError(ChatpostError, exit_status=ExitStatus.USAGE):
-    """Options that cannot be used together, or a value that does not fit the webhook."""
+    """Options that exclude each other, or a value that does not fit the webhook."""
 
 
 class VariablesClash(UsageError):
-    """Two variables that cannot be used together."""
+    """Environment variables that exclude each other."""
 
 
 class DataError(ChatpostError, exit_status=ExitStatus.DATA):
-    """The text cannot be posted: it is empty, or larger than Chat takes."""
+    """The text is empty, or larger than Chat accepts."""
 
 
 class InputError(ChatpostError, exit_status=ExitStatus.NO_INPUT):
@@ -71,18 +71,18 @@ class InputError(ChatpostError, exit_status=ExitStatus.NO_INPUT):
 
 
 class ConfigurationError(ChatpostError, exit_status=ExitStatus.CONFIGURATION):
-    """A profile, a webhook URL or an environment variable is wrong or missing."""
+    """A profile, a webhook URL or an environment variable is invalid or missing."""
 
 
 class OutputError(ChatpostError, exit_status=ExitStatus.IO):
-    """Stdout could not be written. A message that was posted stays posted."""
+    """Stdout could not be written; the message may have been posted."""
 
 
 class StorageError(ChatpostError, exit_status=ExitStatus.TRY_LATER):
-    """The file, or the Redis, in which we keep something cannot be used, for this ``reason``.
+    """A state file, or Redis, cannot be used, for this ``reason``.
 
-    ``is_permanent``: it is not a file of ours, or not whole; later tries would not help. ``maybe_done``: the change may
-    have been made.
+    ``is_permanent``: retries would fail too: the file is corrupt or not chatpost's. ``maybe_done``: the change may have
+    been made.
     """
 
     is_permanent = False
@@ -96,7 +96,7 @@ class StorageError(ChatpostError, exit_status=ExitStatus.TRY_LATER):
 
 
 class OutboxFull(StorageError):
-    """The outbox holds as many messages, or as many bytes, as it can: ``count`` messages."""
+    """The outbox has reached its limit of messages or bytes, with ``count`` messages."""
 
     def __init__(self, count: int) -> None:
         ChatpostError.__init__(
@@ -108,14 +108,13 @@ class OutboxFull(StorageError):
 class DeliveryError(ChatpostError):
     """An attempt to post failed.
 
-    ``code`` is the HTTP status, ``status`` the name of the ``google.rpc.Code``; both are None if no answer came.
-    ``retry_after`` is the seconds that the server asked to wait. ``maybe_posted``: the message may be in the space
-    anyway.
+    ``code``: the HTTP status. ``status``: the name of the ``google.rpc.Code``. Both are None without a response.
+    ``retry_after``: the server's Retry-After, in seconds. ``maybe_posted``: the message may have been posted.
     """
 
     retryable: ClassVar[bool] = False
     is_transient: ClassVar[bool] = False
-    """Whether another message, later, may succeed."""
+    """Whether another message may succeed later."""
 
     def __init__(
         self,
@@ -140,18 +139,18 @@ class InvalidMessage(DeliveryError, exit_status=ExitStatus.DATA):
 
 
 class Refused(DeliveryError, exit_status=ExitStatus.REFUSED):
-    """A final answer: the space, webhook or thread does not exist, or an id is taken."""
+    """A permanent error: the space, webhook or thread does not exist, or an ID is taken."""
 
 
 class Unavailable(DeliveryError, exit_status=ExitStatus.TRY_LATER):
-    """It may work later: quota, a server error, the network, the deadline."""
+    """A transient error: quota, a server error, the network, the deadline."""
 
     retryable = True
     is_transient = True
 
 
 class SpaceBusy(Unavailable):
-    """The turn of a message in its space comes after its deadline."""
+    """The message's turn in its space would come after the deadline."""
 
     retryable = False
 
@@ -160,11 +159,11 @@ class SpaceBusy(Unavailable):
 
 
 class ProtocolError(DeliveryError, exit_status=ExitStatus.PROTOCOL):
-    """The other end does not behave like Chat: TLS, a redirect."""
+    """The server does not behave like Chat: TLS, a redirect."""
 
 
 class BrokenAnswer(ProtocolError):
-    """A success that names no message: cut short, or not JSON."""
+    """A 2xx response without a message name: truncated, or not JSON."""
 
     retryable = True
     is_transient = True
@@ -175,9 +174,9 @@ class NotAllowed(DeliveryError, exit_status=ExitStatus.NOT_ALLOWED):
 
 
 class UnusableRoute(DeliveryError, exit_status=ExitStatus.CONFIGURATION):
-    """The environment names a proxy or a CA bundle that cannot be used."""
+    """The proxy or CA bundle that the environment names cannot be used."""
 
 
 def system_reason(failure: OSError) -> str:
-    """Return the system's words for a failure, such as ``no space left on device``."""
+    """Return the system's message for an error, such as ``no space left on device``."""
     return os.strerror(failure.errno or 0).lower()

@@ -1,4 +1,4 @@
-"""The process's surroundings, in one value that is passed to the code that needs them."""
+"""The process's environment and standard streams, as one value that is passed around."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple, TextIO
 
 
 class Surroundings(NamedTuple):
-    """The environment and the standard streams of the process; a stream is None if it was closed at the start."""
+    """The process's environment and standard streams; a stream is None if it was closed at start-up."""
 
     environment: Mapping[str, str]
     stdin: TextIO | None

@@ -28,13 +28,13 @@ _SPEC_WIDTH = 24
 
 
 class LazyGroup(click.Group):
-    """Imports a command when it is run, and none to list them.
+    """Imports a command when it is run, and none to list them, for a fast start-up.
 
     ``lines`` maps the commands to their lines in the list. Each is in the module of its name in ``package``.
     """
 
     def __init__(self, name: str | None = None, *, package: str, lines: Mapping[str, str], **attributes: Any) -> None:
-        # Click gets placeholders.
+        # Click gets placeholders for the commands.
         super().__init__(name, commands={command: click.Command(command) for command in lines}, **attributes)
         self._package = package
         self._lines = lines
@@ -208,7 +208,7 @@ def _option_hint(name: str, ctx: click.Context) -> str:
     nearest = get_close_matches(name, known, 1, cutoff=0.75)
     if nearest:
         return f"Did you mean {nearest[0]}?"
-    if ctx.command.name in {"emulator", "run"}:
+    if ctx.command.name in {"emulator", "run"}:  # they run a command with its own options
         return f"Put -- before the command to run: {ctx.command_path} -- COMMAND"
     return "Text that begins with a dash goes after --" if not name.startswith("--") else ""
 

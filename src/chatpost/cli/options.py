@@ -55,7 +55,7 @@ class ProfileOptions(NamedTuple):
 
 CONFIG = Option(
     "--config",
-    type=click.Path(path_type=Path, readable=False),  # reading it gives the better message
+    type=click.Path(path_type=Path, readable=False),  # reading it raises a better error
     metavar="FILE",
     in_profile=False,
     callback=types.or_of_group,

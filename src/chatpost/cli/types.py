@@ -41,7 +41,7 @@ class Seconds(Parsed):
                 seconds = float(value)
             except (OverflowError, ValueError):
                 seconds = nan
-            # False for NaN, too.
+            # NaN fails this comparison.
             _require(0 < seconds <= longest, f"{value!r} is not a number of seconds above 0 and up to {longest:.10g}")
             return seconds
 

@@ -1,1 +1,1 @@
-"""Names for webhooks, and the option defaults that go with each."""
+"""Named webhooks with option defaults."""

@@ -67,7 +67,7 @@ def _start(command: Sequence[str], group: int | None) -> subprocess.Popen[bytes]
     def unblock() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, set())
 
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, set())  # by a job that is run meanwhile
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, set())  # while a job runs
     try:
         return subprocess.Popen(  # noqa: S603 - the user's own command, from a file that only the user can write
             command,
@@ -85,7 +85,7 @@ def _start(command: Sequence[str], group: int | None) -> subprocess.Popen[bytes]
 
 def _read_line(process: subprocess.Popen[bytes], until: float, limit: int) -> bytes:
     read = b""
-    assert process.stdout is not None  # noqa: S101 - it was asked for
+    assert process.stdout is not None  # noqa: S101 - it is a pipe
     with process.stdout as stdout, selectors.DefaultSelector() as selector:
         selector.register(stdout, selectors.EVENT_READ)
         while b"\n" not in read and len(read) < limit:

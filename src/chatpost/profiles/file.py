@@ -237,6 +237,6 @@ def _user_ids(words: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
 def _unknown_user(name: str, word: str) -> str:
     if name in {"default", "outbox", "store"}:
         return f"mentions.{name} looks like a key of the whole file: write it above [mentions]"
-    # What does not look like a name could be a secret.
+    # Anything that does not look like a name could be a secret.
     what = word if re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{0,19}", word) else "something"
     return f"mentions.{name} has {what}, which is no user's id, and no name in [mentions]: {HOW_TO_FIND_AN_ID}"

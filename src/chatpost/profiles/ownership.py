@@ -1,4 +1,4 @@
-"""Checks that only the user and root can have written a file, as OpenSSH does for its own.
+"""Checks that only the user and root can have written a file, as OpenSSH does for its files.
 
 A profile file names commands to run and places to send messages to.
 """

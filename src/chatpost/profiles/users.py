@@ -26,7 +26,7 @@ class MentionResolver:
         self._config = config
 
     def user_ids(self, users: Sequence[str]) -> tuple[str, ...]:
-        """Return the IDs for these IDs and names, without duplicates.
+        """Return the user IDs for IDs and names, without duplicates.
 
         Raises `UnknownUser`, and `ConfigurationError` for an invalid file.
         """

@@ -23,7 +23,7 @@ from chatpost.profiles.ownership import reason_for_distrust
 
 
 def add_profile(path: Path, name: str, url: str, *, replace: bool) -> ProfileFile:
-    """Add a profile to the file, with mode 0600; return the new content. The first profile becomes the default.
+    """Add a profile to the file, with mode 0600; return the new content. The first profile becomes and stays default.
 
     Raises `ConfigurationError` if the name is taken (unless `replace`) or the file is invalid.
     """
@@ -78,7 +78,7 @@ def set_default(path: Path, name: str) -> ProfileFile:
 
 
 def _change(path: Path, change: Callable[[Any], None]) -> ProfileFile:
-    """Edit the file, if its edited text parses to the edited content and nothing else."""
+    """Edit the file, after a check that its new text parses to the expected content and nothing else."""
     before = path.read_text("utf-8-sig") if os.path.exists(path) else ""  # noqa: PTH110 - pathlib's can raise
     expected = tomllib.loads(before)
     had_default = "default" in expected
