@@ -1,4 +1,4 @@
-"""Chat's own markup, taken apart.
+"""Parses Chat's own markup, and converts it to HTML.
 
 Source: "Format messages" in the Chat documentation: ``*bold*``, ``_italic_``, ``~strike~``, code in backticks, links as
 ``<url|label>``, mentions as ``<users/ID>``, and list items.
@@ -7,7 +7,7 @@ Source: "Format messages" in the Chat documentation: ``*bold*``, ``_italic_``, `
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal, NamedTuple, cast
 
 Kind = Literal["text", "block", "code", "link", "user", "bold", "italic", "strike", "item"]
@@ -27,7 +27,7 @@ _SYNTAX = (
 
 
 class Part(NamedTuple):
-    """A part of a text. The ``text`` of bold, italic and strike can have markup itself; ``url`` is a link's."""
+    """A part of a text. The ``text`` of bold, italic and strike can contain markup; ``url`` is set for a link."""
 
     kind: Kind
     text: str
@@ -45,3 +45,15 @@ def parts(text: str) -> Iterator[Part]:
         yield Part("link" if url else cast("Kind", kind), match[kind], url)
     if at < len(text):
         yield Part("text", text[at:])
+
+
+def to_html(text: str, templates: Mapping[str, str]) -> str:
+    """Convert a text by one template for each kind of part, with ``{text}`` and ``{url}``; both are escaped."""
+    from html import escape  # it has large tables, and few messages need it
+
+    html = []
+    for kind, inner, url in parts(text):
+        has_markup = kind in {"bold", "italic", "strike"}
+        shown = to_html(inner, templates) if has_markup else escape(inner, quote=False)
+        html.append(templates.get(kind, "{text}").format(text=shown, url=escape(url)))
+    return "".join(html)

@@ -36,7 +36,7 @@ from chatpost.content.ci import CiRun
 from chatpost.content.compose import one_message
 from chatpost.content.markup import Style, fenced, mentioning
 from chatpost.content.secrets import masked, secrets_of
-from chatpost.content.source import NO_TITLE, Content, Text, find_ci_run
+from chatpost.content.source import NO_TITLE, find_ci_run
 from chatpost.content.terminal import screen_text
 from chatpost.delivery.model import Delivery
 from chatpost.directories import state_file
@@ -235,7 +235,7 @@ class JobFollower(JobReporter):
         words = f"▶️ {name} started on {socket.gethostname()}"
         if recipient.settings[REPORT].show_command:
             words += f"\n{self._shown_command(is_markdown=style.markdown)}"
-        return one_message(Content(Text.whole(words, typed=True)), style, quick_card_for(recipient, run))
+        return one_message(words, style, quick_card_for(recipient, run))
 
     def _last(self) -> str:
         """Wait for the job's end, record the run, and return the outcome's line."""

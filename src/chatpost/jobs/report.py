@@ -1,4 +1,4 @@
-"""Makes a message of a job's outcome: a line for people, then the end of its output."""
+"""Builds the message of a job's outcome: one line, then the end of its output."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from chatpost.chat.message import SIZE_LIMIT, Message
 from chatpost.content.cards import CardOptions
 from chatpost.content.compose import less_room, one_message
-from chatpost.content.decoding import decode, find_encoding
+from chatpost.content.decoding import Decoder
 from chatpost.content.markup import Style, escape_mentions, fenced
 from chatpost.content.secrets import masked
-from chatpost.content.source import Content, Text
 from chatpost.content.split import tail
 from chatpost.content.terminal import screen_text
 from chatpost.formatting import format_duration
@@ -23,10 +22,7 @@ if TYPE_CHECKING:
 
 
 class Outcome(NamedTuple):
-    """How a job went: its ``name``, the host, its end, and how it went before, None if that is not known.
-
-    ``time_limit``: the seconds that it was allowed.
-    """
+    """The outcome of a job: its name, its host, its result, its time limit in seconds, and the transition to report."""
 
     name: str
     host: str
@@ -36,11 +32,11 @@ class Outcome(NamedTuple):
 
     @property
     def is_success(self) -> bool:
-        """Whether it did what it should."""
+        """Whether the job succeeded."""
         return not self.result.status
 
     def line(self, *, is_markdown: bool) -> str:
-        """Return it as a line for people."""
+        """Return the outcome as one line."""
         result, took = self.result, format_duration(self.result.seconds)
         name = f"**{self.name}**" if is_markdown else f"*{self.name}*"
         if result.failure is not None:
@@ -51,8 +47,10 @@ class Outcome(NamedTuple):
         elif result.lost_output is not None:
             what = f"{name} on {self.host} lost its output after {took}: {result.lost_output}"
         elif result.signal is not None:
+            names = {number.value: number.name for number in signal.Signals}  # those of real-time signals are missing
+            cause = names.get(result.signal, f"signal {result.signal}")
             why = " (out of memory?)" if result.signal == signal.SIGKILL else ""
-            what = f"{name} on {self.host} was killed by {_name_of(result.signal)}{why} after {took}"
+            what = f"{name} on {self.host} was killed by {cause}{why} after {took}"
         elif result.status:
             what = f"{name} failed on {self.host}: exit status {result.status} after {took}"
         else:
@@ -62,24 +60,16 @@ class Outcome(NamedTuple):
 
 
 def _before(transition: Transition) -> str:
-    """Return how the job went before, as the end of a sentence."""
+    """Return the earlier runs, as the end of a sentence."""
     failures = "1 failure" if transition.failures == 1 else f"{transition.failures} failures"
     if transition.kind == "recovery":
         return f", after {failures} in {format_duration(transition.failing_for)}"
     if transition.kind == "still":
         return f", {failures} in a row for {format_duration(transition.failing_for)}"
-    in_a_row = f", {failures} in a row" if transition.failures > 1 else ""
-    well = (
-        f", after {format_duration(transition.well_for)} without a failure" if transition.well_for is not None else ""
-    )
-    return in_a_row + well if transition.kind == "failure" else ""
-
-
-def _name_of(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"signal {number}"
+    before = f", {failures} in a row" if transition.failures > 1 else ""
+    if transition.well_for is not None:
+        before += f", after {format_duration(transition.well_for)} without a failure"
+    return before if transition.kind == "failure" else ""
 
 
 class Tail(NamedTuple):
@@ -90,19 +80,15 @@ class Tail(NamedTuple):
 
     @classmethod
     def read(cls, raw: bytes, lines_before: int, secrets: Iterable[str]) -> Tail:
-        """Read what the job wrote, without these secrets."""
-        if not raw:
-            return cls("", lines_before)
-        encoding, mark = find_encoding(raw[:4]) if not lines_before else ("utf-8", 0)
-        text, _ = decode(raw[mark:], encoding)
+        """Decode the output, and mask these secrets."""
+        text = Decoder("utf-8" if lines_before else None).decode(raw, final=True)
         return cls(masked(screen_text(text).rstrip("\n"), secrets), lines_before)
 
 
 def report(outcome: str, output: Tail, lines: int, style: Style, quick: CardOptions | None) -> Message:
-    """Return the message: the outcome's line, and at most so many lines of the output's end, as code.
+    """Return the message: the outcome, and at most ``lines`` lines of the output's end, as code.
 
-    If not all of the output is there, a line says how many lines are left out. Raises `DataError` if the outcome alone
-    is too long.
+    A note gives the number of missing lines, if any. Raises `DataError` if the outcome alone is too long.
     """
     shown = output.text.split("\n")[-lines:] if lines and output.text else []
     kept, room = "\n".join(shown), SIZE_LIMIT
@@ -111,7 +97,7 @@ def report(outcome: str, output: Tail, lines: int, style: Style, quick: CardOpti
     while True:
         end = tail(kept, room, syntax="plain") if kept else ""
         left_out = before + kept.count("\n") - end.count("\n")
-        message = one_message(Content(Text.whole(_words(outcome, end, left_out, style), typed=True)), inner, quick)
+        message = one_message(_words(outcome, end, left_out, style), inner, quick)
         if message.size <= SIZE_LIMIT:
             return message
         room = less_room(room, message)
