@@ -62,10 +62,7 @@ class ChatClient:
     def create_message(
         self, webhook: Webhook, request: CreateMessageRequest, timeout: float, on_sending: Callable[[], None]
     ) -> CreatedMessage:
-        """Make one attempt, in at most ``timeout`` seconds; call ``on_sending`` when sending the message begins.
-
-        Raises `DeliveryError`.
-        """
+        """Make one attempt in ``timeout`` seconds; call ``on_sending`` when sending begins. Raises `DeliveryError`."""
         body = _Body(json.dumps(request.body(), ensure_ascii=False).encode(), on_sending)
         try:
             # requests limits each wait for the network, not their sum: a hanging name server or a dripping answer would

@@ -65,10 +65,7 @@ class Webhook:
 
     @classmethod
     def parse(cls, url: str) -> Webhook:
-        """Parse the URL that Chat shows under "Copy link".
-
-        Raises `ConfigurationError`, which names the invalid part but does not quote the URL.
-        """
+        """Parse the URL that Chat shows under "Copy link"; raises `ConfigurationError`, which does not quote it."""
         try:
             parts = urlsplit(url.strip())
             host, port = parts.hostname or "", parts.port

@@ -55,10 +55,7 @@ class CardMessage(NamedTuple):
 
 
 def read_cards(raw: bytes, source: str) -> CardMessage:
-    """Parse a card, a card with its ID, a list of either, or a whole message.
-
-    Raises `DataError`, which names `source` and the invalid field.
-    """
+    """Parse a card, a card with its ID, a list of either, or a message; raises `DataError`, which names `source`."""
     try:
         message = _cleaned(_as_message(_parsed(raw, source)))
         fault = _fault(message)

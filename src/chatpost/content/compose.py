@@ -55,11 +55,8 @@ def one_message(words: str, style: Style, quick: CardOptions | None) -> Message:
 
 
 def less_room(room: int, message: Message) -> int:
-    """Return the room, in bytes, to try next for the words of a message that is too large.
-
-    A fence, a card and escapes also take room. Raises `DataError` if too little is left.
-    """
-    room = min(room * SIZE_LIMIT // message.size, room - 1)
+    """Return the room for the words, in bytes, to try after ``message`` was too large; raises `DataError` if none."""
+    room = min(room * SIZE_LIMIT // message.size, room - 1)  # a fence, a card and escapes also take room
     if room < _LEAST_ROOM:
         message.check_size()
     return room

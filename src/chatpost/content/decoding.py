@@ -47,5 +47,3 @@ class Decoder:
             self._decoder.setstate(state)
             self._decoder.errors = "replace"
             return self._decoder.decode(chunk, final)
-        finally:
-            self._decoder.errors = "strict"

@@ -7,9 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from chatpost.chat.webhook import MASK
 
-SHORTEST_SECRET = 8
-"""Minimum length of a secret in characters: shorter values appear in many texts by chance."""
-
+_SHORTEST = 8  # characters of a secret; shorter values appear in many texts by chance
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|(?<!THREAD)_KEY$")
 
 
@@ -17,7 +15,7 @@ def secrets_of(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return the lines of the values of all variables that are named like secrets, longest first."""
     named = (value for name, value in environment.items() if _SECRET_NAME.search(name.upper()))
     lines = {line.strip() for value in named for line in value.splitlines()}
-    return tuple(sorted((line for line in lines if len(line) >= SHORTEST_SECRET), key=len, reverse=True))
+    return tuple(sorted((line for line in lines if len(line) >= _SHORTEST), key=len, reverse=True))
 
 
 def masked(text: str, secrets: Iterable[str]) -> str:

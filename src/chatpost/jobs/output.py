@@ -15,12 +15,8 @@ from math import inf
 
 from chatpost.errors import system_reason
 
-TAIL_LIMIT = 256 * 1024
-"""Bytes to keep of the end of the output, including escape sequences."""
-
-LINGER = 2.0
-"""Seconds after the end of the job in which the output of its background processes is still read."""
-
+_TAIL_LIMIT = 256 * 1024  # bytes to keep of the end of the output, including escape sequences
+_LINGER = 2.0  # seconds after the end of the job in which the output of its background processes is still read
 _LONGEST_LINE = 64 * 1024  # bytes after which an unfinished line is not held back
 _CHUNK = 64 * 1024
 
@@ -73,7 +69,7 @@ class Output:
         self._listener(piece)
         self._pieces.append(piece)
         self._size += len(piece)
-        while self._size - len(self._pieces[0]) >= TAIL_LIMIT:
+        while self._size - len(self._pieces[0]) >= _TAIL_LIMIT:
             first = self._pieces.popleft()
             self._size -= len(first)
             self._lines_dropped += first.count(b"\n")
@@ -84,7 +80,7 @@ class Pump(threading.Thread):
     """Copies a pipe to the file descriptor ``target``, and calls ``copy`` with each chunk, and ``on_end`` at the end.
 
     ``command_end`` is a pipe that is closed when the command has ended; then the rest of the pipe is copied, and new
-    output for `LINGER` seconds.
+    output for `_LINGER` seconds.
 
     If the target cannot be written, the pipe is closed, so that the command gets the error, too. ``failure`` is the
     reason, unless the target's reader has closed it.
@@ -128,7 +124,7 @@ class Pump(threading.Thread):
             if self._command_end in readable:
                 ready.unregister(self._command_end)
                 size = fcntl.ioctl(self._source, termios.FIONREAD, b"\0" * 4)
-                until, owed = time.monotonic() + LINGER, int.from_bytes(size, sys.byteorder)
+                until, owed = time.monotonic() + _LINGER, int.from_bytes(size, sys.byteorder)
                 continue
             if owed <= 0 and (not readable or time.monotonic() > until):
                 return

@@ -26,12 +26,8 @@ from chatpost.errors import ExitStatus, system_reason
 from chatpost.jobs.output import Output, Pump
 from chatpost.processes import Received, descent, has_members, has_terminal, is_open, is_stopped, next_signal
 
-GRACE = 10.0
-"""Seconds between SIGTERM and SIGKILL after the time limit."""
-
-NOT_FOUND, NOT_EXECUTABLE, OVER_TIME = 127, 126, 124
-"""Exit statuses of a shell, and of `timeout`."""
-
+_GRACE = 10.0  # seconds between SIGTERM and SIGKILL after the time limit
+_NOT_FOUND, _NOT_EXECUTABLE, _OVER_TIME = 127, 126, 124  # exit statuses of a shell, and of timeout(1)
 _TERMINATING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 _PASSED_ON = (*_TERMINATING, signal.SIGUSR1, signal.SIGUSR2)
 _FROM_TERMINALS = {signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}  # sent to the whole process group
@@ -43,16 +39,16 @@ _POLL = 0.05
 class ExitResult(NamedTuple):
     """How a job ended, after ``seconds``. ``status`` is its exit status, as a shell would show it.
 
-    ``signal`` is the signal that killed it. ``failure`` is the reason why it could not be started. ``is_over_time``: it
-    was ended at its time limit. ``lost_output`` is the reason why its output could not be written; then ``status`` is
-    never 0.
+    ``signal`` is the signal that killed it. ``failure`` is the reason why it could not be started. ``time_limit`` is
+    the limit, in seconds, at which it was ended. ``lost_output`` is the reason why its output could not be written;
+    then ``status`` is never 0.
     """
 
     status: int
     seconds: float = 0.0
     signal: int | None = None
     failure: str | None = None
-    is_over_time: bool = False
+    time_limit: float | None = None
     lost_output: str | None = None
 
 
@@ -74,7 +70,6 @@ class Job:
         self._environment = environment
         self._output = output or Output()
         self._is_at_terminal = has_terminal()
-        self._process: subprocess.Popen[bytes] | None = None
         self.failed: ExitResult | None = None
         # Blocked, so that sigwaitinfo can tell the terminal's signals. An ignored SIGCHLD would not be sent.
         self._on_child = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -90,7 +85,7 @@ class Job:
         except OSError as failure:
             is_missing = failure.errno == errno.ENOENT or not command[0]
             reason = "not found" if is_missing else system_reason(failure)
-            self.failed = ExitResult(NOT_FOUND if is_missing else NOT_EXECUTABLE, failure=reason)
+            self.failed = ExitResult(_NOT_FOUND if is_missing else _NOT_EXECUTABLE, failure=reason)
 
     def wait(self, time_limit: float | None = None) -> ExitResult:
         """Wait for the end of the command, then of its output; pass signals on to the command.
@@ -98,14 +93,15 @@ class Job:
         After ``time_limit`` seconds, end the command. A signal after the command's end stops the wait for its output.
         Later signals are delivered by `release`.
         """
-        result = self._wait_for_command(self._process, time_limit) if self._process else ExitResult(0)
+        if self.failed is not None:
+            return self.failed
+        result = self._wait_for_command(time_limit)
         os.close(self._until_command_end)
-        self._wait_for_output(GRACE if result.is_over_time else inf)
+        self._wait_for_output(inf if result.time_limit is None else _GRACE)
         self._output.end()
-        reason = next((pump.failure for pump in self._pumps if pump.failure is not None), None)
-        if reason is not None:
-            result = result._replace(status=result.status or ExitStatus.IO, lost_output=reason)
-        return self.failed or result
+        reason = next(filter(None, (pump.failure for pump in self._pumps)), None)
+        failed = result._replace(status=result.status or ExitStatus.IO, lost_output=reason)
+        return failed if reason else result
 
     def release(self) -> None:
         """Unblock the signals."""
@@ -156,23 +152,23 @@ class Job:
             preexec_fn=in_child,  # noqa: PLW1509 - no other thread runs yet
         )
 
-    def _wait_for_command(self, process: subprocess.Popen[bytes], time_limit: float | None) -> ExitResult:
-        due = [] if time_limit is None else [(time_limit, signal.SIGTERM), (time_limit + GRACE, signal.SIGKILL)]
+    def _wait_for_command(self, time_limit: float | None) -> ExitResult:
+        due = [] if time_limit is None else [(time_limit, signal.SIGTERM), (time_limit + _GRACE, signal.SIGKILL)]
         is_over_time = False
-        while process.poll() is None:
+        while self._process.poll() is None:
             received = next_signal(self._signals, due[0][0] - self._seconds() if due else None)
             if received is None:
                 is_over_time = True
-                self._signal(process, due.pop(0)[1])
-                self._signal(process, signal.SIGCONT)  # a stopped process does not end
+                self._signal(due.pop(0)[1])
+                self._signal(signal.SIGCONT)  # a stopped process does not end
             elif received.number == signal.SIGCHLD:
-                self._stop_with(process)
-            elif not self._is_known(process, received):
-                self._signal(process, received.number)
-        seconds, code = self._seconds(), process.returncode
+                self._stop_with_command()
+            elif not self._is_known(received):
+                self._signal(received.number)
+        seconds, code = self._seconds(), self._process.returncode
         if is_over_time:
-            self._end_group(process, time_limit + GRACE if time_limit else 0.0)
-            return ExitResult(OVER_TIME, seconds, is_over_time=True)
+            self._end_group(time_limit + _GRACE if time_limit else 0.0)
+            return ExitResult(_OVER_TIME, seconds, time_limit=time_limit)
         return ExitResult(128 - code, seconds, -code) if code < 0 else ExitResult(code, seconds)
 
     def _wait_for_output(self, seconds: float) -> None:
@@ -182,25 +178,25 @@ class Job:
             if received is None or received.number in _TERMINATING:
                 return
 
-    def _stop_with(self, process: subprocess.Popen[bytes]) -> None:
+    def _stop_with_command(self) -> None:
         """Stop this process if the command has stopped at a terminal, so that the shell takes over."""
-        if self._is_at_terminal and is_stopped(process.pid):
+        if self._is_at_terminal and is_stopped(self._process.pid):
             time.sleep(_POLL)  # `fg` continues both, but not at the same time
-            if is_stopped(process.pid):
+            if is_stopped(self._process.pid):
                 os.kill(os.getpid(), signal.SIGSTOP)
 
-    def _end_group(self, process: subprocess.Popen[bytes], due: float) -> None:
+    def _end_group(self, due: float) -> None:
         """Wait for the rest of the command's process group, and kill it when SIGKILL is due."""
-        while not self._is_at_terminal and has_members(process.pid):
+        while not self._is_at_terminal and has_members(self._process.pid):
             if self._seconds() >= due:
-                self._signal(process, signal.SIGKILL)
+                self._signal(signal.SIGKILL)
                 return
             next_signal(self._signals, _POLL)
 
     def _seconds(self) -> float:
         return time.monotonic() - self._began
 
-    def _is_known(self, process: subprocess.Popen[bytes], received: Received) -> bool:
+    def _is_known(self, received: Received) -> bool:
         """Return whether the terminal has also sent the signal to the command, in the same process group.
 
         It sends SIGHUP only to the session leader.
@@ -210,29 +206,25 @@ class Job:
         if received.number == signal.SIGHUP and os.getsid(0) == os.getpid():
             return False
         with suppress(OSError):
-            return os.getpgid(process.pid) == os.getpgrp()
+            return os.getpgid(self._process.pid) == os.getpgrp()
         return True  # it has ended
 
-    def _signal(self, process: subprocess.Popen[bytes], number: int) -> None:
+    def _signal(self, number: int) -> None:
         """Signal the command and its descendants, or its process group."""
-        if self._is_at_terminal:
-            for member in list(descent(process.pid)):
-                with suppress(OSError):
-                    os.kill(member, number)
-        else:
+        process = self._process.pid
+        kill, targets = (os.kill, list(descent(process))) if self._is_at_terminal else (os.killpg, [process])
+        for target in targets:
             with suppress(OSError):
-                os.killpg(process.pid, number)
+                kill(target, number)
 
 
 def _given(environment: Mapping[str, str]) -> dict[str, str] | None:
     """Return the environment without the LC_CTYPE that Python sets in the C locale, None to inherit it."""
-    try:
-        given = Path("/proc/self/environ").read_bytes()
-    except OSError:
-        return None
-    if "LC_CTYPE" not in environment or any(entry.startswith(b"LC_CTYPE=") for entry in given.split(b"\0")):
-        return None
-    return {name: value for name, value in environment.items() if name != "LC_CTYPE"}
+    with suppress(OSError):
+        given = Path("/proc/self/environ").read_bytes().split(b"\0")
+        if "LC_CTYPE" in environment and not any(entry.startswith(b"LC_CTYPE=") for entry in given):
+            return {name: value for name, value in environment.items() if name != "LC_CTYPE"}
+    return None
 
 
 def _targets(*, is_merged: bool) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,42 +22,27 @@ if TYPE_CHECKING:
     from chatpost.jobs.process import ExitResult
 
 
-class Outcome(NamedTuple):
-    """The outcome of a job: its name, its host, its result, its time limit in seconds, and the transition to report."""
-
-    name: str
-    host: str
-    result: ExitResult
-    time_limit: float | None = None
-    transition: Transition | None = None
-
-    @property
-    def is_success(self) -> bool:
-        """Whether the job succeeded."""
-        return not self.result.status
-
-    def line(self, *, is_markdown: bool) -> str:
-        """Return the outcome as one line."""
-        result, took = self.result, format_duration(self.result.seconds)
-        name = f"**{self.name}**" if is_markdown else f"*{self.name}*"
-        if result.failure is not None:
-            what = f"{name} on {self.host} could not be started: {result.failure}"
-        elif result.is_over_time:
-            limit = format_duration(self.time_limit or 0)
-            what = f"{name} on {self.host} was ended after {took}: its time limit is {limit}"
-        elif result.lost_output is not None:
-            what = f"{name} on {self.host} lost its output after {took}: {result.lost_output}"
-        elif result.signal is not None:
-            names = {number.value: number.name for number in signal.Signals}  # those of real-time signals are missing
-            cause = names.get(result.signal, f"signal {result.signal}")
-            why = " (out of memory?)" if result.signal == signal.SIGKILL else ""
-            what = f"{name} on {self.host} was killed by {cause}{why} after {took}"
-        elif result.status:
-            what = f"{name} failed on {self.host}: exit status {result.status} after {took}"
-        else:
-            verb = "recovered" if self.transition and self.transition.kind == "recovery" else "succeeded"
-            what = f"{name} {verb} on {self.host} in {took}"
-        return f"{'✅' if self.is_success else '❌'} {what}{_before(self.transition) if self.transition else ''}"
+def outcome_line(name: str, result: ExitResult, transition: Transition | None, *, is_markdown: bool) -> str:
+    """Return the outcome of a job as one line; ``transition`` is the one to report, if any."""
+    host, took = socket.gethostname(), format_duration(result.seconds)
+    name = f"**{name}**" if is_markdown else f"*{name}*"
+    if result.failure is not None:
+        what = f"{name} on {host} could not be started: {result.failure}"
+    elif result.time_limit is not None:
+        what = f"{name} on {host} was ended after {took}: its time limit is {format_duration(result.time_limit)}"
+    elif result.lost_output is not None:
+        what = f"{name} on {host} lost its output after {took}: {result.lost_output}"
+    elif result.signal is not None:
+        names = {number.value: number.name for number in signal.Signals}  # without real-time signals
+        cause = names.get(result.signal, f"signal {result.signal}")
+        why = " (out of memory?)" if result.signal == signal.SIGKILL else ""
+        what = f"{name} on {host} was killed by {cause}{why} after {took}"
+    elif result.status:
+        what = f"{name} failed on {host}: exit status {result.status} after {took}"
+    else:
+        verb = "recovered" if transition and transition.kind == "recovery" else "succeeded"
+        what = f"{name} {verb} on {host} in {took}"
+    return f"{'❌' if result.status else '✅'} {what}{_before(transition) if transition else ''}"
 
 
 def _before(transition: Transition) -> str:
@@ -91,23 +77,18 @@ def report(outcome: str, output: Tail, lines: int, style: Style, quick: CardOpti
     A note gives the number of missing lines, if any. Raises `DataError` if the outcome alone is too long.
     """
     shown = output.text.split("\n")[-lines:] if lines and output.text else []
-    kept, room = "\n".join(shown), SIZE_LIMIT
+    kept, room, words = "\n".join(shown), SIZE_LIMIT, outcome
     before = output.lines_before + output.text.count("\n") + bool(output.text) - len(shown)
     inner = style._replace(code=False, language=None, markdown=style.is_markdown)
     while True:
-        end = tail(kept, room, syntax="plain") if kept else ""
-        left_out = before + kept.count("\n") - end.count("\n")
-        message = one_message(_words(outcome, end, left_out, style), inner, quick)
+        if kept:
+            end = tail(kept, room, syntax="plain")
+            left_out = before + kept.count("\n") - end.count("\n")
+            gone = "1 line before this is" if left_out == 1 else f"{left_out:,} lines before this are"
+            note = f"[{gone} left out]\n" if left_out else ""
+            end = end if style.allow_mentions else escape_mentions(end)
+            words = f"{outcome}\n{note}{fenced(end, style.language, is_markdown=style.is_markdown)}"
+        message = one_message(words, inner, quick)
         if message.size <= SIZE_LIMIT:
             return message
         room = less_room(room, message)
-
-
-def _words(outcome: str, end: str, left_out: int, style: Style) -> str:
-    if not end:
-        return outcome
-    if not style.allow_mentions:
-        end = escape_mentions(end)
-    lines = "1 line" if left_out == 1 else f"{left_out:,} lines"
-    note = f"[{lines} before this {'is' if left_out == 1 else 'are'} left out]\n" if left_out else ""
-    return f"{outcome}\n{note}{fenced(end, style.language, is_markdown=style.is_markdown)}"
