@@ -352,7 +352,6 @@ class Pipe:
     def ended_with(self, raw: bytes) -> list[str]:
         """Return the lines of this."""
         threading.Thread(target=self._feed, args=(raw,)).start()
-        self.reader.start()
         got: list[str] = []
         while self.lines.wait(0):
             got += self.lines.take()
@@ -392,7 +391,6 @@ def test_reading(raw: bytes, got: list[str], had_bad_bytes: bool) -> None:  # no
 def test_lines_that_are_thrown_away_are_counted(begun: str, rest: str, lost: int) -> None:
     """Every line that is read and not kept counts, one without an end too."""
     pipe = Pipe()
-    pipe.reader.start()
     os.write(pipe.write, f"first\n{begun}".encode())
     assert pipe.lines.wait(0)
     discarding = threading.Thread(target=pipe.reader.discard)
@@ -409,7 +407,6 @@ def test_the_rest_of_a_line_at_a_signal() -> None:
     """Once it is stopped, it reads the rest of the line that was begun, and nothing after it."""
     pipe = Pipe()
     os.write(pipe.write, b"one\nbeg")
-    pipe.reader.start()
     assert pipe.lines.wait(0)
     os.write(pipe.write, b"un\nthree\n")
     pipe.stopped.set()
@@ -431,7 +428,6 @@ def test_writers_are_slowed() -> None:
     count = 4 * BUFFER_LIMIT // 1000
     written = [f"{number} {'x' * 990}" for number in range(count)]
     threading.Thread(target=pipe._feed, args=("\n".join(written).encode(),)).start()  # noqa: SLF001
-    pipe.reader.start()
     got: list[str] = []
     while pipe.lines.wait(0):
         assert pipe.lines.size <= BUFFER_LIMIT + 70_000

@@ -1,1 +1,1 @@
-"""Google Chat in its own terms: messages, webhooks and the meaning of answers."""
+"""Google Chat's API: messages, webhooks, and the errors that answers stand for."""

@@ -20,15 +20,15 @@ from chatpost.chat.webhook import Webhook
 from chatpost.concurrency import run_with_timeout
 from chatpost.errors import Unavailable, UnusableRoute
 
-_ANSWER_LIMIT = 1024 * 1024  # bytes that are read: Chat's echo can be several times the size of the message
+_ANSWER_LIMIT = 1024 * 1024  # bytes to read of an answer: Chat's echo can be several times the message's size
 # None removes a scheme from the environment's proxies; the type stubs allow only strings.
 _NO_PROXY: Any = {"http": None, "https": None, "all": None}
 
 
 class _Body(io.BytesIO):
-    """A request's body that notes when sending it begins: before that, nothing can have been posted.
+    """A request body that records when it is first read: before that, nothing can have been posted.
 
-    Once ``abandoned`` it is not sent any more: an attempt that was left behind may get here late.
+    Once ``abandoned``, it can no longer be read: an attempt that timed out may get here late.
     """
 
     def __init__(self, content: bytes, on_sending: Callable[[], None]) -> None:
@@ -38,7 +38,7 @@ class _Body(io.BytesIO):
         self._on_sending = on_sending
 
     def read(self, size: int | None = -1) -> bytes:
-        # This thread sets begun, then reads abandoned; the other sets abandoned, then reads begun. So one of them sees.
+        # This thread sets begun, then reads abandoned; the other sets abandoned, then reads begun: one sees the other.
         was_begun, self.begun = self.begun, True
         if self.abandoned:
             raise TimeoutError
@@ -48,10 +48,10 @@ class _Body(io.BytesIO):
 
 
 class ChatClient:
-    """Posts to webhooks over one session, whose connections stay open from message to message.
+    """Posts to webhooks over one session, which keeps its connections open between messages.
 
-    ``wall_clock`` returns seconds since the epoch: a ``Retry-After`` can be a date. Raises `ConfigurationError` if the
-    environment names a CA bundle that does not exist.
+    ``wall_clock`` returns seconds since the epoch. Raises `ConfigurationError` if the environment names a CA bundle
+    that does not exist.
     """
 
     def __init__(self, wall_clock: Callable[[], float], environment: Mapping[str, str]) -> None:
@@ -62,15 +62,11 @@ class ChatClient:
     def create_message(
         self, webhook: Webhook, request: CreateMessageRequest, timeout: float, on_sending: Callable[[], None]
     ) -> CreatedMessage:
-        """Post once, in at most ``timeout`` seconds; ``on_sending`` is called when the message begins to go out.
-
-        Raises a `DeliveryError` that says whether the message may be in the space anyway.
-        """
+        """Make one attempt in ``timeout`` seconds; call ``on_sending`` when sending begins. Raises `DeliveryError`."""
         body = _Body(json.dumps(request.body(), ensure_ascii=False).encode(), on_sending)
         try:
-            # requests limits each wait for the network, not their sum: a name server that hangs, or an answer that
-            # drips in, would hold it for ever. If a message that is left behind is still posted, the next attempt finds
-            # it by the request id.
+            # requests limits each wait for the network, not their sum: a hanging name server or a dripping answer would
+            # block it forever. If the abandoned attempt still succeeds, the next one gets that message by request ID.
             answer = run_with_timeout(timeout, lambda: self._exchange(webhook, request, body, timeout))
         except TimeoutError:
             body.abandoned = True
@@ -96,8 +92,7 @@ class ChatClient:
             # Loopback never uses a proxy, even if the environment names one.
             proxies=_NO_PROXY if webhook.is_loopback else None,
         )
-        read = bytearray()
-        is_whole = False
+        read, is_whole = bytearray(), False
         with response, suppress(ChunkedEncodingError, RequestsConnectionError):
             for chunk in response.iter_content(64 * 1024):
                 read += chunk
@@ -109,10 +104,7 @@ class ChatClient:
 
 
 def read_answer(answer: Answer, mask: Callable[[str], str], now: float) -> CreatedMessage:
-    """Return the message that Chat created; raises the `DeliveryError` that the answer means.
-
-    ``mask`` and ``now`` are as for `error_of_answer`.
-    """
+    """Return the created message, or raise the error that `error_of_answer` returns."""
     with suppress(LookupError, TypeError, ValueError, RecursionError):
         if answer.code in SUCCESSES:
             return CreatedMessage.read(json.loads(answer.body or b""))

@@ -1,4 +1,4 @@
-"""Reads an exception of requests: the error that a person can act on, when no answer came."""
+"""Maps exceptions of requests to our errors."""
 
 from __future__ import annotations
 
@@ -19,21 +19,20 @@ from chatpost.errors import DeliveryError, ProtocolError, Unavailable, UnusableR
 if TYPE_CHECKING:
     from requests.exceptions import RequestException
 
-
 NO_SUCH_PROXY = "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is not the URL of a proxy"
-"""An error for a person; a proxy's URL is not shown, since it can hold a password."""
+"""The error for an invalid proxy. It does not quote the URL, which can contain a password."""
 
 
 def error_of(
     failure: RequestException, webhook: Webhook, timeout: float, environment: Mapping[str, str], *, posting_begun: bool
 ) -> DeliveryError:
-    """Return the error that a library's exception means, in our own words: the library's can hold the URL.
+    """Return the error for an exception of requests, whose own message can contain the webhook URL.
 
-    ``timeout`` is the attempt's, in seconds; ``posting_begun``: the message had begun to go out.
+    ``timeout`` is the attempt's, in seconds; ``posting_begun``: sending the message had begun.
     """
     causes = _causes(failure)
     match failure:
-        case InvalidURL() | InvalidSchema():  # a proxy's URL, since our own is checked
+        case InvalidURL() | InvalidSchema():  # the proxy's URL: the webhook's is already checked
             return UnusableRoute(NO_SUCH_PROXY)
         case ProxyError():
             return Unavailable(_proxy_failure(causes))
@@ -45,23 +44,22 @@ def error_of(
             return Unavailable(f"{webhook.host} did not answer within {timeout:.3g} s", maybe_posted=posting_begun)
     if any(isinstance(cause, NameResolutionError) for cause in causes):
         return Unavailable(f"the name {webhook.host} could not be resolved")
-    codes = (cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno in errno.errorcode)
-    reason = next((f": {os.strerror(code).lower()}" for code in codes if code), "")
+    codes = (cause.errno or 0 for cause in causes if isinstance(cause, OSError))
+    reason = next((f": {os.strerror(code).lower()}" for code in codes if code in errno.errorcode), "")
     if posting_begun:
         return Unavailable(f"the connection to {webhook.host} broke off{reason}", maybe_posted=True)
     return Unavailable(f"no connection to {webhook.host}{reason}")
 
 
 def _proxy_failure(causes: list[BaseException]) -> str:
-    answers = (re.match(r"Tunnel connection failed: (\d{3})\b", str(cause)) for cause in causes)
-    code = next((answer[1] for answer in answers if answer), None)
-    if code == "407":
+    answer = re.search(r"^Tunnel connection failed: (\d{3})\b", "\n".join(map(str, causes)), re.MULTILINE)
+    if answer and answer[1] == "407":
         return "the proxy answered 407: it asks for a user name and password, so put them into HTTPS_PROXY"
-    what = f"answered {code}" if code else "did not let the request through"
+    what = f"answered {answer[1]}" if answer else "did not let the request through"
     return f"the proxy in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY {what}"
 
 
-# The other end broke the connection off, or failed, during the handshake.
+# The peer closed the connection, or failed, during the handshake.
 _BROKEN_HANDSHAKE = {"UNEXPECTED_EOF_WHILE_READING", "TLSV1_ALERT_INTERNAL_ERROR", "TLSV1_ALERT_USER_CANCELLED"}
 
 
@@ -87,7 +85,7 @@ def _tls_failure(
 
 
 def _causes(failure: BaseException) -> list[BaseException]:
-    """Return an exception and all its causes; urllib3 keeps some of them in arguments or reasons."""
+    """Return an exception and all its causes; urllib3 keeps some of them in ``args`` or ``reason``."""
     found: list[BaseException] = []
     queue: list[object] = [failure]
     for cause in queue:  # which grows

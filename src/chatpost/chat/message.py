@@ -1,4 +1,4 @@
-"""The terms of Chat's API: requests to create a message, and their answers.
+"""Requests to create a message, and Chat's answers.
 
 Source: the Chat API discovery document, `spaces.messages.create` and the schemas `Message` and `Thread`.
 """
@@ -15,39 +15,38 @@ from chatpost.chat.webhook import mask_webhooks
 from chatpost.errors import DataError
 
 SIZE_LIMIT = 32_000
-"""Bytes of UTF-8 that a message can have: text, cards and fallback text together."""
+"""Maximum size of a message in bytes of UTF-8: text, cards and fallback text together."""
 
 THREAD_KEY_LIMIT = 4000
-"""Characters that a thread key can have."""
+"""Maximum length of a thread key, in characters."""
 
 _THREAD_NAME = re.compile(r"spaces/([\w-]+)/threads/([\w-]+)", re.ASCII)
 _MESSAGE_NAME = re.compile(r"spaces/([\w-]+)/messages/([\w-]+)(?:\.[\w-]+)?", re.ASCII)
 
 
 class MessageReplyOption(Enum):
-    """Chat's action if the thread does not exist."""
+    """What Chat does if the thread does not exist."""
 
     FALLBACK_TO_NEW_THREAD = "REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD"
     OR_FAIL = "REPLY_MESSAGE_OR_FAIL"
 
 
 class Thread(NamedTuple):
-    """A thread, by the sender's own key for it or by Chat's name for it (``spaces/S/threads/T``)."""
+    """A thread, by its thread key or by its thread name (``spaces/S/threads/T``)."""
 
     key: str | None = None
     name: str | None = None
 
     @property
     def space(self) -> str | None:
-        """The space (``spaces/S``) in the thread's name; None for a key."""
+        """The space (``spaces/S``) in the thread name; None for a thread key."""
         return None if self.name is None else self.name.partition("/threads/")[0]
 
     @classmethod
     def named(cls, name: str) -> Thread:
-        """Read a thread's name, or find the thread of a message by the message's name.
+        """Parse a thread name, or a message name, which names its thread: ``messages/T.M`` is in ``threads/T``.
 
-        A message's id begins with its thread's id and a dot (``messages/T.M`` is in ``threads/T``). This is observed,
-        not promised by Google. Raises `ValueError` with a line for a person.
+        This format of message names is observed, not documented. Raises `ValueError` with an error message for users.
         """
         if _THREAD_NAME.fullmatch(name):
             return cls(name=name)
@@ -62,7 +61,7 @@ class Thread(NamedTuple):
 
 
 class Message(NamedTuple):
-    """The content of a message. ``cards`` are those of ``cardsV2``; ``is_markdown``: the text is CommonMark."""
+    """A message. ``cards`` is the value of ``cardsV2``; ``is_markdown``: the text is CommonMark."""
 
     text: str
     is_markdown: bool = False
@@ -71,7 +70,7 @@ class Message(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The bytes that count against `SIZE_LIMIT`."""
+        """Size in bytes, as limited by `SIZE_LIMIT`."""
         cards = json.dumps(self.cards, ensure_ascii=False, separators=(",", ":")) if self.cards else ""
         return len(f"{self.text}{cards}{self.fallback_text or ''}".encode())
 
@@ -84,7 +83,7 @@ class Message(NamedTuple):
             )
 
     def body(self) -> dict[str, Any]:
-        """Return the message as Chat's JSON, without any webhook's secrets."""
+        """Return the message as Chat's JSON, with the secrets of all webhook URLs masked."""
         body = {
             "text": self.text,
             "markupSyntax": self.is_markdown and "MARKUP_SYNTAX_MARKDOWN",
@@ -96,7 +95,7 @@ class Message(NamedTuple):
 
 
 class CreateMessageRequest(NamedTuple):
-    """A request to create a message. ``request_id`` is the same for every attempt, so that Chat creates it once."""
+    """A request to create a message. All attempts share ``request_id``, so that Chat creates one message."""
 
     message: Message
     request_id: str
@@ -105,22 +104,20 @@ class CreateMessageRequest(NamedTuple):
     silent: bool = False
 
     def of_part(self, number: int, message: Message, first: CreatedMessage | None) -> CreateMessageRequest:
-        """Return the request for one part of a long text: its id has the number, and it replies to the first part."""
+        """Return the request for one part of a long text: a reply to the first part, with the number in its ID."""
         part = self._replace(message=message, request_id=f"{self.request_id}-{number}")
-        if first is None:
-            return part
-        thread, fallback = Thread(name=first.thread_name), MessageReplyOption.FALLBACK_TO_NEW_THREAD
-        return part._replace(thread=thread, reply_option=fallback)
+        fallback = MessageReplyOption.FALLBACK_TO_NEW_THREAD
+        return part._replace(thread=Thread(name=first.thread_name), reply_option=fallback) if first else part
 
     def body(self) -> dict[str, Any]:
-        """Return the JSON body, a `Message`."""
+        """Return the JSON body."""
         body = self.message.body()
         if self.thread is not None:
             body["thread"] = {"name": self.thread.name} if self.thread.name else {"threadKey": self.thread.key}
         return body
 
     def parameters(self) -> dict[str, str]:
-        """Return the query without key and token."""
+        """Return the query parameters, without key and token."""
         parameters = {"requestId": self.request_id}
         if self.reply_option is not None:
             parameters["messageReplyOption"] = self.reply_option.value
@@ -130,14 +127,14 @@ class CreateMessageRequest(NamedTuple):
 
 
 class CreatedMessage(NamedTuple):
-    """Chat's answer: the names of the message and of its thread."""
+    """Chat's answer: the message name and the thread name."""
 
     name: str
     thread_name: str
 
     @classmethod
     def read(cls, answer: Any) -> CreatedMessage:
-        """Read an answer's JSON; raises `LookupError`, `TypeError` or `ValueError` if it names no message or thread."""
+        """Parse an answer's JSON. Raises `LookupError`, `TypeError` or `ValueError` if a name is missing or invalid."""
         created = cls(answer["name"], answer["thread"]["name"])
         if not (_MESSAGE_NAME.fullmatch(created.name) and _THREAD_NAME.fullmatch(created.thread_name)):
             raise ValueError

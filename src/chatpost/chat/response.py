@@ -1,7 +1,7 @@
-"""Reads an HTTP answer that is no created message: an error that a person can act on.
+"""Maps HTTP answers other than a created message to errors.
 
-Chat's errors are a ``google.rpc.Status`` as JSON, bare or wrapped in ``{"error": ...}``. Proxies can answer with
-anything. Both are read, and neither is trusted.
+Chat's errors are a ``google.rpc.Status`` as JSON, bare or wrapped in ``{"error": ...}``. A proxy can answer with
+anything. Neither is trusted.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from email.utils import mktime_tz, parsedate_tz
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -21,12 +22,12 @@ _REDIRECTS = range(300, 400)
 _LONGEST_QUOTE = 300
 _LONGEST_EXCERPT = 80
 _SECONDS = re.compile(r"\d+(?:\.\d+)?", re.ASCII)
-_LONGEST_WAIT = 1e6  # what threads and sleep can still wait for
+_LONGEST_WAIT = 1e6  # seconds; threads and sleep fail for much longer waits
 _UNSEEN_HTML = r"(?is)<(script|style)\b.*?(</\1\s*>|\Z)|<[^>]*(>|\Z)"
 
 
 class Answer(NamedTuple):
-    """An HTTP answer. ``body`` is None if it broke off before its end."""
+    """An HTTP answer. ``body`` is None if it is incomplete or too large."""
 
     code: int
     headers: Mapping[str, str]
@@ -34,7 +35,7 @@ class Answer(NamedTuple):
 
 
 class Status(NamedTuple):
-    """The parts of a ``google.rpc.Status`` that could be read; ``retry_delay`` is in seconds."""
+    """The valid parts of a ``google.rpc.Status``; ``retry_delay`` is in seconds."""
 
     status: str | None = None
     message: str | None = None
@@ -44,11 +45,10 @@ class Status(NamedTuple):
 
     @classmethod
     def read(cls, body: bytes) -> Status:
-        """Read a Status from any bytes; missing or invalid parts are left out."""
-        try:
+        """Parse any bytes; missing or invalid parts are left out."""
+        read: Any = {}
+        with suppress(ValueError, RecursionError):
             read = json.loads(body)
-        except (ValueError, RecursionError):
-            return cls()
         if isinstance(read, dict) and isinstance(read.get("error"), dict):
             read = read["error"]
         if not isinstance(read, dict):
@@ -66,9 +66,9 @@ class Status(NamedTuple):
 
 
 def error_of_answer(answer: Answer, mask: Callable[[str], str], now: float) -> DeliveryError:
-    """Return the error that an answer means.
+    """Return the error for an answer.
 
-    ``mask`` takes secrets out of the server's words; ``now`` is the wall clock, in seconds of the epoch.
+    ``mask`` removes secrets from quoted text; ``now`` is in seconds since the epoch: ``Retry-After`` can be a date.
     """
     if answer.code in SUCCESSES:
         what = "was cut short" if answer.body is None else "names no message"
@@ -88,7 +88,7 @@ def error_of_answer(answer: Answer, mask: Callable[[str], str], now: float) -> D
 
 
 def _meaning(code: int, status: Status) -> tuple[type[DeliveryError], str]:
-    """Return the kind of error, and advice for a person."""
+    """Return the class of the error, and advice."""
     copy = "copy the webhook's link from Chat again"
     match code:
         case 400 if "API_KEY_INVALID" in status.reasons:
@@ -134,14 +134,14 @@ def _dicts(value: Any) -> list[dict[str, Any]]:
 
 
 def _duration(value: Any) -> float | None:
-    """Read a protobuf ``Duration`` in JSON: seconds followed by an ``s``."""
+    """Parse a protobuf ``Duration``, such as ``1.5s``; return None for anything else."""
     if isinstance(value, str) and value.endswith("s") and _SECONDS.fullmatch(value[:-1]):
         return min(float(value[:-1]), _LONGEST_WAIT)
     return None
 
 
 def _retry_after(value: str | None, now: float) -> float | None:
-    """Read ``Retry-After``: seconds, or an HTTP date. None for anything else, and for a date in the past."""
+    """Parse ``Retry-After``, seconds or an HTTP date; return None for anything else, and for a date in the past."""
     value = (value or "").strip()
     if _SECONDS.fullmatch(value):
         return min(float(value), _LONGEST_WAIT)

@@ -1,8 +1,8 @@
-"""The HTTP session: what requests and urllib3 do differently for Chat, and the certificate authorities it trusts.
+"""The HTTP session: our changes to requests and urllib3, and the trusted certificate authorities.
 
-The first of these that is set names the authorities: ``REQUESTS_CA_BUNDLE`` and ``CURL_CA_BUNDLE``, as for requests;
-``SSL_CERT_FILE`` and ``SSL_CERT_DIR``, as for OpenSSL; the machine's own directory of authorities, as for curl and git;
-certifi. OpenSSL looks an authority up in a hashed directory in no time; to load certifi's file takes 20 ms.
+Authorities come from the first of these that is set: ``REQUESTS_CA_BUNDLE`` and ``CURL_CA_BUNDLE``, as for requests;
+``SSL_CERT_FILE`` and ``SSL_CERT_DIR``, as for OpenSSL; the system's directory of authorities, as for curl and git;
+certifi. OpenSSL looks an authority up in a hashed directory at no cost; loading certifi's file takes 20 ms.
 """
 
 from __future__ import annotations
@@ -28,12 +28,11 @@ from chatpost import __version__
 from chatpost.errors import ConfigurationError
 
 _REQUESTS_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-# Seconds to connect to one address, or a smaller share of an attempt's, so that all addresses get their try.
-_CONNECT_TIMEOUT = 5.0
+_CONNECT_TIMEOUT = 5.0  # seconds for one address, less if the attempt's timeout is too short for all addresses
 
 
 def new_session(environment: Mapping[str, str]) -> requests.Session:
-    """Return a session to post to webhooks; raises `ConfigurationError` if authorities that are named do not exist."""
+    """Return a session; raises `ConfigurationError` if a variable names a CA bundle that does not exist."""
     session = _Session()
     adapter = _Adapter(_authorities(environment))
     for scheme in ("https://", "http://"):
@@ -43,17 +42,17 @@ def new_session(environment: Mapping[str, str]) -> requests.Session:
             "User-Agent": f"chatpost/{__version__}",
             "Content-Type": "application/json; charset=UTF-8",
             "Accept": "application/json",
-            # An answer is small, and without compression it cannot unpack to gigabytes.
+            # An answer is small, and a compressed one could unpack to gigabytes.
             "Accept-Encoding": "identity",
         }
     )
-    # Proxies come from the environment; this keeps out ~/.netrc, which would come with them.
+    # trust_env reads proxies from the environment, and also ~/.netrc, which this keeps out.
     session.auth = lambda request: request
     return session
 
 
 class _Response(http.client.HTTPResponse):
-    """A response that passes over interim answers, such as 102 and 103: the standard library knows only 100."""
+    """Skips interim answers such as 102 and 103: the standard library skips only 100."""
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:
@@ -64,7 +63,7 @@ class _Response(http.client.HTTPResponse):
 
 
 class _EachAddress(HTTPConnection):
-    """Connects to the first of the host's addresses that accepts; each gets its share of the time."""
+    """Connects to the first of the host's addresses that accepts; all addresses share the timeout."""
 
     response_class = _Response
 
@@ -104,7 +103,7 @@ _POOLS = {"http": _Pool, "https": _SecurePool}
 
 
 class _Adapter(HTTPAdapter):
-    """Connects by our pools, and trusts the authorities in a file, and in directories with colons between."""
+    """Uses our pools, and trusts the authorities in a file and in directories, which are separated by colons."""
 
     def __init__(self, trusted: tuple[str | None, str | None]) -> None:
         super().__init__()
@@ -125,7 +124,7 @@ class _Adapter(HTTPAdapter):
 
 
 class _Session(requests.Session):
-    """A session that takes a redirect as an answer like any other. requests would read all of it, and its target."""
+    """Handles a redirect like any other answer. requests would read its whole body, and parse its target."""
 
     def get_redirect_target(self, _resp: requests.Response) -> None:
         return None
@@ -133,32 +132,30 @@ class _Session(requests.Session):
 
 def _authorities(environment: Mapping[str, str]) -> tuple[str | None, str | None]:
     """Return the file and the directories of trusted authorities; raises `ConfigurationError`."""
-    variable = _variable(environment)
-    bundle = environment[variable] if variable else None
-    if variable in _REQUESTS_VARIABLES and bundle:
-        if not os.path.exists(bundle):  # noqa: PTH110 - pathlib's raises if it may not look there
+    variable, bundle = _find_bundle(environment)
+    if variable in _REQUESTS_VARIABLES:
+        if not os.path.exists(bundle):  # noqa: PTH110 - pathlib's raises without permission
             raise ConfigurationError(f"{variable} names {bundle}, which does not exist")
         return (None, bundle) if os.path.isdir(bundle) else (bundle, None)  # noqa: PTH112 - see above
     paths = ssl.get_default_verify_paths()
     # capath is None if the system's directory does not exist.
     directories = environment.get(paths.openssl_capath_env) or paths.capath or ""
     if any(map(_is_hashed, directories.split(os.pathsep))):
-        return bundle, directories
+        return bundle or None, directories
     return bundle or DEFAULT_CA_BUNDLE_PATH, None
 
 
-def _variable(environment: Mapping[str, str]) -> str | None:
-    """Return the variable that names a file of authorities, or in requests' case a directory, if one does."""
+def _find_bundle(environment: Mapping[str, str]) -> tuple[str, str]:
+    """Return the variable that names a file of authorities (or for requests a directory), and its value, or blanks."""
     for variable in _REQUESTS_VARIABLES:
         if environment.get(variable):
-            return variable
-    # OpenSSL ignores a file that does not exist, and so does Python.
-    is_there = os.path.isfile(environment.get("SSL_CERT_FILE", ""))  # noqa: PTH113 - pathlib's raises
-    return "SSL_CERT_FILE" if is_there else None
+            return variable, environment[variable]
+    bundle = environment.get("SSL_CERT_FILE", "")  # OpenSSL ignores a file that does not exist, and so does Python
+    return ("SSL_CERT_FILE", bundle) if os.path.isfile(bundle) else ("", "")  # noqa: PTH113 - as in _authorities
 
 
 def _is_hashed(directory: str) -> bool:
-    """Return whether OpenSSL can look authorities up in the directory."""
+    """Return whether OpenSSL can look up authorities in the directory."""
     try:
         with os.scandir(directory or os.devnull) as entries:
             return any(re.fullmatch(r"[0-9a-f]{8}\.\d", entry.name) for entry in entries)
@@ -167,9 +164,8 @@ def _is_hashed(directory: str) -> bool:
 
 
 def unusable_bundle(environment: Mapping[str, str]) -> str | None:
-    """Return, for a person, that the variable that counts names a file without certificates, if it does."""
-    variable = _variable(environment)
-    bundle = environment[variable] if variable else None
+    """Return the error if a variable names a file without certificates, else None."""
+    variable, bundle = _find_bundle(environment)
     try:
         if bundle and not Path(bundle).is_dir():
             ssl.create_default_context(cafile=bundle)

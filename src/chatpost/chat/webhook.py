@@ -1,7 +1,7 @@
-"""A space's incoming webhook: the one type that holds a secret.
+"""A space's incoming webhook: the only type that holds a secret.
 
-Anyone with the URL can post, so a `Webhook` shows itself masked, and only `request_url` returns its key and token. Its
-parts are checked once, here. Requests go to a URL built from the checked parts, never to the string that was read.
+Anyone with the URL can post, so a `Webhook` prints masked, and only `request_url` returns its key and token. Its parts
+are validated once, here. Requests go to a URL built from the validated parts, never to the original string.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MASK = "***"
 _PATH = re.compile(r"/v1/spaces/[A-Za-z0-9_-]+/messages")
 _HOST = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
 _SECRET = re.compile(r"(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2}|[!$'()*+,:;=@/])+")
-# An ampersand can be one of HTML's or JSON's, and a whole URL can be percent-encoded.
+# An ampersand can be escaped for HTML or JSON, and a whole URL can be percent-encoded.
 _SECRET_IN_URL = re.compile(
     r"((?:[?&]|&amp;|\\u0026|%3[Ff]|%26)(?:key|token)(?:=|%3[Dd]|\\u003[Dd]))(?:(?!%26)[^&\\\s'\"<>])+"
 )
@@ -43,7 +43,7 @@ def mask_urls(text: str) -> str:
 
 
 def mask_webhooks(value: Any) -> Any:
-    """Return a JSON value whose texts have no webhook's key and token: anybody in the space could post with them."""
+    """Return a JSON value with the key and token of all webhook URLs masked: all members of the space can read it."""
     if isinstance(value, dict):
         return {name: mask_webhooks(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -54,10 +54,7 @@ def mask_webhooks(value: Any) -> Any:
 
 
 class Webhook:
-    """A place to post to. ``space`` is ``spaces/S``; ``origin`` is scheme, host and port.
-
-    ``key`` and ``token`` are kept as they are in the URL, percent-encoded.
-    """
+    """A webhook. ``space`` is ``spaces/S``; ``origin`` is scheme, host and port; ``key`` and ``token`` are encoded."""
 
     def __init__(self, origin: str, space: str, key: str, token: str, *, is_loopback: bool) -> None:
         self.origin = origin
@@ -68,10 +65,7 @@ class Webhook:
 
     @classmethod
     def parse(cls, url: str) -> Webhook:
-        """Check the URL that Chat shows under "Copy link".
-
-        Raises `ConfigurationError` that names the part that is wrong, without quoting the URL.
-        """
+        """Parse the URL that Chat shows under "Copy link"; raises `ConfigurationError`, which does not quote it."""
         try:
             parts = urlsplit(url.strip())
             host, port = parts.hostname or "", parts.port
@@ -90,20 +84,20 @@ class Webhook:
 
     @property
     def host(self) -> str:
-        """Host and port, for a person."""
+        """Host and port."""
         return self.origin.partition("://")[2]
 
     @property
     def fingerprint(self) -> str:
-        """A hash of the whole URL, which tells nothing of its secrets: they are long and random."""
+        """A hash of the URL. It does not reveal the secrets, which are long and random."""
         return hashlib.sha256(self.request_url({}).encode()).hexdigest()
 
     def request_url(self, parameters: Mapping[str, str]) -> str:
-        """Return the URL to post to, with its secrets: for the HTTP client only."""
+        """Return the URL with its secrets, for the HTTP client only."""
         return self._url(self._key, self._token, parameters)
 
     def masked_url(self, parameters: Mapping[str, str]) -> str:
-        """Return the same URL with its secrets masked."""
+        """Return the URL with its secrets masked."""
         return self._url(MASK, MASK, parameters)
 
     def _url(self, key: str, token: str, parameters: Mapping[str, str]) -> str:
@@ -120,7 +114,7 @@ class Webhook:
         return frozenset(form[i : i + _PIECE] for form in forms for i in range(len(form) - _PIECE + 1))
 
     def mask(self, text: str) -> str:
-        """Return `text` without any piece of 8 characters or more of this webhook's key or token."""
+        """Return `text` with all webhook URLs, and all pieces of 8 characters of this key and token, masked."""
         secret_until = 0
         kept: list[str] = []
         for i, character in enumerate(text):
@@ -141,7 +135,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _problem_of_place(url: str, parts: SplitResult, host: str, *, is_loopback: bool) -> str | None:
-    """Return what is wrong with a URL before its query, for a person."""
+    """Return the error in a URL before its query, or None."""
     if not url.strip():
         return "the webhook URL is empty"
     if parts.scheme not in {"https", "http"}:
@@ -160,7 +154,7 @@ def _problem_of_place(url: str, parts: SplitResult, host: str, *, is_loopback: b
 
 
 def _problem_of_query(query: list[tuple[str, str, str]]) -> str | None:
-    """Return what is wrong with a query that must have a key, a token and nothing else, for a person."""
+    """Return the error in a query, or None. It must consist of a key and a token."""
     seen: set[str] = set()
     for name, _, value in query:
         if option := _PARAMETERS_WITH_AN_OPTION.get(name):
@@ -172,6 +166,8 @@ def _problem_of_query(query: list[tuple[str, str, str]]) -> str | None:
         if not _SECRET.fullmatch(value):
             return f"the webhook URL's {name} is empty or has characters that no URL can have"
         seen.add(name)
-    missing = [name for name in ("key", "token") if name not in seen]
-    fix = "copy the whole link, and in a shell put it in quotes, since & ends a word"
-    return f"the webhook URL has no {missing[0]}: {fix}" if missing else None
+    for name in ("key", "token"):
+        if name not in seen:
+            fix = "copy the whole link, and in a shell put it in quotes, since & ends a word"
+            return f"the webhook URL has no {name}: {fix}"
+    return None

@@ -66,7 +66,6 @@ class Follower:
         follower._is_typed = stdin.isatty()
         maker = LineMaker(lines, is_markdown=settings[STYLE].is_markdown)
         follower._reader = Reader(stdin.fileno(), maker, follower._tee or (lambda _: None), follower._stopped)
-        follower._reader.start()
         return follower
 
     def __enter__(self) -> Self:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from chatpost.chat.message import Message, MessageReplyOption, Thread
 from chatpost.cli.app import bug_line
-from chatpost.cli.command_options import JOB, NOTIFY, REPORT
+from chatpost.cli.command_options import NOTIFY, REPORT
 from chatpost.cli.console import say, write_data
 from chatpost.cli.options import OUTPUT, STYLE
 from chatpost.cli.reporter import Reporter
@@ -36,7 +36,7 @@ from chatpost.content.ci import CiRun
 from chatpost.content.compose import one_message
 from chatpost.content.markup import Style, fenced, mentioning
 from chatpost.content.secrets import masked, secrets_of
-from chatpost.content.source import NO_TITLE, Content, Text, find_ci_run
+from chatpost.content.source import NO_TITLE, find_ci_run
 from chatpost.content.terminal import screen_text
 from chatpost.delivery.model import Delivery
 from chatpost.directories import state_file
@@ -45,7 +45,7 @@ from chatpost.follow.replies import lines_are
 from chatpost.follow.stream import BUFFER_LIMIT, LineMaker, Lines
 from chatpost.jobs.history import HistoryFile
 from chatpost.jobs.output import Output
-from chatpost.jobs.report import Outcome, Tail, report
+from chatpost.jobs.report import Tail, outcome_line, report
 from chatpost.jobs.transitions import JobHistory, NotifyRule, Transition
 from chatpost.processes import report_on_signal, reraise_signal
 
@@ -68,7 +68,6 @@ class JobReporter:
         self._ctx = ctx
         self._command = command
         self._secrets = secrets_of(ctx.obj.environment)
-        self._time_limit = settings[JOB].time_limit
         name = settings[REPORT].name
         self._name = (name or _readable(Path(command[0]).name) or "''")[:_LONGEST_NAME]
         self._key = f"name {name}" if name else f"command {shlex.join(command)}"
@@ -141,20 +140,19 @@ class JobReporter:
 
     def _outcome_message(self, result: ExitResult, tail: Tail, run: CiRun | None, recipient: Recipient) -> Message:
         style, shown = self._style(recipient.options.style), recipient.settings[REPORT]
-        outcome, quick = self._outcome(result), quick_card_for(recipient, run)
-        words = outcome.line(is_markdown=style.is_markdown)
+        quick, words = quick_card_for(recipient, run), self._line(result, is_markdown=style.is_markdown)
         if shown.show_command:
             words += f"\n{self._shown_command(is_markdown=style.is_markdown)}"
         if quick is not None:
-            quick = quick._replace(status="ok" if outcome.is_success else "fail")
+            quick = quick._replace(status="fail" if result.status else "ok")
         return report(words, tail, shown.tail, style, quick)
 
     def _shown_command(self, *, is_markdown: bool) -> str:
         line = shlex.join(masked(_readable(word), self._secrets) for word in self._command)
         return fenced(line[:_LONGEST_COMMAND], is_markdown=is_markdown)
 
-    def _outcome(self, result: ExitResult) -> Outcome:
-        return Outcome(self._name, socket.gethostname(), result, self._time_limit, self._transition)
+    def _line(self, result: ExitResult, *, is_markdown: bool) -> str:
+        return outcome_line(self._name, result, self._transition, is_markdown=is_markdown)
 
     def _style(self, style: Style) -> Style:
         """Return the style; only the first of consecutive failures mentions people."""
@@ -235,14 +233,14 @@ class JobFollower(JobReporter):
         words = f"▶️ {name} started on {socket.gethostname()}"
         if recipient.settings[REPORT].show_command:
             words += f"\n{self._shown_command(is_markdown=style.markdown)}"
-        return one_message(Content(Text.whole(words, typed=True)), style, quick_card_for(recipient, run))
+        return one_message(words, style, quick_card_for(recipient, run))
 
     def _last(self) -> str:
         """Wait for the job's end, record the run, and return the outcome's line."""
         result = self._results.get()
         self._record(result, self._settings[NOTIFY]._replace(on="always"))
         style = self._style(self._settings[STYLE])
-        line = self._outcome(result).line(is_markdown=style.markdown)
+        line = self._line(result, is_markdown=style.markdown)
         return mentioning(style.mention, line, is_markdown=style.markdown)
 
 

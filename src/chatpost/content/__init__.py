@@ -1,1 +1,1 @@
-"""From words, pipes and files to messages. Knows neither Click nor the network."""
+"""From words, pipes and files to messages, without Click and the network."""

@@ -1,7 +1,7 @@
-"""Cards: reads those that the Card Builder exports, and makes quick ones without JSON.
+"""Cards: reads card files, as the Card Builder exports them, and builds quick cards from options.
 
-Source: the Chat API discovery document, the schemas `CardWithId` and `GoogleAppsCardV1...`. Chat judges the fields of a
-card file and names a wrong one; checked here is only what Chat would not see.
+Source: the Chat API discovery document, the schemas `CardWithId` and `GoogleAppsCardV1...`. Chat validates the fields
+of a card and names an invalid one; this module checks only what Chat cannot.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from chatpost.content.terminal import screen_text
 from chatpost.errors import DataError
 
 if TYPE_CHECKING:
-    from chatpost.chat.syntax import Part
     from chatpost.content.ci import CiRun
 
 STATUSES = {
@@ -24,17 +23,28 @@ STATUSES = {
     "fail": ("error", "#c5221f", "Failed"),
     "info": ("info", "#1967d2", "Info"),
 }
-"""The statuses, each with its Material icon, colour and word."""
+"""Each status with its Material icon, colour and word."""
 
-_DEEPEST = 100  # Google's own parsers read no deeper
+_DEEPEST = 100  # the limit of Google's own parsers
 _FIELDS = {"cardsV2": list, "text": str, "fallbackText": str, "markupSyntax": str}
-"""The fields of a message that are posted."""
+"""The fields that a card file may have, with their types."""
+_TAGS = {
+    "block": "<pre>{text}</pre>",
+    "code": "<code>{text}</code>",
+    "bold": "<b>{text}</b>",
+    "italic": "<i>{text}</i>",
+    "strike": "<s>{text}</s>",
+    "link": '<a href="{url}">{text}</a>',
+    "user": "@{text}",
+    "item": "• ",
+}
+"""A template for each kind of markup: the text of a card has a few HTML tags instead."""
 
 
 class CardMessage(NamedTuple):
-    """The content of a card file: ``cardsV2`` for Chat, and the text that may go with it.
+    """The message in a card file: ``cardsV2`` for Chat, and its text, if any.
 
-    ``is_piped``: it came from a pipe, so that mentions in its text may be anybody's.
+    ``is_piped``: it was read from a pipe, so mentions in its text are not trusted.
     """
 
     cards: tuple[Mapping[str, Any], ...]
@@ -45,10 +55,7 @@ class CardMessage(NamedTuple):
 
 
 def read_cards(raw: bytes, source: str) -> CardMessage:
-    """Read a card, a card with its id, a list of either, or a whole message.
-
-    Raises `DataError` that names `source`, and the place in it if a field is wrong.
-    """
+    """Parse a card, a card with its ID, a list of either, or a message; raises `DataError`, which names `source`."""
     try:
         message = _cleaned(_as_message(_parsed(raw, source)))
         fault = _fault(message)
@@ -75,7 +82,7 @@ def _parsed(raw: bytes, source: str) -> Any:
 
 
 def _as_message(read: Any) -> Any:
-    """Wrap a card, a card with its id, or a list of them in a message."""
+    """Wrap a card, a card with its ID, or a list of either in a message."""
     if isinstance(read, dict) and "cardsV2" not in read:
         read = [read]
     if isinstance(read, list):
@@ -84,7 +91,7 @@ def _as_message(read: Any) -> Any:
 
 
 def _fault(message: Any) -> str | None:
-    """Return the reason for which part of a message would not be posted as it is, if any."""
+    """Return the reason why a message cannot be posted unchanged, or None."""
     if not isinstance(message, dict):
         return "it is not an object"
     if unknown := message.keys() - _FIELDS:
@@ -96,10 +103,7 @@ def _fault(message: Any) -> str | None:
 
 
 def _cleaned(value: Any, where: str = "", depth: int = 0) -> Any:
-    """Return a JSON value with its texts as a terminal would show them.
-
-    Raises `ValueError` for half a character, or if it is nested too deep.
-    """
+    """Return a JSON value with each string as a terminal would show it; raises `ValueError` if it cannot be posted."""
     if depth > _DEEPEST:
         raise ValueError("it is nested too deep")
     if isinstance(value, dict):
@@ -121,10 +125,10 @@ def _cleaned(value: Any, where: str = "", depth: int = 0) -> Any:
 
 
 class CardOptions(NamedTuple):
-    """The parts of a quick card, which is made without JSON, or the name of a card file, ``-`` for stdin.
+    """The parts of a quick card, or the path of a card file, ``-`` for stdin.
 
-    ``field`` has pairs of label and value, ``button`` pairs of text and URL. ``ci``: show the CI run; ``run`` is the
-    one that was found. What a CI says is shown as it is, since its words can be a stranger's.
+    ``field`` has pairs of label and value, ``button`` pairs of text and URL. ``ci``: show the CI run, which is ``run``.
+    Its values are shown without markup, since others can choose them.
     """
 
     ci: bool = False
@@ -139,24 +143,26 @@ class CardOptions(NamedTuple):
 
     @property
     def has_own_parts(self) -> bool:
-        """Whether a quick card has parts besides the CI's."""
+        """Whether the quick card has parts other than the CI run."""
         return any(self._replace(ci=False, card=None))
 
     @property
     def lacks_title(self) -> bool:
-        """Whether a subtitle or an icon has no title, and no CI run that could give it one."""
+        """Whether there is a subtitle or an icon, but neither a title nor a CI run as its title."""
         return bool(self.subtitle or self.icon) and not (self.title or self.ci)
 
     def quick_card(self, run: CiRun | None) -> CardOptions | None:
-        """Return the quick card, with the CI run that was found; None if it would be empty."""
+        """Return the quick card with the CI run, None if it would be empty."""
         quick = self._replace(ci=False, card=None, run=run if self.ci else None)
-        if self.ci and run is None and not self.title:  # the run would have given the title
+        if self.ci and run is None and not self.title:  # the run would have been the title
             quick = quick._replace(subtitle=None, icon=None)
         return quick if any(quick) else None
 
     def message(self, words: str, markdown: str | None) -> CardMessage:
-        """Return the card with the words as its paragraph, in Chat's markup or as they are in ``markdown``."""
+        """Build the card, with the words as its paragraph: in Chat's markup, unless ``markdown`` has them."""
         from html import escape  # it has large tables, and few messages have a card
+
+        from chatpost.chat.syntax import to_html
 
         widgets: list[dict[str, Any]] = []
         if self.status:
@@ -167,9 +173,9 @@ class CardOptions(NamedTuple):
         if words and markdown is not None:
             widgets.append({"textParagraph": {"text": markdown, "textSyntax": "MARKDOWN"}})
         elif words:
-            widgets.append({"textParagraph": {"text": card_text(words)}})
+            widgets.append({"textParagraph": {"text": to_html(words, _TAGS)}})
         title, links = self.title, list(self.button)
-        fields = [(label, card_text(value)) for label, value in self.field]
+        fields = [(label, to_html(value, _TAGS)) for label, value in self.field]
         if self.run is not None:
             title = title or self.run.title
             fields[:0] = [(label, escape(value, quote=False)) for label, value in self.run.fields]
@@ -180,43 +186,17 @@ class CardOptions(NamedTuple):
             widgets.append({"buttonList": {"buttons": buttons}})
         card: dict[str, Any] = {}
         if title:
-            header = {"title": title, "subtitle": self.subtitle, "imageUrl": self.icon}
+            image = {"imageUrl": self.icon, "imageType": self.icon and "CIRCLE"}
+            header = {"title": title, "subtitle": self.subtitle, **image}
             card["header"] = {name: value for name, value in header.items() if value}
-            if self.icon:
-                card["header"]["imageType"] = "CIRCLE"
         if widgets:
             card["sections"] = [{"widgets": widgets}]
         return CardMessage(({"cardId": "chatpost", "card": card},), None, self._in_words(words))
 
     def _in_words(self, words: str) -> str:
-        """Return the text for a notification, which cannot show a card."""
+        """Return the fallback text, for notifications, which cannot show a card."""
         status = STATUSES[self.status][2] if self.status else ""
         title = self.title or (escape_mentions(self.run.title) if self.run else None)
         first = ": ".join(filter(None, (status, title, self.subtitle, words)))
         text = first or ", ".join(f"{label}: {value}" for label, value in self.field) or self.button[0][0]
         return f"{text[:500]}..." if text[500:] else text
-
-
-def card_text(text: str) -> str:
-    """Return a text in Chat's own markup as the text of a card, which has a few tags of HTML instead."""
-    from html import escape
-
-    from chatpost.chat.syntax import parts
-
-    tags = {"block": "pre", "code": "code", "bold": "b", "italic": "i", "strike": "s"}
-
-    def shown(part: Part) -> str:
-        has_markup = part.kind in {"bold", "italic", "strike"}
-        text = card_text(part.text) if has_markup else escape(part.text, quote=False)
-        match part.kind:
-            case "link":
-                return f'<a href="{escape(part.url)}">{text}</a>'
-            case "user":
-                return f"@{text}"
-            case "item":
-                return "• "
-            case "text":
-                return text
-        return f"<{tags[part.kind]}>{text}</{tags[part.kind]}>"
-
-    return "".join(map(shown, parts(text)))

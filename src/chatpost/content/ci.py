@@ -1,6 +1,6 @@
-"""The CI run that a command is a part of, from the CI's variables: fields of a card, and a link to the run.
+"""The CI run that a command belongs to, from environment variables: fields of a card, and a link to the run.
 
-The sources are each CI's own list of predefined variables. Only what it tells is shown.
+Source: each CI's documentation of its predefined variables.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LONGEST = 200
 _LONGEST_URL = 2000
 _VARIABLE = re.compile(r"\{(.*?)\}")
 _PULL_REQUEST = re.compile(r"refs/pull/(\d+)/.*|(\d+)|https?://.*/(?:pull|pull-requests|merge_requests)/(\d+)")
-# Anyone who opens a pull request names its branch.
+# Characters that change the direction of text: anyone who opens a pull request can choose its branch name.
 _TURNING = dict.fromkeys(map(ord, "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"))
 _PASSWORD = re.compile(r"(?<=://)\S*@")
 
@@ -116,14 +116,14 @@ CIS: Mapping[str, Mapping[str, str]] = {
         "url": "{BUILDKITE_BUILD_URL}",
     },
 }
-"""The CIs by name, each with the variables that mark it, and with templates for what is shown.
+"""Each CI, by name: the variables that identify it, and templates for the parts of a run.
 
-Of several templates, with spaces between them, the first whose variables are all set counts.
+The first of several templates, separated by spaces, whose variables are all set is used.
 """
 
 
 class CiRun(NamedTuple):
-    """A run of a CI: a title for it, pairs of label and value, and its page, if the CI tells it."""
+    """A CI run: its title, pairs of label and value, and the URL of its page, None if unknown."""
 
     title: str
     fields: tuple[tuple[str, str], ...]
@@ -131,7 +131,7 @@ class CiRun(NamedTuple):
 
 
 def find_run(environment: Mapping[str, str], secrets: Sequence[str] = ()) -> CiRun | None:
-    """Return the run that the environment is of, without these secrets; None outside a CI."""
+    """Return the run that the environment describes, with these secrets masked; None outside CI."""
     for name, templates in CIS.items():
         marks = [environment.get(marker, "").lower() for marker in templates["markers"].split()]
         if any(mark not in {"", "0", "false"} for mark in marks):
@@ -145,13 +145,15 @@ def _run(ci: str, values: Mapping[str, str]) -> CiRun:
     branch, workflow, number = values["branch"].removeprefix("refs/heads/"), values["workflow"], values["number"]
     if ci == "Jenkins":
         branch = branch.removeprefix("origin/")
-        workflow = workflow.replace("%2F", "/")  # the job of a branch has its name
+        workflow = workflow.replace("%2F", "/")  # a branch's job is named after it
     if tag or re.fullmatch(r"refs/.*|\d+/merge", branch):
         branch = ""
     pull_request = _PULL_REQUEST.fullmatch(values["pull_request"])
     label, sign = ("Merge request", "!") if ci == "GitLab CI" else ("Pull request", "#")
+    # Without SCHEME://USER:PASSWORD@HOST/ or USER@HOST: and without a query, in which a password could be.
+    repository = re.sub("^(.*?://(.*@)?[^/]*/?|.*@[^:]*:?)", "", re.split("[?#]", values["repository"])[0])
     fields = {
-        "Repository": _repository(values["repository"]),
+        "Repository": repository.removesuffix(".git").strip("/"),
         "Tag": tag,
         "Branch": branch,
         label: f"{sign}{pull_request[pull_request.lastindex or 0]}" if pull_request else "",
@@ -163,10 +165,9 @@ def _run(ci: str, values: Mapping[str, str]) -> CiRun:
     }
     title = f"{workflow or ci} #{number}" if number else workflow or ci
     url = values["url"].replace(" ", "%20")
-    # A whole URL of the web, without a password in it, masked or not.
-    is_harmless = (
-        len(url) <= _LONGEST_URL and MASK not in url and re.fullmatch(r"https?://[^\s<>\"/@]+(/[^\s<>\"]*)?", url)
-    )
+    # A complete web URL without a password, masked or not.
+    is_web = re.fullmatch(r"https?://[^\s<>\"/@]+(/[^\s<>\"]*)?", url)
+    is_harmless = is_web and MASK not in url and len(url) <= _LONGEST_URL
     shown = tuple((label, _PASSWORD.sub("", value)) for label, value in fields.items() if value)
     return CiRun(_PASSWORD.sub("", title), shown, url if is_harmless else None)
 
@@ -174,7 +175,7 @@ def _run(ci: str, values: Mapping[str, str]) -> CiRun:
 def _values(
     templates: Mapping[str, str], variables: Mapping[str, str], secrets: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield each part with its first template whose variables are all set, filled in, on one line."""
+    """Yield each part with its value on one line: its first template whose variables are all set, filled in."""
     for part, alternatives in templates.items():
         longest = _LONGEST_URL + 1 if part == "url" else _LONGEST
         for template in alternatives.split():
@@ -187,16 +188,15 @@ def _values(
 
 
 def _github_pull_request(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the last commit and the number of a pull request of GitHub's, from the file with the event.
+    """Return the head commit and the number of a pull request on GitHub, from the event file.
 
-    Its own commit is only there: GITHUB_SHA is the one that merges it, and GITHUB_REF can be the branch that it is for.
+    No variable has the head commit: GITHUB_SHA is the merge commit, and GITHUB_REF can be the base branch.
     """
     path = Path(environment.get("GITHUB_EVENT_PATH", ""))
     if not environment.get("GITHUB_HEAD_REF"):
         return {}
     try:
-        # Anything but a file, such as a named pipe, could block for ever, and so could some files of the kernel's.
-        # GitHub's have 25 MB at most.
+        # Reading a named pipe, or some files of the kernel, could block forever. GitHub's files have at most 25 MB.
         is_safe = path.is_file() and 0 < path.stat().st_size <= 32 * 1024 * 1024
         pull_request = json.loads(path.read_bytes() if is_safe else b"")["pull_request"]
         head, number = str(pull_request["head"]["sha"]), str(pull_request.get("number", ""))
@@ -204,11 +204,3 @@ def _github_pull_request(environment: Mapping[str, str]) -> dict[str, str]:
         return {}
     is_commit = re.fullmatch("[0-9a-f]{40}(?:[0-9a-f]{24})?", head)
     return {"event.head": head, "event.number": number} if is_commit else {}
-
-
-def _repository(text: str) -> str:
-    """Return a repository without the rest of its URL, in which a password could be."""
-    path = re.split("[?#]", text)[0]
-    # SCHEME://USER:PASSWORD@HOST/PATH or USER@HOST:PATH
-    path = re.sub("^(.*?://(.*@)?[^/]*/?|.*@[^:]*:?)", "", path)
-    return path.removesuffix(".git").strip("/")

@@ -1,38 +1,38 @@
-"""Makes messages of a text, a card from a file, or a quick card."""
+"""Builds messages from a text, a card file, or a quick card."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from chatpost.chat.message import SIZE_LIMIT, Message
-from chatpost.content.cards import CardOptions
+from chatpost.content.cards import CardMessage, CardOptions
 from chatpost.content.markup import Style, escape_mentions, mentioning
 from chatpost.content.source import Content
 from chatpost.content.split import Taken, head, tail, take
 from chatpost.errors import DataError
 
-# Mentions or a card that leave less room than this have no room for a text.
-_LEAST_ROOM = 100
+_LEAST_ROOM = 100  # bytes for the text, beside the mentions and the card
 
 
 class Overflow(NamedTuple):
-    """The rule for a text that is too long: ``split``, ``head``, ``tail`` or ``fail``, and the most parts."""
+    """How to post a text that is too long: ``split`` (into at most ``max_parts``), ``head``, ``tail`` or ``fail``."""
 
     overflow: str = "split"
     max_parts: int = 10
 
 
 def compose(content: Content, style: Style, overflow: Overflow, quick: CardOptions | None) -> tuple[Message, ...]:
-    """Return the message, or the several messages that a long text makes.
-
-    Raises `DataError` if it is too large, or makes too many messages.
-    """
-    if content.card is not None and content.text.is_blank:  # the file says how its text is shown
-        style = style._replace(code=False, language=None, markdown=content.card.is_markdown)
-    composer = _Composer(content, style, quick)
-    how = overflow.overflow
-    words, left_out = composer.words(how)
-    if how == "fail" or len(words) <= SIZE_LIMIT:  # a longer text is never made into one message, which may cost much
+    """Return the message, or the parts of a long text; raises `DataError` if it is too large, or has too many parts."""
+    text, card, how = content.text, content.card, overflow.overflow
+    words, left_out, is_piped = "", 0, False
+    if not text.is_blank:
+        words, left_out = (text.end, text.before) if how == "tail" else (text.beginning, text.after)
+        is_piped = not text.typed
+    elif card is not None:
+        words, is_piped = card.text or "", card.is_piped
+        style = style._replace(code=False, language=None, markdown=card.is_markdown)
+    composer = _Composer(card, style, quick, is_piped and not style.allow_mentions)
+    if how == "fail" or len(words) <= SIZE_LIMIT:  # composing a longer text can take long, and it never fits
         whole = composer.first(words)
         if how == "fail" or not words:
             whole.check_size()
@@ -49,52 +49,35 @@ def compose(content: Content, style: Style, overflow: Overflow, quick: CardOptio
     return messages
 
 
-def one_message(content: Content, style: Style, quick: CardOptions | None) -> Message:
-    """Return the one message that the content makes, however large it is."""
-    composer = _Composer(content, style, quick)
-    return composer.first(composer.words("fail")[0])
+def one_message(words: str, style: Style, quick: CardOptions | None) -> Message:
+    """Return one message of the words, whose mentions are trusted, whatever its size."""
+    return _Composer(None, style, quick, escapes=False).first(words)
 
 
 def less_room(room: int, message: Message) -> int:
-    """Return the room for the words of a message that is too large: a fence, a card and escapes take room, too.
-
-    Raises `DataError` if there is none left.
-    """
-    room = min(room * SIZE_LIMIT // message.size, room - 1)
+    """Return the room for the words, in bytes, to try after ``message`` was too large; raises `DataError` if none."""
+    room = min(room * SIZE_LIMIT // message.size, room - 1)  # a fence, a card and escapes also take room
     if room < _LEAST_ROOM:
         message.check_size()
     return room
 
 
 class _Composer(NamedTuple):
-    """Makes messages of words that are all of a text, or a part of it."""
+    """Builds messages from all words of a text, or from a part of them; ``escapes``: without their mentions."""
 
-    content: Content
+    card: CardMessage | None
     style: Style
     quick: CardOptions | None
-
-    def words(self, how: str) -> tuple[str, int]:
-        """Return the words to post, and how many bytes of stdin are missing from them."""
-        text, card = self.content.text, self.content.card
-        if text.is_blank:
-            return (card.text or "", 0) if card is not None else ("", 0)
-        return (text.end, text.before) if how == "tail" else (text.beginning, text.after)
-
-    def _harmless(self, words: str) -> str:
-        """Return the words so that what came from a pipe mentions nobody."""
-        text, card = self.content.text, self.content.card
-        is_piped = (card is not None and card.is_piped) if text.is_blank else not text.typed
-        return escape_mentions(words) if is_piped and not self.style.allow_mentions else words
+    escapes: bool
 
     def first(self, words: str) -> Message:
-        """Make the first message: with the mentions and the card."""
-        style, card, words = self.style, self.content.card, self._harmless(words)
+        """Build the first message, with the mentions and the card."""
+        style, card, words = self.style, self.card, escape_mentions(words) if self.escapes else words
+        text, is_markdown = style.shown(words), style.is_markdown
         if self.quick is not None:
             # A card has code only in Markdown.
-            has_markdown = style.is_code or style.is_markdown
-            card = self.quick.message(words, style._replace(markdown=True).shown(words) if has_markdown else None)
-        is_markdown = self.quick is None and style.is_markdown
-        text = style.shown(words) if self.quick is None else ""
+            markdown = style._replace(markdown=True).shown(words) if style.is_code or is_markdown else None
+            card, text, is_markdown = self.quick.message(words, markdown), "", False
         if style.mention:
             text = mentioning(style.mention, text, is_markdown=is_markdown)
         if card is None:
@@ -104,19 +87,15 @@ class _Composer(NamedTuple):
             fallback = escape_mentions(fallback)
         return Message(text, is_markdown, card.cards, fallback or None)
 
-    def other(self, words: str) -> Message:
-        """Make a message of a later part: text alone."""
-        return Message(self.style.shown(self._harmless(words)), self.style.is_markdown)
-
     def parts(self, words: str) -> tuple[Message, ...]:
-        """Make as many messages as all the words take. Blank ones are dropped."""
+        """Split the words into messages. Later ones have text alone; blank ones are dropped."""
         messages: list[Message] = []
-        left = Taken("", words)
+        left, later = Taken("", words), self._replace(card=None, quick=None, style=self.style._replace(mention=()))
         while left.rest:
             room = SIZE_LIMIT
             while True:
                 taken = take(left.rest, room, left.fence, syntax=self.style.syntax)
-                message = self.other(taken.part) if messages else self.first(taken.part)
+                message = (later if messages else self).first(taken.part)
                 if message.size <= SIZE_LIMIT:
                     break
                 room = less_room(room, message)
@@ -126,7 +105,7 @@ class _Composer(NamedTuple):
         return tuple(messages)
 
     def end(self, words: str, left_out: int, how: str) -> Message:
-        """Make one message of the words' beginning or end, with a line that says how much is left out."""
+        """Build one message of the words' beginning or end, with a line that gives the number of missing bytes."""
         room, size = SIZE_LIMIT, len(words.encode()) + left_out
         while True:
             kept = (tail if how == "tail" else head)(words, room, syntax=self.style.syntax)

@@ -1,4 +1,4 @@
-"""Markup around a text: fences that the text cannot break out of, and mentions."""
+"""Code fences that a text cannot close, and mentions."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from typing import NamedTuple
 
 from chatpost.content.split import Syntax
 
-# Put between the characters of markup, it makes them plain text that looks the same.
-_NOTHING = "\u200b"
-# Markup that means something only at the beginning of a line: Markdown's, and of that Chat's own.
+_NOTHING = "\u200b"  # within markup, it makes it plain text that looks the same
+# Markup that works only at the beginning of a line, in Markdown and in Chat's own markup.
 _MARKDOWN_BLOCK = r" {0,3}(#{1,6}\s|>|[-*+]\s|\d{1,9}[.)]\s|\||`{3}|~{3}|<)| {4}|\t"
 _CHAT_BLOCK = r"[*-] |```|>"
 
 
 class Style(NamedTuple):
-    """How a text is shown: as code (``code``, or a ``language``), as Markdown, or in Chat's own markup.
+    """The format of a text: code (``code``, or a ``language``), Markdown, or Chat's own markup.
 
-    ``mention`` holds user ids, or ``all``. ``allow_mentions``: mentions in piped text mention people.
+    ``mention`` has user IDs, or ``all``. ``allow_mentions``: do not escape mentions in piped text.
     """
 
     code: bool = False
@@ -45,15 +44,15 @@ class Style(NamedTuple):
         return "markdown" if self.markdown else "chat"
 
     def shown(self, words: str) -> str:
-        """Return words in their fence, if they are code."""
+        """Return the words, in a fence if they are code."""
         return fenced(words, self.language, is_markdown=self.is_markdown) if self.is_code and words else words
 
 
 def fenced(text: str, language: str | None = None, *, is_markdown: bool = False) -> str:
-    """Put the text into a code fence: Markdown's, with its language, or Chat's own, which has no languages.
+    """Put the text into a code fence. Only Markdown's has a language.
 
-    Markdown's fence is longer than any run of backticks in the text. Chat's fence is always three backticks, so such
-    runs in the text are broken up.
+    Markdown's fence is longer than any run of backticks in the text. Chat's is always three backticks, so such runs in
+    the text are broken up.
     """
     if is_markdown:
         fence = "`" * max(3, len(max(re.findall("`+", text), key=len, default="")) + 1)
@@ -62,17 +61,17 @@ def fenced(text: str, language: str | None = None, *, is_markdown: bool = False)
 
 
 def without_fences(text: str, longest: int = 2) -> str:
-    """Break up runs of more than so many backticks: three of them would end a fence of Chat's."""
+    """Break up runs of more than ``longest`` backticks: three of them would close a fence of Chat's."""
     return re.sub(f"`{{{longest}}}(?=`)", lambda run: f"{run[0]}{_NOTHING}", text)
 
 
 def escape_mentions(text: str) -> str:
-    """Return the text with ``<users/...>`` changed so that it looks the same but mentions nobody."""
+    """Return the text with each ``<users/...>`` changed so that it looks the same but does not notify anyone."""
     return re.sub("(?i)<(?=users/)", f"<{_NOTHING}", text)
 
 
 def mentioning(users: Iterable[str], text: str, *, is_markdown: bool) -> str:
-    """Put mentions of users, by id or ``all``, before the text; on a line of their own if the text begins a block."""
+    """Put mentions of users, by ID or ``all``, before the text; on a separate line if the text begins with a block."""
     mentions = " ".join(f"<users/{user}>" for user in users)
     if not mentions or not text:
         return mentions or text
@@ -85,6 +84,6 @@ def mentioning(users: Iterable[str], text: str, *, is_markdown: bool) -> str:
 def _begins_markdown_block(text: str) -> bool:
     first, second, *_ = f"{text}\n".replace(" ", "").split("\n", 2)
     is_rule = re.fullmatch(r"-{3,}|\*{3,}|_{3,}", first)
-    # The second line makes the first a heading, or a table's head.
+    # The second line makes the first line a heading, or the header of a table.
     is_underlined = re.fullmatch("=+|(?=[:|]*-)[:|-]+", second)
     return bool(is_rule or is_underlined or re.match(_MARKDOWN_BLOCK, text))

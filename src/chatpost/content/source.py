@@ -1,4 +1,4 @@
-"""Reads text and cards: words from the command line, stdin, a card file."""
+"""Reads the content of a message: words from the command line, stdin, a card file."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import select
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from chatpost.content.cards import CardMessage, CardOptions
-from chatpost.content.decoding import decode, find_encoding
+from chatpost.content.cards import CardMessage, CardOptions, read_cards
+from chatpost.content.decoding import Decoder, find_encoding
 from chatpost.content.terminal import screen_text
 from chatpost.errors import DataError, InputError, UsageError, system_reason
 from chatpost.surroundings import Surroundings
@@ -16,16 +16,16 @@ from chatpost.surroundings import Surroundings
 if TYPE_CHECKING:
     from chatpost.content.ci import CiRun
 
-_INPUT_LIMIT = 4 * 1024 * 1024  # bytes of stdin, or of a card file, that are kept whole; a hundred messages take fewer
-_SHORT_LIMIT = 1024 * 1024  # bytes of stdin that are kept whole if its ends are enough
-_END_LIMIT = 256 * 1024  # bytes that are kept of each end of a longer stdin; escape sequences in them may take most
+_INPUT_LIMIT = 4 * 1024 * 1024  # bytes of stdin or of a card file; a hundred messages have fewer
+_SHORT_LIMIT = 1024 * 1024  # bytes of stdin to keep if its ends are enough
+_END_LIMIT = 256 * 1024  # bytes to keep of each end of a longer stdin, with escape sequences
 
 
 class Text(NamedTuple):
-    """A message's text, from its ``beginning`` and up to its ``end``: the same, unless stdin was too long to keep.
+    """The text of a message: its ``beginning`` and its ``end``, which are both the whole text if stdin was not cut.
 
     ``after`` bytes follow the beginning, and ``before`` bytes precede the end. ``typed``: it comes from the command
-    line, not from stdin. ``had_bad_bytes``: it held bytes that are not text, now U+FFFD. ``is_blank``: it is empty.
+    line, not from stdin. ``had_bad_bytes``: it had invalid bytes, which became U+FFFD. ``is_blank``: only white space.
     """
 
     beginning: str
@@ -38,12 +38,12 @@ class Text(NamedTuple):
 
     @classmethod
     def whole(cls, text: str, *, typed: bool = False, had_bad_bytes: bool = False) -> Text:
-        """Return a text that was kept whole."""
+        """Return a text that was not cut."""
         return cls(text, text, typed=typed, had_bad_bytes=had_bad_bytes, is_blank=not text.strip())
 
 
 class Content(NamedTuple):
-    """The content of a message: a text, blank if a card stands alone, the content of the card file, and the CI run."""
+    """The content of a message: a text, blank for a card alone, the message in the card file, and the CI run."""
 
     text: Text
     card: CardMessage | None = None
@@ -51,7 +51,7 @@ class Content(NamedTuple):
 
 
 class ReadOptions(NamedTuple):
-    """Whether an empty text is no error, whether the ends of a long stdin are enough, and whether stdin may be read."""
+    """Whether to accept an empty text, whether the ends of a long stdin are enough, and whether to read stdin."""
 
     skip_empty: bool = False
     ends_only: bool = False
@@ -65,23 +65,24 @@ def read_content(
     options: ReadOptions,
     warn: Callable[[str], None],
 ) -> Content | None:
-    """Read the content of a message, given the card options of each recipient; None if it is empty and may be skipped.
+    """Read the content, given each recipient's card options; return None if it is empty and ``skip_empty`` is set.
 
-    Raises `UsageError` for options that do not go together, `DataError` for content that is empty, too long or no card,
-    and `InputError` if it cannot be read.
+    Raises `UsageError` for incompatible options, `DataError` for empty, too long or invalid content, and `InputError`
+    if it cannot be read.
     """
     stdin = surroundings.stdin
     has_cards = any(map(any, cards))
-    if has_cards:
-        for card in cards:
-            _check_card(words, card)
+    for card in cards if has_cards else ():
+        if card.card == "-" and tuple(words) == ("-",):
+            raise UsageError("stdin can be the card (--card -) or the text (-), not both")
+        if card.lacks_title:
+            raise UsageError(NO_TITLE)
     run = find_ci_run(cards, surroundings.environment, warn)
-    # The option --card is for one message, so it is the same for all.
-    path = cards[0].card
+    path = cards[0].card  # --card is not an option of profiles: all recipients have the same
     file = None if path is None else _read_card_file(path, stdin)
     has_card = has_cards and (file is not None or all(card.quick_card(run) is not None for card in cards))
-    # A card needs no text, so with one, stdin is read only if it is asked for. Whether there is a CI's card depends on
-    # the machine: with nothing else, the text is read as without one.
+    # A card needs no text, so with a card, stdin is read only for `-`. Whether --ci makes a card depends on the
+    # machine, so with --ci alone, stdin is read as without a card.
     is_ci_alone = has_card and file is None and not all(card.has_own_parts for card in cards)
     reads_pipe = options.has_stdin and not (stdin is not None and stdin.isatty())
     if not words and has_card and not (is_ci_alone and reads_pipe):
@@ -100,7 +101,7 @@ def read_content(
 def find_ci_run(
     cards: Sequence[CardOptions], environment: Mapping[str, str], warn: Callable[[str], None]
 ) -> CiRun | None:
-    """Return the CI run that the environment describes, if a card is to show it; warn if there is none."""
+    """Return the CI run in the environment if a card option asks for it; warn if there is no run."""
     if not any(card.ci for card in cards):
         return None
     from chatpost.content.ci import find_run
@@ -113,25 +114,15 @@ def find_ci_run(
 
 
 NO_TITLE = "--subtitle and --icon need a title: add --title"
-"""A usage error of a message, and a warning for a job's."""
-
-
-def _check_card(words: Sequence[str], card: CardOptions) -> None:
-    if card.card == "-" and tuple(words) == ("-",):
-        raise UsageError("stdin can be the card (--card -) or the text (-), not both")
-    if card.lacks_title:
-        raise UsageError(NO_TITLE)
+"""The usage error for a message, and the warning for a job's outcome."""
 
 
 def _read_card_file(path: str, stdin: TextIO | None) -> CardMessage:
-    """Read a card file, or stdin for ``-``."""
-    from chatpost.content.cards import read_cards
-
     if path == "-":
         name = "the card on stdin"
         return read_cards(_read_all(stdin, name), name)._replace(is_piped=True)
     try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - Path takes an empty name for a directory's
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - Path("") is the current directory
             return read_cards(_read_all(file, path), path)
     except OSError as failure:
         raise _unreadable(path, failure) from None
@@ -147,11 +138,9 @@ def _read_all(source: IO[Any] | None, name: str) -> bytes:
 
 
 def _read_text(words: Sequence[str], stdin: TextIO | None, *, ends_only: bool) -> Text:
-    """Join the words by spaces, as `echo` does. Without words, or with ``-`` alone, read stdin to its end.
+    """Join the words by spaces, as `echo` does; without words, or for ``-``, read stdin to its end.
 
-    In every other case stdin is not read: a CI runner's can be a pipe that never ends. The text is what a terminal
-    would have shown, and line ends at the end of stdin are dropped. With ``ends_only``, the ends of a stdin longer than
-    `_SHORT_LIMIT` are enough.
+    In no other case is stdin read: a CI runner's can be a pipe that never ends.
     """
     if words and tuple(words) != ("-",):
         given = " ".join(words)
@@ -166,7 +155,7 @@ def _read_text(words: Sequence[str], stdin: TextIO | None, *, ends_only: bool) -
 
 
 def _read_stdin(stdin: TextIO, *, ends_only: bool) -> Text:
-    """Read stdin to its end; never keep more of it than the limit and an end."""
+    """Read stdin to its end, as a terminal would show it; keep at most the limit and one end in memory."""
     limit = _SHORT_LIMIT if ends_only else _INPUT_LIMIT
     beginning, ending, size = bytearray(), bytearray(), 0
     for chunk in read_chunks(stdin.fileno(), "stdin"):
@@ -181,31 +170,32 @@ def _read_stdin(stdin: TextIO, *, ends_only: bool) -> Text:
         ending += chunk
         if len(ending) > 2 * _END_LIMIT:
             del ending[:-_END_LIMIT]
-    encoding, mark = find_encoding(bytes(beginning[:4]))
-    if size <= limit:
-        text, had_bad_bytes = decode(beginning[mark:], encoding)
-        return Text.whole(screen_text(text).rstrip("\n"), had_bad_bytes=had_bad_bytes)
-    return _ends(bytes(beginning[mark:_END_LIMIT]), bytes(ending), size, encoding)
+    if size > limit:
+        return _ends(bytes(beginning[:_END_LIMIT]), bytes(ending), size)
+    decoder = Decoder()
+    text = screen_text(decoder.decode(bytes(beginning), final=True)).rstrip("\n")
+    return Text.whole(text, had_bad_bytes=decoder.had_bad_bytes)
 
 
-def _ends(beginning: bytes, ending: bytes, size: int, encoding: str) -> Text:
-    """Return a text of which only the ends are kept, each of whole characters and of whole lines if possible."""
-    skipped = -(size - len(ending)) % len("\0".encode(encoding))
-    ending = ending[skipped:]
+def _ends(beginning: bytes, ending: bytes, size: int) -> Text:
+    """Decode both ends of a text of ``size`` bytes: whole characters, and whole lines if possible."""
+    encoding, mark = find_encoding(beginning)
+    ending = ending[-(size - len(ending)) % len("\0".encode(encoding)) :]
     if encoding == "utf-8":
-        ending = ending.lstrip(bytes(range(0x80, 0xC0)))  # the rest of a character that the cut split
-    # At its other end, a cut can have split a character into one that looks bad.
-    first = beginning.decode(encoding, errors="replace").rstrip("\ufffd")
+        ending = ending.lstrip(bytes(range(0x80, 0xC0)))  # the rest of a character that was cut
+    # A character that was cut decodes to U+FFFD.
+    first = beginning[mark:].decode(encoding, errors="replace").rstrip("\ufffd")
     first = first[: first.rfind("\n") + 1] or first
-    last, had_bad_bytes = decode(ending, encoding)
+    decoder = Decoder(encoding)
+    last = screen_text(decoder.decode(ending, final=True)).rstrip("\n")
     after = size - len(first.encode(encoding, errors="replace"))
-    first, last = screen_text(first), screen_text(last).rstrip("\n")
+    first = screen_text(first)
     is_blank = not (first.strip() or last.strip())
-    return Text(first, last, after, size - len(ending), had_bad_bytes=had_bad_bytes, is_blank=is_blank)
+    return Text(first, last, after, size - len(ending), had_bad_bytes=decoder.had_bad_bytes, is_blank=is_blank)
 
 
 def read_chunks(source: int, name: str) -> Iterator[bytes]:
-    """Yield what a file descriptor holds, up to its end, blocking or not; raises `InputError` that names it."""
+    """Read a file descriptor, blocking or not, to its end; raises `InputError`, which quotes ``name``."""
     while True:
         try:
             chunk = os.read(source, 64 * 1024)  # the size of a pipe

@@ -1,7 +1,7 @@
-"""Turns a program's output into the text that a terminal would show at the end, in a time linear in its length.
+"""Converts a program's output to the text that a terminal shows in the end, in linear time.
 
-Within a line, carriage returns, backspaces and `ESC [ K` (erase in line) count, so a progress line is left as it was
-last. Other sequences are dropped, such as colours and links, and the cursor movements of a program that draws a screen.
+Within a line, carriage returns, backspaces and `ESC [ K` (erase in line) take effect, so only the last state of a
+progress line remains. Other sequences, such as colours, links and cursor movements, are dropped.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import unicodedata
 from itertools import pairwise
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-# Compiled only when it is needed, which is rare. In UTF-8, U+0080 to U+009F do not begin a sequence: they are left over
-# from a wrong decoding.
+# Rarely needed, so compiled on use. In UTF-8, U+0080 to U+009F do not begin a sequence: they come from wrong decoding.
 _WITHOUT_EFFECT = r"""(?x)
       \x1b\[(?![012]?K)[0-?]*[ -/]*[@-~]?          # CSI, except erase in line: colours, movements
     | \x1b[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?   # OSC and the like: links, titles
@@ -27,7 +26,7 @@ _JOINER = "\u200d"
 
 
 def screen_text(text: str) -> str:
-    """Return what `text` leaves on a terminal. Its only control characters are line ends and tabs."""
+    """Return `text` as a terminal shows it in the end, without control characters other than line ends and tabs."""
     if not _CONTROL.search(text):
         return text
     return "\n".join(map(_line, re.split(_LINE_END, re.sub(_WITHOUT_EFFECT, "", text))))
@@ -39,7 +38,7 @@ def _line(written: str) -> str:
         return written
     cells: list[str] = []
     column = 0  # never beyond the last cell
-    blank = 0  # the cells at the beginning that are known to be erased; without it, erasing again could cost a lot
+    blank = 0  # number of erased cells at the beginning: erasing them again and again would take quadratic time
     for part in re.findall(_PART, written):
         if part == "\r":
             column = 0
@@ -62,7 +61,7 @@ def _line(written: str) -> str:
 
 
 def _cells(text: str) -> list[str]:
-    """Split text into cells: characters with the marks that combine with them, and empty ones after wide characters."""
+    """Split text into cells: a character with its combining marks each, and an empty one after a wide character."""
     if text.isascii():
         return list(text)
     starts = [
@@ -72,7 +71,7 @@ def _cells(text: str) -> list[str]:
     ]
     cells: list[str] = []
     for start, end in pairwise((*starts, len(text))):
-        cells.append(sys.intern(text[start:end]))  # one object for all of a kind, since a line can have millions
+        cells.append(sys.intern(text[start:end]))  # saves memory: a line can have millions of cells
         if unicodedata.east_asian_width(text[start]) in {"W", "F"}:
             cells.append("")
     return cells

@@ -1,8 +1,8 @@
-"""A local Google Chat: it does what Chat does for a webhook, on loopback. Needs the extra ``emulator``.
+"""A local Google Chat, which emulates webhooks on loopback. Needs the extra ``emulator``.
 
-space.py      Space: threads, ids, quota, messages
-contract.py   checks requests with Google's own types
-faults.py     Fault: something that goes wrong with a request, on demand
+space.py      Space: threads, IDs, quota, messages
+contract.py   validates requests with Google's own types
+faults.py     Fault: an error to inject into a request
 server.py     Emulator: the HTTP server, and the page that shows the spaces
 render.py     text and cards as safe HTML
 """

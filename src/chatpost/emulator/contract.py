@@ -1,4 +1,4 @@
-"""Checks requests with Google's own types, and refuses them in the service's words."""
+"""Validates requests with Google's own types, and rejects them with Chat's error messages."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from google.protobuf import json_format
 
 from chatpost.chat.message import SIZE_LIMIT, THREAD_KEY_LIMIT, Message as ChatMessage
 
-# Parameters that every Google API takes, and the webhook's `key` and `token`.
+# The parameters of all Google APIs, and the webhook's `key` and `token`.
 _SYSTEM_PARAMETER = re.compile(
     r"key|token|alt|callback|fields|prettyPrint|quotaUser|uploadType|upload_protocol|access_token|oauth_token|\$\.xgafv"
 )
 _UNKNOWN_FIELD = re.compile(r'no field named "([^"]*)" at "([^"]*)"')
 _FIELD_ON_THE_WAY = re.compile(r"Failed to parse (\w+) field: ")
-# The names of google.rpc.Code by HTTP status.
+# Names of google.rpc.Code, by HTTP status.
 _CODES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -36,16 +36,16 @@ _CODES = {
 
 @dataclass(eq=False)
 class ApiError(Exception):
-    """A refusal with this HTTP status; ``where`` is the field that is wrong, if there is one."""
+    """An error with this HTTP status; ``where`` is the invalid field, if any."""
 
     status: int
     message: str
     where: str | None = None
 
     def body(self) -> dict[str, Any]:
-        """Return the answer's JSON: a ``google.rpc.Status``, wrapped as the service does."""
-        error: dict[str, Any] = {"code": self.status, "message": self.message}
-        error["status"] = _CODES.get(self.status, "UNKNOWN")
+        """Return the JSON of the answer: a ``google.rpc.Status``, wrapped in ``error``."""
+        status = _CODES.get(self.status, "UNKNOWN")
+        error: dict[str, Any] = {"code": self.status, "message": self.message, "status": status}
         if self.where:
             violations = [{"description": self.message, "field": self.where}]
             kind = "type.googleapis.com/google.rpc.BadRequest"
@@ -54,7 +54,7 @@ class ApiError(Exception):
 
 
 def read_query(query: dict[str, str]) -> dict[str, str]:
-    """Return the request's own parameters; raises `ApiError` for an unknown or invalid one, or no key or token."""
+    """Return the parameters of the method; raises `ApiError` for an invalid one, or without a key or token."""
     if not query.get("key"):
         raise ApiError(403, "The request is missing a valid API key.")
     if not query.get("token"):
@@ -85,7 +85,7 @@ def read_query(query: dict[str, str]) -> dict[str, str]:
 
 
 def read_body(raw: bytes, space: str) -> dict[str, Any]:
-    """Return the message; raises `ApiError` if it is no valid `Message`, empty, or too long."""
+    """Parse a message; raises `ApiError` if it is invalid, empty, or too long."""
     try:
         body = _camel_keys(json.loads(raw))
         if not isinstance(body, dict):
@@ -113,7 +113,7 @@ def read_body(raw: bytes, space: str) -> dict[str, Any]:
 
 
 def complaint(body: Mapping[str, Any], space: str) -> str | None:
-    """Return why Chat would reject a message, with the name of the wrong field; None if it is valid."""
+    """Return the reason why Chat would reject a message, with the invalid field; None if it is valid."""
     try:
         read_body(json.dumps(body).encode(), space)
     except ApiError as error:
@@ -138,7 +138,7 @@ def _camel(name: str) -> str:
 
 
 def _camel_keys(value: Any) -> Any:
-    """Return a JSON value with the names of its fields in camel case: Google takes them in snake case, too."""
+    """Return a JSON value with its field names in camel case: Google also accepts snake case."""
     if isinstance(value, dict):
         return {_camel(name): _camel_keys(item) for name, item in value.items()}
     return [_camel_keys(item) for item in value] if isinstance(value, list) else value

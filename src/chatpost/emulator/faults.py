@@ -1,4 +1,4 @@
-"""Faults on demand, each for one of the next requests."""
+"""Faults to inject, one per request."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Fault:
-    """One request's fault.
+    """The fault of one request.
 
-    ``STATUS`` answers with ``status``, ``headers`` and ``body`` (None: the service's own words) and stores
-    nothing. ``DELAY`` stores, and answers after ``seconds``. ``DROP_BEFORE`` and ``DROP_AFTER`` close the
-    connection before or after storing. ``TRUNCATE`` stores, and cuts the answer short; ``DRIP`` stores, and
-    never ends its answer.
+    ``STATUS`` answers with ``status``, ``headers`` and ``body`` (None: a Chat error), and stores nothing. ``DELAY``
+    stores the message, and answers after ``seconds``. ``DROP_BEFORE`` and ``DROP_AFTER`` close the connection before
+    or after storing it. ``TRUNCATE`` stores it, and cuts the answer short; ``DRIP`` stores it, and never ends its
+    answer.
     """
 
     kind: Kind
@@ -44,12 +44,12 @@ class Fault:
 
 
 def answering(status: int, body: bytes | None = None, **headers: str) -> Fault:
-    """Return a fault that answers with a status and stores nothing; ``Retry_After`` is the header ``Retry-After``."""
+    """Return a fault of kind ``STATUS``; ``Retry_After`` is the header ``Retry-After``."""
     return Fault(Kind.STATUS, status, headers={k.replace("_", "-"): value for k, value in headers.items()}, body=body)
 
 
 def parse_faults(spec: str) -> list[Fault]:
-    """Read the value of ``--fault``: a fault, once or ``*N`` times. Raises `ValueError` with a line for a person."""
+    """Parse the value of ``--fault``: a fault, ``*N`` times. Raises `ValueError` with an error message for users."""
     match = _SPEC.fullmatch(spec)
     if match is None:
         raise ValueError(

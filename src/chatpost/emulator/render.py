@@ -1,4 +1,4 @@
-"""Renders text and cards as safe HTML: everything is escaped, and only known markup becomes HTML."""
+"""Renders text and cards as safe HTML: only known markup becomes HTML, and all text is escaped."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from html import unescape
 from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
-from chatpost.chat.syntax import Part, parts
+from chatpost.chat.syntax import to_html
 
 _NEW_TAB = ' rel="noreferrer noopener" target="_blank"'
 _MENTION = '<span class="mention">@{text}</span>'
-# The HTML of each kind of part that is more than text.
 _HTML = {
     "block": "<pre><code>{text}</code></pre>",
     "code": "<code>{text}</code>",
@@ -27,7 +26,7 @@ _MARKDOWN = (
     MarkdownIt("commonmark", {"html": False, "breaks": True}).enable(["strikethrough", "table"]).disable("image")
 )
 _PLAIN_TAGS = "b|i|u|s|strike|strong|em|code|pre|ul|ol|li"
-# The tags that Chat knows in the text of a card; the last line finds the others, which are dropped.
+# The tags that Chat supports in the text of a card; the last line matches all others, which are dropped.
 _CARD_TAG = re.compile(
     rf"</(?P<closed>{_PLAIN_TAGS}|a|font)\s*>"
     rf'|<(?P<opened>{_PLAIN_TAGS}|a(?P<href>\s+href="https?://[^\s"<>]+")|font\s+color="#[0-9a-f]{{6}}")\s*>'
@@ -46,25 +45,20 @@ _ICONS = """
     storage 🗄️  thumb_up 👍  timer ⏱️  today 📅  update 🔄
 """
 EMOJI: dict[str, str] = dict(re.findall(r"(\w+) (\S+)", _ICONS))
-"""The common icons by their names; those that quick cards use are drawn by the page."""
+"""Emoji for common icons, by name; the page draws those of quick cards."""
 
 
 def text_html(text: str, *, is_markdown: bool) -> Markup:
-    """Render a message's text: Chat's own markup, or Markdown."""
-    if not is_markdown:
-        return Markup().join(map(_part_html, parts(text)))
-    # The library escapes HTML, and makes links only to the web.
-    html = re.sub(r"&lt;users/([\w.@+-]+)&gt;", _MENTION.format(text=r"\1"), _MARKDOWN.render(text))
-    return Markup(html)  # noqa: S704 - see above
-
-
-def _part_html(part: Part) -> Markup:
-    inner = text_html(part.text, is_markdown=False) if part.kind in {"bold", "italic", "strike"} else part.text
-    return Markup(_HTML.get(part.kind, "{text}")).format(text=inner, url=part.url)  # noqa: S704 - format escapes
+    """Render the text of a message: Chat's own markup, or Markdown."""
+    if is_markdown:
+        html = re.sub(r"&lt;users/([\w.@+-]+)&gt;", _MENTION.format(text=r"\1"), _MARKDOWN.render(text))
+    else:
+        html = to_html(text, _HTML)
+    return Markup(html)  # noqa: S704 - both escape HTML, and link only to safe URLs
 
 
 def card_html(text: object) -> Markup:
-    """Render the text of a card, which can have some HTML tags; other tags are dropped."""
+    """Render the text of a card, which can contain some HTML tags; other tags are dropped."""
     html: list[str] = []
     opened: list[str] = []
     at, source = 0, str(text or "")
@@ -77,16 +71,16 @@ def card_html(text: object) -> Markup:
             opened.append(tag["opened"].split()[0].lower())
             html.append(f"<{tag['opened']}{_NEW_TAB if tag['href'] else ''}>")
         elif (name := (tag["closed"] or "").lower()) in opened:
-            # It closes what was opened within it, too.
+            # Also close all tags within it.
             closed = ""
             while closed != name:
                 closed = opened.pop()
                 html.append(f"</{closed}>")
     html.append(escape(unescape(source[at:])))
     html += [f"</{name}>" for name in reversed(opened)]
-    return Markup("".join(html))  # noqa: S704 - its texts are escaped, and its tags are known
+    return Markup("".join(html))  # noqa: S704 - all text is escaped, and all tags are known
 
 
 def safe_link(url: object) -> str | None:
-    """Return the URL if it is safe to link to: http or https."""
+    """Return the URL if it is an HTTP or HTTPS URL, else None."""
     return url if isinstance(url, str) and re.fullmatch(r"https?://[^\s\"<>]+", url) else None

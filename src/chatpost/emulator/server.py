@@ -1,4 +1,4 @@
-"""The emulator's HTTP server, Flask over Werkzeug on loopback: Chat's one method, and a page that shows the spaces."""
+"""The emulator's HTTP server, Flask on loopback: Chat's method for webhooks, and a page that shows the spaces."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, Self
 
-from flask import Flask, Response, jsonify, render_template, request
+from flask import Flask, Response, jsonify, make_response, render_template, request
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from chatpost.emulator.contract import ApiError, read_body, read_query
@@ -20,12 +20,12 @@ from chatpost.emulator.space import Space
 
 _HOST = "127.0.0.1"
 _HEARTBEAT = 15.0
-# A second line of defence behind escaping: only the page's own script runs, and nothing is loaded from elsewhere.
+# In case escaping fails: only the page's own script runs, and nothing is loaded from other hosts.
 _POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'"
 
 
 class Received(NamedTuple):
-    """A request that came in at ``at`` of the clock. ``status`` 0: the connection was dropped without an answer."""
+    """A request, received ``at`` a time of the clock. ``status`` 0: the connection was dropped without an answer."""
 
     at: float
     method: str
@@ -37,10 +37,10 @@ class Received(NamedTuple):
 
 
 class Emulator:
-    """A Google Chat on loopback, which accepts any space, key and token. A context manager that serves.
+    """A Google Chat on loopback, which accepts any space, key and token. It serves while it is a context manager.
 
-    Each of ``faults`` is for one of the next requests; ``quota`` limits a space to one request a second.
-    ``on_received`` is called with every request, from the thread that served it.
+    Each of ``faults`` is for one request; ``quota`` limits a space to one request per second. ``on_received`` is called
+    with each request, from the thread that serves it.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Emulator:
         clock: Callable[[], float] = time.monotonic,
         on_received: Callable[[Received], None] = lambda _: None,
     ) -> None:
-        """``port`` 0 takes any free port; raises `OSError` if the port is taken."""
+        """``port`` 0 is any free port; raises `OSError` if the port is in use."""
         self.faults = deque(faults)
         self.spaces: dict[str, Space] = {}
         self.received: list[Received] = []
@@ -61,7 +61,7 @@ class Emulator:
         self.on_received = on_received
         self._changed = threading.Condition()
         self._stopping = threading.Event()
-        # If Werkzeug itself cannot bind, it ends the process.
+        # If Werkzeug cannot bind, it exits.
         with socket.create_server((_HOST, port), backlog=128) as listener:
             self._server = make_server(
                 _HOST, port, self._app(), threaded=True, request_handler=_Handler, fd=listener.fileno()
@@ -70,20 +70,20 @@ class Emulator:
 
     @property
     def port(self) -> int:
-        """The port that it serves on."""
+        """The port."""
         return int(self._server.port)
 
     @property
     def page(self) -> str:
-        """The page that shows the spaces."""
+        """URL of the page that shows the spaces."""
         return f"http://{_HOST}:{self.port}/"
 
     def url(self, space: str = "AAAA", key: str = "any-key", token: str = "any-token") -> str:  # noqa: S107 - any will do
-        """Return a webhook's URL; each token is another webhook."""
+        """Return a webhook URL; each token is a different webhook."""
         return f"{self.page}v1/spaces/{space}/messages?key={key}&token={token}"
 
     def space(self, name: str = "AAAA") -> Space:
-        """Return a space, which exists as soon as it is named."""
+        """Return a space, created on first use."""
         return self.spaces.setdefault(f"spaces/{name}", Space(f"spaces/{name}", self._clock, self._quota))
 
     def __enter__(self) -> Self:
@@ -107,10 +107,11 @@ class Emulator:
         app.get("/spaces")(self._page)
         app.get("/events")(lambda: Response(self._events(), mimetype="text/event-stream"))
         app.before_request(_refuse_strangers)
-        app.after_request(_protect)
-        app.register_error_handler(ApiError, _refusal)
+        app.after_request(_add_headers)
+        app.register_error_handler(ApiError, _error_response)
+        not_found = ApiError(404, "Requested entity was not found.")
         for status in (404, 405):
-            app.register_error_handler(status, lambda _: _refusal(ApiError(404, "Requested entity was not found.")))
+            app.register_error_handler(status, lambda _: _error_response(not_found))
         return app
 
     def _create(self, space: str) -> Response:
@@ -120,7 +121,7 @@ class Emulator:
             try:
                 response = self._answer(fault, space, raw, query)
             except ApiError as error:
-                response = _refusal(error)
+                response = _error_response(error)
             response.headers.update(fault.headers)
             is_dropped = fault.kind in {Kind.DROP_BEFORE, Kind.DROP_AFTER}
             status = 0 if is_dropped else response.status_code
@@ -153,7 +154,8 @@ class Emulator:
         response = jsonify(space.create(query["token"], body, parameters).answer(body))
         if fault.kind is Kind.TRUNCATE:
             whole = response.get_data()
-            return Response(_cut(whole), headers={"Content-Length": str(len(whole))}, mimetype="application/json")
+            headers = {"Content-Length": str(len(whole))}
+            return Response(_first_half(whole), headers=headers, mimetype="application/json")
         if fault.kind is Kind.DRIP:
             return Response(self._drip(), mimetype="application/json")
         return response
@@ -167,7 +169,7 @@ class Emulator:
         return render_template(template, spaces=[space for space in dict(self.spaces).values() if space.messages])
 
     def _events(self) -> Iterator[str]:
-        """Yield an event at once and at each request, and a comment now and then, to see whether anybody listens."""
+        """Yield an event at once and at each request, and a comment as a heartbeat, to detect closed connections."""
         seen = -1
         while not self._stopping.is_set():
             with self._changed:
@@ -179,7 +181,7 @@ class Emulator:
 
 
 class _Handler(WSGIRequestHandler):
-    """Keeps connections open, as Chat does, and writes no log."""
+    """Keeps connections open, as Chat does, without a log."""
 
     protocol_version = "HTTP/1.1"
 
@@ -191,25 +193,22 @@ class _Handler(WSGIRequestHandler):
 
 
 def _refuse_strangers() -> None:
-    """Refuse a page of the web that reaches loopback through the user's browser: by another name, or from elsewhere."""
+    """Reject requests that web pages send to loopback through the user's browser, by another host name or origin."""
     host = request.host.rpartition(":")[0] or request.host
     is_ours = host.strip("[]") in {"127.0.0.1", "localhost", "::1"}
     if not is_ours or request.headers.get("Origin") not in {None, f"http://{request.host}"}:
         raise ApiError(403, "The emulator serves loopback only.")
 
 
-def _protect(response: Response) -> Response:
-    response.headers["Content-Security-Policy"] = _POLICY
-    response.headers["Cache-Control"] = "no-store"
+def _add_headers(response: Response) -> Response:
+    response.headers.update({"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"})
     return response
 
 
-def _refusal(error: ApiError) -> Response:
-    response = jsonify(error.body())
-    response.status_code = error.status
-    return response
+def _error_response(error: ApiError) -> Response:
+    return make_response(error.body(), error.status)
 
 
-def _cut(whole: bytes) -> Iterator[bytes]:
+def _first_half(whole: bytes) -> Iterator[bytes]:
     yield whole[: len(whole) // 2]
     raise ConnectionResetError

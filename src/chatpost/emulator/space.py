@@ -1,4 +1,4 @@
-"""A space: its threads and messages, each webhook's thread keys, and the quota that all webhooks share."""
+"""A space: its threads and messages, the thread keys of each webhook, and the quota of all webhooks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chatpost.emulator.contract import ApiError
 
 @dataclass(frozen=True)
 class StoredMessage:
-    """A message in a space. ``body`` and ``query`` are as they were sent; ``token`` identifies the webhook."""
+    """A message in a space. ``body`` and ``query`` are those of the request; ``token`` identifies the webhook."""
 
     name: str
     thread_name: str
@@ -28,32 +28,32 @@ class StoredMessage:
 
     @property
     def text(self) -> str:
-        """The text; empty for a card alone."""
+        """The text, empty if there are only cards."""
         return str(self.body.get("text") or "")
 
     @property
     def summary(self) -> str:
-        """The text of a notification: the message's text, or words for its cards."""
+        """The text of a notification: the text, the fallback text, or the title of the first card."""
         cards = self.body.get("cardsV2") or [{}]
         title = (cards[0].get("card", {}).get("header") or {}).get("title")
         return self.text or str(self.body.get("fallbackText") or title or "a card")
 
     @property
     def request(self) -> str:
-        """The request as it was sent, its secrets masked."""
+        """The request, with its secrets masked."""
         query = urlencode({**self.query, "key": "***", "token": "***"}, safe="*")
         body = json.dumps(self.body, indent=2, ensure_ascii=False)
         return f"POST /v1/{self.name.rpartition('/')[0]}?{query}\n\n{body}"
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Return Chat's answer to the request: its own fields, and the two names."""
+        """Return Chat's answer to a request: its body, the message name and the thread name."""
         thread = {**(body.get("thread") or {}), "name": self.thread_name}
         return {**body, "name": self.name, "thread": thread}
 
 
 @dataclass
 class Space:
-    """A named space (``spaces/S``). ``clock`` is in seconds. Not safe for threads by itself."""
+    """A space, by its name (``spaces/S``). ``clock`` is in seconds. Not thread-safe."""
 
     name: str
     clock: Callable[[], float]
@@ -64,25 +64,25 @@ class Space:
     _by_request_id: dict[str, StoredMessage] = field(default_factory=dict)
 
     def threads(self) -> dict[str, list[StoredMessage]]:
-        """Return the threads by name, each with its messages, in the order in which they were posted."""
+        """Return the messages of each thread, by its name, in the order of creation."""
         threads: dict[str, list[StoredMessage]] = {}
         for message in self.messages:
             threads.setdefault(message.thread_name, []).append(message)
         return threads
 
     def take_quota(self) -> None:
-        """Count a request; raises the 429 for one that comes within a second of another, by any webhook."""
+        """Count a request; raises `ApiError` (429) within one second of another request by any webhook."""
         now = self.clock()
         if self.quota and now < self._free_at:
             raise ApiError(429, "Resource has been exhausted (e.g. check quota).")
         self._free_at = now + 1
 
     def create(self, token: str, body: dict[str, Any], query: dict[str, str]) -> StoredMessage:
-        """Store a message, or return the one that this request id has made; raises `ApiError`."""
+        """Store a message, or return the one with the same request ID; raises `ApiError`."""
         request_id, message_id = query.get("requestId", ""), query.get("messageId")
         if known := self._by_request_id.get(request_id):
             if known.token != token:
-                # The reference says that this is an error, but not which one.
+                # The reference documents an error, but not its status.
                 raise ApiError(409, "Request id was used by another caller.")
             return known
         if message_id and any(message.query.get("messageId") == message_id for message in self.messages):
@@ -97,10 +97,10 @@ class Space:
         return stored
 
     def _thread_id(self, token: str, thread: dict[str, Any], query: dict[str, str], own_id: str) -> str:
-        """Return the id of the thread that the message goes to: one that exists, or a new one, ``own_id``."""
+        """Return the ID of the message's thread: an existing one, or for a new one, ``own_id``."""
         option, key = query.get("messageReplyOption"), thread.get("threadKey") or query.get("threadKey")
         if option not in {choice.value for choice in MessageReplyOption}:
-            return own_id  # without an option, the message's thread is ignored
+            return own_id  # without a reply option, Chat ignores the thread
         thread_id = self._thread_by_key.get((token, key))
         if name := thread.get("name"):
             thread_id = name.rpartition("/")[2] if name in self.threads() else None

@@ -1,1 +1,1 @@
-"""A stream of lines becomes replies in a thread."""
+"""Posts a stream as replies in a thread, for `thread --follow` and `run --follow`."""

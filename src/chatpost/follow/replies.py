@@ -1,4 +1,4 @@
-"""Posts lines into a thread, one reply after the other, and counts those that are lost."""
+"""Posts the lines of a stream as replies in a thread, and counts lost lines."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from chatpost.delivery.sender import Sender
 
 LAST_LIMIT = SIZE_LIMIT - 100
-"""Bytes of the last message of a thread, below a line that says how many lines were lost."""
+"""Maximum bytes of the closing message, which can begin with a line about lost lines."""
 
 _NO_LIMIT = 1_000_000
-_SHARE_OF_LINES = 0.75  # of a deadline that is for all: the rest is for the last message
-_LEAST_PATIENCE = 2.0  # seconds: a turn takes more than one
+_SHARE_OF_LINES = 0.75  # of the deadline after the end of the stream; the rest is for the closing message
+_LEAST_PATIENCE = 2.0  # seconds; a turn takes more than one
 
 
 class ReplyOptions(NamedTuple):
-    """How lines are posted: their style, and whether Chat notifies people of them.
+    """How to post lines.
 
-    ``has_retries``: the user has limited the retries; else a reply is retried until its deadline. ``is_bounded``: after
-    the end of the stream, the deadline is for all that is left.
+    ``has_retries``: the user has set the number of retries; else a reply is retried until its deadline. ``is_bounded``:
+    after the end of the stream, all remaining replies share one deadline.
     """
 
     style: Style
@@ -39,12 +39,12 @@ class ReplyOptions(NamedTuple):
 
 
 class Replies:
-    """Posts lines into the thread that ``opening`` has opened.
+    """Posts lines in the thread that ``opening`` has opened.
 
-    The lines of a reply that fails for now go with the next reply. If it may have been posted, it is sent again
-    unchanged, under its request id. After the end of the stream a reply gets one more attempt until its deadline; then
-    the rest is lost. ``lost`` counts the lines that were lost, and ``status`` is that of the failure that lost them.
-    Before the time ``not_before``, a reply waits for more lines.
+    If a reply fails with a transient error, the next reply includes its lines. If it may have been posted, it is sent
+    again unchanged, with its request ID. After the end of the stream, a reply gets one more delivery; then the rest is
+    lost. ``lost`` counts lost lines, and ``status`` is the exit status of the error that lost them. Until
+    ``not_before``, a reply waits for more lines.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class Replies:
         options: ReplyOptions,
         report: Callable[[Delivery, str | None], ExitStatus],
     ) -> None:
-        """``report`` reports a delivery, and what is known of its lines after an error; it returns the exit status."""
+        """``report`` reports a delivery, and the fate of its lines after an error; it returns the exit status."""
         created, policy = opening.progress.created, opening.to.policy
-        thread = Thread(name=created.thread_name if created else None)
         self._policy = policy if options.has_retries else policy._replace(retries=_NO_LIMIT)
+        thread = Thread(name=created.thread_name if created else None)
         self._to = opening.to._replace(thread=thread, policy=self._policy)
         self._lines = lines
         self._sender = sender
@@ -76,13 +76,13 @@ class Replies:
 
     @property
     def unposted(self) -> int:
-        """The number of lines that were read and are not posted."""
+        """Number of lines that were read but not posted."""
         return self.lost + len(self._taken) + self._lines.waiting
 
     def post_all(self, every: float) -> bool:
-        """Post the lines until the stream ends; return False if nothing more can be posted.
+        """Post the lines until the stream ends; return False if posting must stop early.
 
-        The first lines go at once, later ones every ``every`` seconds, unless a reply is full or the stream has ended.
+        Post the first lines at once, and later ones every ``every`` seconds, or when a reply is full.
         """
         while self._cool_down():
             if not self._taken and not self._lines.wait(self.not_before):
@@ -95,25 +95,24 @@ class Replies:
         return False
 
     def close(self, last: str | None) -> None:
-        """Post the last message of the thread; if lines were lost, it says how many."""
+        """Post the closing message, with the number of lost lines."""
         note = f"[{lines_are(self.lost)} lost]" if self.lost else None
         text = "\n".join(filter(None, (note, last)))
         if text and not self._is_refused:
             request = self._request(Message(text, self._options.style.markdown), str(uuid4()))
-            self._late_at = self._ends_at  # the rest of the time is for this message
-            delivery = self._deliver(request.request_id, lambda _: request, Progress())
-            status = self._report(delivery, None)
+            self._late_at = self._ends_at  # the rest of the deadline is for this message
+            status = self._report(self._deliver(request.request_id, lambda _: request, Progress()), None)
             self.status = self.status or status
 
     def _is_late(self) -> bool:
-        """Return whether the rest of the deadline is for the last message, if the deadline is for all."""
+        """Return whether the rest of a shared deadline is for the closing message."""
         if self._options.is_bounded and self._lines.has_ended and self._late_at == inf:
             self._ends_at = self._clock() + self._policy.deadline
             self._late_at = self._clock() + self._policy.deadline * _SHARE_OF_LINES
         return self._clock() >= self._late_at
 
     def _cool_down(self) -> bool:
-        """Wait until the time of the next attempt; return False if that is too late after the end of the stream."""
+        """Wait for the time of the next reply; return False if the stream has ended and the time is too late."""
         while (wait := self._retry_at - self._clock()) > 0:
             if not self._lines.has_ended:
                 self._lines.wait_for_end(wait)
@@ -124,16 +123,16 @@ class Replies:
         return True
 
     def _post_lines(self) -> bool:
-        """Post one reply; return whether there can be another."""
+        """Post one reply; return whether to post another."""
         is_last_try = self._lines.has_ended
         unclear = self._maybe_posted
         request_id = unclear.request_id if unclear is not None else str(uuid4())
         progress = Progress()
-        # An attempt that Chat turns away, or whose turn does not come, says nothing about the one before.
+        # If this attempt is rejected, or gets no turn, the earlier one may still have been posted.
         progress.request, progress.maybe_posted = unclear, unclear is not None
         delivery = self._deliver(request_id, lambda _: unclear or self._take_lines(request_id), progress)
         error = progress.error
-        is_invalid = isinstance(error, InvalidMessage)  # only these lines are at fault
+        is_invalid = isinstance(error, InvalidMessage)  # the error of these lines only
         self._maybe_posted = progress.request if progress.maybe_posted and not is_invalid else None
         if is_invalid:
             self.lost += len(self._taken)
@@ -170,7 +169,7 @@ class Replies:
 
 
 class _Patience(Deadline):
-    """The time for one reply. While the stream goes on, the wait for its first attempt does not count."""
+    """The deadline of one reply. Until the stream ends, it starts with the first attempt."""
 
     def __init__(self, seconds: float, lines: Lines, progress: Progress, clock: Callable[[], float]) -> None:
         super().__init__(inf, clock)
@@ -179,12 +178,12 @@ class _Patience(Deadline):
         self._progress = progress
 
     def left(self) -> float:
-        """Return the seconds that are left, never below 0."""
+        """Return the remaining seconds, at least 0."""
         if self._end == inf and (self._lines.has_ended or self._progress.attempts):
             self._end = self._clock() + self._seconds
         return super().left()
 
 
 def lines_are(lines: int) -> str:
-    """Return the number of lines in words, with their verb."""
+    """Return ``1 line is``, or the plural."""
     return "1 line is" if lines == 1 else f"{lines} lines are"

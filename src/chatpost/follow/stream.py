@@ -1,4 +1,4 @@
-"""A stream's lines: collected while the space is busy, and taken for a reply when it is free."""
+"""The lines of a stream: read and buffered until a reply takes them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from chatpost.content.split import split
 from chatpost.content.terminal import screen_text
 
 REPLY_LIMIT = SIZE_LIMIT - 100
-"""Bytes of lines in one reply, without its fence and language."""
+"""Maximum bytes of lines in one reply, without its fence and language."""
 
 BUFFER_LIMIT = 1024 * 1024
-"""Bytes of lines that can wait. When there are more, nothing is read, and so the writer is slowed down."""
+"""Bytes of buffered lines above which the reader pauses, which blocks the writer."""
 
-_LONGEST_LINE = 256 * 1024  # bytes after which a line that has not ended is cut
+_LONGEST_LINE = 256 * 1024  # bytes after which an unfinished line is cut
 
 
 class Lines:
-    """Lines on their way from the thread that reads them to the thread that posts them.
+    """A buffer of lines between the thread that reads them and the thread that posts them.
 
-    Every line that was added stays until it is taken. ``clock`` is monotonic, in seconds. ``size`` is the number of
-    bytes that wait; ``has_ended``: no more lines come.
+    ``clock`` is monotonic, in seconds. ``size`` is the number of buffered bytes; ``has_ended``: the stream has ended.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -37,12 +36,12 @@ class Lines:
         self._visible = 0
         self.size = 0
         self.has_ended = False
-        # Its lock is reentrant, so that a signal's handler can use it at any point.
+        # Its lock is reentrant, so a signal handler can use it at any time.
         self._changed = threading.Condition()
 
     @property
     def waiting(self) -> int:
-        """The number of lines that are waiting now."""
+        """Number of buffered lines."""
         return len(self._lines)
 
     def put(self, lines: Sequence[str]) -> None:
@@ -53,34 +52,33 @@ class Lines:
             self._changed.notify_all()
 
     def put_back(self, lines: Sequence[str]) -> None:
-        """Put lines that were taken back at the beginning, in their order."""
+        """Put taken lines back at the beginning, in their order."""
         with self._changed:
             self._lines.extendleft(reversed(lines))
             self._count(lines, 1)
 
     def end(self) -> None:
-        """Say that no more lines come."""
-        with self._changed:
-            self.has_ended = True
-            self._changed.notify_all()
+        """Mark the stream as ended."""
+        self.has_ended = True
+        self.wake()
 
     def wait_for_room(self, is_wanted: Callable[[], bool]) -> None:
-        """Block the reader while too much is waiting, as long as it is wanted."""
+        """Block while the buffer is full and ``is_wanted`` returns True."""
         with self._changed:
             self._changed.wait_for(lambda: self.size <= BUFFER_LIMIT or not is_wanted())
 
     def wake(self) -> None:
-        """Wake all waiting threads."""
+        """Wake all blocked threads."""
         with self._changed:
             self._changed.notify_all()
 
     def wait_for_end(self, seconds: float) -> None:
-        """Wait for the end of the stream, at most so many seconds."""
+        """Wait for the end of the stream, at most ``seconds``."""
         with self._changed:
             self._changed.wait_for(lambda: self.has_ended, seconds)
 
     def drop(self) -> int:
-        """Drop all lines that wait; return how many."""
+        """Drop all buffered lines; return their number."""
         with self._changed:
             dropped = len(self._lines)
             self._lines.clear()
@@ -89,9 +87,9 @@ class Lines:
         return dropped
 
     def wait(self, not_before: float) -> bool:
-        """Wait for a reply's worth of lines; return False if there is nothing to see and no more comes.
+        """Wait for lines to post; return False if the stream has ended and no visible lines are left.
 
-        Before the time ``not_before`` of the clock, only a full reply or the end of the stream is worth one.
+        Until ``not_before`` on the clock, wait for a full reply or the end of the stream.
         """
         with self._changed:
             while True:
@@ -103,7 +101,7 @@ class Lines:
                 self._changed.wait(max(0.0, not_before - now) if self._visible else None)
 
     def take(self) -> list[str]:
-        """Take as many lines as fit into a reply, at least one."""
+        """Take the lines of one reply, at least one line."""
         taken: list[str] = []
         room = REPLY_LIMIT
         with self._changed:
@@ -124,23 +122,22 @@ def _size(line: str) -> int:
 
 
 class LineMaker:
-    """Makes lines of bytes, as a terminal would show them, and adds them to ``lines``.
+    """Decodes bytes to lines, as a terminal would show them, and adds them to ``lines``.
 
-    ``is_markdown``: the lines will stand in a fence of Markdown's, not of Chat's. ``begun`` is the line that has not
-    ended yet.
+    ``is_markdown``: the fence of the lines will be Markdown's, not Chat's. ``begun`` is the unfinished line. ``mask``
+    removes secrets from a line.
     """
 
     def __init__(self, lines: Lines, *, is_markdown: bool, mask: Callable[[str], str] = lambda line: line) -> None:
-        """``mask`` takes secrets out of a line."""
         self.lines = lines
         self.decoder = Decoder()
         self.begun = ""
         self._mask = mask
-        # A run of more backticks would need a fence that has no room beside REPLY_LIMIT.
+        # A longer run of backticks would need a fence that does not fit beside REPLY_LIMIT.
         self._longest_run = 20 if is_markdown else 2
 
     def add(self, chunk: bytes, *, is_last: bool = False) -> None:
-        """Add the bytes that come next."""
+        """Add the next bytes."""
         *whole, self.begun = (self.begun + self.decoder.decode(chunk, final=is_last)).split("\n")
         if self.begun and (is_last or len(self.begun) > _LONGEST_LINE):
             whole.append(self.begun)
@@ -148,21 +145,20 @@ class LineMaker:
         self.lines.put([piece for line in whole for piece in self._clean(line)])
 
     def end(self) -> None:
-        """End the last line: nothing more comes."""
+        """Add the unfinished line: the stream has ended."""
         self.add(b"", is_last=True)
 
     def _clean(self, raw: str) -> list[str]:
         """Return a line as a terminal would show it, in pieces if it is longer than a reply."""
-        shown = self._mask(screen_text(raw))
-        clean = without_fences(escape_mentions(shown), self._longest_run)
-        return list(split(clean, REPLY_LIMIT - 1)) if clean.strip() else [""]
+        clean = without_fences(escape_mentions(self._mask(screen_text(raw))), self._longest_run)
+        return list(split(clean, REPLY_LIMIT - 1)) or [""]
 
 
 class Reader:
-    """Reads a file descriptor into lines, in a thread of its own, to its end. ``tee`` gets every byte that is read.
+    """Reads a file descriptor to its end, in a thread; ``tee`` is called with each chunk.
 
-    Once ``stopped`` is set and the lines are woken, it reads no more than the rest of the line that was begun, if it
-    is there already. ``discarded`` counts the lines that were read and not kept.
+    Once ``stopped`` is set and the lines are woken, it reads only the rest of the unfinished line, if available.
+    ``discarded`` counts the lines that were read and discarded.
     """
 
     def __init__(self, source: int, maker: LineMaker, tee: Callable[[bytes], None], stopped: SelectableEvent) -> None:
@@ -173,18 +169,15 @@ class Reader:
         self._stopped = stopped
         self.discarded = 0
         self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def start(self) -> None:
-        """Begin to read."""
         start_without_signals(self._thread)
 
     @property
     def had_bad_bytes(self) -> bool:
-        """Whether bytes that are not text became U+FFFD."""
+        """Whether invalid bytes became U+FFFD."""
         return self._maker.decoder.had_bad_bytes
 
     def discard(self) -> None:
-        """From now on read without keeping anything, so that the writer is not disturbed; wait for the end."""
+        """Discard all later input, so that the writer is not disturbed; wait for its end."""
         self._is_discarding = True
         self._maker.lines.wake()
         self._thread.join()
@@ -194,7 +187,7 @@ class Reader:
             for chunk in self._chunks():
                 if self._is_discarding:
                     self.discarded += chunk.count(b"\n")
-                    self._maker.begun = "" if chunk.endswith(b"\n") else "what it holds does not matter"
+                    self._maker.begun = "" if chunk.endswith(b"\n") else "any text"
                 else:
                     self._maker.add(chunk)
                 self._tee(chunk)
@@ -215,7 +208,7 @@ class Reader:
                     return
                 if chunk is not None:
                     yield chunk
-        # The beginning of a number would be another number, so the line is read to its end if that is there.
+        # Half of a number is another number, so read the line to its end if it is available.
         rest = bytearray()
         while self._maker.begun and not rest.endswith(b"\n") and len(rest) < _LONGEST_LINE:
             is_readable, _, _ = select.select([self._source], [], [], 0)
@@ -227,7 +220,7 @@ class Reader:
             yield bytes(rest)
 
     def _read(self, size: int) -> bytes | None:
-        """Read what is there; None if another process has read it first."""
+        """Read the available bytes; None if another process has read them first."""
         try:
             return os.read(self._source, size)
         except BlockingIOError:

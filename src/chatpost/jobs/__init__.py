@@ -1,1 +1,1 @@
-"""Jobs: commands that are run for their user, their output, and how they went before."""
+"""Jobs: the commands that `run` runs, their output and their history."""

@@ -1,4 +1,4 @@
-"""Job history in SQLite, one row per job. Concurrent runs of a job each count."""
+"""Job history in SQLite, one row per job. Runs of a job may be concurrent."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _SCHEMA = "CREATE TABLE IF NOT EXISTS job (hash TEXT PRIMARY KEY, history TEXT) 
 
 
 class HistoryFile:
-    """The histories of jobs in the file at ``path``. A job is given by its name or command line."""
+    """The history file at ``path``. A job is identified by its name or its command line."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def add_run(self, job: str, now: float, rule: NotifyRule, *, failed: bool) -> Transition | None:
-        """Add a run that has ended; return the transition to report, or None. Raises `StorageError`."""
+        """Add a finished run; return the transition to report, or None. Raises `StorageError`."""
         transition: Transition | None = None
 
         def add(history: JobHistory) -> JobHistory:
@@ -31,9 +31,9 @@ class HistoryFile:
             history = history.after_run(now, failed=failed)
             transition = history.transition(now, rule)
             if transition is None:
-                # A recovery that the rule does not report needs no report later, either.
+                # The rule does not report this recovery, so a later run must not report it, either.
                 return history.reported(Transition("recovery"), now) if history.recovered else history
-            if transition.kind == "failure":  # runs at the same time share the thread
+            if transition.kind == "failure":  # concurrent runs share the thread
                 return history._replace(thread_key=transition.thread_key)
             return history
 
@@ -45,14 +45,14 @@ class HistoryFile:
         self._change(job, lambda history: history.reported(transition, now))
 
     def _change(self, job: str, change: Callable[[JobHistory], JobHistory]) -> None:
-        # Hashed, because a command line can hold a secret.
+        # Hashed, since a command line can contain a secret.
         name = hashlib.sha256(job.encode(errors="surrogateescape")).hexdigest()
         try:
             self._change_in_file(name, change)
         except StorageError as error:
             if not error.is_permanent:
                 raise
-            with suppress(OSError):  # a warning in every run would cost more than the history is worth
+            with suppress(OSError):  # starting over is better than a warning in every run
                 self._path.replace(self._path.with_suffix(".damaged"))
             self._change_in_file(name, change)
 
@@ -61,6 +61,6 @@ class HistoryFile:
             row = file.execute("SELECT history FROM job WHERE hash = ?", (name,)).fetchone()
             try:
                 history = JobHistory._make(json.loads(row[0])) if row else JobHistory()
-            except (ValueError, TypeError):  # not ours
+            except (ValueError, TypeError):  # another program's row
                 history = JobHistory()
             file.execute("INSERT OR REPLACE INTO job VALUES (?, ?)", (name, json.dumps(change(history))))

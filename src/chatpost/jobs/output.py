@@ -1,11 +1,11 @@
-"""The output of a job: its streams are passed on as they come, and become one, of which the end is kept."""
+"""The output of a job: passed through as it arrives, with the end of all streams kept in memory."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import select
-import struct
+import sys
 import termios
 import threading
 import time
@@ -15,20 +15,16 @@ from math import inf
 
 from chatpost.errors import system_reason
 
-TAIL_LIMIT = 256 * 1024
-"""Bytes of the end of the output that are kept. Escape sequences in it may take most."""
-
-LINGER = 2.0
-"""Seconds after the command's end for what comes from a process that it left behind with the pipe open."""
-
-_LONGEST_LINE = 64 * 1024  # a longer one is taken as it comes
+_TAIL_LIMIT = 256 * 1024  # bytes to keep of the end of the output, including escape sequences
+_LINGER = 2.0  # seconds after the end of the job in which the output of its background processes is still read
+_LONGEST_LINE = 64 * 1024  # bytes after which an unfinished line is not held back
 _CHUNK = 64 * 1024
 
 
 class Output:
-    """The output of a job, whose streams are read by several threads.
+    """The output of a job. Thread-safe.
 
-    ``listener`` is given it in whole lines, in the order in which the lines were finished; it must not block.
+    ``listener`` is called with whole lines, in the order in which the job finished them; it must not block.
     """
 
     def __init__(self, listener: Callable[[bytes], None] = lambda _: None) -> None:
@@ -41,18 +37,17 @@ class Output:
         self._lock = threading.Lock()
 
     def add(self, stream: int, chunk: bytes) -> None:
-        """Add what a stream, by its number, has brought."""
+        """Add a chunk of a stream."""
         with self._lock:
             begun = self._begun.pop(stream, b"") + chunk
-            end = len(begun) if len(begun) > _LONGEST_LINE else 0
-            end = begun.rfind(b"\n") + 1 or end
+            end = begun.rfind(b"\n") + 1 or (len(begun) if len(begun) > _LONGEST_LINE else 0)
             if end < len(begun):
                 self._begun[stream] = begun[end:]
             if end:
                 self._take(begun[:end])
 
     def end(self) -> None:
-        """Take the lines that were begun and not ended: nothing more comes."""
+        """Add the unfinished lines: the streams have ended."""
         with self._lock:
             begun, self._begun = self._begun, {}
             if begun:
@@ -60,21 +55,21 @@ class Output:
 
     @property
     def tail(self) -> bytes:
-        """The end, from the beginning of a line if possible."""
+        """The end of the output, from the beginning of a line if possible."""
         with self._lock:
             kept = b"".join(self._pieces)
         return kept[kept.find(b"\n") + 1 :] or kept if self._is_cut else kept
 
     @property
     def lines_before(self) -> int:
-        """The number of lines before the tail."""
+        """Number of lines before the tail."""
         return self._lines_dropped + self._is_cut
 
     def _take(self, piece: bytes) -> None:
         self._listener(piece)
         self._pieces.append(piece)
         self._size += len(piece)
-        while self._size - len(self._pieces[0]) >= TAIL_LIMIT:
+        while self._size - len(self._pieces[0]) >= _TAIL_LIMIT:
             first = self._pieces.popleft()
             self._size -= len(first)
             self._lines_dropped += first.count(b"\n")
@@ -82,13 +77,13 @@ class Output:
 
 
 class Pump(threading.Thread):
-    """Reads a pipe to its end, and writes what it reads to ``target``, a file descriptor of ours.
+    """Copies a pipe to the file descriptor ``target``, and calls ``copy`` with each chunk, and ``on_end`` at the end.
 
-    ``copy`` gets every chunk. ``command_end`` is a pipe that is closed when the command has ended. The rest in the pipe
-    then is still passed on, and what comes within `LINGER`. ``on_end`` is called when all is done.
+    ``command_end`` is a pipe that is closed when the command has ended; then the rest of the pipe is copied, and new
+    output for `_LINGER` seconds.
 
-    If ours cannot be written, the pipe is closed, so that the command learns it as it would without us. ``failure`` is
-    the reason, for a person, unless it is that nobody reads any more.
+    If the target cannot be written, the pipe is closed, so that the command gets the error, too. ``failure`` is the
+    reason, unless the target's reader has closed it.
     """
 
     def __init__(
@@ -104,7 +99,7 @@ class Pump(threading.Thread):
         self.is_done = False
 
     def run(self) -> None:
-        """Pass on until the end."""
+        """Copy to the end."""
         try:
             for chunk in self._chunks():
                 self._copy(chunk)
@@ -128,7 +123,8 @@ class Pump(threading.Thread):
             readable = [descriptor for descriptor, _ in ready.poll(rest)]
             if self._command_end in readable:
                 ready.unregister(self._command_end)
-                until, owed = time.monotonic() + LINGER, _bytes_in(self._source)
+                size = fcntl.ioctl(self._source, termios.FIONREAD, b"\0" * 4)
+                until, owed = time.monotonic() + _LINGER, int.from_bytes(size, sys.byteorder)
                 continue
             if owed <= 0 and (not readable or time.monotonic() > until):
                 return
@@ -144,8 +140,3 @@ class Pump(threading.Thread):
                 chunk = chunk[os.write(self._target, chunk) :]
             except BlockingIOError:  # another process has made it non-blocking
                 select.select([], [self._target], [])
-
-
-def _bytes_in(pipe: int) -> int:
-    size: int = struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"\0" * 4))[0]
-    return size

@@ -1,18 +1,18 @@
-"""Makes a message of a job's outcome: a line for people, then the end of its output."""
+"""Builds the message of a job's outcome: one line, then the end of its output."""
 
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.chat.message import SIZE_LIMIT, Message
 from chatpost.content.cards import CardOptions
 from chatpost.content.compose import less_room, one_message
-from chatpost.content.decoding import decode, find_encoding
+from chatpost.content.decoding import Decoder
 from chatpost.content.markup import Style, escape_mentions, fenced
 from chatpost.content.secrets import masked
-from chatpost.content.source import Content, Text
 from chatpost.content.split import tail
 from chatpost.content.terminal import screen_text
 from chatpost.formatting import format_duration
@@ -22,64 +22,40 @@ if TYPE_CHECKING:
     from chatpost.jobs.process import ExitResult
 
 
-class Outcome(NamedTuple):
-    """How a job went: its ``name``, the host, its end, and how it went before, None if that is not known.
-
-    ``time_limit``: the seconds that it was allowed.
-    """
-
-    name: str
-    host: str
-    result: ExitResult
-    time_limit: float | None = None
-    transition: Transition | None = None
-
-    @property
-    def is_success(self) -> bool:
-        """Whether it did what it should."""
-        return not self.result.status
-
-    def line(self, *, is_markdown: bool) -> str:
-        """Return it as a line for people."""
-        result, took = self.result, format_duration(self.result.seconds)
-        name = f"**{self.name}**" if is_markdown else f"*{self.name}*"
-        if result.failure is not None:
-            what = f"{name} on {self.host} could not be started: {result.failure}"
-        elif result.is_over_time:
-            limit = format_duration(self.time_limit or 0)
-            what = f"{name} on {self.host} was ended after {took}: its time limit is {limit}"
-        elif result.lost_output is not None:
-            what = f"{name} on {self.host} lost its output after {took}: {result.lost_output}"
-        elif result.signal is not None:
-            why = " (out of memory?)" if result.signal == signal.SIGKILL else ""
-            what = f"{name} on {self.host} was killed by {_name_of(result.signal)}{why} after {took}"
-        elif result.status:
-            what = f"{name} failed on {self.host}: exit status {result.status} after {took}"
-        else:
-            verb = "recovered" if self.transition and self.transition.kind == "recovery" else "succeeded"
-            what = f"{name} {verb} on {self.host} in {took}"
-        return f"{'✅' if self.is_success else '❌'} {what}{_before(self.transition) if self.transition else ''}"
+def outcome_line(name: str, result: ExitResult, transition: Transition | None, *, is_markdown: bool) -> str:
+    """Return the outcome of a job as one line; ``transition`` is the one to report, if any."""
+    host, took = socket.gethostname(), format_duration(result.seconds)
+    name = f"**{name}**" if is_markdown else f"*{name}*"
+    if result.failure is not None:
+        what = f"{name} on {host} could not be started: {result.failure}"
+    elif result.time_limit is not None:
+        what = f"{name} on {host} was ended after {took}: its time limit is {format_duration(result.time_limit)}"
+    elif result.lost_output is not None:
+        what = f"{name} on {host} lost its output after {took}: {result.lost_output}"
+    elif result.signal is not None:
+        names = {number.value: number.name for number in signal.Signals}  # without real-time signals
+        cause = names.get(result.signal, f"signal {result.signal}")
+        why = " (out of memory?)" if result.signal == signal.SIGKILL else ""
+        what = f"{name} on {host} was killed by {cause}{why} after {took}"
+    elif result.status:
+        what = f"{name} failed on {host}: exit status {result.status} after {took}"
+    else:
+        verb = "recovered" if transition and transition.kind == "recovery" else "succeeded"
+        what = f"{name} {verb} on {host} in {took}"
+    return f"{'❌' if result.status else '✅'} {what}{_before(transition) if transition else ''}"
 
 
 def _before(transition: Transition) -> str:
-    """Return how the job went before, as the end of a sentence."""
+    """Return the earlier runs, as the end of a sentence."""
     failures = "1 failure" if transition.failures == 1 else f"{transition.failures} failures"
     if transition.kind == "recovery":
         return f", after {failures} in {format_duration(transition.failing_for)}"
     if transition.kind == "still":
         return f", {failures} in a row for {format_duration(transition.failing_for)}"
-    in_a_row = f", {failures} in a row" if transition.failures > 1 else ""
-    well = (
-        f", after {format_duration(transition.well_for)} without a failure" if transition.well_for is not None else ""
-    )
-    return in_a_row + well if transition.kind == "failure" else ""
-
-
-def _name_of(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"signal {number}"
+    before = f", {failures} in a row" if transition.failures > 1 else ""
+    if transition.well_for is not None:
+        before += f", after {format_duration(transition.well_for)} without a failure"
+    return before if transition.kind == "failure" else ""
 
 
 class Tail(NamedTuple):
@@ -90,38 +66,29 @@ class Tail(NamedTuple):
 
     @classmethod
     def read(cls, raw: bytes, lines_before: int, secrets: Iterable[str]) -> Tail:
-        """Read what the job wrote, without these secrets."""
-        if not raw:
-            return cls("", lines_before)
-        encoding, mark = find_encoding(raw[:4]) if not lines_before else ("utf-8", 0)
-        text, _ = decode(raw[mark:], encoding)
+        """Decode the output, and mask these secrets."""
+        text = Decoder("utf-8" if lines_before else None).decode(raw, final=True)
         return cls(masked(screen_text(text).rstrip("\n"), secrets), lines_before)
 
 
 def report(outcome: str, output: Tail, lines: int, style: Style, quick: CardOptions | None) -> Message:
-    """Return the message: the outcome's line, and at most so many lines of the output's end, as code.
+    """Return the message: the outcome, and at most ``lines`` lines of the output's end, as code.
 
-    If not all of the output is there, a line says how many lines are left out. Raises `DataError` if the outcome alone
-    is too long.
+    A note gives the number of missing lines, if any. Raises `DataError` if the outcome alone is too long.
     """
     shown = output.text.split("\n")[-lines:] if lines and output.text else []
-    kept, room = "\n".join(shown), SIZE_LIMIT
+    kept, room, words = "\n".join(shown), SIZE_LIMIT, outcome
     before = output.lines_before + output.text.count("\n") + bool(output.text) - len(shown)
     inner = style._replace(code=False, language=None, markdown=style.is_markdown)
     while True:
-        end = tail(kept, room, syntax="plain") if kept else ""
-        left_out = before + kept.count("\n") - end.count("\n")
-        message = one_message(Content(Text.whole(_words(outcome, end, left_out, style), typed=True)), inner, quick)
+        if kept:
+            end = tail(kept, room, syntax="plain")
+            left_out = before + kept.count("\n") - end.count("\n")
+            gone = "1 line before this is" if left_out == 1 else f"{left_out:,} lines before this are"
+            note = f"[{gone} left out]\n" if left_out else ""
+            end = end if style.allow_mentions else escape_mentions(end)
+            words = f"{outcome}\n{note}{fenced(end, style.language, is_markdown=style.is_markdown)}"
+        message = one_message(words, inner, quick)
         if message.size <= SIZE_LIMIT:
             return message
         room = less_room(room, message)
-
-
-def _words(outcome: str, end: str, left_out: int, style: Style) -> str:
-    if not end:
-        return outcome
-    if not style.allow_mentions:
-        end = escape_mentions(end)
-    lines = "1 line" if left_out == 1 else f"{left_out:,} lines"
-    note = f"[{lines} before this {'is' if left_out == 1 else 'are'} left out]\n" if left_out else ""
-    return f"{outcome}\n{note}{fenced(end, style.language, is_markdown=style.is_markdown)}"

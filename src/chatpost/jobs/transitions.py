@@ -1,6 +1,6 @@
-"""A job's history, and the transition that its last run makes: pure functions, without a clock and without a file.
+"""The history of a job, and the transition that its last run makes: pure functions, without a clock or a file.
 
-A transition counts as reported once its message is posted or in the outbox; until then, the next run reports it.
+A transition is reported once its message is posted or in the outbox; until then, the next run reports it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ DAY = 86_400
 class NotifyRule(NamedTuple):
     """Which runs are reported: ``always``, each ``failure``, or each ``change``.
 
-    A failure is reported from the consecutive failure number ``after`` on. With ``change``, a lasting failure is
-    reported again every ``remind`` seconds.
+    A failure is reported after ``after`` consecutive failures. With ``change``, a lasting failure is reported again
+    every ``remind`` seconds.
     """
 
     on: str = "always"
@@ -26,10 +26,10 @@ class NotifyRule(NamedTuple):
 class Transition(NamedTuple):
     """What a run changed, to be reported.
 
-    ``kind`` is ``failure`` until one of the consecutive failures is reported, ``still`` from then on, ``recovery`` for
-    the success after failures, and ``success`` for any other. ``failures`` is the number of consecutive failures, which
-    began ``failing_for`` seconds ago at the time ``since``; before them, the job ran without one for ``well_for``
-    seconds, None if unknown. ``thread_key``, with the rule ``change``, is that of the thread of these failures.
+    ``kind`` is ``failure`` until one of the consecutive failures is reported, then ``still``; ``recovery`` for the
+    success after failures, and ``success`` for any other. ``failures`` is the number of consecutive failures. They
+    began ``failing_for`` seconds ago, at the time ``since``; before, the job ran without failures for ``well_for``
+    seconds, None if unknown. ``thread_key`` is the key of their thread, with the rule ``change``.
     """
 
     kind: str
@@ -41,11 +41,11 @@ class Transition(NamedTuple):
 
 
 class JobHistory(NamedTuple):
-    """A job's runs so far. Times are seconds since the epoch, None if there was no such event.
+    """A job's runs so far. Times are in seconds since the epoch, None if there was no such event.
 
-    ``failures`` consecutive ones since ``failing_since``; ``well_since``: the first success after the failures before
-    these. ``recovered``: a success came after these failures and has not been reported. ``reported_at``: when one of
-    these failures was last reported, in the thread ``thread_key``.
+    ``failures`` is the number of consecutive failures since ``failing_since``; ``well_since``: the first success after
+    earlier failures. ``recovered``: a success after these failures is not reported yet. ``reported_at``: when one of
+    them was last reported, in the thread ``thread_key``.
     """
 
     failures: int = 0
@@ -66,7 +66,7 @@ class JobHistory(NamedTuple):
         return self._replace(well_since=now if self.well_since is None else self.well_since)
 
     def transition(self, now: float, rule: NotifyRule) -> Transition | None:
-        """Return the transition that the last run made, or None if the rule does not report it."""
+        """Return the transition that the last run made, None if the rule does not report it."""
         is_failing = self.failures > 0 and not self.recovered
         is_over = self.recovered and (self.reported_at is not None or self.failures >= rule.after)
         if is_failing:
@@ -88,7 +88,7 @@ class JobHistory(NamedTuple):
         if transition.kind in {"recovery", "success"}:
             if self.recovered or not self.failures:
                 return JobHistory(well_since=self.well_since)
-            return self._replace(reported_at=None)  # another run has failed since: its failure is the first in a row
+            return self._replace(reported_at=None)  # a run has failed since: its failure is the first in a row
         if not self.failures or self.failing_since != transition.since:
-            return self  # another run has ended these failures meanwhile
+            return self  # a run has succeeded since
         return self._replace(reported_at=now, thread_key=transition.thread_key)
