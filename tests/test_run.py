@@ -6,6 +6,7 @@ import re
 import signal
 import sqlite3
 import subprocess
+import sys
 import termios
 from contextlib import closing
 from pathlib import Path
@@ -647,13 +648,31 @@ def test_control_c(terminal: ShellTerminal, chat: Emulator) -> None:
     terminal.type("chatpost run -- bash job; echo status-$?\n")
     terminal.wait_for("ready")
     terminal.type("\x03")
+    terminal.type("a\n")  # a signal just before bash begins to read is handled after the line
     terminal.wait_for("INT-1")
-    terminal.type("a\nb\n")
+    terminal.type("b\n")
     terminal.wait_for("got-b")
     terminal.wait_for("status-3")
     assert "INT-2" not in terminal.shown
-    assert texts(chat), terminal.shown
     assert "exit status 3" in outcome(chat)
+
+
+LATE_MAIN_THREAD = """
+import os, signal
+from chatpost.jobs.output import Output
+from chatpost.jobs.process import Job
+job = Job(["true"], Output(), os.environ)
+os.kill(os.getpid(), signal.SIGINT)
+os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+job.wait()
+print(signal.SIGINT in signal.sigpending())
+"""
+
+
+def test_a_signal_that_is_noticed_late(shell: Shell) -> None:
+    """A signal that arrives before the job's end is the job's, even if chatpost notices both at once."""
+    done = shell.run(sys.executable, "-c", LATE_MAIN_THREAD)
+    assert (done.status, done.out) == (0, "False\n"), done.err
 
 
 def test_control_z(terminal: ShellTerminal) -> None:

@@ -155,13 +155,15 @@ class Job:
     def _wait_for_command(self, time_limit: float | None) -> ExitResult:
         due = [] if time_limit is None else [(time_limit, signal.SIGTERM), (time_limit + _GRACE, signal.SIGKILL)]
         is_over_time = False
-        while self._process.poll() is None:
+        while True:  # until the command's SIGCHLD: a signal that came before it is the command's, not chatpost's
             received = next_signal(self._signals, due[0][0] - self._seconds() if due else None)
             if received is None:
                 is_over_time = True
                 self._signal(due.pop(0)[1])
                 self._signal(signal.SIGCONT)  # a stopped process does not end
             elif received.number == signal.SIGCHLD:
+                if self._process.poll() is not None:
+                    break
                 self._stop_with_command()
             elif not self._is_known(received):
                 self._signal(received.number)
