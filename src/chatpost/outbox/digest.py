@@ -46,12 +46,11 @@ def late(message: OutboxMessage, request: CreateMessageRequest, now: float) -> C
 
 def digest(
     first: CreateMessageRequest, messages: Iterable[OutboxMessage], now: float
-) -> tuple[CreateMessageRequest, int]:
-    """Join as many of the messages, the first of which has this request, as fit into one; return it, and their number.
+) -> tuple[CreateMessageRequest, int] | None:
+    """Join as many messages as fit into one; return its request and their number, or None for fewer than two.
 
-    No more messages are consumed than may fit. Each stands under a line with its time, and its host if there are
-    several; repeats are one, with their number. A message that has to go alone, and those behind it, are left for
-    later.
+    ``first`` is the request of the first message. Consumes little more of the messages than fits, up to the first that
+    goes alone. Each message gets a line with its time, and its host if the hosts differ; repeats are counted.
     """
     joined = _joined(first, messages)
     with_host = len({message.origin.host for message in joined}) > 1
@@ -63,7 +62,9 @@ def digest(
         if len(longer.encode()) > SIZE_LIMIT:
             break
         text, count = longer, count + len(repeats)
-    # Under an id of its own: the first message may have been tried by itself.
+    if count < 2:  # noqa: PLR2004 - a digest
+        return None
+    # A new request id: the first message may have been posted alone.
     return first._replace(message=first.message._replace(text=text), request_id=str(uuid4())), count
 
 
