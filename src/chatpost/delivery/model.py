@@ -90,15 +90,13 @@ def request_factories(request: CreateMessageRequest, messages: Sequence[Message]
 
 
 class Place(NamedTuple):
-    """The seconds to ``sleep`` before the next question, 0 if it is the sender's turn, and those until its turn."""
+    """A place in a space's queue: the seconds to ``sleep`` before the next poll, and to ``wait`` in all for the turn.
+
+    Both are 0 if the turn has come; ``wait`` is at least ``sleep``.
+    """
 
     sleep: float
-    turn_in: float
-
-    @property
-    def wait(self) -> float:
-        """The seconds until its turn, at least those to sleep."""
-        return max(self)
+    wait: float
 
 
 class Turn(Protocol):

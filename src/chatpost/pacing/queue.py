@@ -105,7 +105,8 @@ class Queue(NamedTuple):
         if not turn_in and not is_sending:
             passed = Queue(now, self.closed_until, ticket, now + LEASE, tickets, tuple(others), self.sent_at)
             return passed, ticket, NOW
-        place = Place(min(turn_in, max(SHORT_SLEEP, min(turn_in / 10, LONGEST_SLEEP))) or SHORTEST_SLEEP, turn_in)
+        sleep = min(turn_in, max(SHORT_SLEEP, min(turn_in / 10, LONGEST_SLEEP))) or SHORTEST_SLEEP
+        place = Place(sleep, max(sleep, turn_in))
         others.insert(ahead, Waiter(ticket, interval, now + place.sleep + LEASE))
         queue = self._replace(tickets=tickets, waiting=tuple(others))
         return queue.leave(ticket) if place.wait > seconds else queue, ticket, place

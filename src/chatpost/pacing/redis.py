@@ -97,4 +97,4 @@ def _read_place(answer: Any) -> tuple[int, Place] | None:
     except (TypeError, ValueError):
         return None
     has_sense = 1 <= ticket <= 2.0**53 and 0 <= sleep <= LONGEST_SLEEP and 0 <= turn_in <= 10.0**9
-    return (int(ticket), Place(sleep, turn_in)) if has_sense else None
+    return (int(ticket), Place(sleep, max(sleep, turn_in))) if has_sense else None
