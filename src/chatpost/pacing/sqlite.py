@@ -28,11 +28,13 @@ class SqlitePacer(QueuePacer):
     """Keeps queues in the file at ``path``. Threads may share one.
 
     ``clock`` is in seconds, never jumps, and is the same for all processes until the machine reboots, as
-    `time.monotonic` is on Linux and macOS. ``boot`` is an id of this boot of the machine. ``warn`` is called, at most
-    once, with the reason why the pacer has stepped aside.
+    `time.monotonic` is on Linux and macOS. ``boot`` returns an id of this boot of the machine. ``warn`` is called at
+    most once, with the reason why pacing has stopped.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float], boot: str, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, path: Path, clock: Callable[[], float], boot: Callable[[], str], warn: Callable[[str], None]
+    ) -> None:
         super().__init__()
         self._path = path
         self._clock = clock
@@ -69,15 +71,15 @@ class SqlitePacer(QueuePacer):
         return self._take_in_file(turn, name, seconds, limit)
 
     def _take_in_file(self, turn: QueueTurn, name: str, seconds: float, limit: float) -> Place:
-        timeout = 0.9 * limit  # so that its reason is told
+        timeout, boot = 0.9 * limit, self._boot()  # less than the limit, so that the warning has SQLite's reason
         # A power cut can cost a warning, never a message: no reason to wait for the disk.
         with transaction(self._path, [_SCHEMA], timeout, is_durable=False) as file:
             row = file.execute("SELECT boot, queue FROM space WHERE hash = ?", (turn.space,)).fetchone()
             now = self._clock()
-            queue = Queue.parse(row[1]).at(now) if row is not None and row[0] == self._boot else Queue()
+            queue = Queue.parse(row[1]).at(now) if row is not None and row[0] == boot else Queue()
             # The ticket is that of now: a signal can come before the first poll is over.
             queue, turn.ticket, place = queue.step(name, now, turn.ticket, turn.interval, seconds)
-            file.execute("INSERT OR REPLACE INTO space VALUES (?, ?, ?)", (turn.space, self._boot, json.dumps(queue)))
+            file.execute("INSERT OR REPLACE INTO space VALUES (?, ?, ?)", (turn.space, boot, json.dumps(queue)))
         return place
 
 
