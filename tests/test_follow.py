@@ -484,7 +484,7 @@ def test_one_thread_only(shell: Shell, chat: Emulator) -> None:
 def test_a_live_line_at_a_terminal(shell: Shell, chat: Emulator) -> None:
     """At a terminal, a line shows how much is posted and how much waits, and is gone at the end."""
     del shell.env["CHATPOST_PACING"]
-    store = SqlitePacer(shell.home / "state" / "chatpost" / "pacing.sqlite3", time.monotonic, boot_id(), pytest.fail)
+    store = SqlitePacer(shell.home / "state" / "chatpost" / "pacing.sqlite3", time.monotonic, boot_id, pytest.fail)
     store.turn(f"http://127.0.0.1:{chat.port}/spaces/AAAA", 1.1).close_for(1)
     terminal = Terminal()
     shell.env |= {"TERM": "xterm", "COLUMNS": "100"}

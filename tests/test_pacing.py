@@ -65,7 +65,7 @@ class Machine(Senders):
 
     def store(self) -> SqlitePacer:
         """Return the store of a process of its own."""
-        return SqlitePacer(self.path, lambda: self.now, self.boot, self.warnings.append)
+        return SqlitePacer(self.path, lambda: self.now, lambda: self.boot, self.warnings.append)
 
 
 class Fleet(Senders):
@@ -117,10 +117,10 @@ def test_first_come_first_served(senders: Senders) -> None:
     """Senders get their turns in the order in which they asked, an interval apart, and know when."""
     first, second, third = (senders.process() for _ in range(3))
     post(first)
-    assert ask(second).turn_in == 1.05
-    assert ask(third).turn_in == 2.15
+    assert ask(second).wait == 1.05
+    assert ask(third).wait == 2.15
     senders.wait(1.05)
-    assert ask(third).turn_in == 1.1
+    assert ask(third).wait == 1.1
     post(second)
     senders.wait(1.05)
     post(third)
@@ -139,7 +139,7 @@ def test_a_waiting_sender_asks_often(senders: Senders) -> None:
     sleeps = [ask(senders.process()).sleep for _ in range(4)]
     assert sleeps == [1.05, SHORT_SLEEP, SHORT_SLEEP, SHORT_SLEEP]
     far = ask(senders.process(interval=100), within=1e9)
-    assert far.sleep == round(far.turn_in / 10, 3)
+    assert far.sleep == round(far.wait / 10, 3)
     assert ask(senders.process(interval=5000), within=1e9).sleep == LONGEST_SLEEP
 
 
@@ -147,14 +147,14 @@ def test_spaces_do_not_share(senders: Senders) -> None:
     """Each space has a queue of its own; each sender has its own interval."""
     post(senders.process())
     post(senders.process("https://chat.googleapis.com/spaces/BBBB"))
-    assert ask(senders.process()).turn_in == 1.05
-    assert ask(senders.process(interval=5)).turn_in == 6.05
+    assert ask(senders.process()).wait == 1.05
+    assert ask(senders.process(interval=5)).wait == 6.05
 
 
 def test_a_long_interval_is_the_senders_own(senders: Senders) -> None:
     """A sender with a long interval waits that long for others, but does not make others wait that long."""
     post(senders.process(interval=3600))
-    assert ask(senders.process(interval=3600), within=1e9).turn_in == 3599.95
+    assert ask(senders.process(interval=3600), within=1e9).wait == 3599.95
     senders.stores[-1].leave()
     senders.wait(1.05)
     post(senders.process())
@@ -167,7 +167,7 @@ def test_a_turn_that_is_too_late(senders: Senders) -> None:
     with pytest.raises(SpaceBusy) as busy:
         ask(late, within=1)
     assert str(busy.value) == "the space is busy for another 1.1 s"
-    assert ask(senders.process()).turn_in == 1.05
+    assert ask(senders.process()).wait == 1.05
 
 
 def test_a_sender_that_leaves(senders: Senders) -> None:
@@ -177,10 +177,10 @@ def test_a_sender_that_leaves(senders: Senders) -> None:
     for turn in queued:
         ask(turn)
     last = senders.process()
-    assert ask(last).turn_in > 55
+    assert ask(last).wait > 55
     for store in senders.stores[:-1]:
         store.leave()
-    assert ask(last).turn_in == 1.05
+    assert ask(last).wait == 1.05
 
 
 def test_a_sender_that_is_killed(senders: Senders) -> None:
@@ -190,12 +190,12 @@ def test_a_sender_that_is_killed(senders: Senders) -> None:
     ask(killed)
     ask(next_one)
     senders.wait(1.05)
-    assert ask(next_one).turn_in == 1.1
+    assert ask(next_one).wait == 1.1
     senders.wait(LEASE + 0.01)
     assert ask(next_one) == NOW
     senders.wait(1.05)
     other = senders.process()
-    assert ask(other) == Place(SHORTEST_SLEEP, 0)  # the killed one may be sending
+    assert ask(other) == Place(SHORTEST_SLEEP, SHORTEST_SLEEP)  # the killed one may be sending
     senders.wait(LEASE - 1.05)
     post(other)
 
@@ -207,9 +207,9 @@ def test_a_sender_that_was_stopped_keeps_its_ticket(senders: Senders) -> None:
     ask(stopped)
     senders.wait(10)
     assert ask(other) == NOW
-    assert ask(last).turn_in == 1.05
-    assert ask(stopped).turn_in == 1.05
-    assert ask(last).turn_in == 2.15
+    assert ask(last).wait == 1.05
+    assert ask(stopped).wait == 1.05
+    assert ask(last).wait == 2.15
 
 
 def test_a_retry_comes_before_those_behind_it(senders: Senders) -> None:
@@ -217,9 +217,9 @@ def test_a_retry_comes_before_those_behind_it(senders: Senders) -> None:
     failed, later = senders.process(), senders.process()
     post(failed)
     ask(later)
-    assert ask(failed).turn_in == 1.05
+    assert ask(failed).wait == 1.05
     senders.wait(1.05)
-    assert ask(later).turn_in == 1.1
+    assert ask(later).wait == 1.1
     post(failed)
 
 
@@ -228,9 +228,9 @@ def test_the_interval_starts_when_the_request_is_sent(senders: Senders) -> None:
     slow, next_one = senders.process(), senders.process()
     assert ask(slow) == NOW
     senders.wait(2)
-    assert ask(next_one) == Place(SHORTEST_SLEEP, 0)
+    assert ask(next_one) == Place(SHORTEST_SLEEP, SHORTEST_SLEEP)
     slow.sent()
-    assert ask(next_one).turn_in == 1.05
+    assert ask(next_one).wait == 1.05
 
 
 def test_a_turn_that_was_not_used(senders: Senders) -> None:
@@ -248,22 +248,22 @@ def test_a_push_holds_for_everybody(senders: Senders) -> None:
     post(pushed)
     ask(early)
     pushed.close_for(5)
-    assert ask(early).turn_in == 5
-    assert ask(late).turn_in == 6.1
+    assert ask(early).wait == 5
+    assert ask(late).wait == 6.1
     pushed.close_for(None)
     senders.wait(4)
-    assert ask(early).turn_in == 1
+    assert ask(early).wait == 1
     senders.wait(1)
-    assert ask(late).turn_in == 1.1
+    assert ask(late).wait == 1.1
     post(early)
 
 
 def test_a_push_is_bounded(senders: Senders) -> None:
     """No answer closes a space for longer than an hour, or shortens a wait."""
     senders.process().close_for(1e12)
-    assert ask(senders.process(), within=1e9).turn_in == LONGEST_CLOSURE
+    assert ask(senders.process(), within=1e9).wait == LONGEST_CLOSURE
     senders.process().close_for(1)
-    assert ask(senders.process(), within=1e9).turn_in == LONGEST_CLOSURE + 1.1
+    assert ask(senders.process(), within=1e9).wait == LONGEST_CLOSURE + 1.1
 
 
 def test_after_a_reboot(machine: Machine) -> None:
@@ -322,7 +322,7 @@ def test_killed_in_the_middle(machine: Machine) -> None:
     post(machine.process())
     killed = subprocess.run([sys.executable, "-c", KILLED, machine.path], check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert ask(machine.process()).turn_in == 1.05
+    assert ask(machine.process()).wait == 1.05
     assert machine.warnings == []
 
 
@@ -342,7 +342,7 @@ def test_a_file_that_is_not_ours(machine: Machine, wrong: str) -> None:
         connection.close()
     first, second = machine.process(), machine.process()
     post(first)
-    assert ask(second).turn_in == 1.05
+    assert ask(second).wait == 1.05
     assert machine.warnings == []
 
 
@@ -488,7 +488,7 @@ def test_both_stores_agree(
                     except SpaceBusy as busy:
                         answers.append(str(busy))
                     else:
-                        answers.append(f"{place.sleep:.3f} {place.turn_in:.3f}")
+                        answers.append(f"{place.sleep:.3f} {place.wait:.3f}")
                 case "sent":
                     its[who].sent()
                 case "leave":
@@ -509,18 +509,18 @@ def test_a_redis_that_has_lost_its_data(redis: RedisProcess) -> None:
     ask(second)
     redis.call("FLUSHALL")
     post(fleet.process())
-    assert ask(first).turn_in == 1.05
-    assert ask(second).turn_in == 2.15
-    assert ask(fleet.process()).turn_in == 3.25
+    assert ask(first).wait == 1.05
+    assert ask(second).wait == 2.15
+    assert ask(fleet.process()).wait == 3.25
     fleet.now -= 500
-    assert ask(first).turn_in == 1.05
+    assert ask(first).wait == 1.05
 
 
 def test_redis_has_its_own_clock(redis: RedisProcess) -> None:
     """The time is Redis's own, so the clocks of the machines do not matter."""
     stores = [RedisPacer(redis.client(), pytest.fail, timeout=30) for _ in range(2)]
     assert stores[0].turn(SPACE, 60).poll(60).sleep == 0
-    assert stores[1].turn(SPACE, 60).poll(100).turn_in == pytest.approx(59.95, abs=30)
+    assert stores[1].turn(SPACE, 60).poll(100).wait == pytest.approx(59.95, abs=30)
 
 
 def test_keys_in_redis(redis: RedisProcess) -> None:
@@ -542,9 +542,9 @@ def test_a_sender_that_holds_its_turn(machine: Machine) -> None:
     assert ask(holder) == NOW
     holder.extend(20)
     machine.wait(20)
-    assert ask(other) == Place(SHORTEST_SLEEP, 0)
+    assert ask(other) == Place(SHORTEST_SLEEP, SHORTEST_SLEEP)
     holder.sent()
-    assert ask(other).turn_in == 1.05
+    assert ask(other).wait == 1.05
 
 
 class Queues:
@@ -570,8 +570,8 @@ def test_a_fleet(redis: RedisProcess, tmp_path: Path) -> None:
     queues = Queues(redis, tmp_path)
     first, second, third = queues.process(0), queues.process(1), queues.process(1)
     post(first)
-    assert ask(second).turn_in == 1.05
-    assert ask(third) == Place(SHORTEST_SLEEP, 0) or ask(third).turn_in > 0
+    assert ask(second).wait == 1.05
+    assert ask(third).wait > 0
     queues.wait(1.05)
     post(second)
     queues.wait(1.05)
@@ -585,7 +585,7 @@ def test_a_long_wait_in_a_fleet(redis: RedisProcess, tmp_path: Path) -> None:
     post(first)
     first.close_for(100)
     waiting, behind = queues.process(1), queues.process(1)
-    assert ask(waiting, within=1e9).turn_in == 100
+    assert ask(waiting, within=1e9).wait == 100
     assert ask(behind).sleep > 0
     for _ in range(9):
         queues.wait(10)
@@ -601,10 +601,10 @@ def test_a_store_that_fails_while_a_sender_waits(tmp_path: Path) -> None:
         queues = Queues(redis, tmp_path)
         post(queues.process(0))
         waiting, behind = queues.process(1), queues.process(1)
-        assert ask(waiting).turn_in == 1.05
+        assert ask(waiting).wait == 1.05
         redis.kill()
         post(waiting)
-        assert ask(behind).turn_in == 1.05
+        assert ask(behind).wait == 1.05
         queues.wait(1.05)
         post(behind)
     assert len(queues.fleet.warnings) == 1
@@ -617,7 +617,7 @@ def test_threads_and_processes_at_once(senders: Senders) -> None:
     """No two senders get the same place, however many ask at once."""
     got: list[float] = []
     post(senders.process())
-    threads = [threading.Thread(target=lambda: got.append(ask(senders.process()).turn_in)) for _ in range(20)]
+    threads = [threading.Thread(target=lambda: got.append(ask(senders.process()).wait)) for _ in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:

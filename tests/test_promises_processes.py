@@ -33,7 +33,7 @@ def paced(shell: Shell) -> Shell:
 def turn_of(shell: Shell, chat: Emulator, space: str = "AAAA") -> QueueTurn:
     """Return a place in the queue that the shell's commands use for a space of the emulator."""
     path = shell.home / "state" / "chatpost" / "pacing.sqlite3"
-    store = SqlitePacer(path, time.monotonic, boot_id(), pytest.fail)
+    store = SqlitePacer(path, time.monotonic, boot_id, pytest.fail)
     return store.turn(f"http://127.0.0.1:{chat.port}/spaces/{space}", 1.1)
 
 

@@ -1,7 +1,7 @@
-"""Files that processes share: SQLite's, changed in one short transaction at a time. The only importer of sqlite3.
+"""SQLite files that processes share, each change a short transaction. The only importer of sqlite3.
 
-The journal is SQLite's oldest kind: it is safe after a crash everywhere, while its write-ahead log has a bug in
-versions that systems still ship, and does not work on network disks.
+The journal is a rollback journal: it is crash-safe everywhere, while the write-ahead log has a bug in versions that
+systems still ship, and does not work on network disks.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ Connection: TypeAlias = sqlite3.Connection
 def transaction(
     path: Path, schema: Sequence[str], timeout: float, *, is_durable: bool = True
 ) -> Iterator[sqlite3.Connection]:
-    """Change the file in this context: all or nothing, and nobody else at the same time.
+    """Change the file in this context, in an exclusive transaction.
 
-    A missing file is made, for its user alone; ``schema`` are the statements that make its tables. Others are waited
-    for at most ``timeout`` seconds. ``is_durable``: when the context ends, the change is on the disk. Raises
+    Creates a missing file, which only its user can read, and its tables, by the statements of ``schema``. Waits at most
+    ``timeout`` seconds for other transactions. ``is_durable``: the change is on the disk when the context ends. Raises
     `StorageError`.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Nobody else may read it, whoever has made it.
+        # Only the user may read it, even if another program created it.
         with open(path, "a+b", buffering=0, opener=partial(os.open, mode=0o600)) as file_itself:
             if os.fstat(file_itself.fileno()).st_mode & 0o077:
                 os.fchmod(file_itself.fileno(), 0o600)

@@ -1,4 +1,4 @@
-"""A fleet's Redis or Valkey, by redis-py: each call ends within a limit, whatever the server does."""
+"""A fleet's Redis or Valkey, by redis-py: each call ends within its timeout, whatever the server does."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from urllib.parse import unquote
 from chatpost.concurrency import run_with_timeout
 from chatpost.errors import ConfigurationError, StorageError
 
-PREFIX = "chatpost:"  # of all of our keys
+PREFIX = "chatpost:"  # of all keys
 
 _SCHEMES = "redis://, rediss:// or unix://, or redis+sentinel:// or redis+cluster://"
 _HOST = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*)(:[0-9]{1,5})?"
 _DATABASE = r"(/(?P<database>[0-9]{0,5}))?"
-# For each kind of URL: what follows the scheme, user and password, and how a person writes it.
+# For each kind of URL: the pattern of the part after scheme, user and password, and the form to show in errors.
 _FORMS = {
     "": (rf"(?P<hosts>{_HOST}){_DATABASE}", "HOST[:PORT][/DATABASE]"),
     "cluster": (rf"(?P<hosts>{_HOST}(,{_HOST})*)/?", "HOST[:PORT],..."),
@@ -33,7 +33,7 @@ _FORMS = {
 }
 _ECHO = b"chatpost"
 
-# What is wrong, by patterns of an error's name and text. Later tries do not mend those of the first table.
+# Reasons, by patterns of an error's name and text. A retry does not help against those of the first table.
 _PERMANENT = {
     "Authentication.required": "it wants a password: put it into the store's URL",
     "AuthenticationError|AuthenticationWrongNumber": "its user or password is wrong",
@@ -58,21 +58,21 @@ _TRANSIENT = {
 
 
 def load_script(package: str, name: str) -> str:
-    """Read a script in Lua from the file ``name`` of a package."""
+    """Return the Lua script in the file ``name`` of a package."""
     return (pkgutil.get_data(package, name) or b"").decode()
 
 
 class RedisClient:
     """The Redis at a URL. Threads may share it.
 
-    ``url`` has neither user, password nor options. ``failed_at`` is the monotonic time of the last call if that has
-    failed, else None. All calls raise `StorageError`, with ``maybe_done`` if the command may have been carried out.
+    ``url`` has no user, password or options. ``failed_at`` is the monotonic time of the last call if that failed, else
+    None. All calls raise `StorageError`, with ``maybe_done`` if the server may have run the command.
     """
 
     def __init__(self, url: str, timeout: float) -> None:
-        """Connect at the first call. Each call takes ``timeout`` seconds at most, without the import of redis-py.
+        """Connect at the first call. A call takes at most ``timeout`` seconds, plus the import of redis-py.
 
-        Raises `ConfigurationError` for a wrong URL, without a part of it.
+        Raises `ConfigurationError`, which does not quote the URL, if the URL is invalid.
         """
         self._address = _parse(url.strip())
         self.url = self._address.shown
@@ -81,8 +81,8 @@ class RedisClient:
         self._idle: list[_Connection] = []
 
     def run(self, script: str, keys: Sequence[str], arguments: Sequence[str | float], limit: float = inf) -> Any:
-        """Run a script, which Redis does all at once; return its answer, at the latest after ``limit`` seconds."""
-        digest = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()  # Redis remembers it by this name
+        """Run a script, which Redis executes atomically, in at most ``limit`` seconds; return its answer."""
+        digest = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()  # its name in Redis's cache
 
         def evaluate(client: Any) -> Any:
             from redis.exceptions import NoScriptError
@@ -95,11 +95,11 @@ class RedisClient:
         return self._ask(evaluate, limit)
 
     def call(self, *words: str | float, limit: float = inf) -> Any:
-        """Return redis-py's answer to a command, at the latest after ``limit`` seconds."""
+        """Run a command in at most ``limit`` seconds; return redis-py's answer."""
         return self._ask(lambda client: client.execute_command(*words), limit)
 
     def reject(self, answer: Any) -> StorageError:
-        """Note that an answer makes no sense; return the error to raise."""
+        """Treat an invalid answer as a failure; return the error to raise."""
         return self._failure(f"it answered {str(answer)[:100]}")
 
     def _failure(self, reason: str, *, is_permanent: bool = False, maybe_done: bool = False) -> StorageError:
@@ -107,7 +107,7 @@ class RedisClient:
         return StorageError(self.url, reason, is_permanent=is_permanent, maybe_done=maybe_done)
 
     def close(self) -> None:
-        """Close the connections that are not in use."""
+        """Close the idle connections."""
         while self._idle:
             self._idle.pop().close()
 
@@ -121,8 +121,8 @@ class RedisClient:
             import redis  # before the clock starts: the import may take longer than an answer
 
             answer = run_with_timeout(limit, partial(connection.ask, question))
-        except Exception as error:  # noqa: BLE001 - whatever it is: a message must not wait for it
-            connection.close()  # another server may answer the next one, or take another password
+        except Exception as error:  # noqa: BLE001 - no bug of redis-py may hold up a message
+            connection.close()  # the next connection may reach another server, or a server with another password
             reason, is_permanent = _reason(error, connection, limit, self._address.secrets)
             maybe_done = connection.may_have_sent and not isinstance(error, redis.exceptions.ResponseError)
             raise self._failure(reason, is_permanent=is_permanent, maybe_done=maybe_done) from None
@@ -132,10 +132,10 @@ class RedisClient:
 
 
 class _Address(NamedTuple):
-    """The parts of a URL. ``kind`` is ``unix``, ``sentinel``, ``cluster`` or empty; ``service`` a name for Sentinel.
+    """The parts of a URL. ``kind`` is ``unix``, ``sentinel``, ``cluster`` or empty; ``service`` is Sentinel's name.
 
-    ``url`` is for redis-py, which finds user, password, database, options and the first of the ``hosts`` there.
-    ``shown`` has no secret; ``secrets`` are user and password.
+    ``url`` is for redis-py: user, password, database, options and the first of the ``hosts``. ``shown`` has no secrets;
+    ``secrets`` are user and password.
     """
 
     kind: str
@@ -152,7 +152,7 @@ def _parse(text: str) -> _Address:
         raise ConfigurationError(f"the store's URL does not begin with {_SCHEMES}")
     kind = scheme["unix"] or scheme["kind"] or ""
     form, written = _FORMS[kind]
-    # The last @ ends the password, and a ? begins options, which have no @.
+    # The last @ ends the password. The options after the ? contain no @.
     found = re.fullmatch(rf"((?P<who>[^/?#\[\]]*)@)?(?P<where>{form})(?P<options>\?[^#@]*)?", text[scheme.end() :])
     if found is None:
         raise ConfigurationError(
@@ -169,9 +169,9 @@ def _parse(text: str) -> _Address:
 
 
 class _Connection:
-    """A client of redis-py, for one call at a time. It sends nothing more once it is closed.
+    """A client of redis-py, for one call at a time; it sends nothing after `close`.
 
-    ``is_met``: a server has been reached. ``may_have_sent``: it was ready for a command.
+    ``is_met``: it has reached a server. ``may_have_sent``: the server was ready for a command.
     """
 
     def __init__(self, address: _Address, limit: float, timeout: float) -> None:
@@ -184,15 +184,15 @@ class _Connection:
         self.may_have_sent = False
 
     def ask(self, question: Callable[[Any], Any]) -> Any:
-        """Return the answer to a question; raises what redis-py raises, and more."""
+        """Return the answer to a question; raises any exception of redis-py, and `TimeoutError`."""
         if self._client is None:
             self._client = self._make_client()
-        if self._is_closed:  # while a cluster was asked for its servers
+        if self._is_closed:  # while redis-py asked a cluster for its servers
             raise TimeoutError
         return question(self._client)
 
     def close(self) -> None:
-        """Close it. A thread that waits for its answer fails."""
+        """Close it; a thread that waits for an answer gets an error."""
         self._is_closed = True
         if self._client is not None:
             self._client.close()
@@ -202,9 +202,9 @@ class _Connection:
 
         redis: Any = library  # which has types for some of its functions
         kind, hosts, parse = self._address.kind, self._address.hosts, redis.connection.parse_url
-        # Each server has a share of the time, so that one that is away does not use it up.
+        # Each server gets a share of the time, so that one unreachable server does not use it up.
         share = self._limit / (len(hosts) + (kind in {"sentinel", "cluster"}))
-        # Not by `from_url`, where the URL's options would win over ours.
+        # Not by `from_url`: there, the URL's options would override these.
         options = parse(self._address.url) | {
             "socket_timeout": self._timeout,
             "socket_connect_timeout": share,
@@ -222,17 +222,17 @@ class _Connection:
         if kind == "cluster":
             nodes = [redis.cluster.ClusterNode(its["host"], its.get("port", 6379)) for its in servers]
             return redis.RedisCluster(startup_nodes=nodes, **options)
-        ours = {"username", "password", "db", "redis_connect_func"}  # and not for Sentinel itself
+        ours = {"username", "password", "db", "redis_connect_func"}  # not for Sentinel itself
         watchers = {name: options[name] for name in options.keys() - ours} | {"socket_timeout": share}
         addresses = [(its["host"], its.get("port", 26379)) for its in servers]
         return redis.Sentinel(addresses, sentinel_kwargs=watchers, **options).master_for(self._address.service)
 
     def _introduce(self, connection: Any) -> None:
-        """Log in on a new connection, and see whether it is a Redis that answers."""
+        """Log in on a new connection, and check that a Redis answers."""
         from redis.exceptions import InvalidResponse, TimeoutError as RedisTimeoutError
 
         self.is_met, self.may_have_sent = True, False
-        if self._address.kind != "cluster":  # which has done so
+        if self._address.kind != "cluster":  # there, redis-py has already done so
             connection.lib_name = connection.lib_version = connection.driver_info = None  # saves two round trips
             connection.on_connect()
         connection.send_command("ECHO", _ECHO)
@@ -244,7 +244,7 @@ class _Connection:
 
 
 def _reason(error: Exception, connection: _Connection, limit: float, secrets: Sequence[str]) -> tuple[str, bool]:
-    """Return the reason, for a person, why no answer came within ``limit`` seconds, and whether that is permanent."""
+    """Return why no answer came within ``limit`` seconds, in words for the user, and whether that is permanent."""
     cause: BaseException | None = error
     while cause is not None:
         text = f"{type(cause).__name__} {cause}"
@@ -265,6 +265,6 @@ def _reason(error: Exception, connection: _Connection, limit: float, secrets: Se
     from redis.exceptions import ResponseError
 
     said = str(error).rstrip(".")
-    if any(secret in said for secret in secrets):  # a server can quote what it does not understand
+    if any(secret in said for secret in secrets):  # a server may quote the command in its error
         said = said.partition(" ")[0]
     return f"it answered {said[:100]}" if isinstance(error, ResponseError) else said[:1].lower() + said[1:], False

@@ -67,8 +67,8 @@ class FlushCommand:
             sender.leave_queues()
 
         left: list[OutboxMessage] = []
+        steps = [partial(self.flush_space, space, index, sender, resolver) for space, index in spaces.items()]
         with report_on_signal(interrupted):
-            steps = [partial(self.flush_space, space, index, sender, resolver) for space, index in spaces.items()]
             for failures in run_concurrently(steps):
                 for sentence in self.sentences(failures):
                     say(sentence)
@@ -80,7 +80,11 @@ class FlushCommand:
         spaces: defaultdict[str, list[OutboxMessage]] = defaultdict(list)
         for message in self._outbox.index():
             spaces[message.webhook.space].append(message)
-        return {space: index for space, index in spaces.items() if any(message.is_pending for message in index)}
+        return {
+            space: index
+            for space, index in spaces.items()
+            if any(message.status.state == "pending" for message in index)
+        }
 
     def reporter(self, warned: set[str]) -> Reporter:
         """Return a reporter that does not repeat these warnings."""

@@ -244,7 +244,7 @@ def _make_pacer(warn: Callable[[str], None], redis: RedisConfig, retry_after: fl
     from chatpost.pacing.sqlite import SqlitePacer, boot_id  # not for --help
 
     directory = user_state()
-    own = None if directory is None else SqlitePacer(directory / "pacing.sqlite3", time.monotonic, boot_id(), warn)
+    own = None if directory is None else SqlitePacer(directory / "pacing.sqlite3", time.monotonic, boot_id, warn)
     if redis.is_configured:
         from chatpost.pacing.fleet import FleetPacer
 

@@ -1,4 +1,4 @@
-"""Deliveries: the messages, their destination, their deadline and their progress."""
+"""Deliveries: messages, destination, deadline and progress."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from chatpost.delivery.retry import RetryPolicy
 from chatpost.errors import DeliveryError
 
 RequestFactory: TypeAlias = "Callable[[CreatedMessage | None], CreateMessageRequest | None]"
-"""Makes a request, None if nothing is left to post, at the space's turn; given the delivery's first message, if any."""
+"""Makes a request at the space's turn, or None if nothing is left to post. Takes the first message of the delivery."""
 
 
 class Destination(NamedTuple):
     """A webhook, the thread there, and the rules for posting to it.
 
-    ``label`` is the profile's name, None if the URL came from the environment. ``thread`` is the one that was asked
-    for. ``interval`` is the seconds between two requests to the space, None to post without waiting for a turn.
+    ``label`` is the profile's name, None if the URL came from the environment. ``thread`` is the requested thread.
+    ``interval`` is in seconds, between two requests to the space; None disables pacing.
     """
 
     label: str | None
@@ -30,25 +30,24 @@ class Destination(NamedTuple):
 
 
 class Deadline:
-    """The seconds that a delivery may take, from now on. ``clock`` is monotonic, in seconds."""
+    """The deadline of a delivery, ``seconds`` from now. ``clock`` is monotonic, in seconds."""
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._end = clock() + seconds
 
     def left(self) -> float:
-        """Return the seconds that are left, never below 0."""
+        """Return the remaining seconds, at least 0."""
         return max(0.0, self._end - self._clock())
 
 
 class Progress:
-    """How far a delivery has come. Any thread may read it at any time.
+    """The progress of a delivery. Any thread may read it at any time.
 
-    ``request`` is the request that was sent last. ``attempts`` counts those begun, ``posted`` the messages that Chat
-    has confirmed, and ``created`` is the first of them. ``maybe_posted``: the message under way may be in the space,
-    but no answer has confirmed it. ``error`` is the last attempt's error, and ``gave_up`` the reason, in
-    words, why no further attempt was made. ``outbox_id`` is the id of the first message that waits in the outbox.
-    ``reported``: the user has been told the outcome.
+    ``request`` is the last request sent. ``attempts`` counts the attempts begun, ``posted`` the messages that Chat has
+    confirmed; ``created`` is the first of them. ``maybe_posted``: the current message may be in the space, unconfirmed.
+    ``error`` is that of the last attempt, ``gave_up`` the reason, in words, why there was no further attempt.
+    ``outbox_id`` is the id of the first message in the outbox. ``reported``: the outcome was reported to the user.
     """
 
     request: CreateMessageRequest | None = None
@@ -62,7 +61,7 @@ class Progress:
     reported = False
 
     def confirm(self, created: CreatedMessage) -> None:
-        """Note a message that Chat has confirmed."""
+        """Record a message that Chat has confirmed."""
         self.created = self.created or created
         self.posted += 1
         self.maybe_posted = False
@@ -70,9 +69,9 @@ class Progress:
 
 
 class Delivery(NamedTuple):
-    """One text on its way to one destination, as one message or several that are posted one after the other.
+    """One text for one destination: one message, or several, to be posted in order.
 
-    ``request_id`` is the id of its request; with several factories, each request adds a number to it.
+    ``request_id`` is the id of its request; with several factories, each request appends a number.
     """
 
     to: Destination
@@ -90,34 +89,32 @@ def request_factories(request: CreateMessageRequest, messages: Sequence[Message]
 
 
 class Place(NamedTuple):
-    """The seconds to ``sleep`` before the next question, 0 if it is the sender's turn, and those until its turn."""
+    """A place in a space's queue: the seconds to ``sleep`` before the next poll, and to ``wait`` in all for the turn.
+
+    Both are 0 if the turn has come; ``wait`` is at least ``sleep``.
+    """
 
     sleep: float
-    turn_in: float
-
-    @property
-    def wait(self) -> float:
-        """The seconds until its turn, at least those to sleep."""
-        return max(self)
+    wait: float
 
 
 class Turn(Protocol):
     """One sender's place in a space's queue."""
 
     def poll(self, within: float) -> Place:
-        """Ask whether the turn has come; the first question takes the place.
+        """Return the current place; the first poll joins the queue.
 
-        Raises `SpaceBusy`, and leaves the queue, if the turn is more than ``within`` seconds away.
+        Leaves the queue and raises `SpaceBusy` if the turn is more than ``within`` seconds away.
         """
 
     def sent(self) -> None:
-        """Note that the request goes out now."""
+        """Record that the request goes out now."""
 
     def close_for(self, seconds: float | None) -> None:
-        """Close the space to everybody for so many seconds; None: for one interval."""
+        """Close the space to all senders for ``seconds``; None: for one interval."""
 
     def leave(self) -> None:
-        """Give up the place, or the turn that was not used."""
+        """Give up the place, or an unused turn."""
 
 
 class _Free:
@@ -135,14 +132,14 @@ class _Free:
 
 
 FREE: Turn = _Free()
-"""The turn of a message that does not queue: always now."""
+"""The turn of a message that needs no pacing: always now."""
 
 
 class Pacer(Protocol):
-    """Keeps the queues of all spaces."""
+    """Manages the queues of all spaces."""
 
     def turn(self, space: str, interval: float) -> Turn:
-        """Return a place, not taken yet, in the queue of a space that takes a request every ``interval`` seconds."""
+        """Return a turn, not queued yet, in a space that accepts a request every ``interval`` seconds."""
 
     def leave(self) -> None:
-        """Give up all places: the command is cancelled."""
+        """Give up all places, when the command is cancelled."""

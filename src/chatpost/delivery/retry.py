@@ -1,4 +1,4 @@
-"""When to try again, and when to stop: pure functions."""
+"""When to retry and when to give up: pure functions."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import NamedTuple
 from chatpost.errors import DeliveryError
 
 FIRST_WAIT = 1.0
-"""Seconds before the first retry, before jitter: a space takes one request a second."""
+"""Seconds before the first retry, without jitter: a space accepts one request per second."""
 
 LONGEST_BACKOFF = 16.0
-"""Seconds beyond which the back-off does not grow."""
+"""Maximum seconds of the backoff."""
 
 SHORTEST_ATTEMPT = 0.1
-"""Seconds that every attempt gets. With less time left, none is begun."""
+"""Minimum seconds for an attempt; with less time left, none is made."""
 
 
 class RetryPolicy(NamedTuple):
-    """``timeout`` seconds for one attempt, ``deadline`` seconds in all, at most ``retries`` after the first attempt."""
+    """``timeout`` is in seconds per attempt, ``deadline`` in seconds overall; ``retries`` follow the first attempt."""
 
     timeout: float = 20
     deadline: float = 60
@@ -25,9 +25,9 @@ class RetryPolicy(NamedTuple):
 
 
 def backoff(failures: int, jitter: float, retry_after: float | None = None) -> float:
-    """Return the seconds to wait after so many failures (1 or more): 1, 2, 4, 8, then 16, less up to a half.
+    """Return the seconds to wait after 1 or more failures in a row: 1, 2, 4, 8, then 16, less up to half by jitter.
 
-    ``jitter`` from 0 to 1 says how much is taken off. The wait is never shorter than the server asked for.
+    ``jitter`` is from 0 to 1. The wait is at least ``retry_after``, the seconds that the server asked for.
     """
     grown = min(LONGEST_BACKOFF, FIRST_WAIT * 2.0 ** min(failures - 1, 10))
     return max(grown * (1 - jitter / 2), retry_after or 0.0)
@@ -36,7 +36,10 @@ def backoff(failures: int, jitter: float, retry_after: float | None = None) -> f
 def decide(
     error: DeliveryError, attempts: int, jitter: float, left: float, policy: RetryPolicy
 ) -> tuple[float | None, str | None]:
-    """Return the seconds to wait after a failed attempt, or None and why there is no retry, with ``left`` seconds."""
+    """Return the seconds until the retry; or None, and the reason if there could have been one.
+
+    ``left`` is in seconds, until the deadline.
+    """
     if not error.retryable:
         return None, None
     if attempts > policy.retries:

@@ -1,4 +1,4 @@
-"""Sends every message: waits for its turn, makes the request, retries until it is posted, and reports each event."""
+"""Sends every message: waits for its turn, makes the request, retries, and reports each event."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from chatpost.errors import DeliveryError, SpaceBusy
 
 
 class AttemptMade(NamedTuple):
-    """Attempt ``number`` at part ``part`` took ``seconds``; ``error`` is None if it posted.
+    """Attempt ``number`` to post part ``part`` took ``seconds``; ``error`` is None if it succeeded.
 
-    ``wait`` is the seconds until the next attempt, None if there is none.
+    ``wait`` is in seconds, until the next attempt; None if there is no retry.
     """
 
     part: int
@@ -31,20 +31,20 @@ class AttemptMade(NamedTuple):
 
 
 class PartPosted(NamedTuple):
-    """Part ``number`` of the ``of`` that a long text has is posted."""
+    """Part ``number`` of ``of`` parts of a long text was posted."""
 
     number: int
     of: int
 
 
 class Paused(NamedTuple):
-    """Nothing is sent for this time, until the space's turn."""
+    """The sender waits ``seconds`` for the space's turn."""
 
     seconds: float
 
 
 class RetryPlanned(NamedTuple):
-    """After an error, a message of the outbox is tried again in ``wait`` seconds."""
+    """After an error, the next attempt for a message of the outbox is in ``wait`` seconds."""
 
     error: DeliveryError
     wait: float
@@ -53,7 +53,7 @@ class RetryPlanned(NamedTuple):
 Event: TypeAlias = AttemptMade | PartPosted | Paused | RetryPlanned
 """An event in a delivery that the reporter can show."""
 
-_TURN_TOLERANCE = 3.0  # seconds by which a turn may come later than the reporter said
+_TURN_TOLERANCE = 3.0  # seconds that a turn may be later than last reported
 
 
 class Timing(NamedTuple):
@@ -65,25 +65,25 @@ class Timing(NamedTuple):
 
 
 class Client(Protocol):
-    """Makes one attempt: `chatpost.chat.client.ChatClient`, or a rehearsal."""
+    """Makes one attempt: `chatpost.chat.client.ChatClient`, or a dry run."""
 
     def create_message(
         self, webhook: Webhook, request: CreateMessageRequest, timeout: float, on_sending: Callable[[], None]
     ) -> CreatedMessage:
-        """Post in ``timeout`` seconds, or raise `DeliveryError`; call ``on_sending`` when the message goes out."""
+        """Post within ``timeout`` seconds or raise `DeliveryError`; call ``on_sending`` when the message goes out."""
 
 
 class Deliverer(Protocol):
-    """Posts a delivery: a `Sender`, or what puts the outbox before one."""
+    """Posts a delivery: a `Sender`, or a `chatpost.outbox.spooler.Spooler`."""
 
     def deliver(self, delivery: Delivery) -> Delivery:
-        """Post the delivery's messages, or keep them; its progress has the outcome."""
+        """Post or spool the delivery's messages; its progress has the outcome."""
 
 
 class Sender(NamedTuple):
     """Posts deliveries. ``on_event`` is called with each event, from the thread of its delivery.
 
-    Without a ``pacer`` no message waits for its turn.
+    Without a ``pacer``, messages are not paced.
     """
 
     client: Client
@@ -92,7 +92,7 @@ class Sender(NamedTuple):
     on_event: Callable[[Delivery, Event], None]
 
     def deliver(self, delivery: Delivery) -> Delivery:
-        """Post the delivery's messages one after the other, until one fails; its progress has the outcome."""
+        """Post the delivery's messages in order, until one fails; its progress has the outcome."""
         to = delivery.to
         for factory in delivery.factories:
             space = f"{to.webhook.origin}/{to.webhook.space}"
@@ -108,14 +108,14 @@ class Sender(NamedTuple):
         return delivery
 
     def leave_queues(self) -> None:
-        """Give up all places: the command is cancelled."""
+        """Give up all places, when the command is cancelled."""
         if self.pacer is not None:
             self.pacer.leave()
 
     def _post(self, delivery: Delivery, factory: RequestFactory, turn: Turn) -> None:
-        """Try one message until it is posted, fails for good, or there is no try or no time left.
+        """Post one message, with retries as the policy allows.
 
-        The request is made when the message's turn has come, and every attempt sends the same request.
+        The request is made when the message's turn has come; every attempt sends the same request.
         """
         progress = delivery.progress
         request: CreateMessageRequest | None = None
@@ -148,19 +148,19 @@ class Sender(NamedTuple):
             if not place.sleep:
                 return
             turn_at = self.timing.clock() + place.wait
-            if turn_at > said_until + _TURN_TOLERANCE:  # also if the turn has been put off
+            if turn_at > said_until + _TURN_TOLERANCE:  # the first time, or if the turn is delayed
                 self.on_event(delivery, Paused(place.wait))
                 said_until = turn_at
             self.timing.sleep(place.sleep)
 
     def _attempt(self, delivery: Delivery, request: CreateMessageRequest, turn: Turn, number: int) -> float | None:
-        """Send the request once and report the attempt; return the seconds to wait before the next one, if any."""
+        """Send the request once and report the attempt; return the seconds until the retry, if any."""
         policy, deadline, progress = delivery.to.policy, delivery.deadline, delivery.progress
         part, began = progress.posted + 1, self.timing.clock()
         was_maybe_posted = progress.maybe_posted
 
         def sending() -> None:
-            progress.maybe_posted = True  # until an answer says otherwise
+            progress.maybe_posted = True  # until Chat answers
             turn.sent()
 
         progress.attempts += 1
@@ -181,9 +181,9 @@ class Sender(NamedTuple):
 
 
 def deliver_all(sender: Deliverer, deliveries: Sequence[Delivery]) -> Iterator[Delivery]:
-    """Post all of them at the same time; yield each when it is done, in the order given.
+    """Post all deliveries concurrently; yield each when it is done, in the order given.
 
-    A bug in one of them is raised after all the others have been yielded.
+    Raises a bug in one of them after yielding the others.
     """
     if len(deliveries) == 1:
         yield sender.deliver(deliveries[0])

@@ -1,4 +1,4 @@
-"""Changes messages before they are posted: says that they are late, and joins many into one."""
+"""Changes messages before they are posted: marks late messages, and makes digests."""
 
 from __future__ import annotations
 
@@ -16,25 +16,24 @@ from chatpost.outbox.model import OutboxMessage
 _PREVIEW = 60  # characters
 
 LATE = 300.0
-"""Seconds after which a message says that it is late."""
+"""Seconds after which a message is marked as late."""
 
 
 def preview_of(message: Message) -> str:
     """Return the beginning of a message on one line, without the secrets of webhooks."""
-    text = mask_webhooks(message.text or message.fallback_text or "(a card)")
-    return one_line(text, _PREVIEW)
+    return one_line(mask_webhooks(message.text or message.fallback_text or "(a card)"), _PREVIEW)
 
 
 def format_time(then: float, now: float, form: str = "%H:%M") -> str:
-    """Return a time, with its date if that is not today's."""
+    """Return a time, with the date unless it is today."""
     moment, today = datetime.fromtimestamp(then, UTC), datetime.fromtimestamp(now, UTC).date()
     return f"{moment:{form}} UTC" if moment.date() == today else f"{moment:%Y-%m-%d {form}} UTC"
 
 
 def late(message: OutboxMessage, request: CreateMessageRequest, now: float) -> CreateMessageRequest:
-    """Return the message's request with a first line that says when it was written.
+    """Return the request with a first line that says when the message was written.
 
-    The part of a text, a notice, and a message that has no room for the line stay as they are.
+    Parts of a text, notices, and messages that have no room for the line stay unchanged.
     """
     written, content = message.origin.written, request.message
     if message.rules.is_part or message.rules.expired:
@@ -46,12 +45,11 @@ def late(message: OutboxMessage, request: CreateMessageRequest, now: float) -> C
 
 def digest(
     first: CreateMessageRequest, messages: Iterable[OutboxMessage], now: float
-) -> tuple[CreateMessageRequest, int]:
-    """Join as many of the messages, the first of which has this request, as fit into one; return it, and their number.
+) -> tuple[CreateMessageRequest, int] | None:
+    """Join as many messages as fit into one; return its request and their number, or None for fewer than two.
 
-    No more messages are consumed than may fit. Each stands under a line with its time, and its host if there are
-    several; repeats are one, with their number. A message that has to go alone, and those behind it, are left for
-    later.
+    ``first`` is the request of the first message. Consumes little more of the messages than fits, up to the first that
+    goes alone. Each message gets a line with its time, and its host if the hosts differ; repeats are counted.
     """
     joined = _joined(first, messages)
     with_host = len({message.origin.host for message in joined}) > 1
@@ -63,12 +61,14 @@ def digest(
         if len(longer.encode()) > SIZE_LIMIT:
             break
         text, count = longer, count + len(repeats)
-    # Under an id of its own: the first message may have been tried by itself.
+    if count < 2:  # noqa: PLR2004 - a digest
+        return None
+    # A new request id: the first message may have been posted alone.
     return first._replace(message=first.message._replace(text=text), request_id=str(uuid4())), count
 
 
 def _joined(first: CreateMessageRequest, messages: Iterable[OutboxMessage]) -> list[OutboxMessage]:
-    """Return the messages that can be joined, until they are certainly too large together."""
+    """Return the messages that can be joined, until they are certainly too large for one message."""
     joined: list[OutboxMessage] = []
     size = 0
     for message in takewhile(lambda message: _can_join(first, message), messages):
@@ -92,19 +92,19 @@ def _text(message: OutboxMessage) -> str:
 
 
 def _piece(repeats: Sequence[OutboxMessage], now: float, *, with_host: bool) -> str:
-    """Return a message, or several that are the same, under their line."""
+    """Return the text of a message, or of several equal ones, below a line with the time."""
     first, last = repeats[0], repeats[-1]
     when = format_time(first.origin.written, now, "%H:%M:%S")
     if len(repeats) > 1:
         when = f"{when} to {format_time(last.origin.written, now, '%H:%M:%S')}, ×{len(repeats)}"  # noqa: RUF001 - it means times
     text = _text(first)
     is_markdown = first.request is not None and first.request.message.is_markdown
-    # A code block that is not closed would go on into the next message.
+    # An unclosed code block would continue into the next message.
     if fence := open_fence(text, None, syntax="markdown" if is_markdown else "chat"):
         text = f"{text}\n{fence.closing}"
     return _below(f"[{when}, {first.origin.host}]" if with_host else f"[{when}]", text, is_markdown)
 
 
 def _below(first: str, text: str, is_markdown: bool) -> str:  # noqa: FBT001 - as the message says
-    """Return a text below another: in Markdown, only a blank line ends a paragraph."""
+    """Return a text below a first line. In Markdown, only a blank line ends a paragraph."""
     return f"{first}\n\n{text}" if is_markdown and text else f"{first}\n{text}".rstrip("\n")

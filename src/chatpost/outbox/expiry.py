@@ -1,4 +1,4 @@
-"""Lets messages expire, and tells the space of it: pure functions."""
+"""Expires messages, with a notice to the space: pure functions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _YEAR = 366 * 86_400.0
 
 
 def expire(found: list[OutboxMessage], now: float) -> list[OutboxMessage]:
-    """Let messages expire, and add a notice of them for each webhook, or count them in one that is found.
+    """Expire messages, and add a notice for each webhook, or count them in a notice among the messages found.
 
-    Posted messages whose senders are dead are deleted.
+    Deletes posted messages whose sender has died.
     """
     due = overdue(found, now)
     left = [message for message in found if message.id not in due]
@@ -29,12 +29,12 @@ def expire(found: list[OutboxMessage], now: float) -> list[OutboxMessage]:
 
 
 def can_count(message: OutboxMessage) -> bool:
-    """Return whether the message is a notice that can count more messages: it was not tried yet."""
+    """Return whether the message is a notice that can count more messages: it has had no attempt yet."""
     return bool(message.is_pending and message.rules.expired and not message.status.attempts)
 
 
 def _notice(expired: Sequence[OutboxMessage], before: OutboxMessage | None, now: float) -> OutboxMessage:
-    """Return a notice of messages that have expired, and of those that the notice ``before`` already counts."""
+    """Return a notice of expired messages, and of those that the notice ``before`` already counts."""
     first = before or expired[0]
     number = len(expired) + (0 if before is None else before.rules.expired)
     count = "1 message has" if number == 1 else f"{number} messages have"
@@ -46,7 +46,9 @@ def _notice(expired: Sequence[OutboxMessage], before: OutboxMessage | None, now:
         first.origin,
         first.webhook,
         thread="",
-        rules=Rules(first.rules.interval, now + _YEAR, is_alone=True, expired=number),  # it does not expire itself
+        rules=Rules(
+            first.rules.interval, now + _YEAR, is_alone=True, expired=number
+        ),  # the notice itself stays pending
         status=Status(),
         preview=preview_of(message),
         size=message.size,

@@ -1,6 +1,6 @@
-"""A message in the outbox, and its life as pure functions: a store applies them, all or nothing.
+"""A message in the outbox, and its transitions as pure functions, which a store applies atomically.
 
-A function that is given messages as they are ``found`` is a `chatpost.outbox.store.Step`.
+A function whose first parameter is ``found`` is a `chatpost.outbox.store.Step`.
 """
 
 from __future__ import annotations
@@ -11,20 +11,19 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from chatpost.chat.message import CreatedMessage, CreateMessageRequest
 
 AWAITED_FOR = 3600.0
-"""Seconds after which the sender of a posted message is taken for dead."""
+"""Seconds after which the sender of a posted message counts as dead."""
 
 BATCH = 500
-"""Messages that are changed at once, so that others do not wait long. A larger digest is a batch by itself."""
+"""Maximum number of messages in one change, so that other processes wait briefly. Larger digests are not divided."""
 
 State: TypeAlias = Literal["pending", "posted", "rejected", "expired", "damaged"]
-"""The state of a message. It is ``posted`` only until its sender has read the answer, and ``damaged`` if its stored
-values cannot be read."""
+"""The state of a message: ``posted`` only until its sender has read the answer, ``damaged`` if its row is invalid."""
 
 
 class Origin(NamedTuple):
-    """The host that has spooled a message, and when: seconds since the epoch, by that host's clock.
+    """The host that spooled a message, and the time: seconds since the epoch, by that host's clock.
 
-    It tells the message from another with the same id: an outbox that has lost its messages assigns ids again.
+    Distinguishes messages with the same id: an outbox that has lost its messages assigns ids again.
     """
 
     host: str
@@ -32,10 +31,10 @@ class Origin(NamedTuple):
 
 
 class WebhookReference(NamedTuple):
-    """Names a webhook without its secrets.
+    """Refers to a webhook without its secrets.
 
-    ``profile`` is in the file ``config``, None for CHATPOST_URL and the user's own file; ``fingerprint`` tells whether
-    it is still the same webhook. ``space`` is the URL of its space.
+    ``profile`` is its name in the file ``config``. It is None for CHATPOST_URL; ``config`` is None for the user's own
+    file. ``fingerprint`` identifies the webhook itself. ``space`` is the URL of its space.
     """
 
     profile: str | None
@@ -45,10 +44,10 @@ class WebhookReference(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """How to post a message: ``interval`` is that of a `chatpost.delivery.model.Destination`.
+    """How to post a message; ``interval`` is as for `chatpost.delivery.model.Destination`.
 
-    It expires at ``expires_at``, by the outbox's clock. ``is_alone``: it goes into no digest. ``is_part``: it continues
-    the message before it. ``expired``: it is the notice of this number of expired messages.
+    It expires at ``expires_at``, by the outbox's clock. ``is_alone``: never put it into a digest. ``is_part``: it
+    continues the previous message. ``expired``: it is the notice of this number of expired messages.
     """
 
     interval: float | None
@@ -61,9 +60,9 @@ class Rules(NamedTuple):
 class Status(NamedTuple):
     """The state of a message, and the last ``error`` of its ``attempts``.
 
-    ``digest`` is the id of the first of the messages that are posted as one, from the first attempt on until they are
-    surely not posted; a message that is posted by itself has its own id. ``maybe_posted``: Chat may have the message
-    already. ``is_awaited``: its sender will read the answer, ``created``.
+    ``digest`` is the id of the first message of its digest, or its own id if it is posted alone; it is None before the
+    first attempt, and after an attempt that certainly did not post. ``maybe_posted``: Chat may already have the
+    message. ``is_awaited``: its sender will read the answer, ``created``.
     """
 
     state: State = "pending"
@@ -76,11 +75,11 @@ class Status(NamedTuple):
 
 
 class OutboxMessage(NamedTuple):
-    """A message in the outbox. ``id`` is 0 before it is there.
+    """A message in the outbox; ``id`` is 0 before it is stored.
 
-    ``thread`` is ``key K``, or Chat's name of the thread, or empty. ``preview`` is the beginning of the text, and
-    ``size`` the bytes of the whole content. ``request`` is the content: as it was last sent if ``status.digest`` is the
-    message's own id, else as it was spooled; None if it was not read.
+    ``thread`` is ``key K``, the thread name, or empty. ``preview`` is the beginning of the text, ``size`` the bytes of
+    the whole content. ``request`` is the content: as last sent if ``status.digest`` is the message's own id, else as
+    spooled; None if not read.
     """
 
     id: int
@@ -95,7 +94,7 @@ class OutboxMessage(NamedTuple):
 
     @property
     def lane(self) -> tuple[str, str]:
-        """The webhook and the thread: the messages of a lane are posted in the order of their ids."""
+        """The webhook's fingerprint and the thread. Messages of a lane are posted in the order of their ids."""
         return self.webhook.fingerprint, self.thread
 
     @property
@@ -105,12 +104,12 @@ class OutboxMessage(NamedTuple):
 
     @property
     def is_in_flight(self) -> bool:
-        """Whether an attempt has begun, so that the message may be posted, and its content must not change."""
+        """Whether an attempt has begun: the message may be posted, so its content must not change."""
         return self.is_pending and self.status.digest is not None
 
     @property
     def goes_alone(self) -> bool:
-        """Whether the message goes into no digest. An awaited one may be posted by its sender, too."""
+        """Whether the message must not go into a digest. An awaited message may also be posted by its sender."""
         status, rules = self.status, self.rules
         return rules.is_alone or rules.is_part or status.is_awaited or status.maybe_posted
 
@@ -120,7 +119,7 @@ class OutboxMessage(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """An attempt to post ``members``, as they are since it has begun, as one ``request``, the content of the first.
+    """An attempt to post ``members``, as stored when it began, as one ``request``, the content of the first.
 
     ``maybe_posted``: an earlier attempt may have posted it.
     """
@@ -130,11 +129,10 @@ class Attempt(NamedTuple):
     maybe_posted: bool
 
     def is_current(self, found: Sequence[OutboxMessage]) -> bool:
-        """Return whether no other attempt has begun since, and these are not other messages with the same ids."""
-        now, then = (
-            [(each.id, each.origin, each.status.attempts) for each in those] for those in (found, self.members)
-        )
-        return now == then
+        """Return whether no other attempt has begun since, and these are the same messages, not only the same ids."""
+        return [(each.id, each.origin, each.status.attempts) for each in found] == [
+            (each.id, each.origin, each.status.attempts) for each in self.members
+        ]
 
 
 # Choices among the messages of an index -------------------------------------------------------------------------
@@ -143,15 +141,15 @@ class Attempt(NamedTuple):
 def pending_lanes(
     index: Sequence[OutboxMessage], only: tuple[str, str] | None = None, last: int = 0
 ) -> dict[tuple[str, str], list[OutboxMessage]]:
-    """Return the pending messages of a space by their lanes, each digest by its first message only.
+    """Return the pending messages of a space by lane; for each digest, only its first message.
 
-    If there is one lane ``only``, return its messages up to the id ``last``.
+    If ``only`` is given, return just the messages of that lane, up to the id ``last``.
     """
     pending = [message for message in index if message.is_pending]
     ids = {message.id for message in pending}
     lanes: dict[tuple[str, str], list[OutboxMessage]] = {}
     for message in pending:
-        # A first message that Redis has lost leaves the others of its digest to themselves.
+        # If Redis has evicted the first message of a digest, the others are posted one by one.
         is_first = message.status.digest in {None, message.id} or message.status.digest not in ids
         if is_first and (only is None or (message.lane == only and message.id <= last)):
             lanes.setdefault(message.lane, []).append(message)
@@ -159,12 +157,12 @@ def pending_lanes(
 
 
 def digest_of(index: Sequence[OutboxMessage], first: OutboxMessage) -> list[OutboxMessage]:
-    """Return a message and those that are in a digest with it, itself first."""
+    """Return the messages of a digest, its first message first."""
     return [first, *(message for message in index if message.status.digest == first.id and message.id != first.id)]
 
 
 def batches(index: Sequence[OutboxMessage], ids: set[int]) -> Iterator[tuple[str, list[int]]]:
-    """Yield the ids, with those of whole digests, in batches; each with its space."""
+    """Yield the ids in batches, each with its space; adds the other ids of their digests."""
     digests: dict[tuple[str, int], list[int]] = {}
     for message in index:
         digests.setdefault((message.webhook.space, message.status.digest or message.id), []).append(message.id)
@@ -178,7 +176,7 @@ def batches(index: Sequence[OutboxMessage], ids: set[int]) -> Iterator[tuple[str
 
 
 def overdue(index: Sequence[OutboxMessage], now: float) -> set[int]:
-    """Return the ids of the messages that `chatpost.outbox.expiry.expire` changes: a digest's as its first is."""
+    """Return the ids of the messages that `expire` of `chatpost.outbox.expiry` changes; a digest expires as a whole."""
     late = {message.id for message in index if message.rules.expires_at < now}
     ids = {message.id for message in index} if late else set()
     return {
@@ -195,9 +193,9 @@ def overdue(index: Sequence[OutboxMessage], now: float) -> set[int]:
 def start_attempt(
     found: list[OutboxMessage], members: Sequence[OutboxMessage], request: CreateMessageRequest
 ) -> list[OutboxMessage] | None:
-    """Begin to post the members as one request, unless one has changed since it was read.
+    """Start an attempt to post the members as one request, unless one has changed since it was read.
 
-    The first of them gets the request as its content. As of now they may be posted.
+    The request becomes the content of the first.
     """
     if found != members:
         return None
@@ -207,9 +205,9 @@ def start_attempt(
 
 
 def posted(found: list[OutboxMessage], attempt: Attempt, created: CreatedMessage, now: float) -> list[OutboxMessage]:
-    """Delete the messages of an attempt, except those whose senders will read the answer.
+    """Delete the messages of a successful attempt, except those whose senders will read the answer.
 
-    They are posted even if another attempt has begun since.
+    This also holds if another attempt has begun since.
     """
     origins = {message.id: message.origin for message in attempt.members}
     left = []
@@ -225,16 +223,16 @@ def posted(found: list[OutboxMessage], attempt: Attempt, created: CreatedMessage
 def failed(
     found: list[OutboxMessage], attempt: Attempt, error: str, *, maybe_posted: bool
 ) -> list[OutboxMessage] | None:
-    """End an attempt that has failed for now: messages that are surely not posted may change again."""
+    """End an attempt that failed but can be retried; messages that were certainly not posted may change again."""
     if not attempt.is_current(found):
         return None
     return [_ended(message, error, maybe_posted=maybe_posted or attempt.maybe_posted) for message in found]
 
 
 def rejected(found: list[OutboxMessage], attempt: Attempt, error: str) -> list[OutboxMessage] | None:
-    """End an attempt whose request Chat will never accept: the messages of a digest are then posted one by one.
+    """End an attempt whose request Chat rejects; the messages of a digest become pending, each to be posted alone.
 
-    A digest that may have been posted before is rejected as a whole.
+    A digest that an earlier attempt may have posted is rejected as a whole.
     """
     if not attempt.is_current(found):
         return None
@@ -250,17 +248,17 @@ def _ended(message: OutboxMessage, error: str | None, *, maybe_posted: bool) -> 
 
 
 def set_aside(found: list[OutboxMessage], error: str) -> list[OutboxMessage]:
-    """Set messages aside as rejected."""
+    """Mark messages as rejected."""
     return [message.with_status(state="rejected", error=error) for message in found]
 
 
 def note_error(found: list[OutboxMessage], error: str) -> list[OutboxMessage]:
-    """Note why messages cannot even be tried."""
+    """Store why no attempt can be made."""
     return [message.with_status(error=error) for message in found]
 
 
 def release(found: list[OutboxMessage], origin: Origin) -> list[OutboxMessage]:
-    """Note that the sender at ``origin`` does not wait for its messages any more: those that are posted are deleted."""
+    """Mark the messages from ``origin`` as no longer awaited by their sender; delete those that are posted."""
     return [
         message if message.origin != origin else message.with_status(is_awaited=False)
         for message in found
@@ -269,7 +267,7 @@ def release(found: list[OutboxMessage], origin: Origin) -> list[OutboxMessage]:
 
 
 def requeue(found: list[OutboxMessage], webhook: WebhookReference | None, expires_at: float) -> list[OutboxMessage]:
-    """Let messages that were rejected or have expired be pending again, and give all a new webhook, if there is one.
+    """Make rejected and expired messages pending again; if a webhook is given, move all messages to it.
 
     A message that may have been posted keeps its content.
     """
@@ -285,5 +283,5 @@ def requeue(found: list[OutboxMessage], webhook: WebhookReference | None, expire
 
 
 def delete(found: list[OutboxMessage]) -> list[OutboxMessage]:
-    """Delete messages; those that are posted are left to their senders."""
+    """Delete messages, except posted ones, whose senders still have to read the answer."""
     return [message for message in found if message.status.state == "posted"]

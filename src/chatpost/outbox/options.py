@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 EXPIRE_AFTER = 3 * 86_400
-"""Seconds after which a message in the outbox expires, unless the user says otherwise."""
+"""Default seconds after which a message in the outbox expires."""
 
 
 class SpoolOptions(NamedTuple):
-    """``spool``: store a message if it cannot be posted now; ``spool_first``: store it without trying.
+    """``spool``: store a message if it cannot be posted now; ``spool_first``: store it without an attempt.
 
-    It expires after ``keep_for`` seconds. ``has_own_id``: the user has chosen its request id.
+    It expires after ``keep_for`` seconds. ``has_own_id``: the user gave a request id.
     """
 
     spool: bool
@@ -22,7 +22,7 @@ class SpoolOptions(NamedTuple):
 
 
 class FlushOptions(NamedTuple):
-    """``digest``: join the messages of a thread; ``watch``: keep running; ``config``: the profile file."""
+    """``digest``: make digests; ``watch``: keep running; ``config``: the profile file."""
 
     digest: bool
     watch: bool = False

@@ -1,13 +1,13 @@
-"""An outbox in a Redis that a fleet shares: any machine keeps messages there, and any posts them.
+"""An outbox in a Redis that a fleet shares: each machine can spool messages there and post those of all.
 
-A message there is as safe as that Redis. No secret is in it, but the messages' texts are. All keys have one tag, so
-that they are on the same server of a cluster:
+A message there is as safe as that Redis. It has the texts of messages but no secrets. All keys have one hash tag, so
+that they are on the same node of a cluster:
 
-    index:SPACE           hash: the messages of a space, given by its hash, as JSON, by their ids
-    content:ID            hash: the content of a message, as it was ``spooled``, and as it was last ``sent``
-    spaces                set: the spaces that have had messages
+    index:SPACE           hash: the rows of the messages of a space (SPACE is a hash), by id
+    content:ID            hash: the content of a message, as ``spooled`` and as last ``sent``
+    spaces                set: all spaces that have had messages
     totals                hash: the ``last`` id, the number (``count``) and the ``bytes`` of all messages
-    lock:SPACE            the name of the process that posts to a space now
+    lock:SPACE            the name of the process that is posting to a space
     cool-down:FINGERPRINT hash: the ``failures`` of a webhook, and its ``retry_at``
 """
 
@@ -30,20 +30,20 @@ from chatpost.outbox.store import LONGEST_COOL_DOWN, MOST_BYTES, MOST_MESSAGES, 
 from chatpost.redis_client import PREFIX, RedisClient
 
 LEASE = 5.0
-"""Seconds after which another process may post in place of one that has died."""
+"""Seconds after which the lock of a dead process ends."""
 
-_SHORT = 1.0  # seconds for what must not keep a message waiting
+_SHORT = 1.0  # timeout in seconds of calls that must not hold up a message
 _DAY = 86_400
-_INDEX_FOR = 400 * _DAY  # seconds, from the last message on; longer than any message stays
+_INDEX_FOR = 400 * _DAY  # seconds after the last message; longer than any message stays
 _LISTED_FOR = 30 * _DAY  # seconds for which an expired message is listed
 
 _Command: TypeAlias = "tuple[str | float, ...]"
 
-# Runs commands, all at once, if other commands still have these answers; returns their answers, or nothing.
+# Runs commands atomically if the commands in `checks` still have the given answers; returns their answers, or false.
 _SCRIPT = """
 local given = cjson.decode(ARGV[1])
 if not given.grows then
-  -- A script that has freed memory may go on in a Redis that is full, so the messages there can still be posted.
+  -- Redis lets a script go on after a deletion even if memory is full, so messages there can still be posted.
   redis.call('DEL', KEYS[1] .. 'nothing')
 end
 for _, check in ipairs(given.checks) do
@@ -71,14 +71,14 @@ class RedisOutbox:
         return _time(self._run(("TIME",))[0])
 
     def add(self, messages: Sequence[OutboxMessage], expire_after: float) -> list[int]:
-        # A sender that waits for its message can post it without the outbox.
+        # A sender that awaits its message can post it without the outbox.
         limit = _SHORT if messages[0].status.is_awaited else inf
         try:
             totals = self._assign_ids(len(messages), limit)
             if totals.last == len(messages) or not totals.have_room(messages):
                 totals = self._count_again(totals, len(messages))
         except StorageError as error:
-            error.maybe_done = False  # the messages themselves were not sent yet
+            error.maybe_done = False  # the messages were not sent to Redis yet
             raise
         if not totals.have_room(messages):
             raise OutboxFull(totals.messages)
@@ -91,7 +91,7 @@ class RedisOutbox:
         return [message.id for message in stored]
 
     def _assign_ids(self, number: int, limit: float = inf) -> _Totals:
-        """Assign ids to new messages: the last ones of the totals that are returned."""
+        """Assign ids to new messages: the last ``number`` ids of the totals."""
         key = _key("totals")
         commands = (("HINCRBY", key, "last", number), ("EXPIRE", key, _INDEX_FOR), ("HMGET", key, "count", "bytes"))
         last, _, counts, time = self._run(*commands, ("TIME",), limit=limit, grows=True)
@@ -99,7 +99,7 @@ class RedisOutbox:
         return _Totals(last, count, size, _time(time))
 
     def _count_again(self, totals: _Totals, assigned: int) -> _Totals:
-        """Correct the totals, and the ids that were assigned: Redis can have thrown any key away."""
+        """Correct the totals and the assigned ids: Redis may have evicted any key."""
         index, last, key = self.index(), totals.last, _key("totals")
         size = sum(message.size for message in index)
         highest = max((message.id for message in index), default=0)
@@ -123,14 +123,14 @@ class RedisOutbox:
             if row is None and number > int(last or 0):
                 reason = "it has lost its messages"
                 raise StorageError(self._redis.url, reason)
-            if row is not None and spooled is not None:  # else Redis has thrown it away
+            if row is not None and spooled is not None:  # else Redis has evicted it
                 there.append((number, space, row, spooled, sent))
         return from_rows(there)
 
     def change(
         self, space: str, ids: Sequence[int], step: Step, answered: str | None = None
     ) -> list[OutboxMessage] | None:
-        while True:  # until no other process changes the messages between the two calls
+        while True:  # until no other process changes the messages between the calls
             rows = self._redis.call("HMGET", _index(space), *ids) if ids else []
             there = [(number, space, row.decode()) for number, row in zip(ids, rows, strict=True) if row is not None]
             found = from_rows(there)
@@ -153,7 +153,7 @@ class RedisOutbox:
         is_over = Event()
 
         def renew() -> None:
-            # If that fails, another may go on: it repeats an attempt as it was, so Chat takes both for one.
+            # If that fails, another process may continue: it repeats the same request, which Chat ignores.
             while not is_over.wait(LEASE / 3):
                 try:
                     self._lease(space)
@@ -168,15 +168,15 @@ class RedisOutbox:
             is_over.set()
             renewal.join(_SHORT)
             if self._redis.failed_at is None:
-                with suppress(StorageError):  # then the lease ends by itself
+                with suppress(StorageError):  # then the lease expires
                     self._run(("DEL", _lock(space)), checks=[(("GET", _lock(space)), self._name)])
 
     def _lease(self, space: str) -> bool:
-        """Take the lock, or keep it; return False if another process has it."""
+        """Acquire or renew the lock; return False if another process has it."""
         milliseconds = int(LEASE * 1000)
         holder, left = self._run(("GET", _lock(space)), ("PTTL", _lock(space)))
         name = (holder or b"").decode()
-        # A lease that lasts longer than we give is of a clock that has been set back.
+        # A longer lease means that the clock was set back: ignore it.
         if name not in {"", self._name} and left <= milliseconds:
             return False
         lease = ("SET", _lock(space), self._name, "PX", milliseconds)
@@ -194,13 +194,13 @@ class RedisOutbox:
     def _run(
         self, *commands: _Command, checks: Sequence[tuple[_Command, str]] = (), limit: float = inf, grows: bool = False
     ) -> Any:
-        """Run commands, if the checks hold; return their answers, or None. ``grows``: not in a Redis that is full."""
+        """Run commands if the checks hold; return their answers, or None. ``grows``: fail if Redis is full."""
         given = json.dumps({"commands": commands, "checks": checks, "grows": grows})
         return self._redis.run(_SCRIPT, (_KEYS,), (given,), limit)
 
 
 class _Totals(NamedTuple):
-    """The last id that was assigned, the number and the bytes of all messages, and the time of Redis."""
+    """The last assigned id, the number and bytes of all messages, and the time by Redis."""
 
     last: int
     messages: int
@@ -208,13 +208,13 @@ class _Totals(NamedTuple):
     now: float
 
     def have_room(self, messages: Sequence[OutboxMessage]) -> bool:
-        """Return whether these can be stored, too."""
+        """Return whether these messages fit, too."""
         size = sum(message.size for message in messages)
         return self.messages + len(messages) <= MOST_MESSAGES and self.size + size <= MOST_BYTES
 
 
 def _commands(found: dict[int, OutboxMessage], stored: Sequence[OutboxMessage]) -> list[_Command]:
-    """Return what makes the messages found the ones to be stored."""
+    """Return the commands that replace the messages found by those to store."""
     ids = {message.id for message in stored}
     new = [message for message in stored if message.id not in found]
     gone = [message for message in found.values() if message.id not in ids]
@@ -229,7 +229,7 @@ def _commands(found: dict[int, OutboxMessage], stored: Sequence[OutboxMessage]) 
         commands.append(("HSET", _index(message.webhook.space), message.id, to_row(message)))
         if content := content_of(message):
             commands.append(("HSET", key, *content))
-        # The content expires by itself, long after the message.
+        # The content expires long after the message.
         commands.append(("EXPIREAT", key, ceil(message.rules.expires_at) + _LISTED_FOR))
     for space in {message.webhook.space for message in changed}:
         commands += [("SADD", _key("spaces"), space), ("EXPIRE", _index(space), _INDEX_FOR)]

@@ -1,4 +1,4 @@
-"""Names webhooks for messages in the outbox, and finds them again for a flush."""
+"""Makes references to webhooks for messages in the outbox, and resolves them for a flush."""
 
 from __future__ import annotations
 
@@ -17,16 +17,20 @@ from chatpost.profiles.sources import find_sources
 
 
 def reference_to(webhook: Webhook, profile: str | None, config: Path | None) -> WebhookReference:
-    """Return what names a webhook, which is that of a profile in the file ``config``, without its secrets."""
-    path = None if config is None else _pack_path(config)
+    """Return a reference, without secrets, to the webhook of a profile in the file ``config``."""
+    path = None
+    if config is not None:
+        with suppress(OSError):  # the working directory may no longer exist; then neither does the file
+            config = config.absolute()
+        path = quote(os.fsencode(config))  # as ASCII: a path need not be UTF-8
     return WebhookReference(profile, path, webhook.fingerprint, f"{webhook.origin}/{webhook.space}")
 
 
 class WebhookResolver:
-    """Finds the webhooks of messages in the outbox: each profile is read once. Threads may share one."""
+    """Resolves the webhooks of messages in the outbox. Reads each profile once. Threads may share one."""
 
     def __init__(self, seconds: float, config: Path | None, environment: Mapping[str, str]) -> None:
-        """``seconds``: the time that a profile's command may take. ``config``: the profile file, if one is named."""
+        """``seconds`` is the timeout of a profile's command. ``config`` is the profile file, if one was named."""
         self._seconds = seconds
         self._config = config
         self._environment = environment
@@ -36,7 +40,7 @@ class WebhookResolver:
     def resolve(self, message: OutboxMessage) -> tuple[Webhook, bool]:
         """Return the message's webhook, and whether its profile asks for digests.
 
-        Raises `ConfigurationError` if the webhook is not there any more.
+        Raises `ConfigurationError` if the webhook no longer exists.
         """
         reference = message.webhook
         source = reference.profile, reference.config
@@ -53,9 +57,11 @@ class WebhookResolver:
         return found
 
     def _find(self, reference: WebhookReference) -> tuple[Webhook, bool] | ConfigurationError:
-        # A message of another machine may name a file that is not on this one.
-        own = None if reference.config is None else _unpack_path(reference.config)
-        config = own if own is not None and os.path.isfile(own) else self._config  # noqa: PTH113 - pathlib's can raise
+        config = self._config
+        if reference.config is not None:
+            own = os.fsdecode(unquote_to_bytes(reference.config))
+            # A message of another machine may refer to a file that this machine does not have.
+            config = Path(own) if os.path.isfile(own) else config  # noqa: PTH113 - pathlib's can raise
         names = () if reference.profile is None else (reference.profile,)
         if reference.profile is None and not self._environment.get("CHATPOST_URL"):
             msg = "it was written for the webhook in CHATPOST_URL, which is not set: set it and flush again"
@@ -66,14 +72,3 @@ class WebhookResolver:
             return source.fetch_webhook(self._seconds), wants_digest
         except ConfigurationError as error:
             return error
-
-
-def _pack_path(path: Path) -> str:
-    """Return a path, as seen from the root, as ASCII: it need not be UTF-8."""
-    with suppress(OSError):  # the working directory can be gone, and with it what was there
-        path = path.absolute()
-    return quote(os.fsencode(path))
-
-
-def _unpack_path(text: str) -> Path:
-    return Path(os.fsdecode(unquote_to_bytes(text)))

@@ -1,4 +1,4 @@
-"""A message of the outbox as the texts that a store keeps, and back: one for the message, two for its contents."""
+"""Converts a message of the outbox to and from the texts that are stored: a row, and two contents."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def to_row(message: OutboxMessage) -> str:
 
 
 def from_rows(rows: Iterable[Sequence[Any]]) -> list[OutboxMessage]:
-    """Return messages by their ids, spaces and rows, and if these follow, their contents: ``spooled`` and ``sent``.
+    """Parse messages from tuples of id, space, row, and optionally the contents ``spooled`` and ``sent``.
 
-    One whose row cannot be read is in the state ``damaged``. One whose contents cannot be read has no request.
+    A message with an invalid row has the state ``damaged``; one with invalid contents has no request.
     """
     messages = []
     for number, space, row, *contents in rows:
@@ -50,7 +50,7 @@ def _is_valid(message: OutboxMessage) -> bool:
     texts = (host, fingerprint, space, message.thread, message.preview, profile or "", config or "", status.error or "")
     numbers = (written, rules.expires_at, rules.interval or 0.0)
     counts = (message.size, status.attempts, status.digest or 0, rules.expired)
-    # Lists, since generators take twice the time.
+    # Lists: generators take twice the time.
     return (
         status.state in _STATES
         and all([isinstance(text, str) for text in texts])  # noqa: C419
@@ -67,7 +67,7 @@ def _damaged(number: int, space: str) -> OutboxMessage:
 
 
 def _with_content(message: OutboxMessage, spooled: str | bytes, sent: str | bytes | None) -> OutboxMessage:
-    """Return the message with its content: from the first attempt on, that is the one ``sent`` last."""
+    """Return the message with its content, which is the one ``sent`` last once an attempt has begun."""
     content = sent if message.status.digest == message.id and sent else spooled
     try:
         return message._replace(request=_unpack(json.loads(content)))
@@ -76,13 +76,13 @@ def _with_content(message: OutboxMessage, spooled: str | bytes, sent: str | byte
 
 
 def content_of(message: OutboxMessage) -> tuple[str, str] | None:
-    """Return where a message's content is stored, ``spooled`` or ``sent``, and the content without webhooks' secrets.
+    """Return a message's content without secrets of webhooks, after its field's name: ``spooled`` or ``sent``.
 
-    Returns None if the message has none.
+    Returns None if the message has no content.
     """
     if message.request is None:
         return None
-    # The reply option alone is no plain value. A text can hold a webhook's URL.
+    # Only the reply option is not JSON already. A text can contain a webhook's URL.
     packed = json.dumps(mask_webhooks(message.request), default=lambda option: option.value)
     return "sent" if message.status.digest == message.id else "spooled", packed
 

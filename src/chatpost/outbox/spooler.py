@@ -1,4 +1,4 @@
-"""Stores messages in the outbox, and posts them behind those that are pending there."""
+"""Stores messages in the outbox, then posts them after those that are already pending there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from chatpost.chat.message import CreatedMessage, CreateMessageRequest
+from chatpost.chat.message import CreatedMessage
 from chatpost.delivery.model import Delivery, Progress
 from chatpost.delivery.sender import Sender
 from chatpost.errors import (
@@ -23,19 +23,19 @@ from chatpost.errors import (
     UnusableRoute,
 )
 from chatpost.formatting import format_duration
+from chatpost.outbox import model
 from chatpost.outbox.digest import preview_of
 from chatpost.outbox.flusher import Flusher, OwnMessages
-from chatpost.outbox.model import Attempt, Origin, OutboxMessage, Rules, Status, delete, digest_of, release
+from chatpost.outbox.model import Attempt, Origin, OutboxMessage, Rules, Status
 from chatpost.outbox.options import SpoolOptions
 from chatpost.outbox.resolver import reference_to
 from chatpost.outbox.store import LONGEST_COOL_DOWN, Outbox
 
 
 class Spooler(NamedTuple):
-    """Delivers messages by way of the outbox: a message that cannot be posted now stays there.
+    """A `chatpost.delivery.sender.Deliverer` that keeps messages in the outbox until they are posted.
 
-    ``options`` are those of each delivery, by its progress; ``config`` is the profile file that was named. It has the
-    method `deliver` of a `chatpost.delivery.sender.Sender`.
+    ``options`` are those of each delivery, by its progress; ``config`` is the profile file, if one was named.
     """
 
     sender: Sender
@@ -45,7 +45,7 @@ class Spooler(NamedTuple):
     warn: Callable[[str], None]
 
     def deliver(self, delivery: Delivery) -> Delivery:
-        """Post the delivery's messages behind those that are pending, or spool them; its progress has the outcome."""
+        """Post or spool the delivery's messages; its progress has the outcome."""
         options, progress = self.options[delivery.progress], delivery.progress
         if not (options.spool or options.spool_first):
             return self.sender.deliver(delivery)
@@ -54,10 +54,16 @@ class Spooler(NamedTuple):
             outbox = self.open_outbox()
             ids = outbox.add(messages, options.keep_for)
         except (StorageError, ConfigurationError) as error:
-            if options.spool_first:
-                progress.error = _not_kept(error, delivery.request_id)
-                return delivery
-            self._post_without(delivery, error, "it may be kept" if _maybe_done(error) else "it is not kept")
+            maybe_done = isinstance(error, StorageError) and error.maybe_done
+            if not options.spool_first:
+                self._post_without(delivery, error, "it may be kept" if maybe_done else "it is not kept")
+            elif maybe_done:
+                repeat = f"repeat it with --request-id {delivery.request_id}"
+                msg = f"it is not known whether the message is kept: {error}; {repeat}"
+                progress.error = Unavailable(msg, maybe_posted=True)
+            else:
+                kind = UnusableRoute if isinstance(error, ConfigurationError) else Unavailable
+                progress.error = kind(f"the message is not kept: {error}")
             return delivery
         progress.outbox_id = ids[0]
         if not options.spool_first:
@@ -71,22 +77,21 @@ class Spooler(NamedTuple):
     def _messages(self, delivery: Delivery, options: SpoolOptions) -> list[OutboxMessage]:
         to = delivery.to
         requests = [request for factory in delivery.factories if (request := factory(None)) is not None]
-        thread = requests[0].thread
-        first = OutboxMessage(
-            0,
-            Origin(socket.gethostname(), time.time()),
-            reference_to(to.webhook, to.label, self.config),
-            thread="" if thread is None else str(thread.name or f"key {thread.key}"),
-            rules=Rules(to.interval, 0.0),
-            status=Status(is_awaited=not options.spool_first),
-            preview="",
-            size=0,
-        )
+        thread, origin = requests[0].thread, Origin(socket.gethostname(), time.time())
+        is_alone = options.has_own_id or len(requests) > 1
         return [
-            first._replace(
-                rules=first.rules._replace(
-                    is_alone=options.has_own_id or len(requests) > 1 or _goes_alone(request), is_part=number > 0
+            OutboxMessage(
+                0,
+                origin,
+                reference_to(to.webhook, to.label, self.config),
+                thread="" if thread is None else str(thread.name or f"key {thread.key}"),
+                rules=Rules(
+                    to.interval,
+                    0.0,
+                    is_alone=is_alone or bool(request.message.cards or "<users/" in request.message.text),
+                    is_part=number > 0,
                 ),
+                status=Status(is_awaited=not options.spool_first),
                 preview=preview_of(request.message),
                 size=request.message.size,
                 request=request,
@@ -95,7 +100,7 @@ class Spooler(NamedTuple):
         ]
 
     def _post_without(self, delivery: Delivery, error: Exception, is_kept: str) -> None:
-        """Post without the outbox. If the message is there all the same, Chat takes both for one."""
+        """Post without the outbox. Chat ignores the second of the two if the message is in the outbox after all."""
         self.warn(f"if the message cannot be posted, {is_kept}: {error}")
         self.sender.deliver(delivery)
         progress = delivery.progress
@@ -103,11 +108,11 @@ class Spooler(NamedTuple):
             progress.gave_up = "; ".join(filter(None, (progress.gave_up, f"{is_kept}: {error}")))
 
     def _post_rest(self, spooled: _Spooled, error: StorageError) -> None:
-        """Post what is not posted yet, without the outbox, which has failed."""
+        """Post the remaining messages without the outbox, which has failed."""
         progress = spooled.report()
         pairs = zip(spooled.delivery.factories, spooled.ids, strict=True)
         rest = [factory for factory, number in pairs if number not in spooled.created]
-        if rest:  # an interruption says that it is kept: it may be
+        if rest:  # until then the outbox id stays, for the report of an interruption
             self._post_without(spooled.delivery._replace(factories=rest), error, "it may be kept")
         progress.outbox_id = None
 
@@ -116,10 +121,11 @@ class Spooler(NamedTuple):
         found = spooled.find()
         left = [number for number in found if number not in spooled.created]
         with suppress(StorageError):
-            spooled.release()
+            release = partial(model.release, origin=spooled.first.origin)
+            spooled.outbox.change(spooled.first.webhook.space, spooled.ids, release)
         progress = spooled.report()
         if left and isinstance(error, DeliveryError) and (not error.is_transient or isinstance(error, InvalidMessage)):
-            left = spooled.withdraw(left)  # trying again would not mend it
+            left = spooled.withdraw(left)  # a retry would fail, too
             progress.error = None if left else error
         progress.outbox_id = left[0] if left else None
         if len(spooled.created.keys() | found) < len(spooled.ids):
@@ -128,11 +134,11 @@ class Spooler(NamedTuple):
             progress.gave_up = str(error or "others post to the space now")
 
     def _flush(self, spooled: _Spooled) -> ChatpostError | None:
-        """Post the messages, behind those that are pending in their thread; return the error that they have met."""
+        """Post the messages after those that are pending in their thread; return their first error."""
         outbox, delivery, first, ids = spooled.outbox, spooled.delivery, spooled.first, spooled.ids
         fingerprint = first.webhook.fingerprint
         seconds = outbox.cool_down(fingerprint).retry_at - outbox.now()
-        if 0 < seconds <= LONGEST_COOL_DOWN:  # else the clock has been set meanwhile
+        if 0 < seconds <= LONGEST_COOL_DOWN:  # a longer one means that the clock was set back
             return Unavailable(f"Chat has failed before, so it is left alone for {format_duration(seconds)}")
         own = OwnMessages(first.lane, ids[-1], delivery.deadline, spooled.on_attempt)
         flusher = Flusher(outbox, self.sender, delivery.to.policy, lambda _: (delivery.to.webhook, False), own=own)
@@ -144,7 +150,7 @@ class Spooler(NamedTuple):
 class _Spooled:
     """A delivery whose messages are in an outbox under these ids; ``first`` is the first of them.
 
-    ``created`` are the answers to those that are posted.
+    ``created`` has Chat's answers, by id.
     """
 
     def __init__(self, outbox: Outbox, delivery: Delivery, first: OutboxMessage, ids: Sequence[int]) -> None:
@@ -155,79 +161,55 @@ class _Spooled:
         self.created: dict[int, CreatedMessage] = {}
         self._attempts: dict[int, int] = {}
         self._maybe_posted: set[int] = set()
-        self._reported: set[int] = set()
 
     def on_attempt(self, attempt: Attempt, progress: Progress) -> None:
-        """Note the outcome of an attempt, if it was one of these messages: the outbox may fail to keep it."""
+        """Record the outcome of an attempt here, too: the outbox may fail to store it."""
         for message in attempt.members:
             if message.id in self.ids and message.origin == self.first.origin:
-                self._note(message, progress.created, maybe_posted=progress.maybe_posted)
+                self._record(message, progress.created, maybe_posted=progress.maybe_posted)
 
     def find(self) -> list[int]:
-        """Return the ids of those that are still in the outbox, and note what is known of them.
+        """Return the ids of the messages that are still in the outbox, and record their status.
 
         Raises `StorageError` if the outbox has lost them.
         """
         rest = [number for number in self.ids if number not in self.created]
         found = self.outbox.read(self.first.webhook.space, rest) if rest else []
-        if len(found) < len(rest):  # another profile may post them now, to another space
+        if len(found) < len(rest):  # `outbox retry --profile` may have moved them to another space
             found = [message for message in self.outbox.index() if message.id in rest]
         found = [message for message in found if message.origin == self.first.origin]
         for message in found:
-            self._note(message, message.status.created, maybe_posted=message.status.maybe_posted)
+            self._record(message, message.status.created, maybe_posted=message.status.maybe_posted)
         return [message.id for message in found]
 
-    def release(self) -> None:
-        """Let the outbox delete those that are posted, and others put the rest into digests."""
-        self.outbox.change(self.first.webhook.space, self.ids, partial(release, origin=self.first.origin))
-
     def withdraw(self, ids: Sequence[int]) -> list[int]:
-        """Delete messages, unless another process posts now, or has them in a digest; return those that stay."""
+        """Delete messages; return those that stay because of a digest, or because another process posts now."""
         space = self.first.webhook.space
         with self.outbox.lock(space) as is_locked:
             if not is_locked:
                 return list(ids)
             index = self.outbox.index(space)
-            alone = [each.id for each in index if each.id in ids and _is_by_itself(each, index)]
-            self.outbox.change(space, alone, delete)
+            alone = [
+                each.id
+                for each in index
+                if each.id in ids and each.status.digest in {None, each.id} and len(model.digest_of(index, each)) == 1
+            ]
+            self.outbox.change(space, alone, model.delete)
             return [number for number in ids if number not in alone]
 
     def report(self) -> Progress:
-        """Put what is known into the delivery's progress, and return that."""
+        """Update the delivery's progress, and return it."""
         progress = self.delivery.progress
-        for number in self.ids:
-            if number in self.created and number not in self._reported:
-                self._reported.add(number)
-                progress.confirm(self.created[number])
+        created = [self.created[number] for number in self.ids if number in self.created]
+        for each in created[progress.posted :]:
+            progress.confirm(each)
         progress.attempts = sum(self._attempts.values())
         progress.maybe_posted = bool(self._maybe_posted - self.created.keys())
         return progress
 
-    def _note(self, message: OutboxMessage, created: CreatedMessage | None, *, maybe_posted: bool) -> None:
+    def _record(self, message: OutboxMessage, created: CreatedMessage | None, *, maybe_posted: bool) -> None:
         self._attempts[message.id] = message.status.attempts
         if maybe_posted:
             self._maybe_posted.add(message.id)
         if created is not None:
             self.created[message.id] = created
-
-
-def _is_by_itself(message: OutboxMessage, index: Sequence[OutboxMessage]) -> bool:
-    return message.status.digest in {None, message.id} and len(digest_of(index, message)) == 1
-
-
-def _not_kept(error: StorageError | ConfigurationError, request_id: str) -> DeliveryError:
-    if isinstance(error, ConfigurationError):
-        return UnusableRoute(f"the message is not kept: {error}")
-    if _maybe_done(error):
-        msg = f"it is not known whether the message is kept: {error}; repeat it with --request-id {request_id}"
-        return Unavailable(msg, maybe_posted=True)
-    return Unavailable(f"the message is not kept: {error}")
-
-
-def _maybe_done(error: StorageError | ConfigurationError) -> bool:
-    return isinstance(error, StorageError) and error.maybe_done
-
-
-def _goes_alone(request: CreateMessageRequest) -> bool:
-    message = request.message
-    return bool(message.cards or "<users/" in message.text)

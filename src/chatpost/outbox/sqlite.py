@@ -1,6 +1,6 @@
-"""An outbox in a SQLite file that all processes of a user share. No secret is in it: it names webhooks by profile.
+"""An outbox in a SQLite file that all processes of a user share. It has no secrets: webhooks are named by profile.
 
-A lock is one of the system's on a file beside it, so it dies with the process that holds it.
+A space's lock is a `flock` on a file beside it, which ends with the process that holds it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from chatpost.database import Connection, transaction
@@ -23,33 +24,34 @@ from chatpost.outbox.store import MOST_BYTES, MOST_MESSAGES, CoolDown, Outbox, S
 from chatpost.profiles.sources import RedisConfig
 
 _TIMEOUT = 10.0
-# The contents are large, and stay aside, so that the messages can be listed without them.
+# The contents are large, so they have a table of their own: a list of the messages does not read them.
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS message (id INTEGER PRIMARY KEY AUTOINCREMENT, space TEXT, size INTEGER, row TEXT)",
     "CREATE TABLE IF NOT EXISTS content (id INTEGER PRIMARY KEY, spooled TEXT, sent TEXT)",
     "CREATE TABLE IF NOT EXISTS cool_down (fingerprint TEXT PRIMARY KEY, failures INTEGER, retry_at REAL)",
 )
-_GIVEN = "id IN (SELECT value FROM json_each(?))"  # any number of ids
+_GIVEN = "id IN (SELECT value FROM json_each(?))"  # a list of ids as JSON
 
 
 def open_outbox(redis: RedisConfig) -> Outbox:
-    """Return the outbox in a fleet's Redis, if it is configured to be there, else the user's own on this machine.
+    """Return the outbox in the fleet's Redis if it is configured there, else the user's on this machine.
 
-    Raises `ConfigurationError`, and `StorageError` for a user without a home.
+    Raises `ConfigurationError`, or `StorageError` if the user has no home directory.
     """
     if redis.outbox != "machine" and redis.has_outbox():
-        from chatpost.outbox.redis import RedisOutbox  # few have a Redis
+        from chatpost.outbox.redis import RedisOutbox  # few commands use a Redis
 
         return RedisOutbox(redis.client())
     return SqliteOutbox(state_file("outbox.sqlite3"), time.time)
 
 
 class SqliteOutbox:
-    """The outbox in the file at ``path``: a `chatpost.outbox.store.Outbox`. ``clock``: seconds since the epoch."""
+    """A `chatpost.outbox.store.Outbox` in the file at ``path``. ``clock`` returns seconds since the epoch."""
 
     def __init__(self, path: Path, clock: Callable[[], float]) -> None:
         self._path = path
         self.now = clock
+        self._transaction = partial(transaction, path, _SCHEMA, _TIMEOUT)
 
     def add(self, messages: Sequence[OutboxMessage], expire_after: float) -> list[int]:
         expires_at = self.now() + expire_after
@@ -103,7 +105,11 @@ class SqliteOutbox:
         except OSError as failure:
             raise StorageError(path, system_reason(failure)) from None
         try:
-            yield _try_to_lock(file)
+            is_locked = False
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                is_locked = True
+            yield is_locked
         finally:
             os.close(file)
 
@@ -117,12 +123,9 @@ class SqliteOutbox:
         with self._transaction() as file:
             file.execute("INSERT OR REPLACE INTO cool_down VALUES (?, ?, ?)", (fingerprint, *cool_down))
 
-    def _transaction(self) -> AbstractContextManager[Connection]:
-        return transaction(self._path, _SCHEMA, _TIMEOUT)
-
 
 def _write(file: Connection, message: OutboxMessage) -> OutboxMessage:
-    """Add a message, or change it; return it with its id."""
+    """Insert or update a message; return it with its id."""
     values = (message.id or None, message.webhook.space, message.size, to_row(message))
     number = file.execute("INSERT OR REPLACE INTO message VALUES (?, ?, ?, ?)", values).lastrowid or 0
     if content := content_of(message):
@@ -130,11 +133,3 @@ def _write(file: Connection, message: OutboxMessage) -> OutboxMessage:
         file.execute("INSERT OR IGNORE INTO content (id) VALUES (?)", (number,))
         file.execute(f"UPDATE content SET {slot} = ? WHERE id = ?", (text, number))
     return message._replace(id=number)
-
-
-def _try_to_lock(file: int) -> bool:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

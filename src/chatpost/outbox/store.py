@@ -1,4 +1,4 @@
-"""What each store of messages does. A message is stored before its first attempt, and deleted after Chat's answer."""
+"""The interface of a message store. A message is stored before its first attempt and deleted after Chat's answer."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import NamedTuple, Protocol, TypeAlias
 from chatpost.outbox.model import OutboxMessage
 
 MOST_MESSAGES = 10_000
-"""Messages that an outbox holds."""
+"""Maximum number of messages in an outbox."""
 
 MOST_BYTES = 100_000_000
-"""Bytes of messages that an outbox holds."""
+"""Maximum size of all messages in an outbox."""
 
 FIRST_COOL_DOWN = 60.0
-"""Seconds of the cool-down after the first failure of a webhook; they double with each failure."""
+"""Seconds of the cool-down after the first failure of a webhook; doubled after each further failure."""
 
 LONGEST_COOL_DOWN = 3600.0
-"""Seconds beyond which the cool-down does not grow."""
+"""Maximum seconds of a cool-down."""
 
 Step: TypeAlias = "Callable[[list[OutboxMessage]], list[OutboxMessage] | None]"
-"""Changes messages: is given them as they are now, and returns what they become, or None to leave them alone.
+"""Takes messages as they are now; returns them as they should be, or None for no change.
 
-A message that is left out is deleted, and one with the id 0 is added. A ``request`` that is not None is stored as the
-message's content. A step can be called several times, so it changes nothing else.
+The store deletes messages that are left out, and adds those with the id 0. It stores a ``request`` that is not None as
+the message's content. A step may be called more than once, so it must be pure.
 """
 
 
 class CoolDown(NamedTuple):
-    """The failures of a webhook since it last took a message; until ``retry_at``, sends do not try it."""
+    """The failures of a webhook since its last success; sends do not use it until ``retry_at``."""
 
     failures: int = 0
     retry_at: float = 0.0
@@ -41,33 +41,33 @@ class CoolDown(NamedTuple):
 
 
 class Outbox(Protocol):
-    """Stores messages. Every change is on the disk when the call returns. All calls raise `StorageError`."""
+    """Stores messages. A change is on the disk when the call returns. All calls raise `StorageError`."""
 
     def now(self) -> float:
         """Return the time by the outbox's clock, in seconds since the epoch."""
 
     def add(self, messages: Sequence[OutboxMessage], expire_after: float) -> list[int]:
-        """Store messages that expire after these seconds; return their ids. Raises `OutboxFull`."""
+        """Store messages, which expire after these seconds; return their ids. Raises `OutboxFull`."""
 
     def index(self, space: str | None = None) -> list[OutboxMessage]:
-        """Return the messages of a space, or all, in the order of their ids, without their contents."""
+        """Return the messages of a space, or all messages, by id, without their contents."""
 
     def read(self, space: str, ids: Sequence[int]) -> list[OutboxMessage]:
-        """Return messages with their contents, without those that are not there.
+        """Return messages with their contents; skips those that no longer exist.
 
-        Raises `StorageError` if the outbox has lost its messages: it does not know an id.
+        Raises `StorageError` if the outbox has lost its messages: it never assigned one of the ids.
         """
 
     def change(
         self, space: str, ids: Sequence[int], step: Step, answered: str | None = None
     ) -> list[OutboxMessage] | None:
-        """Change messages, all or none, and without a change of others in between; return the step's result.
+        """Apply a step to messages, without their contents, atomically; return its result, with the ids of new ones.
 
-        The messages have no contents. If a webhook, given by its fingerprint, has ``answered``, its cool-down ends.
+        ``answered`` is the fingerprint of a webhook whose cool-down ends.
         """
 
     def lock(self, space: str) -> AbstractContextManager[bool]:
-        """Keep others from posting to the space in this context; False if another process does so now."""
+        """Lock a space for posting in this context; False if another process has the lock."""
 
     def cool_down(self, fingerprint: str) -> CoolDown:
         """Return the cool-down of a webhook."""

@@ -1,6 +1,6 @@
-"""A fleet's queues: each machine sends one sender at a time to the queue that the machines share.
+"""A fleet's queues: each machine has at most one sender at a time in the queue that the machines share.
 
-A sender takes its machine's own turn first, so it still has that turn if the shared queue fails at any moment.
+A sender first waits for its turn on its own machine, so it still has that turn if the shared queue fails.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class FleetPacer:
-    """Paces by the machine's ``own`` pacer, then by the one that ``find_shared`` returns; either can be None."""
+    """Paces by the machine's ``own`` pacer, then by the pacer that ``find_shared`` returns; either may be None."""
 
     def __init__(self, own: SqlitePacer | None, find_shared: Callable[[], Pacer | None]) -> None:
         self._own = own
@@ -27,7 +27,7 @@ class FleetPacer:
 
     def turn(self, space: str, interval: float) -> Turn:
         own = None if self._own is None else self._own.turn(space, interval)
-        with self._lock:  # only when a message is paced: a program may have to print the Redis's URL
+        with self._lock:  # only when a message is paced: the URL may come from a program
             if self._find_shared is not None:
                 self._shared, self._find_shared = self._find_shared(), None
         return _FleetTurn(own, FREE if self._shared is None else self._shared.turn(space, interval))
@@ -39,7 +39,7 @@ class FleetPacer:
 
 
 class _FleetTurn:
-    """A `chatpost.delivery.model.Turn` in the machine's own queue, then in the one that the machines share."""
+    """A `chatpost.delivery.model.Turn` in the machine's own queue, then in the shared queue."""
 
     def __init__(self, own: QueueTurn | None, shared: Turn) -> None:
         self._own = own

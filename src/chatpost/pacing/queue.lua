@@ -1,8 +1,8 @@
 -- A space's queue in Redis: the arithmetic of queue.py; tests/test_pacing.py compares both.
 --
--- KEYS: the gate, a hash with the fields of queue.Queue; the places that wait, by their tickets; the same places, by
--- the times at which they expire. A place is TICKET:INTERVAL.
--- ARGV: the step, the time ('' for Redis's own), the ticket, the interval, the step's number; then queue.py's constants.
+-- KEYS: the gate, a hash with the fields of queue.Queue; the waiting places, sorted by ticket; the same places, sorted
+-- by the time at which they expire. A place is TICKET:INTERVAL.
+-- ARGV: the step, the time ('' for Redis's own), the ticket, the interval, the step's seconds; then queue.CONSTANTS.
 
 local gate, waiting, expiring = KEYS[1], KEYS[2], KEYS[3]
 local step, given_time = ARGV[1], ARGV[2]
@@ -20,9 +20,9 @@ if not now then
   now = tonumber(answer[1]) + tonumber(answer[2]) / 1e6
 end
 
-redis.call('HSETNX', gate, 'tickets', 0) -- a Redis that is full refuses this, before anything is changed
+redis.call('HSETNX', gate, 'tickets', 0) -- a full Redis rejects this before any change
 local fields = redis.call('HMGET', gate, 'sent_at', 'sent_before', 'closed_until', 'sender', 'sender_until', 'tickets')
--- The clock can be set back, and another Redis can take over: no time is later than this clock can have written it.
+-- The clock may be set back, and another Redis may take over: limit times to those that this clock can have written.
 local queue = {
   sent_at = math.min(tonumber(fields[1]) or -1e9, now),
   sent_before = math.min(tonumber(fields[2]) or -1e9, now),

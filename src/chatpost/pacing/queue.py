@@ -1,12 +1,12 @@
 """A space's queue: its arithmetic, without a clock or a file, and a sender's place in it.
 
-A space takes one request a second from all its webhooks. Each sender therefore takes a place in the space's queue and
-polls until its turn has come. The first in the queue passes the gate when it is open. The gate then stays closed until
-the request has gone out, and for an interval after that.
+A space accepts one request per second from all its webhooks. So each sender joins the space's queue and polls until its
+turn has come. The first sender in the queue passes the gate when it is open. The gate then stays closed until the
+request has gone out, and for an interval after that.
 
-Each poll renews the sender's place for a few seconds. A sender that gives up leaves the queue; one that was killed
-stops polling, and its place expires. No sender waits for one that is gone, and the order stays first come, first
-served: a sender that comes back has the ticket that it had before.
+Each poll renews the sender's place for a few seconds. A sender that gives up leaves the queue; a killed sender stops
+polling, so its place expires, and no sender waits for it. The order is first come, first served: a sender that returns
+has its old ticket.
 """
 
 from __future__ import annotations
@@ -22,24 +22,27 @@ from chatpost.delivery.model import Place
 from chatpost.errors import SpaceBusy
 
 # All in seconds.
-DEFAULT_INTERVAL = 1.1  # between two requests to a space: its quota's second, and a tenth for delays on the way
-SLACK = 0.05  # before the end of the interval at which the gate opens: the next request needs time to go out
-LONGEST_CLOSURE = 3600.0  # for which a server can close a space to all senders at a time
-SHORT_SLEEP = 2.0  # after which a sender near its turn polls again at the latest: the queue may have become shorter
-LONGEST_SLEEP = 60.0  # after which any sender polls again; far from its turn it sleeps a tenth of its wait
-SHORTEST_SLEEP = 0.5  # between two polls of a sender that cannot know when its turn comes
-LEASE = 3.0  # by which a sender may be late with its next poll, or with its request, before its place expires
+DEFAULT_INTERVAL = 1.1  # between two requests to a space: one second for the quota, and a tenth for network delays
+SLACK = 0.05  # the gate opens this early before the interval ends: the next request needs time to go out
+LONGEST_CLOSURE = 3600.0  # maximum time for which one answer of a server closes a space
+SHORT_SLEEP = 2.0  # maximum between two polls near the turn: the queue may have become shorter
+LONGEST_SLEEP = 60.0  # maximum between two polls; far from its turn, a sender sleeps a tenth of its wait
+SHORTEST_SLEEP = 0.5  # between two polls while the time of the turn is unknown
+LEASE = 3.0  # a place expires when the next poll, or the request, is this late
+
+CONSTANTS = (SLACK, LONGEST_CLOSURE, SHORT_SLEEP, LONGEST_SLEEP, SHORTEST_SLEEP, LEASE)
+"""The constants that queue.lua takes."""
 
 NOW = Place(0.0, 0.0)
 
 
 def hash_space(space: str) -> str:
-    """Return the name of a space's queue, which does not tell the space."""
+    """Return the name of a space's queue, which does not reveal the space."""
     return hashlib.sha256(space.encode()).hexdigest()[:32]
 
 
 class Waiter(NamedTuple):
-    """A place in the queue, by its ticket; ``until`` is the time at which it expires."""
+    """A place in the queue; ``until`` is the time at which it expires."""
 
     ticket: int
     interval: float
@@ -49,10 +52,10 @@ class Waiter(NamedTuple):
 class Queue(NamedTuple):
     """A space's queue. All times are seconds of one clock.
 
-    ``sent_at`` is when a request last went out, and ``closed_until`` the end of a pause that the server asked for.
-    ``sender`` is the ticket of the sender that has passed the gate and not sent its request yet; the others wait for it
-    until ``sender_until``. If it gives its turn up, ``sent_before`` is again the time of the last request. ``tickets``
-    is the last ticket that was given, and ``waiting`` is in the order of the tickets.
+    ``sent_at`` is when a request last went out, ``closed_until`` the end of a pause that the server requested.
+    ``sender`` is the ticket of a sender that has passed the gate and not sent its request yet; the others wait for it
+    until ``sender_until``. If it gives up its turn, ``sent_before`` becomes the time of the last request again.
+    ``tickets`` is the last ticket issued. ``waiting`` is in the order of the tickets.
     """
 
     sent_at: float = -1e9
@@ -65,7 +68,7 @@ class Queue(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Queue:
-        """Return the queue that a JSON text holds; invalid text gives an empty queue."""
+        """Parse a queue from JSON; return an empty queue if it is invalid."""
         try:
             sent_at, closed_until, sender, sender_until, tickets, waiting, sent_before = json.loads(text)
             waiters = tuple(Waiter(int(ticket), float(interval), float(until)) for ticket, interval, until in waiting)
@@ -76,7 +79,7 @@ class Queue(NamedTuple):
             return cls()
 
     def at(self, now: float) -> Queue:
-        """Return the queue with no time later than this clock can have written: it may have been set back."""
+        """Return the queue with times limited to those that this clock can have written: it may have been set back."""
         waiting = (waiter._replace(until=min(waiter.until, now + LONGEST_SLEEP + LEASE)) for waiter in self.waiting)
         return self._replace(
             sent_at=min(self.sent_at, now),
@@ -89,13 +92,13 @@ class Queue(NamedTuple):
     def step(self, name: str, now: float, ticket: int, interval: float, seconds: float) -> tuple[Queue, int, Place]:
         """Take one of the steps of a `chatpost.delivery.model.Turn`; return the ticket, and the place after ``poll``.
 
-        A sender that polls with the ticket 0 gets one. If its turn has come, it leaves the queue, and the gate closes
-        behind it. If its turn is more than ``seconds`` away, it gives its place up.
+        A sender that polls with ticket 0 gets a new one. If its turn has come, it leaves the queue, and the gate
+        closes. If its turn is more than ``seconds`` away, it loses its place.
         """
         if name != "poll":
             return self._change(name, now, ticket, seconds), ticket, NOW
         ticket = ticket or self.tickets + 1
-        tickets = max(self.tickets, ticket)  # a ticket from before the queue was lost is never given again
+        tickets = max(self.tickets, ticket)  # never reissue a ticket from before the queue was lost
         others = [waiter for waiter in self.waiting if waiter.until > now and waiter.ticket != ticket]
         ahead = bisect(others, (ticket,))
         intervals = [waiter.interval for waiter in others[:ahead]] + [interval]
@@ -105,7 +108,8 @@ class Queue(NamedTuple):
         if not turn_in and not is_sending:
             passed = Queue(now, self.closed_until, ticket, now + LEASE, tickets, tuple(others), self.sent_at)
             return passed, ticket, NOW
-        place = Place(min(turn_in, max(SHORT_SLEEP, min(turn_in / 10, LONGEST_SLEEP))) or SHORTEST_SLEEP, turn_in)
+        sleep = min(turn_in, max(SHORT_SLEEP, min(turn_in / 10, LONGEST_SLEEP))) or SHORTEST_SLEEP
+        place = Place(sleep, max(sleep, turn_in))
         others.insert(ahead, Waiter(ticket, interval, now + place.sleep + LEASE))
         queue = self._replace(tickets=tickets, waiting=tuple(others))
         return queue.leave(ticket) if place.wait > seconds else queue, ticket, place
@@ -115,9 +119,9 @@ class Queue(NamedTuple):
         match name:
             case "extend" if is_sender:
                 return self._replace(sent_at=now, sender_until=now + seconds + LEASE)
-            case "sent" if is_sender:  # the interval counts from now
+            case "sent" if is_sender:  # the interval starts now
                 return self._replace(sent_at=now, sender=0)
-            case "sent":  # it is late, and another has passed the gate meanwhile, who may give its turn up
+            case "sent":  # late: another sender has passed the gate, and may give up its turn
                 return self._replace(sent_at=now, sent_before=now)
             case "leave":
                 return self.leave(ticket)
@@ -126,13 +130,13 @@ class Queue(NamedTuple):
         return self
 
     def leave(self, ticket: int) -> Queue:
-        """Give up a place, or a turn that was not used: the next sender can have it."""
+        """Give up a place, or an unused turn, which the next sender can then take."""
         left = self._replace(waiting=tuple(waiter for waiter in self.waiting if waiter.ticket != ticket))
         return left._replace(sender=0, sent_at=self.sent_before) if self.sender == ticket else left
 
 
 class QueuePacer:
-    """Keeps the queues of spaces, wherever that is. ``holders`` are the turns that have a place."""
+    """A `chatpost.delivery.model.Pacer`; subclasses store the queues. ``holders`` are the turns that have a place."""
 
     def __init__(self) -> None:
         self.holders: set[QueueTurn] = set()
@@ -145,12 +149,12 @@ class QueuePacer:
             turn.leave()
 
     def step(self, turn: QueueTurn, name: str, seconds: float = 0.0) -> Place:
-        """Take a step of `Queue`, or step aside: then it is everyone's turn."""
+        """Take a step of `Queue.step`; return `NOW` if the queue cannot be used."""
         raise NotImplementedError
 
 
 class QueueTurn:
-    """A `chatpost.delivery.model.Turn`. ``space`` is the space's hash, and ``ticket`` 0 before the first poll."""
+    """A `chatpost.delivery.model.Turn`. ``space`` is the space's hash; ``ticket`` is 0 before the first poll."""
 
     def __init__(self, pacer: QueuePacer, space: str, interval: float) -> None:
         self._pacer = pacer
@@ -159,7 +163,7 @@ class QueueTurn:
         self.ticket = 0
 
     def poll(self, within: float) -> Place:
-        self._pacer.holders.add(self)  # from now on: a signal can come in between
+        self._pacer.holders.add(self)  # first: a signal may arrive during the step
         place = self._pacer.step(self, "poll", within)
         if place.wait > within:
             self._pacer.holders.discard(self)
@@ -167,7 +171,7 @@ class QueueTurn:
         return place
 
     def extend(self, seconds: float) -> None:
-        """Keep the turn that has come for this time."""
+        """Hold the current turn for this time."""
         self._pacer.step(self, "extend", seconds)
 
     def sent(self) -> None:

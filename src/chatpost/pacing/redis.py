@@ -1,6 +1,6 @@
 """The queues of spaces in a Redis that a fleet shares.
 
-Pacing never holds up a message: after a failure the Redis is left alone, and the machine's own queue goes on.
+Pacing never holds up a message: after a failure, the pacer does not use the Redis, and the machine's own queue remains.
 """
 
 from __future__ import annotations
@@ -13,30 +13,18 @@ from typing import Any
 
 from chatpost.delivery.model import Place
 from chatpost.errors import StorageError
-from chatpost.pacing.queue import (
-    LEASE,
-    LONGEST_CLOSURE,
-    LONGEST_SLEEP,
-    NOW,
-    SHORT_SLEEP,
-    SHORTEST_SLEEP,
-    SLACK,
-    QueuePacer,
-    QueueTurn,
-    hash_space,
-)
+from chatpost.pacing.queue import CONSTANTS, LONGEST_SLEEP, NOW, QueuePacer, QueueTurn, hash_space
 from chatpost.redis_client import PREFIX, RedisClient, load_script
 
 _TIMEOUT = 0.5  # seconds that a step may take
 _SCRIPT = ("chatpost.pacing", "queue.lua")
-_CONSTANTS = (SLACK, LONGEST_CLOSURE, SHORT_SLEEP, LONGEST_SLEEP, SHORTEST_SLEEP, LEASE)
 
 
 class RedisPacer(QueuePacer):
-    """Keeps queues in a Redis, by its own clock or by ``clock``. Threads may share one.
+    """Stores queues in a Redis, by its clock or by ``clock``. Threads may share one.
 
-    After a failure the Redis is left alone for ``retry_after`` seconds; ``warn`` gets the reason, at most once.
-    ``timeout`` is in seconds, for each step.
+    After a failure, the Redis is not used for ``retry_after`` seconds; ``warn`` gets the reason, at most once.
+    ``timeout`` is in seconds per step.
     """
 
     def __init__(
@@ -55,14 +43,14 @@ class RedisPacer(QueuePacer):
         self._retry_after = retry_after
         self._timeout = timeout
         self._script = load_script(*_SCRIPT)
-        self._failures = count()  # one object for all threads, and for the handler of a signal
+        self._failures = count()  # atomic, for threads and signal handlers
 
     def step(self, turn: QueueTurn, name: str, seconds: float = 0.0) -> Place:
-        failed_at = self._client.failed_at  # the outbox may have asked it, too
+        failed_at = self._client.failed_at  # the outbox shares the client
         if failed_at is not None and time.monotonic() - failed_at < self._retry_after:
             return NOW
         now = "" if self._clock is None else repr(self._clock())
-        arguments = (name, now, turn.ticket, repr(turn.interval), repr(seconds), *_CONSTANTS)
+        arguments = (name, now, turn.ticket, repr(turn.interval), repr(seconds), *CONSTANTS)
         try:
             answer = self._client.run(self._script, _keys(turn.space), arguments, self._timeout)
             if name != "poll":
@@ -79,22 +67,22 @@ class RedisPacer(QueuePacer):
 
 
 def check_queue(client: RedisClient) -> None:
-    """Leave a queue, to see whether steps can be taken; raises `StorageError`."""
-    answer = client.run(load_script(*_SCRIPT), _keys(hash_space("")), ("leave", "", 0, "1.0", "0", *_CONSTANTS))
+    """Check that steps work, by leaving a queue; raises `StorageError`."""
+    answer = client.run(load_script(*_SCRIPT), _keys(hash_space("")), ("leave", "", 0, "1.0", "0", *CONSTANTS))
     if answer != []:
         raise client.reject(answer)
 
 
 def _keys(space: str) -> tuple[str, ...]:
-    # The keys of a space share a tag, so that they are on the same server of a cluster.
+    # The keys of a space share a hash tag, so that they are on the same node of a cluster.
     return tuple(f"{PREFIX}{{{space}}}:{part}" for part in ("gate", "waiting", "expiring"))
 
 
 def _read_place(answer: Any) -> tuple[int, Place] | None:
-    """Return the ticket and the place in an answer to ``poll``; None if it makes no sense."""
+    """Return the ticket and the place in an answer to ``poll``; None if it is invalid."""
     try:
         ticket, sleep, turn_in = map(float, answer)
     except (TypeError, ValueError):
         return None
     has_sense = 1 <= ticket <= 2.0**53 and 0 <= sleep <= LONGEST_SLEEP and 0 <= turn_in <= 10.0**9
-    return (int(ticket), Place(sleep, turn_in)) if has_sense else None
+    return (int(ticket), Place(sleep, max(sleep, turn_in))) if has_sense else None

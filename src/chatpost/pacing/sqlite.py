@@ -1,9 +1,9 @@
 """The queues of spaces in a SQLite file that all of a user's processes on a machine share.
 
-Each step is one short transaction, with no lock in between. The file names spaces by a hash, and holds no secret. A
-file that is damaged, or not ours, is replaced.
+Each step is one short transaction, with no lock in between. The file names spaces by a hash and has no secrets. A file
+that is damaged, or of another program, is replaced.
 
-Pacing never holds up a message: if the file cannot be used, or the disk hangs, the pacer warns and steps aside.
+Pacing never holds up a message: if the file cannot be used, or the disk hangs, the pacer warns, and pacing stops.
 """
 
 from __future__ import annotations
@@ -19,20 +19,22 @@ from chatpost.delivery.model import Place
 from chatpost.errors import StorageError
 from chatpost.pacing.queue import NOW, Queue, QueuePacer, QueueTurn
 
-# Seconds to wait for the file, or for the disk, before stepping aside; at most half of the time that is left.
+# Seconds to wait for the file or the disk before pacing stops; at most half of the remaining time.
 _SHORTEST_STEP, _LONGEST_STEP = 0.1, 2.0
 _SCHEMA = "CREATE TABLE IF NOT EXISTS space (hash TEXT PRIMARY KEY, boot TEXT, queue TEXT) WITHOUT ROWID"
 
 
 class SqlitePacer(QueuePacer):
-    """Keeps queues in the file at ``path``. Threads may share one.
+    """Stores queues in the file at ``path``. Threads may share one.
 
     ``clock`` is in seconds, never jumps, and is the same for all processes until the machine reboots, as
-    `time.monotonic` is on Linux and macOS. ``boot`` is an id of this boot of the machine. ``warn`` is called, at most
-    once, with the reason why the pacer has stepped aside.
+    `time.monotonic` is on Linux and macOS. ``boot`` returns an id of this boot of the machine. ``warn`` is called at
+    most once, with the reason why pacing has stopped.
     """
 
-    def __init__(self, path: Path, clock: Callable[[], float], boot: str, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self, path: Path, clock: Callable[[], float], boot: Callable[[], str], warn: Callable[[str], None]
+    ) -> None:
         super().__init__()
         self._path = path
         self._clock = clock
@@ -69,23 +71,20 @@ class SqlitePacer(QueuePacer):
         return self._take_in_file(turn, name, seconds, limit)
 
     def _take_in_file(self, turn: QueueTurn, name: str, seconds: float, limit: float) -> Place:
-        timeout = 0.9 * limit  # so that its reason is told
-        # A power cut can cost a warning, never a message: no reason to wait for the disk.
+        timeout, boot = 0.9 * limit, self._boot()  # less than the limit, so that the warning has SQLite's reason
+        # Not durable: a power failure may cost a warning, but never a message.
         with transaction(self._path, [_SCHEMA], timeout, is_durable=False) as file:
             row = file.execute("SELECT boot, queue FROM space WHERE hash = ?", (turn.space,)).fetchone()
             now = self._clock()
-            queue = Queue.parse(row[1]).at(now) if row is not None and row[0] == self._boot else Queue()
-            # The ticket is that of now: a signal can come before the first poll is over.
+            queue = Queue.parse(row[1]).at(now) if row is not None and row[0] == boot else Queue()
+            # Read the ticket only now: a signal handler may run before the first poll ends.
             queue, turn.ticket, place = queue.step(name, now, turn.ticket, turn.interval, seconds)
-            file.execute("INSERT OR REPLACE INTO space VALUES (?, ?, ?)", (turn.space, self._boot, json.dumps(queue)))
+            file.execute("INSERT OR REPLACE INTO space VALUES (?, ?, ?)", (turn.space, boot, json.dumps(queue)))
         return place
 
 
 def boot_id() -> str:
-    """Return an id of this boot of the machine, so that times of an earlier boot are not taken for this one's.
-
-    It is empty on a system without one.
-    """
+    """Return an id of this boot of the machine, which marks times of its clock; empty on systems without one."""
     with suppress(OSError):
         return Path("/proc/sys/kernel/random/boot_id").read_bytes().decode().strip()
     import ctypes  # on macOS
