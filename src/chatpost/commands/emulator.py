@@ -23,10 +23,10 @@ from chatpost.formatting import one_line
 from chatpost.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from chatpost.emulator import Emulator, Fault, StoredMessage
+    from chatpost.emulator import Emulator, Fault
     from chatpost.emulator.server import Received
 
-_WIDTH = 44
+_WIDTH = 44  # characters of a message that are shown
 
 EPILOG = """\b
 Examples:
@@ -74,24 +74,33 @@ def emulator(surroundings: Surroundings, /, port: int, command: Sequence[str], *
     _check_extra()
     from chatpost.emulator import Emulator  # needs the extra
 
-    faults, tell = chain(*options["fault"]), (lambda _: None) if command else _tell
+    def log(received: Received) -> None:
+        if not command:
+            say(f"{received.method} {received.path}: {received.status or 'dropped'}")
+
     try:
-        chat = Emulator(port=port, quota=not options["no_quota"], faults=faults, on_received=tell)
+        chat = Emulator(port=port, quota=not options["no_quota"], faults=chain(*options["fault"]), on_received=log)
     except OSError as failure:
-        reason = system_reason(failure)
-        raise ConfigurationError(
-            f"cannot serve on port {port}: {reason}; choose another --port, or leave it out"
-        ) from None
+        reason = f"cannot serve on port {port}: {system_reason(failure)}"
+        raise ConfigurationError(f"{reason}; choose another --port, or leave it out") from None
     with chat:
         if options["open"]:
             webbrowser.open(chat.page)
         status = _run(command, chat, surroundings) if command else _serve(chat, surroundings)
-    _show(chat)
+    trees = {
+        space.name: {
+            name: [f"{one_line(message.summary, _WIDTH)}  ({message.name.rpartition('/')[2]})" for message in thread]
+            for name, thread in space.threads().items()
+        }
+        for space in chat.spaces.values()
+    }
+    count = sum(len(space.messages) for space in chat.spaces.values())
+    draw_trees(f"The emulator holds {count} message{'' if count == 1 else 's'}.", trees)
     return status
 
 
 def _check_extra() -> None:
-    # Google's libraries warn on stderr that they will drop a Python version some day.
+    # Google's libraries warn on stderr of Python versions that they will no longer support.
     warnings.filterwarnings("ignore", category=FutureWarning, module="google")
     try:
         import flask  # noqa: F401
@@ -120,12 +129,8 @@ def _serve(chat: Emulator, surroundings: Surroundings) -> int:
     return ExitStatus.OK
 
 
-def _tell(received: Received) -> None:
-    say(f"{received.method} {received.path}: {received.status or 'dropped'}")
-
-
 def _run(command: Sequence[str], chat: Emulator, surroundings: Surroundings) -> int:
-    """Run the command against the emulator; return its status as a shell would."""
+    """Run the command with the emulator's webhook; return its exit status, as a shell would for a signal."""
     environment = {**surroundings.environment, "CHATPOST_URL": chat.url()}
     process: subprocess.Popen[bytes] | None = None
     is_ended = False
@@ -136,8 +141,8 @@ def _run(command: Sequence[str], chat: Emulator, surroundings: Surroundings) -> 
         if process is not None:
             process.terminate()
 
-    # The handlers come before the command: a signal in between would leave it behind. Ctrl-C reaches the command too,
-    # and the command decides; SIGTERM and SIGHUP end it too.
+    # The handlers are set before the command starts, so that no signal leaves it running. SIGTERM and SIGHUP end it;
+    # Ctrl-C reaches the command by itself, which then decides.
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, end)
@@ -151,17 +156,3 @@ def _run(command: Sequence[str], chat: Emulator, surroundings: Surroundings) -> 
         process.terminate()
     status = process.wait()
     return status if status >= 0 else 128 - status
-
-
-def _show(chat: Emulator) -> None:
-    trees = {
-        space.name: {name: [_label(message) for message in thread] for name, thread in space.threads().items()}
-        for space in chat.spaces.values()
-    }
-    count = sum(len(space.messages) for space in chat.spaces.values())
-    draw_trees(f"The emulator holds {count} message{'' if count == 1 else 's'}.", trees)
-
-
-def _label(message: StoredMessage) -> str:
-    """Return a message on one line: the beginning of its text, and its id."""
-    return f"{one_line(message.summary, _WIDTH)}  ({message.name.rpartition('/')[2]})"

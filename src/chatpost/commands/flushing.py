@@ -25,6 +25,7 @@ from chatpost.outbox.resolver import WebhookResolver
 from chatpost.outbox.sqlite import open_outbox
 from chatpost.processes import report_on_signal
 from chatpost.profiles.redis_config import RedisConfig
+from chatpost.profiles.sources import load_sharing
 from chatpost.surroundings import Surroundings
 
 _POLL = 1.0  # seconds between two reads of the outbox; reading a large one takes at most a tenth of the time
@@ -46,7 +47,8 @@ class FlushCommand:
         self._open()
 
     def _open(self) -> None:
-        self._redis = RedisConfig.of_file(self._options.config, self._surroundings.environment)
+        environment = self._surroundings.environment
+        self._redis = RedisConfig(load_sharing(self._options.config, environment), environment)
         self._outbox = open_outbox(self._redis)
 
     def run(self) -> ExitStatus:

@@ -1,4 +1,4 @@
-"""`chatpost profiles`: list, add, check, remove them, and set the default."""
+"""`chatpost profiles`: list, add, check and remove profiles, and set the default."""
 
 from __future__ import annotations
 
@@ -51,17 +51,13 @@ def profiles(ctx: click.Context, config: Path | None, output: str) -> None:
     List them, add, check and remove them, and set the default. Keys and tokens are never shown.
     """
     if ctx.invoked_subcommand is None:
-        _list(ctx.obj, config, output)
+        ctx.invoke(list_, config=config, output=output)
 
 
 @profiles.command("list", params=[CONFIG, LIST_FORMAT])
 @click.pass_obj
 def list_(surroundings: Surroundings, config: Path | None, output: str) -> None:
     """List the profiles, and show the default."""
-    _list(surroundings, config, output)
-
-
-def _list(surroundings: Surroundings, config: Path | None, output: str) -> None:
     path = find_profile_file(config)
     if path is None:
         say(_NO_PROFILES.format(user_profile_file()))
@@ -188,7 +184,7 @@ def _existing_file(config: Path | None) -> ProfileFile:
 
 @contextmanager
 def _restoring(terminal: TextIO) -> Iterator[None]:
-    """In this context a signal that ends the process leaves the terminal as it was found, with its echo.
+    """In this context, a signal that ends the process restores the terminal's settings first.
 
     Ctrl-C raises `KeyboardInterrupt`.
     """
@@ -208,7 +204,7 @@ def _restoring(terminal: TextIO) -> Iterator[None]:
 
 def _read_url(stdin: TextIO | None) -> str:
     if stdin is not None and stdin.isatty():
-        with _restoring(stdin):  # the prompt hides what is typed
+        with _restoring(stdin):  # the prompt turns the echo off
             return str(click.prompt("The webhook's URL (it is not shown)", hide_input=True, err=True)).strip()
     read = b""
     for chunk in read_chunks(stdin.fileno(), "stdin") if stdin is not None else ():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import partial
 from uuid import uuid4
 
@@ -67,33 +66,33 @@ def _follow(ctx: click.Context, settings: Settings) -> int:
     words = ctx.params["text"]
     with Follower.of_stdin(settings, ctx.obj) as follower:
         try:
-            _check(words, settings, ctx.obj.environment)
+            _check(ctx, settings)
             reporter = Reporter.of_command(ctx)
             reporter.write = follower.write
             with reporter, report_on_signal(reporter.interrupted):
-                recipients = resolve_recipients(
-                    check_only(configure(ctx, reporter)), partial(_new_thread, random_key=str(uuid4()))
-                )
+                configured = check_only(configure(ctx, reporter))
+                recipients = resolve_recipients(configured, partial(_new_thread, random_key=str(uuid4())))
                 content = read(words, recipients, ctx.obj, reporter.warn, has_stdin=False)
                 if content is not None:
                     (opening,) = prepare(recipients, [compose_for(recipients[0], content)])
                     follower.post(opening, recipients[0], reporter)
         except UsageError as error:
-            say(str(error))  # now, and not when the stream has ended
+            say(str(error))  # now: the context reads stdin to its end first
             return error.exit_status
         return reporter.exit_status
 
 
-def _check(text: Sequence[str], settings: Settings, environment: Mapping[str, str]) -> None:
+def _check(ctx: click.Context, settings: Settings) -> None:
+    """Raise `UsageError` for options that cannot be used with ``--follow``."""
     from chatpost.follow.replies import LAST_LIMIT
 
-    card, last = settings[CARD], settings[FOLLOW].last
+    text, card = ctx.params["text"], settings[CARD]
     if settings.from_command_line("spool") or settings.from_command_line("spool_first"):
         raise UsageError("--follow posts a stream as it comes, so nothing of it is kept: leave out --spool")
-    run = find_ci_run([card], environment, warn=lambda _: None)
+    run = find_ci_run([card], ctx.obj.environment, warn=lambda _: None)
     if not text and not card.card and card.quick_card(run) is None:
         raise UsageError('--follow needs a text that opens the thread: chatpost thread --follow "Deploy"')
-    if len((last or "").encode()) > LAST_LIMIT:
+    if len((settings[FOLLOW].last or "").encode()) > LAST_LIMIT:
         raise UsageError(f"the text of --last is longer than a message can be ({LAST_LIMIT:,} bytes)")
-    if tuple(text) == ("-",) or card.card == "-":
+    if text == ("-",) or card.card == "-":
         raise UsageError("--follow reads stdin, so neither the text nor the card can be -")
