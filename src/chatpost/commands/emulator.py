@@ -46,7 +46,7 @@ Faults, each for one request (*N: for N requests):
 
 def _parse_faults(value: str) -> list[Fault]:
     _check_extra()
-    from chatpost.emulator.faults import parse_faults  # needs the extra
+    from chatpost.emulator.faults import parse_faults
 
     try:
         return parse_faults(value)
@@ -54,14 +54,16 @@ def _parse_faults(value: str) -> list[Fault]:
         raise ValueError(f"{value!r}: {error}") from None
 
 
-_FAULTS = Parsed("FAULT", _parse_faults)
-
-
 @click.command(epilog=EPILOG)
 @click.option("--port", type=Whole(0, 65535), default=0, metavar="PORT", help="Port to serve on.  [default: any]")
 @click.option("--open", is_flag=True, help="Open the page that shows the spaces in a browser.")
 @click.option("--no-quota", is_flag=True, help="Do not limit a space to one request a second.")
-@click.option("--fault", type=_FAULTS, multiple=True, help="Fault to inject into the next request; repeatable.")
+@click.option(
+    "--fault",
+    type=Parsed("FAULT", _parse_faults),
+    multiple=True,
+    help="Fault to inject into the next request; repeatable.",
+)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, shell_complete=complete_file)
 @click.pass_obj
 def emulator(surroundings: Surroundings, /, port: int, command: Sequence[str], **options: Any) -> int:
@@ -72,7 +74,7 @@ def emulator(surroundings: Surroundings, /, port: int, command: Sequence[str], *
     still posts to its profile's webhook.
     """
     _check_extra()
-    from chatpost.emulator import Emulator  # needs the extra
+    from chatpost.emulator import Emulator
 
     def log(received: Received) -> None:
         if not command:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NoReturn, Self, TextIO
 
 from chatpost.cli.command_options import FOLLOW
@@ -12,17 +12,15 @@ from chatpost.cli.console import is_terminal, say, write_aside, write_data
 from chatpost.cli.options import STYLE
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
-from chatpost.commands.posting import TIMING, Configured, Recipient, deliver, find_redis, make_sender
+from chatpost.commands.posting import TIMING, Recipient, deliver, find_redis, make_sender
 from chatpost.concurrency import SelectableEvent
 from chatpost.delivery.model import Delivery
 from chatpost.delivery.sender import Sender
-from chatpost.errors import ExitStatus, UsageError, system_reason
+from chatpost.errors import ExitStatus, system_reason
 from chatpost.follow.replies import Replies, ReplyOptions, lines_are
 from chatpost.follow.stream import LineMaker, Lines, Reader
 from chatpost.processes import report_on_signal, reraise_signal
 from chatpost.surroundings import Surroundings
-
-ONE_PROFILE = "--follow posts into one thread: name one profile"
 
 
 class Follower:
@@ -143,13 +141,6 @@ class Follower:
         self._stopped.set()
         self._lines.wake()
         return True
-
-
-def check_only(configured: Sequence[Configured]) -> Sequence[Configured]:
-    """Raise `UsageError` for more than one profile."""
-    if len(configured) > 1:
-        raise UsageError(ONE_PROFILE)
-    return configured
 
 
 class Tee:

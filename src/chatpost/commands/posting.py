@@ -26,7 +26,6 @@ from chatpost.errors import ConfigurationError, DataError, ExitStatus, UsageErro
 from chatpost.processes import report_on_signal, reraise_signal
 from chatpost.profiles.redis_config import RedisConfig
 from chatpost.profiles.sources import WebhookSource, find_sharing, find_sources
-from chatpost.surroundings import Surroundings
 
 if TYPE_CHECKING:
     import click
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from chatpost.content.ci import CiRun
 
 
+ONE_PROFILE = "--follow posts into one thread: name one profile"
 TIMING = Timing(clock=time.monotonic, sleep=time.sleep, random=random.random)
 
 
@@ -65,26 +65,31 @@ class Recipient(NamedTuple):
     seconds: float
 
 
-def post(ctx: click.Context, choose_thread: Callable[[Settings], ReplyTo], words: Sequence[str]) -> ExitStatus:
-    """Post the words, stdin or a card to each recipient."""
+def post(ctx: click.Context, choose_thread: Callable[[Settings], ReplyTo]) -> ExitStatus:
+    """Post the text, stdin or a card to each recipient."""
     reporter = Reporter.of_command(ctx)
     with reporter, report_on_signal(reporter.interrupted):
         recipients = resolve_recipients(configure(ctx, reporter), choose_thread)
-        content = read(words, recipients, ctx.obj, reporter.warn)
+        content = read(ctx, recipients, reporter.warn)
         if content is not None:
             deliveries = prepare(recipients, [compose_for(recipient, content) for recipient in recipients])
             deliver(recipients, deliveries, reporter)
     return reporter.exit_status
 
 
-def configure(ctx: click.Context, reporter: Reporter) -> list[Configured]:
-    """Find the profiles to post to, and the options for each. The reporter gets the options of the first."""
+def configure(ctx: click.Context, reporter: Reporter, *, is_followed: bool = False) -> list[Configured]:
+    """Find the profiles to post to, and the options for each. The reporter gets the options of the first.
+
+    ``is_followed``: raise `UsageError` for more than one profile.
+    """
     names, config = Settings(ctx)[PROFILES]
     configured = []
     for source in find_sources(names, config, ctx.obj.environment, reporter.warn):
         settings = _settings_of(source, ctx, config)
         configured.append(Configured(config, source, settings, PostOptions(*settings.values(POSTING))))
-    reporter.configure(configured[0].options.output, configured[0].options.exits)
+    reporter.options, reporter.soft_fail = configured[0].options.output, configured[0].options.exits.soft_fail
+    if is_followed and len(configured) > 1:
+        raise UsageError(ONE_PROFILE)
     return configured
 
 
@@ -137,17 +142,12 @@ def resolve_recipients(
 
 
 def read(
-    words: Sequence[str],
-    recipients: Sequence[Recipient],
-    surroundings: Surroundings,
-    warn: Callable[[str], None],
-    *,
-    has_stdin: bool = True,
+    ctx: click.Context, recipients: Sequence[Recipient], warn: Callable[[str], None], *, has_stdin: bool = True
 ) -> Content | None:
     """Read the content; None if it is empty and ``--skip-empty`` is set."""
     ends_only = all(each.options.overflow.overflow in {"head", "tail"} for each in recipients)
     how = ReadOptions(recipients[0].options.exits.skip_empty, ends_only, has_stdin)
-    return read_content(words, [each.options.card for each in recipients], surroundings, how, warn)
+    return read_content(ctx.params["text"], [each.options.card for each in recipients], ctx.obj, how, warn)
 
 
 def compose_for(recipient: Recipient, content: Content) -> tuple[Message, ...]:
@@ -167,13 +167,11 @@ def prepare(recipients: Sequence[Recipient], messages: Sequence[Sequence[Message
     The default deadline grows with the number of messages to the same space. Raises `DataError` if a deadline that was
     set is too short for them: part of a text would be worse than none.
     """
+    pairs = list(zip(recipients, messages, strict=True))
     counts = Counter[str]()
-    for recipient, its in zip(recipients, messages, strict=True):
+    for recipient, its in pairs:
         counts[recipient.webhook.space] += len(its)
-    return [
-        _delivery(recipient, its, counts[recipient.webhook.space])
-        for recipient, its in zip(recipients, messages, strict=True)
-    ]
+    return [_delivery(recipient, its, counts[recipient.webhook.space]) for recipient, its in pairs]
 
 
 def _delivery(recipient: Recipient, messages: Sequence[Message], count: int) -> Delivery:
@@ -230,7 +228,16 @@ def deliver(
         sender.leave_queues()
 
     with report_on_signal(interrupted, die=die):
-        deliverer = _behind_outbox(sender, redis, recipients, deliveries, reporter)
+        deliverer: Deliverer = sender
+        if any(each.options.spool.spool or each.options.spool.spool_first for each in recipients):
+            from chatpost.outbox.spooler import Spooler
+            from chatpost.outbox.sqlite import open_outbox
+
+            spool = {
+                delivery.progress: options.spool._replace(has_own_id=options.request.request_id is not None)
+                for options, delivery in zip((each.options for each in recipients), deliveries, strict=True)
+            }
+            deliverer = Spooler(sender, partial(open_outbox, redis), spool, recipients[0].config, reporter.warn)
         for delivery in deliver_all(deliverer, deliveries):
             reporter.report(delivery)
 
@@ -273,23 +280,3 @@ def _redis_pacer(redis: RedisConfig, warn: Callable[[str], None], retry_after: f
     except ConfigurationError as error:
         warn(f"messages are paced by this machine alone: {error}")
         return None
-
-
-def _behind_outbox(
-    sender: Sender,
-    redis: RedisConfig,
-    recipients: Sequence[Recipient],
-    deliveries: Sequence[Delivery],
-    reporter: Reporter,
-) -> Deliverer:
-    """Return the sender, or with ``--spool`` or ``--spool-first`` for a recipient, the outbox in front of it."""
-    if not any(each.options.spool.spool or each.options.spool.spool_first for each in recipients):
-        return sender
-    from chatpost.outbox.spooler import Spooler
-    from chatpost.outbox.sqlite import open_outbox
-
-    spool = {
-        delivery.progress: recipient.options.spool._replace(has_own_id=recipient.options.request.request_id is not None)
-        for recipient, delivery in zip(recipients, deliveries, strict=True)
-    }
-    return Spooler(sender, partial(open_outbox, redis), spool, recipients[0].config, reporter.warn)

@@ -34,4 +34,4 @@ def reply(ctx: click.Context, /, **_: object) -> int:
     Name the thread by your own key for it (--thread-key) or by Chat's name (--thread).
     """
     missing = "name the thread: --thread-key KEY (your own name) or --thread NAME (spaces/SPACE/threads/THREAD)"
-    return post(ctx, partial(find_thread, missing=missing), ctx.params["text"])
+    return post(ctx, partial(find_thread, missing=missing))

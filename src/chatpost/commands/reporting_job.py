@@ -20,7 +20,7 @@ from chatpost.cli.options import OUTPUT, STYLE
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
 from chatpost.commands import posting
-from chatpost.commands.following import Follower, check_only
+from chatpost.commands.following import Follower
 from chatpost.commands.posting import Recipient, ReplyTo, quick_card_for
 from chatpost.content.ci import CiRun
 from chatpost.content.compose import one_message
@@ -200,7 +200,7 @@ class JobFollower(JobReporter):
 
     def _post(self) -> None:
         """Open the thread and post the output, in a thread of its own: the main thread waits for the job."""
-        configured = check_only(posting.configure(self._ctx, self._reporter))
+        configured = posting.configure(self._ctx, self._reporter, is_followed=True)
         recipients = posting.resolve_recipients(configured, posting.find_thread)
         self._settings = configured[0].settings
         run = self._find_ci_run(recipients)

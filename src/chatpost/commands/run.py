@@ -17,8 +17,7 @@ from chatpost.cli.command_options import CARD_OF_JOB, FOLLOW_JOB, JOB, NOTIFY, O
 from chatpost.cli.console import say
 from chatpost.cli.options import PACING, PROFILES, REQUEST, RETRY, SPOOL, THREAD, complete_file
 from chatpost.cli.settings import Settings
-from chatpost.commands.following import ONE_PROFILE
-from chatpost.commands.posting import find_thread
+from chatpost.commands.posting import ONE_PROFILE, find_thread
 from chatpost.commands.reporting_job import JobFollower, JobReporter
 from chatpost.directories import find_profile_file
 from chatpost.errors import ConfigurationError, UsageError, VariablesClash

@@ -34,4 +34,4 @@ def send(ctx: click.Context, /, **_: object) -> int:
 
     Without TEXT, or if it is -, the text is read from stdin.
     """
-    return post(ctx, find_thread, ctx.params["text"])
+    return post(ctx, find_thread)

@@ -48,7 +48,7 @@ def thread(ctx: click.Context, /, **_: object) -> int:
         return _follow(ctx, settings)
     if any(map(settings.from_command_line, ("tee", "last", "every"))):
         raise UsageError("--tee, --last and --every work only with --follow: add it, or leave them out")
-    return post(ctx, partial(_new_thread, random_key=str(uuid4())), ctx.params["text"])
+    return post(ctx, partial(_new_thread, random_key=str(uuid4())))
 
 
 def _new_thread(settings: Settings, *, random_key: str) -> ReplyTo:
@@ -61,18 +61,17 @@ def _new_thread(settings: Settings, *, random_key: str) -> ReplyTo:
 
 def _follow(ctx: click.Context, settings: Settings) -> int:
     """Open the thread, then post the lines of stdin as replies."""
-    from chatpost.commands.following import Follower, check_only
+    from chatpost.commands.following import Follower
 
-    words = ctx.params["text"]
     with Follower.of_stdin(settings, ctx.obj) as follower:
         try:
             _check(ctx, settings)
             reporter = Reporter.of_command(ctx)
             reporter.write = follower.write
             with reporter, report_on_signal(reporter.interrupted):
-                configured = check_only(configure(ctx, reporter))
+                configured = configure(ctx, reporter, is_followed=True)
                 recipients = resolve_recipients(configured, partial(_new_thread, random_key=str(uuid4())))
-                content = read(words, recipients, ctx.obj, reporter.warn, has_stdin=False)
+                content = read(ctx, recipients, reporter.warn, has_stdin=False)
                 if content is not None:
                     (opening,) = prepare(recipients, [compose_for(recipients[0], content)])
                     follower.post(opening, recipients[0], reporter)
