@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chatpost.delivery.model import Delivery
+from chatpost.delivery.sender import AttemptMade
 from chatpost.errors import BrokenAnswer, ChatpostError, DeliveryError
-
-if TYPE_CHECKING:
-    from chatpost.delivery.sender import AttemptMade
 
 
 def describe_attempt(delivery: Delivery, attempt: AttemptMade) -> str:

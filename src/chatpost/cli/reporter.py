@@ -9,6 +9,8 @@ from math import ceil
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+import click
+
 from chatpost.chat.webhook import mask_urls
 from chatpost.cli.app import SectionedCommand
 from chatpost.cli.console import as_json, say, write_data
@@ -20,8 +22,6 @@ from chatpost.errors import ChatpostError, ExitStatus, OutputError, UsageError
 from chatpost.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    import click
-
     from chatpost.cli.tables import PartsBars
 
 _LONG_PAUSE = 2.0

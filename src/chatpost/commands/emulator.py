@@ -20,6 +20,7 @@ from chatpost.cli.tables import draw_trees
 from chatpost.cli.types import Parsed, Whole
 from chatpost.errors import ConfigurationError, ExitStatus, InputError, system_reason
 from chatpost.formatting import one_line
+from chatpost.processes import handling_ends
 from chatpost.surroundings import Surroundings
 
 if TYPE_CHECKING:
@@ -133,28 +134,24 @@ def _serve(chat: Emulator, surroundings: Surroundings) -> int:
 
 def _run(command: Sequence[str], chat: Emulator, surroundings: Surroundings) -> int:
     """Run the command with the emulator's webhook; return its exit status, as a shell would for a signal."""
-    environment = {**surroundings.environment, "CHATPOST_URL": chat.url()}
     process: subprocess.Popen[bytes] | None = None
     is_ended = False
 
-    def end(*_: object) -> None:
+    def end(number: int, _before: object) -> None:
         nonlocal is_ended
+        if number == signal.SIGINT:  # Ctrl-C reaches the command, too, which decides
+            return
         is_ended = True
         if process is not None:
             process.terminate()
 
-    # The handlers are set before the command starts, so that no signal leaves it running. SIGTERM and SIGHUP end it;
-    # Ctrl-C reaches the command by itself, which then decides.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, end)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, lambda *_: None)  # SIG_IGN would be inherited
-    try:
-        process = subprocess.Popen(command, env=environment)  # noqa: S603 - the user's own command
-    except OSError as failure:
-        raise InputError(f"{command[0]} cannot be run: {system_reason(failure)}") from None
-    if is_ended:
-        process.terminate()
-    status = process.wait()
+    with handling_ends(end):  # before the command starts, so that no signal leaves it running
+        try:
+            environment = {**surroundings.environment, "CHATPOST_URL": chat.url()}
+            process = subprocess.Popen(command, env=environment)  # noqa: S603 - the user's own command
+        except OSError as failure:
+            raise InputError(f"{command[0]} cannot be run: {system_reason(failure)}") from None
+        if is_ended:
+            process.terminate()
+        status = process.wait()
     return status if status >= 0 else 128 - status

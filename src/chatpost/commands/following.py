@@ -106,15 +106,14 @@ class Follower:
 
         with report_on_signal(interrupted, self._end_stream, die):
             if not reporter.report(sender.deliver(opening)) and self.is_open:
-                reporter.status = self._post_lines(sender, recipient, reporter)
+                reporter.status = self._post_lines(opening, sender, recipient, reporter)
         if self._signal is not None:
             die(self._signal)
 
-    def _post_lines(self, sender: Sender, recipient: Recipient, reporter: Reporter) -> ExitStatus:
+    def _post_lines(self, opening: Delivery, sender: Sender, recipient: Recipient, reporter: Reporter) -> ExitStatus:
         options, settings = recipient.options, recipient.settings
         how = ReplyOptions(options.style, options.request.silent, settings.is_set("retries"), self._is_bounded)
-        assert self._opening is not None  # noqa: S101 - it is posted
-        replies = self._replies = Replies(self._lines, self._opening, sender, how, reporter.report)
+        replies = self._replies = Replies(self._lines, opening, sender, how, reporter.report)
         if self._is_typed:
             say("type the lines to post; end with Ctrl-D")
         with reporter.live_line(lambda: (self._lines.waiting, replies.not_before), is_shared=self._is_shared):

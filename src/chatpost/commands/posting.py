@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from uuid import uuid4
 
+import click
+
 from chatpost.chat.message import CreateMessageRequest, Message, MessageReplyOption, Thread
 from chatpost.chat.webhook import Webhook
 from chatpost.cli.options import POSTING, PROFILES, THREAD, PostOptions
@@ -28,8 +30,6 @@ from chatpost.profiles.redis_config import RedisConfig
 from chatpost.profiles.sources import WebhookSource, find_sharing, find_sources
 
 if TYPE_CHECKING:
-    import click
-
     from chatpost.content.ci import CiRun
 
 

@@ -116,11 +116,11 @@ def default(name: str | None, config: Path | None) -> int:
 
         set_default(file.path, name)
         say(f"profile {name} is now the default ({file.path})")
-        return ExitStatus.OK
-    if file.default is None:
+    elif file.default is None:
         say(f"{file.path} sets no default: `chatpost profiles default NAME` does")
         return ExitStatus.CONFIGURATION
-    write_data(file.default)
+    else:
+        write_data(file.default)
     return ExitStatus.OK
 
 

@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
+
+import click
 
 from chatpost.chat.message import Message, MessageReplyOption, Thread
 from chatpost.cli.app import bug_line
@@ -35,14 +37,10 @@ from chatpost.follow.replies import lines_are
 from chatpost.follow.stream import BUFFER_LIMIT, LineMaker, Lines
 from chatpost.jobs.history import HistoryFile
 from chatpost.jobs.output import Output
+from chatpost.jobs.process import ExitResult
 from chatpost.jobs.report import Outcome, Tail, report
 from chatpost.jobs.transitions import JobHistory, NotifyRule, Transition
 from chatpost.processes import report_on_signal, reraise_signal
-
-if TYPE_CHECKING:
-    import click
-
-    from chatpost.jobs.process import ExitResult
 
 _LONGEST_COMMAND = 1000  # characters of the command line in a message
 _LONGEST_NAME = 200
@@ -199,21 +197,19 @@ class JobFollower(JobReporter):
             self._dropped = 0
 
     def _post(self) -> None:
-        """Open the thread and post the output, in a thread of its own: the main thread waits for the job."""
+        """Open the thread and post the output. Runs in its own thread: the main thread waits for the job."""
         configured = posting.configure(self._ctx, self._reporter, is_followed=True)
-        recipients = posting.resolve_recipients(configured, posting.find_thread)
-        self._settings = configured[0].settings
-        run = self._find_ci_run(recipients)
-        self._deliveries = posting.prepare(recipients, [(self._opening(recipients[0], run),)])
-        self._follower.post(self._deliveries[0], recipients[0], self._reporter)
-
-    def _opening(self, recipient: Recipient, run: CiRun | None) -> Message:
+        (recipient,) = recipients = posting.resolve_recipients(configured, posting.find_thread)
+        self._settings = recipient.settings
+        quick = quick_card_for(recipient, self._find_ci_run(recipients))
         style = recipient.options.style
         style = style._replace(mention=(), code=False, language=None, markdown=style.is_markdown)
         name = f"**{self._name}**" if style.markdown else f"*{self._name}*"
         words = f"▶️ {name} started on {socket.gethostname()}"
         words += self._shown_command(recipient.settings, is_markdown=style.markdown)
-        return one_message(Content(Text.whole(words, typed=True)), style, quick_card_for(recipient, run))
+        opening = one_message(Content(Text.whole(words, typed=True)), style, quick)
+        self._deliveries = posting.prepare(recipients, [(opening,)])
+        self._follower.post(self._deliveries[0], recipient, self._reporter)
 
     def _last(self) -> str:
         """Wait for the end of the job, record the run, and return the thread's last message."""

@@ -154,8 +154,7 @@ def _check_mentions(ctx: click.Context, settings: Settings) -> None:
 @contextmanager
 def _signals_after(result: ExitResult) -> Iterator[None]:
     """In this context, signals are not forwarded to the job: those that end a process end this one as the job ended."""
-    actions = {signal.SIGUSR1: signal.SIG_IGN, signal.SIGUSR2: signal.SIG_IGN}
-    found = {number: signal.signal(number, action) for number, action in actions.items()}
+    found = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGUSR1, signal.SIGUSR2)}
     if signal.getsignal(signal.SIGQUIT) is not signal.SIG_IGN:
         found[signal.SIGQUIT] = signal.signal(signal.SIGQUIT, lambda *_: _exit_as(result))
     try:

@@ -21,10 +21,7 @@ name=$(chatpost send "Deploying"); chatpost reply --thread "$name" "done"\
 @click.command(
     cls=SectionedCommand,
     sections=(PROFILES, THREAD, *POSTING),
-    short=(
-        *("profile", "thread_key", "code", "markdown", "mention"),
-        *("title", "field", "output", "soft_fail", "dry_run"),
-    ),
+    short=("profile", "thread_key", "code", "markdown", "mention", "title", "field", "output", "soft_fail", "dry_run"),
     examples=EXAMPLES,
 )
 @click.argument("text", nargs=-1)

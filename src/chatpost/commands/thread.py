@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from uuid import uuid4
 
@@ -30,10 +31,7 @@ chatpost thread -o json "Deploy 1.2" | jq -r .thread.threadKey
 @click.command(
     cls=SectionedCommand,
     sections=(PROFILES, NEW_THREAD, FOLLOW, *POSTING),
-    short=(
-        *("profile", "thread_key", "follow", "tee", "last"),
-        *("code", "mention", "title", "output", "dry_run"),
-    ),
+    short=("profile", "thread_key", "follow", "tee", "last", "code", "mention", "title", "output", "dry_run"),
     examples=EXAMPLES,
 )
 @click.argument("text", nargs=-1)
@@ -43,12 +41,12 @@ def thread(ctx: click.Context, /, **_: object) -> int:
 
     If the thread of --thread-key exists, the message is a reply in it. Without that option, the key is random.
     """
-    settings = Settings(ctx)
+    settings, choose_thread = Settings(ctx), partial(_new_thread, random_key=str(uuid4()))
     if settings[FOLLOW].follow:
-        return _follow(ctx, settings)
+        return _follow(ctx, settings, choose_thread)
     if any(map(settings.from_command_line, ("tee", "last", "every"))):
         raise UsageError("--tee, --last and --every work only with --follow: add it, or leave them out")
-    return post(ctx, partial(_new_thread, random_key=str(uuid4())))
+    return post(ctx, choose_thread)
 
 
 def _new_thread(settings: Settings, *, random_key: str) -> ReplyTo:
@@ -59,7 +57,7 @@ def _new_thread(settings: Settings, *, random_key: str) -> ReplyTo:
     return ReplyTo(Thread(key=key), MessageReplyOption.FALLBACK_TO_NEW_THREAD)
 
 
-def _follow(ctx: click.Context, settings: Settings) -> int:
+def _follow(ctx: click.Context, settings: Settings, choose_thread: Callable[[Settings], ReplyTo]) -> int:
     """Open the thread, then post the lines of stdin as replies."""
     from chatpost.commands.following import Follower
 
@@ -69,8 +67,7 @@ def _follow(ctx: click.Context, settings: Settings) -> int:
             reporter = Reporter.of_command(ctx)
             reporter.write = follower.write
             with reporter, report_on_signal(reporter.interrupted):
-                configured = configure(ctx, reporter, is_followed=True)
-                recipients = resolve_recipients(configured, partial(_new_thread, random_key=str(uuid4())))
+                recipients = resolve_recipients(configure(ctx, reporter, is_followed=True), choose_thread)
                 content = read(ctx, recipients, reporter.warn, has_stdin=False)
                 if content is not None:
                     (opening,) = prepare(recipients, [compose_for(recipients[0], content)])
