@@ -40,5 +40,4 @@ class _Printer(NamedTuple):
 def dry_run(deliveries: Sequence[Delivery], options: OutputOptions, timing: Timing) -> None:
     """Print each request as JSON, without secrets: on one line with ``-o json``, else indented."""
     for delivery in deliveries:
-        printer = _Printer(delivery.to.label, one_line=options.output == "json")
-        Sender(printer, None, timing, lambda *_: None).deliver(delivery)
+        Sender(_Printer(delivery.to.label, options.output == "json"), None, timing, lambda *_: None).deliver(delivery)

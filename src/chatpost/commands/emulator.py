@@ -47,7 +47,7 @@ Faults, each for one request (*N: for N requests):
 
 def _parse_faults(value: str) -> list[Fault]:
     _check_extra()
-    from chatpost.emulator.faults import parse_faults
+    from chatpost.emulator.faults import parse_faults  # needs the extra
 
     try:
         return parse_faults(value)
@@ -75,7 +75,7 @@ def emulator(surroundings: Surroundings, /, port: int, command: Sequence[str], *
     still posts to its profile's webhook.
     """
     _check_extra()
-    from chatpost.emulator import Emulator
+    from chatpost.emulator import Emulator  # needs the extra
 
     def log(received: Received) -> None:
         if not command:
@@ -121,7 +121,7 @@ def _serve(chat: Emulator, surroundings: Surroundings) -> int:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
         if is_terminal(surroundings.stdout):
-            # Quoted: pasted without quotes, it would be cut at the &.
+            # In quotes, because a shell would cut it at the &.
             write_data(f"export CHATPOST_URL='{chat.url()}'")
             say("serving until Ctrl-C; paste the line above into another shell to post here")
         else:
@@ -139,7 +139,7 @@ def _run(command: Sequence[str], chat: Emulator, surroundings: Surroundings) -> 
 
     def end(number: int, _before: object) -> None:
         nonlocal is_ended
-        if number == signal.SIGINT:  # Ctrl-C reaches the command, too, which decides
+        if number == signal.SIGINT:  # Ctrl-C also reaches the command, which decides whether to stop
             return
         is_ended = True
         if process is not None:

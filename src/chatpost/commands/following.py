@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Callable
-from typing import NoReturn, Self, TextIO
+from typing import Self, TextIO
 
 from chatpost.cli.command_options import FOLLOW
 from chatpost.cli.console import is_terminal, say, write_aside, write_data
@@ -80,17 +80,10 @@ class Follower:
         """Whether the first message was posted."""
         return self._opening is not None and self._opening.progress.created is not None
 
-    def post(
-        self,
-        opening: Delivery,
-        recipient: Recipient,
-        reporter: Reporter,
-        die: Callable[[int], NoReturn] = reraise_signal,
-    ) -> None:
+    def post(self, opening: Delivery, recipient: Recipient, reporter: Reporter) -> None:
         """Open the thread and post the lines into it. With ``--dry-run``, print the request that opens it.
 
-        The first signal after that ends the stream: the lines read so far are still posted. ``die`` then ends the
-        process.
+        The first signal after that ends the stream: the lines read so far are still posted, then the process dies.
         """
         if reporter.options.dry_run:
             deliver([recipient], [opening], reporter)
@@ -104,11 +97,11 @@ class Follower:
                 say(f"{lines_are(self._replies.unposted)} not posted")
             sender.leave_queues()
 
-        with report_on_signal(interrupted, self._end_stream, die):
+        with report_on_signal(interrupted, self._end_stream):
             if not reporter.report(sender.deliver(opening)) and self.is_open:
                 reporter.status = self._post_lines(opening, sender, recipient, reporter)
         if self._signal is not None:
-            die(self._signal)
+            reraise_signal(self._signal)
 
     def _post_lines(self, opening: Delivery, sender: Sender, recipient: Recipient, reporter: Reporter) -> ExitStatus:
         options, settings = recipient.options, recipient.settings

@@ -64,6 +64,7 @@ def _parse_id(value: str) -> int:
 _ID = Parsed("ID", _parse_id)
 _IDS = click.Argument(["ids"], nargs=-1, type=_ID, metavar="ID...")
 _DEADLINE = Option("--deadline", type=Seconds(), default=60, help="Seconds for each message, and for each wait.")
+_PROFILE = click.Option(["-p", "--profile"], metavar="NAME", shell_complete=complete_profile, help="Send them there.")
 _ALL = click.Option(["--all", "is_all"], is_flag=True, help="All messages.")
 
 EACH_MESSAGE = Section(
@@ -184,12 +185,7 @@ def flush(ctx: click.Context, /, **_: object) -> int:
 
 @outbox.command(
     short_help="Let messages wait again, or send them by another profile.",
-    params=[
-        _IDS,
-        _ALL,
-        CONFIG,
-        click.Option(["-p", "--profile"], metavar="NAME", shell_complete=complete_profile, help="Send them there."),
-    ],
+    params=[_IDS, _ALL, CONFIG, _PROFILE],
 )
 @click.pass_context
 def retry(ctx: click.Context, /, ids: Sequence[int], config: Path | None, profile: str | None, *, is_all: bool) -> None:

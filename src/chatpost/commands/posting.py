@@ -31,7 +31,7 @@ from chatpost.profiles.sources import WebhookSource, find_sharing, find_sources
 
 if TYPE_CHECKING:
     from chatpost.content.ci import CiRun
-
+    from chatpost.profiles.file import Profile
 
 ONE_PROFILE = "--follow posts into one thread: name one profile"
 TIMING = Timing(clock=time.monotonic, sleep=time.sleep, random=random.random)
@@ -85,7 +85,12 @@ def configure(ctx: click.Context, reporter: Reporter, *, is_followed: bool = Fal
     names, config = Settings(ctx)[PROFILES]
     configured = []
     for source in find_sources(names, config, ctx.obj.environment, reporter.warn):
-        settings = _settings_of(source, ctx, config)
+        defaults = None
+        if source.profile is not None:
+            from chatpost.cli.profile_defaults import load_defaults
+
+            defaults = load_defaults(source.profile)
+        settings = Settings(ctx, defaults, {"mention": partial(_resolve_mentions, source.profile, config)})
         configured.append(Configured(config, source, settings, PostOptions(*settings.values(POSTING))))
     reporter.options, reporter.soft_fail = configured[0].options.output, configured[0].options.exits.soft_fail
     if is_followed and len(configured) > 1:
@@ -93,18 +98,10 @@ def configure(ctx: click.Context, reporter: Reporter, *, is_followed: bool = Fal
     return configured
 
 
-def _settings_of(source: WebhookSource, ctx: click.Context, config: Path | None) -> Settings:
-    def resolve_mentions(users: Sequence[str]) -> tuple[str, ...]:
-        from chatpost.profiles.users import MentionResolver
+def _resolve_mentions(profile: Profile | None, config: Path | None, users: Sequence[str]) -> tuple[str, ...]:
+    from chatpost.profiles.users import MentionResolver
 
-        return MentionResolver(source.profile, config).user_ids(users)
-
-    defaults = None
-    if source.profile is not None:
-        from chatpost.cli.profile_defaults import load_defaults
-
-        defaults = load_defaults(source.profile)
-    return Settings(ctx, defaults, {"mention": resolve_mentions})
+    return MentionResolver(profile, config).user_ids(users)
 
 
 def find_thread(settings: Settings, missing: str | None = None) -> ReplyTo:
@@ -259,9 +256,7 @@ def make_sender(redis: RedisConfig, reporter: Reporter, retry_after: float = inf
     from chatpost.pacing.sqlite import SqlitePacer, boot_id
 
     directory = user_state()
-    own = None
-    if directory is not None:
-        own = SqlitePacer(directory / "pacing.sqlite3", time.monotonic, boot_id(), reporter.warn)
+    own = SqlitePacer(directory / "pacing.sqlite3", time.monotonic, boot_id(), reporter.warn) if directory else None
     pacer: Pacer | None = own
     if redis.is_configured:
         from chatpost.pacing.fleet import FleetPacer

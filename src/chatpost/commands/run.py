@@ -113,21 +113,19 @@ def _check(ctx: click.Context, settings: Settings) -> None:
         _check_mentions(ctx, settings)
     is_followed = settings[FOLLOW_JOB].follow
     profiles, typed = settings[PROFILES].profile, settings.from_command_line
-    msg = None
     if typed("dry_run"):
-        msg = "--dry-run would run the job all the same: try the message with chatpost send --dry-run"
-    elif len(set(profiles)) < len(profiles):
-        msg = NAMED_TWICE
-    elif is_followed and len(profiles) > 1:
-        msg = ONE_PROFILE
-    elif typed("no_output") and (typed("follow") or typed("merge")):
-        msg = f"--no-output cannot be used with {'--follow' if is_followed else '--merge'}: leave one of them out"
-    elif is_followed and typed("on") not in {None, "always"}:
-        msg = "--follow posts while the job runs, so --on must be always: leave one of them out"
-    elif is_followed and (typed("spool") or typed("spool_first")):
-        msg = "--follow posts while the job runs, so nothing of it is kept: leave out --spool"
-    if msg:
-        raise UsageError(msg)
+        raise UsageError("--dry-run would run the job all the same: try the message with chatpost send --dry-run")
+    if len(set(profiles)) < len(profiles):
+        raise UsageError(NAMED_TWICE)
+    if is_followed and len(profiles) > 1:
+        raise UsageError(ONE_PROFILE)
+    if typed("no_output") and (typed("follow") or typed("merge")):
+        other = "--follow" if is_followed else "--merge"
+        raise UsageError(f"--no-output cannot be used with {other}: leave one of them out")
+    if is_followed and typed("on") not in {None, "always"}:
+        raise UsageError("--follow posts while the job runs, so --on must be always: leave one of them out")
+    if is_followed and (typed("spool") or typed("spool_first")):
+        raise UsageError("--follow posts while the job runs, so nothing of it is kept: leave out --spool")
 
 
 def _check_mentions(ctx: click.Context, settings: Settings) -> None:
