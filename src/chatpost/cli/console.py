@@ -1,4 +1,4 @@
-"""Stdout and stderr: data for programs, sentences for people, and no secret on either."""
+"""Stdout for data, stderr for messages to the user; neither gets secrets."""
 
 from __future__ import annotations
 
@@ -12,15 +12,12 @@ from typing import Any, TextIO
 from chatpost.chat.webhook import mask_urls
 from chatpost.errors import OutputError, system_reason
 
-# Characters that a terminal obeys; a sentence may have lines.
+# Control characters, except line ends.
 _CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n")}, "\ufffd")
 
 
 def write_data(line: str) -> None:
-    """Write a line to stdout at once.
-
-    A stdout that was closed is no error: nobody wants the data. Raises `OutputError` if it cannot be written.
-    """
+    """Write a line to stdout and flush it. A closed stdout is no error. Raises `OutputError` for any other failure."""
     try:
         try:
             sys.stdout.write(f"{line}\n")
@@ -34,35 +31,35 @@ def write_data(line: str) -> None:
 
 
 def write_aside(line: str) -> None:
-    """Write a line of data to stderr, for a command whose stdout carries something else."""
+    """Write a line of data to stderr, for a command that uses stdout for something else."""
     with suppress(AttributeError, OSError):
         sys.stderr.write(f"{line}\n")
         sys.stderr.flush()
 
 
 def say(sentence: str) -> None:
-    """Write a sentence for a person to stderr, without secrets. A stderr that cannot be written is no error."""
+    """Write a message to stderr, without secrets. A failed write is no error."""
     line = f"chatpost: {_plain(sentence)}\n"
     with suppress(AttributeError, OSError):
         try:
             sys.stderr.write(line)
             sys.stderr.flush()
-        except RuntimeError:  # a signal's handler speaks while another sentence is being written
+        except RuntimeError:  # a signal handler calls this during another write
             os.write(sys.stderr.fileno(), line.encode(errors="replace"))
 
 
 def _plain(text: str) -> str:
-    """Return a text for a terminal, without secrets and control characters, which a path or an answer can have."""
+    """Remove secrets and control characters: a path, or an answer of Chat, can have them."""
     return mask_urls(text).translate(_CONTROLS)
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Return whether a person may be looking at the stream."""
+    """Return whether the stream is a terminal; False if it is None."""
     return stream is not None and stream.isatty()
 
 
 def as_json(value: Any, mask: Callable[[str], str] = mask_urls, *, indent: int | None = None) -> str:
-    """Return a JSON value on one line or, indented, on several. ``mask`` takes secrets out of its strings."""
+    """Return a value as JSON, on one line unless ``indent`` is given. ``mask`` removes secrets from its strings."""
     return json.dumps(_masked(value, mask), indent=indent)
 
 
@@ -75,10 +72,10 @@ def _masked(value: Any, mask: Callable[[str], str]) -> Any:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write a table to stdout: drawn at a terminal; in a pipe, a line a row, with tabs and without a head."""
+    """Write a table to stdout: drawn at a terminal, else one line per row, with tabs and without a header."""
     rows = [[_plain(cell).replace("\n", " ") for cell in row] for row in rows]
     if is_terminal(sys.stdout):
-        from chatpost.cli.tables import draw_table  # only a person at a terminal waits for rich
+        from chatpost.cli.tables import draw_table  # loads rich
 
         draw_table(columns, rows)
     else:

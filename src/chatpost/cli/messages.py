@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chatpost.delivery.model import Delivery
+from chatpost.delivery.sender import AttemptMade
 from chatpost.errors import BrokenAnswer, ChatpostError, DeliveryError
-
-if TYPE_CHECKING:
-    from chatpost.delivery.sender import AttemptMade
 
 
 def describe_attempt(delivery: Delivery, attempt: AttemptMade) -> str:
@@ -22,21 +20,21 @@ def describe_attempt(delivery: Delivery, attempt: AttemptMade) -> str:
 
 
 def describe_failure(delivery: Delivery, known: str | None, *, can_repeat: bool) -> str:
-    """Say why a delivery failed, and whether its message is posted; ``known`` says so if the delivery cannot tell."""
+    """Say why a delivery failed, and the state of its message: ``known``, if given, else `describe_state`."""
     progress, known = delivery.progress, known or describe_state(delivery, can_repeat=can_repeat)
     why = f"; {progress.gave_up}" if progress.gave_up else ""
     return f"{progress.error}{why}. {known}"
 
 
 def describe_kept(delivery: Delivery) -> str:
-    """Say that the message is in the outbox, and why."""
+    """Say that the message was spooled, and why."""
     progress = delivery.progress
     why = f"{progress.gave_up}; " if progress.gave_up else ""
     return f"{why}kept in the outbox as {progress.outbox_id}: `chatpost outbox flush` posts it"
 
 
 def describe_state(delivery: Delivery, *, can_repeat: bool) -> str:
-    """Say whether the message is in the space, and if it can be repeated, how to do so without posting it twice."""
+    """Say whether the message was posted, and if ``can_repeat``, how to retry without posting it twice."""
     progress, count, request_id = delivery.progress, len(delivery.factories), delivery.request_id
     if progress.outbox_id is not None:
         return f"The message is kept in the outbox as {progress.outbox_id}: `chatpost outbox flush` posts it"
@@ -57,11 +55,8 @@ def describe_state(delivery: Delivery, *, can_repeat: bool) -> str:
 
 
 def record(delivery: Delivery, known: str | None, *, can_repeat: bool) -> dict[str, Any]:
-    """Return the delivery as `-o json` shows it; ``known`` is as for `describe_failure`."""
+    """Return the delivery for `-o json`; ``known`` is as for `describe_failure`."""
     progress, created, asked = delivery.progress, delivery.progress.created, delivery.to.thread
-    failure = None
-    if progress.error is not None:
-        failure = _error(progress.error, describe_failure(delivery, known, can_repeat=can_repeat))
     return {
         "profile": delivery.to.label,
         "name": created and created.name,
@@ -73,12 +68,12 @@ def record(delivery: Delivery, known: str | None, *, can_repeat: bool) -> dict[s
         "outbox": progress.outbox_id,
         "parts": {"posted": progress.posted, "of": len(delivery.factories)},
         "attempts": progress.attempts,
-        "error": failure,
+        "error": progress.error and _error(progress.error, describe_failure(delivery, known, can_repeat=can_repeat)),
     }
 
 
 def failure_record(error: ChatpostError) -> dict[str, Any]:
-    """Return, with the keys of `record`, an error that came before there was a delivery."""
+    """Return an error that was raised before there was a delivery, with the keys of `record`."""
     return {
         "profile": None,
         "name": None,

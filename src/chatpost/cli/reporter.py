@@ -9,10 +9,12 @@ from math import ceil
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+import click
+
 from chatpost.chat.webhook import mask_urls
 from chatpost.cli.app import SectionedCommand
 from chatpost.cli.console import as_json, say, write_data
-from chatpost.cli.options import EXIT, OUTPUT, ExitOptions, OutputOptions
+from chatpost.cli.options import EXIT, OUTPUT, OutputOptions
 from chatpost.cli.settings import Settings
 from chatpost.delivery.model import Delivery
 from chatpost.delivery.sender import AttemptMade, Event, PartPosted, Paused, RetryPlanned
@@ -20,20 +22,18 @@ from chatpost.errors import ChatpostError, ExitStatus, OutputError, UsageError
 from chatpost.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    import click
-
     from chatpost.cli.tables import PartsBars
 
 _LONG_PAUSE = 2.0
-"""Seconds of a pause that needs an explanation at a terminal."""
+"""Seconds above which a pause is shown at a terminal."""
 
 
 class Reporter:
-    """Reports a command's deliveries, and collects its exit status. A context manager that reports errors, too.
+    """Reports a command's deliveries, and collects its exit status. As a context manager, it also reports errors.
 
-    ``options``: how much to report. ``status``: that of the first failure. ``write`` takes each line of data.
-    ``posted`` counts the messages that Chat has taken. ``warned`` are warnings that are not repeated.
-    ``can_repeat``: the user can post the same message again by the same command.
+    ``status`` is that of the first failure. ``write`` is called with each line of data. ``posted`` counts the messages
+    that Chat has confirmed. ``warned`` holds the warnings already printed, which are not repeated. ``can_repeat``:
+    running the command again would post the same message.
     """
 
     def __init__(self, options: OutputOptions, surroundings: Surroundings, warned: set[str] | None = None) -> None:
@@ -42,45 +42,38 @@ class Reporter:
         self.status = ExitStatus.OK
         self.write: Callable[[str], None] = write_data
         self.can_repeat = True
-        self._soft_fail = False
+        self.soft_fail = False
         self._under_way: Sequence[Delivery] = ()
         self.posted = 0
         self._warned = set() if warned is None else warned
         self._next_turn = 0.0
         self._bars: PartsBars | None = None
         self._live = ExitStack()
-        # Asked before rich replaces stderr.
+        # Read before rich replaces stderr.
         self.is_watched = surroundings.stderr is not None and surroundings.stderr.isatty()
 
     @classmethod
     def of_command(cls, ctx: click.Context) -> Reporter:
-        """Return the reporter of a command that posts, after a check of its options.
-
-        Raises `UsageError` for two options that exclude each other.
-        """
+        """Return the reporter of a command that posts. Raises `UsageError` for two options that exclude each other."""
         settings = Settings(ctx)
         if isinstance(ctx.command, SectionedCommand):
             settings.check(ctx.command.sections)
         output, exits = settings.values((OUTPUT, EXIT))
         reporter = cls(output, ctx.obj)
-        reporter.configure(output, exits)
+        reporter.soft_fail = exits.soft_fail
         return reporter
-
-    def configure(self, options: OutputOptions, exits: ExitOptions) -> None:
-        """Report by these options from now on."""
-        self.options, self._soft_fail = options, exits.soft_fail
 
     @property
     def exit_status(self) -> ExitStatus:
         """The command's exit status."""
-        return ExitStatus.OK if self._soft_fail else self.status
+        return ExitStatus.OK if self.soft_fail else self.status
 
     @property
     def _has_reader(self) -> bool:
         return self.is_watched and not self.options.quiet
 
     def __enter__(self) -> None:
-        """Report the errors of this context, except usage errors, which are the command line's."""
+        """Report errors in this context, except `UsageError`, which `chatpost.cli.app.run` reports."""
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> bool:
         if isinstance(error, ChatpostError) and not isinstance(error, UsageError):
@@ -92,7 +85,7 @@ class Reporter:
         return False
 
     def expect(self, deliveries: Sequence[Delivery]) -> None:
-        """Remember deliveries, to report them if the command is interrupted; show bars for those of several parts."""
+        """Remember the deliveries, to report their state on a signal; show bars if one has several parts."""
         self._under_way = deliveries
         if self._has_reader and any(len(delivery.factories) > 1 for delivery in deliveries):
             from chatpost.cli.tables import PartsBars  # loads rich
@@ -100,11 +93,16 @@ class Reporter:
             self._bars = PartsBars()
 
     def show(self, delivery: Delivery, event: Event) -> None:
-        """Show a failed attempt that will be retried; with ``verbose``, show every attempt and pause."""
+        """Show planned retries, posted parts and long pauses; with ``verbose``, every attempt and pause."""
         if isinstance(event, AttemptMade):
             self.posted += event.error is None
-            if self.options.verbose or event.wait is not None:
-                self._show_attempt(delivery, event)
+            if self.options.verbose:
+                from chatpost.cli.messages import describe_attempt
+
+                _say(delivery, describe_attempt(delivery, event))
+            if event.wait is not None and not self.options.quiet:
+                error = "" if self.options.verbose else f"{event.error}; "
+                _say(delivery, f"{error}trying again in {event.wait:.1f} s")
         elif isinstance(event, PartPosted):
             if self._bars is not None:
                 self._bars.show(delivery.to.label or "posting", event.number, event.of)
@@ -116,22 +114,13 @@ class Reporter:
             if self.options.verbose or (self._has_reader and event.seconds > _LONG_PAUSE):
                 _say(delivery, f"waiting {event.seconds:.1f} s for the space's turn")
 
-    def _show_attempt(self, delivery: Delivery, attempt: AttemptMade) -> None:
-        if self.options.verbose:
-            from chatpost.cli.messages import describe_attempt
-
-            _say(delivery, describe_attempt(delivery, attempt))
-        if attempt.wait is not None and not self.options.quiet:
-            error = "" if self.options.verbose else f"{attempt.error}; "
-            _say(delivery, f"{error}trying again in {attempt.wait:.1f} s")
-
     def _close_bars(self) -> None:
         if self._bars is not None:
             self._bars.close()
         self._bars = None
 
     def warn(self, sentence: str) -> None:
-        """Warn the user, once, and go on."""
+        """Print a warning, unless it was printed before."""
         if not self.options.quiet and sentence not in self._warned:
             self._warned.add(sentence)
             say(f"warning: {sentence}")
@@ -139,7 +128,7 @@ class Reporter:
     def report(self, delivery: Delivery, known: str | None = None) -> ExitStatus:
         """Print the delivery's line or its error; return its exit status.
 
-        ``known`` says whether the message is posted after an error, if the delivery cannot tell.
+        ``known``, if given, replaces the sentence about the message's state after an error.
         """
         self._close_bars()
         progress, output = delivery.progress, self.options.output
@@ -147,7 +136,12 @@ class Reporter:
         if progress.created is not None and progress.error is None and progress.outbox_id is None:
             line = {"name": progress.created.name, "thread": progress.created.thread_name}.get(output)
         else:
-            self._report_unposted(delivery, known)
+            from chatpost.cli.messages import describe_failure, describe_kept
+
+            if progress.error is not None:
+                _say(delivery, describe_failure(delivery, known, can_repeat=self.can_repeat))
+            elif progress.outbox_id is not None and not self.options.quiet:
+                _say(delivery, describe_kept(delivery))
         if output == "json":
             from chatpost.cli.messages import record
 
@@ -157,7 +151,7 @@ class Reporter:
             if line is not None:
                 self.write(line)
         except OutputError as failure:
-            # An error that the message met counts more than that its JSON could not be written.
+            # An error of the delivery takes precedence over this one.
             name = progress.created.name if progress.created else None
             _say(delivery, f"{failure}" + (f", but the message was posted: {name}" if name else ""))
             status = status or failure.exit_status
@@ -165,25 +159,17 @@ class Reporter:
         self.status = self.status or status
         return status
 
-    def _report_unposted(self, delivery: Delivery, known: str | None) -> None:
-        from chatpost.cli.messages import describe_failure, describe_kept
-
-        if delivery.progress.error is not None:
-            _say(delivery, describe_failure(delivery, known, can_repeat=self.can_repeat))
-        elif delivery.progress.outbox_id is not None and not self.options.quiet:
-            _say(delivery, describe_kept(delivery))
-
     def report_error(self, error: ChatpostError) -> None:
-        """Report an error that came before anything was posted."""
+        """Report an error that was raised before there was a delivery."""
         say(str(error))
         if self.options.output == "json" and not isinstance(error, OutputError):
             from chatpost.cli.messages import failure_record
 
-            with suppress(OutputError):  # the first error is the one that counts
+            with suppress(OutputError):  # the first error takes precedence
                 self.write(as_json(failure_record(error), mask_urls))
 
     def interrupted(self, what: str = "interrupted") -> None:
-        """Report that the command ends early, and the state of each message that was not reported yet."""
+        """Report that the command ends early, and the state of each unreported delivery."""
         from chatpost.cli.messages import describe_state
 
         self._close_bars()
@@ -195,10 +181,10 @@ class Reporter:
             say(f"{what}. Nothing was posted.")
 
     def live_line(self, waiting: Callable[[], tuple[int, float]], *, is_shared: bool) -> ExitStack:
-        """Draw a line at a terminal that counts the messages posted and the lines waiting, in this context.
+        """In this context, draw a line that counts messages posted and lines waiting, if a terminal is watched.
 
-        ``waiting`` returns the number of lines, and the time before which they wait for others. None is drawn if the
-        terminal is shared with another writer.
+        ``waiting`` returns the number of lines, and the monotonic time before which they are not posted.
+        ``is_shared``: draw nothing, because another writer uses the terminal.
         """
         if is_shared or not self._has_reader:
             return self._live
@@ -215,5 +201,5 @@ class Reporter:
 
 
 def _say(delivery: Delivery, sentence: str) -> None:
-    """Say something about a delivery, with the name of its profile, if it has one."""
+    """Print a sentence about a delivery, after the name of its profile, if any."""
     say(f"{delivery.to.label}: {sentence}" if delivery.to.label else sentence)

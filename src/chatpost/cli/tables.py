@@ -1,48 +1,41 @@
-"""Draws for a person at a terminal: tables, trees, bars and a live line. The only importer of rich."""
+"""Tables, trees, progress bars and a live line, drawn at a terminal by rich."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.table import Column, Table
 from rich.text import Text
 from rich.tree import Tree
-
-if TYPE_CHECKING:
-    from rich.progress import TaskID
 
 
 def draw_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Draw a table on stdout."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    table = Table(*(Column(name, overflow="fold") for name in columns), box=None, pad_edge=False, header_style="bold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)
 
 
 def draw_trees(title: str, trees: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
-    """Draw spaces with their threads, and the messages of each, on stderr."""
+    """Draw the messages of each thread of each space on stderr."""
     console = Console(stderr=True)
     console.print(Text(title))
     for name, threads in trees.items():
         tree = Tree(Text(name, style="bold"))
         for messages in threads.values():
-            first, *replies = messages
-            branch = tree.add(Text(first))
-            for reply in replies:
+            branch = tree.add(Text(messages[0]))
+            for reply in messages[1:]:
                 branch.add(Text(reply))
         console.print(tree)
 
 
 class PartsBars:
-    """Bars on stderr that count the parts of long texts, one for each text."""
+    """Progress bars on stderr, one per long text, that count its posted parts."""
 
     def __init__(self) -> None:
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
@@ -51,19 +44,19 @@ class PartsBars:
         self._tasks: dict[str, TaskID] = {}
 
     def show(self, name: str, number: int, of: int) -> None:
-        """Show that part ``number`` of ``of`` is posted."""
+        """Show that ``number`` of ``of`` parts are posted."""
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=of)
         self._progress.update(self._tasks[name], completed=number, refresh=True)
 
     def close(self) -> None:
-        """Take the bars away."""
+        """Remove the bars."""
         self._progress.stop()
 
 
 @contextmanager
 def live_line(line: Callable[[], str]) -> Iterator[None]:
-    """Draw a line on stderr that is asked for anew four times a second, until the context ends."""
+    """Draw a line on stderr, and update it four times a second, until the context ends."""
     console = Console(stderr=True)
     with Live(get_renderable=lambda: Text(line(), style="dim"), console=console, refresh_per_second=4, transient=True):
         yield

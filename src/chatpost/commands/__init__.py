@@ -1,4 +1,4 @@
-"""The commands, a module each, and the group that they are in."""
+"""The commands, one module each, and their group."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMMANDS = {
     "completion": "Print the script that completes words in a shell.",
     "emulator": "Serve a local Google Chat for tests and trials.",
 }
-"""The commands with the first line of each one's help."""
+"""The commands, with the first line of each one's help."""
 
 EPILOG = """\b
 Start with:
@@ -25,7 +25,6 @@ Start with:
   chatpost send -p ops "Hello"       post a message there
   chatpost COMMAND -h                learn a command by examples
 """
-
 
 chatpost = click.version_option(__version__, prog_name="chatpost", message="%(prog)s %(version)s")(
     LazyGroup(

@@ -6,8 +6,6 @@ import click
 
 from chatpost.cli.console import write_data
 
-_SHELLS = ("bash", "zsh", "fish")
-
 # zsh has `compdef` only once its completion is set up.
 _ZSH_SETUP = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i; }\n"
 
@@ -20,7 +18,7 @@ To use it in every new shell:
 
 
 @click.command(epilog=EPILOG)
-@click.argument("shell", type=click.Choice(_SHELLS), metavar="SHELL")
+@click.argument("shell", type=click.Choice(("bash", "zsh", "fish")), metavar="SHELL")
 def completion(shell: str) -> None:
     """Print the script that completes words in a shell.
 

@@ -20,13 +20,14 @@ from chatpost.cli.tables import draw_trees
 from chatpost.cli.types import Parsed, Whole
 from chatpost.errors import ConfigurationError, ExitStatus, InputError, system_reason
 from chatpost.formatting import one_line
+from chatpost.processes import handling_ends
 from chatpost.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    from chatpost.emulator import Emulator, Fault, StoredMessage
+    from chatpost.emulator import Emulator, Fault
     from chatpost.emulator.server import Received
 
-_WIDTH = 44
+_WIDTH = 44  # characters of a message that are shown
 
 EPILOG = """\b
 Examples:
@@ -54,14 +55,16 @@ def _parse_faults(value: str) -> list[Fault]:
         raise ValueError(f"{value!r}: {error}") from None
 
 
-_FAULTS = Parsed("FAULT", _parse_faults)
-
-
 @click.command(epilog=EPILOG)
 @click.option("--port", type=Whole(0, 65535), default=0, metavar="PORT", help="Port to serve on.  [default: any]")
 @click.option("--open", is_flag=True, help="Open the page that shows the spaces in a browser.")
 @click.option("--no-quota", is_flag=True, help="Do not limit a space to one request a second.")
-@click.option("--fault", type=_FAULTS, multiple=True, help="Fault to inject into the next request; repeatable.")
+@click.option(
+    "--fault",
+    type=Parsed("FAULT", _parse_faults),
+    multiple=True,
+    help="Fault to inject into the next request; repeatable.",
+)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, shell_complete=complete_file)
 @click.pass_obj
 def emulator(surroundings: Surroundings, /, port: int, command: Sequence[str], **options: Any) -> int:
@@ -74,24 +77,33 @@ def emulator(surroundings: Surroundings, /, port: int, command: Sequence[str], *
     _check_extra()
     from chatpost.emulator import Emulator  # needs the extra
 
-    faults, tell = chain(*options["fault"]), (lambda _: None) if command else _tell
+    def log(received: Received) -> None:
+        if not command:
+            say(f"{received.method} {received.path}: {received.status or 'dropped'}")
+
     try:
-        chat = Emulator(port=port, quota=not options["no_quota"], faults=faults, on_received=tell)
+        chat = Emulator(port=port, quota=not options["no_quota"], faults=chain(*options["fault"]), on_received=log)
     except OSError as failure:
-        reason = system_reason(failure)
-        raise ConfigurationError(
-            f"cannot serve on port {port}: {reason}; choose another --port, or leave it out"
-        ) from None
+        reason = f"cannot serve on port {port}: {system_reason(failure)}"
+        raise ConfigurationError(f"{reason}; choose another --port, or leave it out") from None
     with chat:
         if options["open"]:
             webbrowser.open(chat.page)
         status = _run(command, chat, surroundings) if command else _serve(chat, surroundings)
-    _show(chat)
+    trees = {
+        space.name: {
+            name: [f"{one_line(message.summary, _WIDTH)}  ({message.name.rpartition('/')[2]})" for message in thread]
+            for name, thread in space.threads().items()
+        }
+        for space in chat.spaces.values()
+    }
+    count = sum(len(space.messages) for space in chat.spaces.values())
+    draw_trees(f"The emulator holds {count} message{'' if count == 1 else 's'}.", trees)
     return status
 
 
 def _check_extra() -> None:
-    # Google's libraries warn on stderr that they will drop a Python version some day.
+    # Google's libraries warn on stderr of Python versions that they will no longer support.
     warnings.filterwarnings("ignore", category=FutureWarning, module="google")
     try:
         import flask  # noqa: F401
@@ -109,7 +121,7 @@ def _serve(chat: Emulator, surroundings: Surroundings) -> int:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
         if is_terminal(surroundings.stdout):
-            # Quoted: pasted without quotes, it would be cut at the &.
+            # In quotes, because a shell would cut it at the &.
             write_data(f"export CHATPOST_URL='{chat.url()}'")
             say("serving until Ctrl-C; paste the line above into another shell to post here")
         else:
@@ -120,48 +132,26 @@ def _serve(chat: Emulator, surroundings: Surroundings) -> int:
     return ExitStatus.OK
 
 
-def _tell(received: Received) -> None:
-    say(f"{received.method} {received.path}: {received.status or 'dropped'}")
-
-
 def _run(command: Sequence[str], chat: Emulator, surroundings: Surroundings) -> int:
-    """Run the command against the emulator; return its status as a shell would."""
-    environment = {**surroundings.environment, "CHATPOST_URL": chat.url()}
+    """Run the command with the emulator's webhook; return its exit status, as a shell would for a signal."""
     process: subprocess.Popen[bytes] | None = None
     is_ended = False
 
-    def end(*_: object) -> None:
+    def end(number: int, _before: object) -> None:
         nonlocal is_ended
+        if number == signal.SIGINT:  # Ctrl-C also reaches the command, which decides whether to stop
+            return
         is_ended = True
         if process is not None:
             process.terminate()
 
-    # The handlers come before the command: a signal in between would leave it behind. Ctrl-C reaches the command too,
-    # and the command decides; SIGTERM and SIGHUP end it too.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, end)
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, lambda *_: None)  # SIG_IGN would be inherited
-    try:
-        process = subprocess.Popen(command, env=environment)  # noqa: S603 - the user's own command
-    except OSError as failure:
-        raise InputError(f"{command[0]} cannot be run: {system_reason(failure)}") from None
-    if is_ended:
-        process.terminate()
-    status = process.wait()
+    with handling_ends(end):  # before the command starts, so that no signal leaves it running
+        try:
+            environment = {**surroundings.environment, "CHATPOST_URL": chat.url()}
+            process = subprocess.Popen(command, env=environment)  # noqa: S603 - the user's own command
+        except OSError as failure:
+            raise InputError(f"{command[0]} cannot be run: {system_reason(failure)}") from None
+        if is_ended:
+            process.terminate()
+        status = process.wait()
     return status if status >= 0 else 128 - status
-
-
-def _show(chat: Emulator) -> None:
-    trees = {
-        space.name: {name: [_label(message) for message in thread] for name, thread in space.threads().items()}
-        for space in chat.spaces.values()
-    }
-    count = sum(len(space.messages) for space in chat.spaces.values())
-    draw_trees(f"The emulator holds {count} message{'' if count == 1 else 's'}.", trees)
-
-
-def _label(message: StoredMessage) -> str:
-    """Return a message on one line: the beginning of its text, and its id."""
-    return f"{one_line(message.summary, _WIDTH)}  ({message.name.rpartition('/')[2]})"

@@ -1,36 +1,34 @@
-"""`--follow`: opens a thread, then posts lines of stdin, or of a job's output, as replies in it."""
+"""`--follow`: open a thread, then post lines of stdin, or of a job's output, as replies in it."""
 
 from __future__ import annotations
 
 import os
 import select
-from collections.abc import Callable, Sequence
-from typing import NoReturn, Self, TextIO
+from collections.abc import Callable
+from typing import Self, TextIO
 
 from chatpost.cli.command_options import FOLLOW
 from chatpost.cli.console import is_terminal, say, write_aside, write_data
 from chatpost.cli.options import STYLE
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
-from chatpost.commands.posting import TIMING, Configured, Recipient, find_redis, make_sender
+from chatpost.commands.posting import TIMING, Recipient, deliver, find_redis, make_sender
 from chatpost.concurrency import SelectableEvent
 from chatpost.delivery.model import Delivery
 from chatpost.delivery.sender import Sender
-from chatpost.errors import ExitStatus, UsageError, system_reason
+from chatpost.errors import ExitStatus, system_reason
 from chatpost.follow.replies import Replies, ReplyOptions, lines_are
 from chatpost.follow.stream import LineMaker, Lines, Reader
 from chatpost.processes import report_on_signal, reraise_signal
 from chatpost.surroundings import Surroundings
 
-ONE_PROFILE = "--follow posts into one thread: name one profile"
-
 
 class Follower:
-    """Posts lines into a thread: those of stdin, or of a job's output. A context manager.
+    """Posts the lines of a stream, stdin or a job's output, into a thread. A context manager.
 
-    ``last`` returns the last message of the thread, once the stream has ended. ``is_shared``: another writer uses the
-    terminal, too. ``is_bounded``: after the end of the stream, the deadline is for all that is left. ``write`` takes
-    each line of data.
+    ``last`` is called after the end of the stream, and returns the last message of the thread, if any. ``is_shared``:
+    another writer uses the terminal. ``is_bounded``: after the end of the stream, one deadline covers all remaining
+    messages. ``write`` is called with each line of data.
     """
 
     def __init__(
@@ -51,9 +49,9 @@ class Follower:
 
     @classmethod
     def of_stdin(cls, settings: Settings, surroundings: Surroundings) -> Self:
-        """Return a follower that reads stdin from now on, and to its end.
+        """Return a follower that starts to read stdin now.
 
-        It does so even if replies fail, so that stdin's writer never dies of a closed pipe.
+        It reads to the end even if replies fail, so that the writer never dies of a closed pipe.
         """
         options, lines, stdin = settings[FOLLOW], Lines(TIMING.clock), surroundings.stdin
         is_shared = is_terminal(stdin) or (options.tee and is_terminal(surroundings.stdout))
@@ -72,30 +70,22 @@ class Follower:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # A person who types is not a job that would die of a closed pipe.
+        # A terminal has no writer that would die of a closed pipe.
         if self._reader is not None and not self._is_typed:
             self._reader.discard()
 
     @property
     def is_open(self) -> bool:
-        """Whether the thread is there."""
+        """Whether the first message was posted."""
         return self._opening is not None and self._opening.progress.created is not None
 
-    def post(
-        self,
-        opening: Delivery,
-        recipient: Recipient,
-        reporter: Reporter,
-        die: Callable[[int], NoReturn] = reraise_signal,
-    ) -> None:
-        """Open the thread and post the lines into it; ``die`` ends the process after a signal.
+    def post(self, opening: Delivery, recipient: Recipient, reporter: Reporter) -> None:
+        """Open the thread and post the lines into it. With ``--dry-run``, print the request that opens it.
 
-        The first signal after the thread is open ends the stream: its lines are still posted.
+        The first signal after that ends the stream: the lines read so far are still posted, then the process dies.
         """
         if reporter.options.dry_run:
-            from chatpost.commands.dry_run import dry_run
-
-            dry_run([opening], reporter.options, TIMING)
+            deliver([recipient], [opening], reporter)
             return
         reporter.expect([opening])
         self._opening, sender = opening, make_sender(find_redis([recipient], reporter), reporter)
@@ -106,40 +96,36 @@ class Follower:
                 say(f"{lines_are(self._replies.unposted)} not posted")
             sender.leave_queues()
 
-        with report_on_signal(interrupted, self._end_stream, die):
+        with report_on_signal(interrupted, self._end_stream):
             if not reporter.report(sender.deliver(opening)) and self.is_open:
-                reporter.status = self._post_lines(sender, recipient, reporter)
+                reporter.status = self._post_lines(opening, sender, recipient, reporter)
         if self._signal is not None:
-            die(self._signal)
+            reraise_signal(self._signal)
 
-    def _post_lines(self, sender: Sender, recipient: Recipient, reporter: Reporter) -> ExitStatus:
+    def _post_lines(self, opening: Delivery, sender: Sender, recipient: Recipient, reporter: Reporter) -> ExitStatus:
         options, settings = recipient.options, recipient.settings
         how = ReplyOptions(options.style, options.request.silent, settings.is_set("retries"), self._is_bounded)
-        assert self._opening is not None  # noqa: S101 - it is posted
-        replies = self._replies = Replies(self._lines, self._opening, sender, how, reporter.report)
+        replies = self._replies = Replies(self._lines, opening, sender, how, reporter.report)
         if self._is_typed:
             say("type the lines to post; end with Ctrl-D")
         with reporter.live_line(lambda: (self._lines.waiting, replies.not_before), is_shared=self._is_shared):
             is_complete = replies.post_all(settings[FOLLOW].every)
             if self._reader is not None:
-                self._end_reading(self._reader, replies, reporter, is_complete=is_complete)
+                if not is_complete and not self._lines.has_ended and not self._is_typed:
+                    say("lines that come from now on are not posted")
+                    self._reader.discard()
+                if not is_complete:
+                    replies.lost += self._reader.discarded + self._lines.waiting
+                if self._reader.had_bad_bytes:
+                    reporter.warn("stdin has bytes that are not UTF-8; each is posted as U+FFFD")
             last = self._last()
             if replies.lost:
                 say(f"{lines_are(replies.lost)} lost: not everything was posted")
             replies.close(last)
         return replies.status or (self._tee.status if self._tee is not None else ExitStatus.OK)
 
-    def _end_reading(self, reader: Reader, replies: Replies, reporter: Reporter, *, is_complete: bool) -> None:
-        if not is_complete and not self._lines.has_ended and not self._is_typed:
-            say("lines that come from now on are not posted")
-            reader.discard()
-        if not is_complete:
-            replies.lost += reader.discarded + self._lines.waiting
-        if reader.had_bad_bytes:
-            reporter.warn("stdin has bytes that are not UTF-8; each is posted as U+FFFD")
-
     def _end_stream(self, number: int) -> bool:
-        """Take the first signal after the thread is open; return False for any other."""
+        """End the stream, and return True, at the first signal after the thread is open."""
         if not self.is_open or self._signal is not None:
             return False
         self._signal = number
@@ -148,17 +134,10 @@ class Follower:
         return True
 
 
-def check_only(configured: Sequence[Configured]) -> Sequence[Configured]:
-    """Return the only profile to post to; raises `UsageError` if there are several."""
-    if len(configured) > 1:
-        raise UsageError(ONE_PROFILE)
-    return configured
-
-
 class Tee:
-    """Copies stdin to stdout, until its reader closes it. ``status`` is that of a copy that could not be written.
+    """Copies stdin to stdout, until stdout's reader closes it or ``stopped`` is set while stdout is full.
 
-    Once ``stopped`` is set, it no longer waits for a reader.
+    ``status`` is the exit status: not 0 if stdout could not be written.
     """
 
     def __init__(self, stdout: TextIO | None, stopped: SelectableEvent) -> None:
@@ -167,14 +146,14 @@ class Tee:
         self._stdout = stdout
 
     def __call__(self, chunk: bytes) -> None:
-        """Copy these bytes."""
+        """Copy a chunk."""
         while chunk and self._stdout is not None:
             try:
                 _, writable, _ = select.select([self._stopped], [self._stdout], [])
                 if not writable:
                     self._stdout = None
                     return
-                # A pipe that is writable takes as much without blocking.
+                # A writable pipe accepts PIPE_BUF bytes without blocking.
                 chunk = chunk[os.write(self._stdout.fileno(), chunk[: select.PIPE_BUF]) :]
             except BlockingIOError:
                 continue

@@ -1,10 +1,10 @@
-"""`chatpost outbox`: list, show, flush, retry and drop messages that wait for a better time."""
+"""`chatpost outbox`: list, show, flush, retry and drop the messages in the outbox."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ from chatpost.cli.command_options import FLUSH, LIST_FORMAT
 from chatpost.cli.console import as_json, is_terminal, print_table, say, write_data
 from chatpost.cli.options import CONFIG, QUIET, RETRY, VERBOSE, OutputOptions, complete_profile
 from chatpost.cli.settings import Option, Section, Settings
-from chatpost.cli.types import Seconds
+from chatpost.cli.types import Parsed, Seconds
 from chatpost.commands.flushing import FlushCommand, Watcher
 from chatpost.delivery.retry import RetryPolicy
 from chatpost.errors import InputError, StorageError, UsageError
 from chatpost.formatting import format_duration
-from chatpost.outbox.model import OutboxMessage, WebhookReference, batches, delete, requeue
+from chatpost.outbox.model import OutboxMessage, batches, delete, requeue
 from chatpost.outbox.options import EXPIRE_AFTER
 from chatpost.outbox.resolver import reference_to
 from chatpost.outbox.sqlite import open_outbox
@@ -48,27 +48,22 @@ chatpost outbox flush --watch    # for a service\
 
 _EMPTY = "the outbox is empty"
 _READ_AT_ONCE = 100  # messages, with their contents
-_LONGEST_ATTEMPT = 30.0
-_POLL = 0.1
-_PAUSE = 0.02  # seconds in which others, which wait for SQLite by polling, can have it
+_LONGEST_ATTEMPT = 30.0  # seconds
+_POLL = 0.1  # seconds between two attempts to lock a space
+_PAUSE = 0.02  # seconds in which other processes, which poll for SQLite's lock, can get it
 
 
-class _MessageNumber(click.IntRange):
-    """The number of a message in the outbox."""
-
-    def __init__(self) -> None:
-        super().__init__(1)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read the number."""
-        try:
-            return int(super().convert(value, param, ctx))
-        except click.BadParameter:
-            self.fail(f"{value!r:.60} is no number of a message: `chatpost outbox list` shows them", param, ctx)
+def _parse_id(value: str) -> int:
+    with suppress(ValueError):
+        if (number := int(value)) > 0:
+            return number
+    raise ValueError(f"{value!r:.60} is no number of a message: `chatpost outbox list` shows them")
 
 
-_IDS = click.Argument(["ids"], nargs=-1, type=_MessageNumber(), metavar="ID...")
+_ID = Parsed("ID", _parse_id)
+_IDS = click.Argument(["ids"], nargs=-1, type=_ID, metavar="ID...")
 _DEADLINE = Option("--deadline", type=Seconds(), default=60, help="Seconds for each message, and for each wait.")
+_PROFILE = click.Option(["-p", "--profile"], metavar="NAME", shell_complete=complete_profile, help="Send them there.")
 _ALL = click.Option(["--all", "is_all"], is_flag=True, help="All messages.")
 
 EACH_MESSAGE = Section(
@@ -85,42 +80,38 @@ def outbox(ctx: click.Context, config: Path | None, output: str) -> None:
     They came there by --spool or --spool-first.
     """
     if ctx.invoked_subcommand is None:
-        _list(_find(ctx, config), output)
+        ctx.invoke(list_, config=config, output=output)
 
 
 @outbox.command("list", params=[CONFIG, LIST_FORMAT])
 @click.pass_context
 def list_(ctx: click.Context, config: Path | None, output: str) -> None:
     """List the messages."""
-    before = ctx.parent.params["output"] if ctx.parent else output
-    _list(_find(ctx, config), output if output != "table" else before)
+    if output == "table" and ctx.parent:
+        output = ctx.parent.params["output"]
+    box = _open(ctx, config)
+    index, now = _index(box), time.time()
+    if not index:
+        say(_EMPTY)
+    elif output == "json":
+        for message in _with_contents(box, index):
+            write_data(as_json(_record(message)))
+    else:
+        columns = ("ID", "AGE", "STATE", "TO", "THREAD", "TRIES", "ERROR", "TEXT")
+        print_table(columns, [_row(message, now) for message in index])
 
 
-def _find(ctx: click.Context, config: Path | None) -> Outbox:
-    """Return the outbox on this machine, or the fleet's."""
+def _open(ctx: click.Context, config: Path | None) -> Outbox:
     return open_outbox(RedisConfig.of_file(config, ctx.obj.environment))
 
 
 def _index(box: Outbox) -> list[OutboxMessage]:
-    """Return the messages without their contents, except those that are posted: their senders delete them."""
+    """Return the messages without their contents. Posted ones are left out: their senders delete them."""
     return [message for message in box.index() if message.status.state != "posted"]
 
 
-def _list(box: Outbox, output: str) -> None:
-    index, now = _index(box), time.time()
-    if not index:
-        say(_EMPTY)
-    if output == "json":
-        for message in _with_contents(box, index):
-            write_data(as_json(_record(message)))
-        return
-    columns = ("ID", "AGE", "STATE", "TO", "THREAD", "TRIES", "ERROR", "TEXT")
-    if index:
-        print_table(columns, [_row(message, now) for message in index])
-
-
 def _with_contents(box: Outbox, messages: Sequence[OutboxMessage]) -> Iterator[OutboxMessage]:
-    """Read the contents of messages, a few at a time; yield those that are still there."""
+    """Yield the messages that still exist, with their contents, which are read in batches."""
     for start in range(0, len(messages), _READ_AT_ONCE):
         chunk = messages[start : start + _READ_AT_ONCE]
         found: dict[int, OutboxMessage] = {}
@@ -167,12 +158,11 @@ def _record(message: OutboxMessage) -> dict[str, Any]:
 
 
 @outbox.command(params=[CONFIG])
-@click.argument("id", type=_MessageNumber())
+@click.argument("id", type=_ID)
 @click.pass_context
 def show(ctx: click.Context, id: int, config: Path | None) -> None:  # noqa: A002 - the name that users know
     """Show a message as JSON."""
-    box = _find(ctx, config)
-    for message in _with_contents(box, _choose(box, [id], is_all=False)):
+    for message in _with_contents(*_choose(ctx, [id], config, is_all=False)):
         write_data(as_json(_record(message), indent=2))
 
 
@@ -188,56 +178,38 @@ def flush(ctx: click.Context, /, **_: object) -> int:
 
     In each space and thread the messages are posted in their order. Exits with 75 if some have to wait on.
     """
-    settings = Settings(ctx)
-    options, policy, output = settings.values((FLUSH, EACH_MESSAGE, OUTPUT))
-    command = FlushCommand(options, policy, output, ctx.obj)
-    if options.watch:
-        Watcher(command).run()
-    return command.run()
+    options, policy, output = Settings(ctx).values((FLUSH, EACH_MESSAGE, OUTPUT))
+    return (Watcher if options.watch else FlushCommand)(options, policy, output, ctx.obj).run()
 
 
 @outbox.command(
     short_help="Let messages wait again, or send them by another profile.",
-    params=[
-        _IDS,
-        _ALL,
-        CONFIG,
-        click.Option(["-p", "--profile"], metavar="NAME", shell_complete=complete_profile, help="Send them there."),
-    ],
+    params=[_IDS, _ALL, CONFIG, _PROFILE],
 )
 @click.pass_context
 def retry(ctx: click.Context, /, ids: Sequence[int], config: Path | None, profile: str | None, *, is_all: bool) -> None:
     """Let messages wait again that were refused or have expired, or send them by another profile."""
-    box = _find(ctx, config)
-    chosen = _choose(box, ids, is_all=is_all)
-    if not chosen:
-        say(_EMPTY)
-        return
-    webhook = None if profile is None else _webhook_for(chosen, profile, config, ctx.obj.environment)
-    left, _ = _change(box, chosen, partial(requeue, webhook=webhook, expires_at=box.now() + EXPIRE_AFTER))
-    say(f"{_count(left)} waiting: `chatpost outbox flush` posts what waits{_meanwhile(len(chosen) - left)}")
-
-
-def _webhook_for(
-    messages: Sequence[OutboxMessage], profile: str, config: Path | None, environment: Mapping[str, str]
-) -> WebhookReference:
-    """Return the profile's webhook; raises `UsageError` if a message is for a thread elsewhere."""
-    (source,) = find_sources((profile,), config, environment, lambda _: None)
-    webhook = source.fetch_webhook(RetryPolicy().timeout)
-    for message in messages:
-        space, _, thread = message.thread.partition("/threads/")
-        if thread and not message.thread.startswith("key ") and space != webhook.space:
-            raise UsageError(
-                f"message {message.id} is for a thread in {space}, and profile {profile} posts to {webhook.space}"
-            )
-    return reference_to(webhook, profile, config)
+    box, chosen = _choose(ctx, ids, config, is_all=is_all)
+    reference = None
+    if profile is not None:
+        (source,) = find_sources((profile,), config, ctx.obj.environment, lambda _: None)
+        webhook = source.fetch_webhook(RetryPolicy().timeout)
+        for message in chosen:
+            space, _, thread = message.thread.partition("/threads/")
+            if thread and not message.thread.startswith("key ") and space != webhook.space:
+                raise UsageError(
+                    f"message {message.id} is for a thread in {space}, and profile {profile} posts to {webhook.space}"
+                )
+        reference = reference_to(webhook, profile, config)
+    left, _ = _change(box, chosen, partial(requeue, webhook=reference, expires_at=box.now() + EXPIRE_AFTER))
+    _report(left, "waiting: `chatpost outbox flush` posts what waits", len(chosen) - left)
 
 
 def _change(box: Outbox, chosen: Sequence[OutboxMessage], step: Step) -> tuple[int, int]:
-    """Change messages, with their digests, while no flush sends them.
+    """Change the messages, and those in a digest with them, while no flush posts to their spaces.
 
-    Returns how many of those chosen were left, and how many messages were deleted. Raises `StorageError` if one of them
-    is being sent for long.
+    Returns how many of those chosen still existed, and how many messages were deleted. Raises `StorageError` if a flush
+    does not finish its attempt.
     """
     deleted = 0
     with ExitStack() as locks:
@@ -245,8 +217,7 @@ def _change(box: Outbox, chosen: Sequence[OutboxMessage], step: Step) -> tuple[i
             until = time.monotonic() + _LONGEST_ATTEMPT
             while not locks.enter_context(box.lock(space)):
                 if time.monotonic() > until:
-                    where, why = "the outbox", "its messages are being sent; try again"
-                    raise StorageError(where, why)
+                    raise StorageError("the outbox", "its messages are being sent; try again")
                 time.sleep(_POLL)
         index = _index(box)
         left = {message.id for message in index} & {message.id for message in chosen}
@@ -256,15 +227,16 @@ def _change(box: Outbox, chosen: Sequence[OutboxMessage], step: Step) -> tuple[i
     return len(left), deleted
 
 
+def _report(count: int, outcome: str, posted: int) -> None:
+    messages = "1 message is" if count == 1 else f"{count} messages are"
+    say(f"{messages} {outcome}{f'; {posted} posted meanwhile' if posted else ''}")
+
+
 @outbox.command(params=[_IDS, _ALL, CONFIG, click.Option(["--yes"], is_flag=True, help="Do not ask.")])
 @click.pass_context
 def drop(ctx: click.Context, /, ids: Sequence[int], config: Path | None, *, is_all: bool, yes: bool) -> None:
     """Take messages out of the outbox. They are not posted."""
-    box = _find(ctx, config)
-    chosen = _choose(box, ids, is_all=is_all)
-    if not chosen:
-        say(_EMPTY)
-        return
+    box, chosen = _choose(ctx, ids, config, is_all=is_all)
     if is_all and not yes:
         all_of_them = "the only message" if len(chosen) == 1 else f"all {len(chosen)} messages"
         if not is_terminal(ctx.obj.stdin):
@@ -272,11 +244,17 @@ def drop(ctx: click.Context, /, ids: Sequence[int], config: Path | None, *, is_a
         if not click.confirm(f"Drop {all_of_them}?", err=True):
             return
     left, dropped = _change(box, chosen, delete)
-    say(f"{_count(dropped)} dropped{_meanwhile(len(chosen) - left)}")
+    _report(dropped, "dropped", len(chosen) - left)
 
 
-def _choose(box: Outbox, ids: Sequence[int], *, is_all: bool) -> list[OutboxMessage]:
-    """Return messages by their ids; raises `InputError` if one does not exist."""
+def _choose(
+    ctx: click.Context, ids: Sequence[int], config: Path | None, *, is_all: bool
+) -> tuple[Outbox, list[OutboxMessage]]:
+    """Return the outbox, and the messages with these ids or all; exit if it is empty.
+
+    Raises `InputError` if a message does not exist.
+    """
+    box = _open(ctx, config)
     if bool(ids) == is_all:
         raise UsageError("name messages by their ids, or all of them by --all")
     index = {message.id: message for message in _index(box)}
@@ -285,12 +263,7 @@ def _choose(box: Outbox, ids: Sequence[int], *, is_all: bool) -> list[OutboxMess
             raise InputError(
                 f"there is no message {number} in the outbox: `chatpost outbox list` shows those there are"
             )
-    return list(index.values()) if is_all else [index[number] for number in dict.fromkeys(ids)]
-
-
-def _count(messages: int) -> str:
-    return "1 message is" if messages == 1 else f"{messages} messages are"
-
-
-def _meanwhile(messages: int) -> str:
-    return f"; {messages} posted meanwhile" if messages else ""
+    if not index:
+        say(_EMPTY)
+        ctx.exit()
+    return box, list(index.values()) if is_all else [index[number] for number in dict.fromkeys(ids)]

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from uuid import uuid4
 
+import click
+
 from chatpost.chat.message import CreateMessageRequest, Message, MessageReplyOption, Thread
 from chatpost.chat.webhook import Webhook
-from chatpost.cli.options import POSTING, PROFILES, THREAD, PostOptions, ThreadOptions
+from chatpost.cli.options import POSTING, PROFILES, THREAD, PostOptions
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
 from chatpost.content.cards import CardOptions
@@ -25,19 +27,17 @@ from chatpost.delivery.sender import Deliverer, Sender, Timing, deliver_all
 from chatpost.errors import ConfigurationError, DataError, ExitStatus, UsageError
 from chatpost.processes import report_on_signal, reraise_signal
 from chatpost.profiles.sources import RedisConfig, WebhookSource, find_sources
-from chatpost.surroundings import Surroundings
 
 if TYPE_CHECKING:
-    import click
-
     from chatpost.content.ci import CiRun
+    from chatpost.profiles.file import Profile
 
-
+ONE_PROFILE = "--follow posts into one thread: name one profile"
 TIMING = Timing(clock=time.monotonic, sleep=time.sleep, random=random.random)
 
 
 class Configured(NamedTuple):
-    """A source of a webhook, and the options as they are for its profile. ``config``: the profile file, if named."""
+    """A webhook's source, and the values of the options for its profile. ``config`` is the value of ``--config``."""
 
     config: Path | None
     source: WebhookSource
@@ -46,14 +46,14 @@ class Configured(NamedTuple):
 
 
 class ReplyTo(NamedTuple):
-    """The thread to post in, None for a new one, and Chat's action if the thread does not exist."""
+    """The thread to post in, None for a new one, and what Chat does if the thread does not exist."""
 
     thread: Thread | None = None
     reply_option: MessageReplyOption | None = None
 
 
 class Recipient(NamedTuple):
-    """A webhook with the options of its profile, and where to post there; ``seconds`` are left of its deadline."""
+    """A `Configured` with its webhook and thread. ``seconds`` are left of its deadline."""
 
     config: Path | None
     source: WebhookSource
@@ -64,124 +64,118 @@ class Recipient(NamedTuple):
     seconds: float
 
 
-def post(ctx: click.Context, find_thread: Callable[[Settings], ReplyTo], words: Sequence[str]) -> ExitStatus:
-    """Post the words, stdin or a card to each recipient; return the exit status."""
+def post(ctx: click.Context, choose_thread: Callable[[Settings], ReplyTo]) -> ExitStatus:
+    """Post the text, stdin or a card to each recipient."""
     reporter = Reporter.of_command(ctx)
     with reporter, report_on_signal(reporter.interrupted):
-        recipients = resolve_recipients(configure(ctx, reporter), find_thread)
-        content = read(words, recipients, ctx.obj, reporter.warn)
+        recipients = resolve_recipients(configure(ctx, reporter), choose_thread)
+        content = read(ctx, recipients, reporter.warn)
         if content is not None:
             deliveries = prepare(recipients, [compose_for(recipient, content) for recipient in recipients])
             deliver(recipients, deliveries, reporter)
     return reporter.exit_status
 
 
-def configure(ctx: click.Context, reporter: Reporter) -> list[Configured]:
-    """Find the profiles to post to, with the options of each. Options of the whole command are those of the first."""
+def configure(ctx: click.Context, reporter: Reporter, *, is_followed: bool = False) -> list[Configured]:
+    """Find the profiles to post to, and the options for each. The reporter gets the options of the first.
+
+    ``is_followed``: raise `UsageError` for more than one profile.
+    """
     names, config = Settings(ctx)[PROFILES]
     configured = []
     for source in find_sources(names, config, ctx.obj.environment, reporter.warn):
-        settings = _settings_of(source, ctx, config)
+        defaults = None
+        if source.profile is not None:
+            from chatpost.cli.profile_defaults import load_defaults
+
+            defaults = load_defaults(source.profile)
+        settings = Settings(ctx, defaults, {"mention": partial(_resolve_mentions, source.profile, config)})
         configured.append(Configured(config, source, settings, PostOptions(*settings.values(POSTING))))
-    reporter.configure(configured[0].options.output, configured[0].options.exits)
+    reporter.options, reporter.soft_fail = configured[0].options.output, configured[0].options.exits.soft_fail
+    if is_followed and len(configured) > 1:
+        raise UsageError(ONE_PROFILE)
     return configured
 
 
-def _settings_of(source: WebhookSource, ctx: click.Context, config: Path | None) -> Settings:
-    def resolve_mentions(users: Sequence[str]) -> tuple[str, ...]:
-        from chatpost.profiles.users import MentionResolver
+def _resolve_mentions(profile: Profile | None, config: Path | None, users: Sequence[str]) -> tuple[str, ...]:
+    from chatpost.profiles.users import MentionResolver
 
-        return MentionResolver(source.profile, config).user_ids(users)
-
-    if source.profile is None:
-        return Settings(ctx, None, {"mention": resolve_mentions})
-    from chatpost.cli.profile_defaults import load_defaults
-
-    return Settings(ctx, load_defaults(source.profile), {"mention": resolve_mentions})
+    return MentionResolver(profile, config).user_ids(users)
 
 
-def reply_target(options: ThreadOptions) -> ReplyTo:
-    """Return the thread that the options name, if any."""
+def find_thread(settings: Settings, missing: str | None = None) -> ReplyTo:
+    """Return the thread that the options name, if any.
+
+    Without one, raises `UsageError` for ``--or-fail``, and always if ``missing`` gives a message.
+    """
+    options = settings[THREAD]
     thread = options.thread or (Thread(key=options.thread_key) if options.thread_key else None)
-    if thread is None:
-        return ReplyTo()
-    fallback, or_fail = MessageReplyOption.FALLBACK_TO_NEW_THREAD, MessageReplyOption.OR_FAIL
-    return ReplyTo(thread, fallback if options.fallback_new_thread else or_fail)
+    if thread is not None:
+        fallback, or_fail = MessageReplyOption.FALLBACK_TO_NEW_THREAD, MessageReplyOption.OR_FAIL
+        return ReplyTo(thread, fallback if options.fallback_new_thread else or_fail)
+    if missing or settings.from_command_line("fallback_new_thread") is False:
+        raise UsageError(missing or "--or-fail needs a thread: add --thread-key KEY or --thread NAME")
+    return ReplyTo()
 
 
-def optional_thread(settings: Settings) -> ReplyTo:
-    """Return the thread to post in, if any; raises `UsageError` for ``--or-fail`` without one."""
-    options, must_exist = settings[THREAD], settings.from_command_line("fallback_new_thread") is False
-    target = reply_target(options)
-    if target.thread is None and must_exist:
-        raise UsageError("--or-fail needs a thread: add --thread-key KEY or --thread NAME")
-    return target
-
-
-def resolve_recipients(configured: Sequence[Configured], find_thread: Callable[[Settings], ReplyTo]) -> list[Recipient]:
-    """Fetch the webhooks, once all options are known to make sense.
+def resolve_recipients(
+    configured: Sequence[Configured], choose_thread: Callable[[Settings], ReplyTo]
+) -> list[Recipient]:
+    """Fetch the webhooks, after choosing every thread, which checks its options.
 
     The time that a profile's command takes counts against that profile's deadline.
     """
-    targets = [find_thread(each.settings) for each in configured]
+    targets = [choose_thread(each.settings) for each in configured]
     recipients: list[Recipient] = []
     for (config, source, settings, options), target in zip(configured, targets, strict=True):
         began = TIMING.clock()
         webhook = source.fetch_webhook(options.retry.deadline)
         seconds = max(0.0, options.retry.deadline - (TIMING.clock() - began))
         recipients.append(Recipient(config, source, settings, options, target, webhook, seconds))
-        thread = target.thread
-        if thread is not None and thread.space not in {None, webhook.space}:
-            raise UsageError(f"--thread {thread.name} is in another space than the webhook ({webhook.space})")
+        if target.thread is not None and target.thread.space not in {None, webhook.space}:
+            raise UsageError(f"--thread {target.thread.name} is in another space than the webhook ({webhook.space})")
     return recipients
 
 
 def read(
-    words: Sequence[str],
-    recipients: Sequence[Recipient],
-    surroundings: Surroundings,
-    warn: Callable[[str], None],
-    *,
-    has_stdin: bool = True,
+    ctx: click.Context, recipients: Sequence[Recipient], warn: Callable[[str], None], *, has_stdin: bool = True
 ) -> Content | None:
-    """Read the content; None if it is empty and may be skipped."""
+    """Read the content; None if it is empty and ``--skip-empty`` is set."""
     ends_only = all(each.options.overflow.overflow in {"head", "tail"} for each in recipients)
     how = ReadOptions(recipients[0].options.exits.skip_empty, ends_only, has_stdin)
-    return read_content(words, [each.options.card for each in recipients], surroundings, how, warn)
+    return read_content(ctx.params["text"], [each.options.card for each in recipients], ctx.obj, how, warn)
 
 
 def compose_for(recipient: Recipient, content: Content) -> tuple[Message, ...]:
-    """Make the messages for a recipient; raises `DataError` if they are too large, or too many."""
+    """Compose the messages for a recipient. Raises `DataError` if they are too large or too many."""
     options = recipient.options
     return compose(content, options.style, options.overflow, quick_card_for(recipient, content.run))
 
 
 def quick_card_for(recipient: Recipient, run: CiRun | None) -> CardOptions | None:
-    """Return the card that a recipient's options make, with the CI run that was found, if any."""
+    """Return the recipient's quick card, if any, with the CI run, if one was found."""
     return recipient.options.card.quick_card(run) if any(recipient.options.card) else None
 
 
 def prepare(recipients: Sequence[Recipient], messages: Sequence[Sequence[Message]]) -> list[Delivery]:
-    """Make a delivery for each recipient, of its messages. The deadlines begin now: reading stdin can take hours.
+    """Make a delivery of each recipient's messages. The deadlines begin now: reading stdin can take hours.
 
-    A default deadline grows with the number of messages to the same space. Raises `DataError` if one that was set is
-    too short for them: some of a text's parts would be worse than none.
+    The default deadline grows with the number of messages to the same space. Raises `DataError` if a deadline that was
+    set is too short for them: part of a text would be worse than none.
     """
+    pairs = list(zip(recipients, messages, strict=True))
     counts = Counter[str]()
-    for recipient, its in zip(recipients, messages, strict=True):
+    for recipient, its in pairs:
         counts[recipient.webhook.space] += len(its)
-    return [
-        _delivery(recipient, its, counts[recipient.webhook.space])
-        for recipient, its in zip(recipients, messages, strict=True)
-    ]
+    return [_delivery(recipient, its, counts[recipient.webhook.space]) for recipient, its in pairs]
 
 
 def _delivery(recipient: Recipient, messages: Sequence[Message], count: int) -> Delivery:
-    """Make a delivery; ``count`` messages go to its space."""
+    """``count`` is the number of messages to the same space."""
     options, (thread, reply_option) = recipient.options, recipient.target
     request_id = options.request.request_id or str(uuid4())
     if thread is None and len(messages) > 1 and (options.spool.spool or options.spool.spool_first):
-        # The name of the first part's thread may be known only to another process.
+        # Another process may post the first part, and then only that process learns the name of the thread.
         thread, reply_option = Thread(key=f"chatpost-{request_id}"), MessageReplyOption.FALLBACK_TO_NEW_THREAD
     request = CreateMessageRequest(messages[0], request_id, thread, reply_option, options.request.silent)
     label = recipient.source.profile.name if recipient.source.profile else None
@@ -212,7 +206,10 @@ def deliver(
     reporter: Reporter,
     die: Callable[[int], NoReturn] = reraise_signal,
 ) -> None:
-    """Deliver all at the same time, and report each; ``die`` ends the process after a signal."""
+    """Deliver all concurrently, and report each. With ``--dry-run``, print the requests.
+
+    ``die`` ends the process after a signal.
+    """
     if reporter.options.dry_run:
         from chatpost.commands.dry_run import dry_run
 
@@ -227,34 +224,48 @@ def deliver(
         sender.leave_queues()
 
     with report_on_signal(interrupted, die=die):
-        deliverer = _behind_outbox(sender, redis, recipients, deliveries, reporter)
+        deliverer: Deliverer = sender
+        if any(each.options.spool.spool or each.options.spool.spool_first for each in recipients):
+            from chatpost.outbox.spooler import Spooler
+            from chatpost.outbox.sqlite import open_outbox
+
+            spool = {
+                delivery.progress: options.spool._replace(has_own_id=options.request.request_id is not None)
+                for options, delivery in zip((each.options for each in recipients), deliveries, strict=True)
+            }
+            deliverer = Spooler(sender, partial(open_outbox, redis), spool, recipients[0].config, reporter.warn)
         for delivery in deliver_all(deliverer, deliveries):
             reporter.report(delivery)
 
 
 def find_redis(recipients: Sequence[Recipient], reporter: Reporter) -> RedisConfig:
-    """Return the Redis that the profile file of the recipients configures, or else the user's."""
-    sources, config = [each.source for each in recipients], recipients[0].config
-    return RedisConfig.of_sources(sources, config, reporter.environment, reporter.warn)
+    """Return the Redis that the recipients' profile file or the environment configures."""
+    sources = [each.source for each in recipients]
+    return RedisConfig.of_sources(sources, recipients[0].config, reporter.environment, reporter.warn)
 
 
-def _make_pacer(warn: Callable[[str], None], redis: RedisConfig, retry_after: float) -> Pacer | None:
-    """Return the pacer that the user's processes on this machine share, and the fleet's; None without a home."""
+def make_sender(redis: RedisConfig, reporter: Reporter, retry_after: float = inf) -> Sender:
+    """Return a sender that reports its events, and is paced with the user's processes on this machine and the fleet.
+
+    After an error, Redis is not tried for ``retry_after`` seconds. Without a home directory, the machine has no pacing.
+    """
+    from chatpost.chat.client import ChatClient  # requests and SQLite are not for --help
     from chatpost.directories import user_state
-    from chatpost.pacing.sqlite import SqlitePacer, boot_id  # not for --help
+    from chatpost.pacing.sqlite import SqlitePacer, boot_id
 
     directory = user_state()
-    own = None if directory is None else SqlitePacer(directory / "pacing.sqlite3", time.monotonic, boot_id, warn)
+    own = SqlitePacer(directory / "pacing.sqlite3", time.monotonic, boot_id, reporter.warn) if directory else None
+    pacer: Pacer | None = own
     if redis.is_configured:
         from chatpost.pacing.fleet import FleetPacer
 
-        return FleetPacer(own, partial(_shared_pacer, redis, warn, retry_after))
-    if own is None:
-        warn("messages are not paced: there is no home directory; set HOME or XDG_STATE_HOME")
-    return own
+        pacer = FleetPacer(own, partial(_redis_pacer, redis, reporter.warn, retry_after))
+    elif pacer is None:
+        reporter.warn("messages are not paced: there is no home directory; set HOME or XDG_STATE_HOME")
+    return Sender(ChatClient(time.time, reporter.environment), pacer, TIMING, reporter.show)
 
 
-def _shared_pacer(redis: RedisConfig, warn: Callable[[str], None], retry_after: float) -> Pacer | None:
+def _redis_pacer(redis: RedisConfig, warn: Callable[[str], None], retry_after: float) -> Pacer | None:
     from chatpost.pacing.redis import RedisPacer
 
     try:
@@ -262,34 +273,3 @@ def _shared_pacer(redis: RedisConfig, warn: Callable[[str], None], retry_after: 
     except ConfigurationError as error:
         warn(f"messages are paced by this machine alone: {error}")
         return None
-
-
-def make_sender(redis: RedisConfig, reporter: Reporter, retry_after: float = inf) -> Sender:
-    """Return a sender that paces its messages and reports its events.
-
-    A Redis that fails is not asked again for ``retry_after`` seconds.
-    """
-    from chatpost.chat.client import ChatClient  # requests, for a command that posts, not for --help
-
-    pacer = _make_pacer(reporter.warn, redis, retry_after)
-    return Sender(ChatClient(time.time, reporter.environment), pacer, TIMING, reporter.show)
-
-
-def _behind_outbox(
-    sender: Sender,
-    redis: RedisConfig,
-    recipients: Sequence[Recipient],
-    deliveries: Sequence[Delivery],
-    reporter: Reporter,
-) -> Deliverer:
-    """Return the sender, or the outbox in front of it if an option asks for one."""
-    if not any(each.options.spool.spool or each.options.spool.spool_first for each in recipients):
-        return sender
-    from chatpost.outbox.spooler import Spooler
-    from chatpost.outbox.sqlite import open_outbox
-
-    spool = {
-        delivery.progress: recipient.options.spool._replace(has_own_id=recipient.options.request.request_id is not None)
-        for recipient, delivery in zip(recipients, deliveries, strict=True)
-    }
-    return Spooler(sender, partial(open_outbox, redis), spool, recipients[0].config, reporter.warn)

@@ -1,10 +1,8 @@
-"""`chatpost profiles`: list, add, check, remove them, and set the default."""
+"""`chatpost profiles`: list, add, check and remove profiles, and set the default."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -19,14 +17,7 @@ from chatpost.content.source import read_chunks
 from chatpost.directories import find_profile_file
 from chatpost.errors import ConfigurationError, ExitStatus
 from chatpost.processes import handling_ends, reraise_signal
-from chatpost.profiles.file import (
-    PROFILE_NAME,
-    Profile,
-    ProfileFile,
-    load_profiles,
-    load_trusted_profiles,
-    user_profile_file,
-)
+from chatpost.profiles.file import PROFILE_NAME, ProfileFile, load_profiles, load_trusted_profiles, user_profile_file
 from chatpost.profiles.sources import RedisConfig
 from chatpost.profiles.url_source import SIZE_LIMIT, first_line
 from chatpost.surroundings import Surroundings
@@ -51,17 +42,13 @@ def profiles(ctx: click.Context, config: Path | None, output: str) -> None:
     List them, add, check and remove them, and set the default. Keys and tokens are never shown.
     """
     if ctx.invoked_subcommand is None:
-        _list(ctx.obj, config, output)
+        ctx.invoke(list_, config=config, output=output)
 
 
 @profiles.command("list", params=[CONFIG, LIST_FORMAT])
 @click.pass_obj
 def list_(surroundings: Surroundings, config: Path | None, output: str) -> None:
     """List the profiles, and show the default."""
-    _list(surroundings, config, output)
-
-
-def _list(surroundings: Surroundings, config: Path | None, output: str) -> None:
     path = find_profile_file(config)
     if path is None:
         say(_NO_PROFILES.format(user_profile_file()))
@@ -129,11 +116,11 @@ def default(name: str | None, config: Path | None) -> int:
 
         set_default(file.path, name)
         say(f"profile {name} is now the default ({file.path})")
-        return ExitStatus.OK
-    if file.default is None:
+    elif file.default is None:
         say(f"{file.path} sets no default: `chatpost profiles default NAME` does")
         return ExitStatus.CONFIGURATION
-    write_data(file.default)
+    else:
+        write_data(file.default)
     return ExitStatus.OK
 
 
@@ -159,9 +146,15 @@ def check(surroundings: Surroundings, name: str | None, config: Path | None) -> 
         named = [file.profile(name)] if name else list(file.profiles.values())
         if warning := file.permission_warning():
             say(warning)
-        rows = [_checked(profile, surroundings.environment) for profile in named]
+        rows = []
+        for profile in named:
+            try:
+                load_defaults(profile)
+                rows.append((profile.name, profile.webhook(surroundings.environment).space, "ok"))
+            except ConfigurationError as error:
+                rows.append((profile.name, "-", str(error)))
+                status = ExitStatus.CONFIGURATION
         print_table(("PROFILE", "SPACE", ""), rows)
-        status = ExitStatus.OK if all(verdict == "ok" for *_, verdict in rows) else ExitStatus.CONFIGURATION
     elif not redis.is_configured:
         raise ConfigurationError(_NO_PROFILES.format(path or user_profile_file()))
     if redis.is_configured:
@@ -171,14 +164,6 @@ def check(surroundings: Surroundings, name: str | None, config: Path | None) -> 
     return status or of_redis
 
 
-def _checked(profile: Profile, environment: Mapping[str, str]) -> tuple[str, str, str]:
-    try:
-        load_defaults(profile)
-        return profile.name, profile.webhook(environment).space, "ok"
-    except ConfigurationError as error:
-        return profile.name, "-", str(error)
-
-
 def _existing_file(config: Path | None) -> ProfileFile:
     path = find_profile_file(config)
     if path is None:
@@ -186,29 +171,20 @@ def _existing_file(config: Path | None) -> ProfileFile:
     return load_profiles(path)
 
 
-@contextmanager
-def _restoring(terminal: TextIO) -> Iterator[None]:
-    """In this context a signal that ends the process leaves the terminal as it was found, with its echo.
-
-    Ctrl-C raises `KeyboardInterrupt`.
-    """
-    import termios  # for the prompt only
-
-    found = termios.tcgetattr(terminal)
-
-    def end(number: int, _before: object) -> None:
-        termios.tcsetattr(terminal, termios.TCSANOW, found)
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        reraise_signal(number)
-
-    with handling_ends(end):
-        yield
-
-
 def _read_url(stdin: TextIO | None) -> str:
+    """Prompt for the URL at a terminal, else read the first line of stdin. Ctrl-C raises `KeyboardInterrupt`."""
     if stdin is not None and stdin.isatty():
-        with _restoring(stdin):  # the prompt hides what is typed
+        import termios  # for the prompt only
+
+        found = termios.tcgetattr(stdin)
+
+        def end(number: int, _before: object) -> None:
+            termios.tcsetattr(stdin, termios.TCSANOW, found)  # the prompt turns the echo off
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            reraise_signal(number)
+
+        with handling_ends(end):
             return str(click.prompt("The webhook's URL (it is not shown)", hide_input=True, err=True)).strip()
     read = b""
     for chunk in read_chunks(stdin.fileno(), "stdin") if stdin is not None else ():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from chatpost.cli.app import SectionedCommand
 from chatpost.cli.options import POSTING, PROFILES, THREAD
-from chatpost.cli.settings import Settings
-from chatpost.commands.posting import ReplyTo, post, reply_target
-from chatpost.errors import UsageError
+from chatpost.commands.posting import find_thread, post
 
 EXAMPLES = """\
 chatpost reply -k deploy-1.2 "Step 2 of 3 is done"
@@ -33,13 +33,5 @@ def reply(ctx: click.Context, /, **_: object) -> int:
 
     Name the thread by your own key for it (--thread-key) or by Chat's name (--thread).
     """
-    return post(ctx, _required_thread, ctx.params["text"])
-
-
-def _required_thread(settings: Settings) -> ReplyTo:
-    target = reply_target(settings[THREAD])
-    if target.thread is None:
-        raise UsageError(
-            "name the thread: --thread-key KEY (your own name) or --thread NAME (spaces/SPACE/threads/THREAD)"
-        )
-    return target
+    missing = "name the thread: --thread-key KEY (your own name) or --thread NAME (spaces/SPACE/threads/THREAD)"
+    return post(ctx, partial(find_thread, missing=missing))

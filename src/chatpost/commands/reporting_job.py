@@ -1,4 +1,4 @@
-"""What `chatpost run` posts: a job's outcome, or with `--follow` its output and then its outcome."""
+"""The messages of `chatpost run`: a job's outcome, or with `--follow` its output and then its outcome."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
+
+import click
 
 from chatpost.chat.message import Message, MessageReplyOption, Thread
 from chatpost.cli.app import bug_line
@@ -19,19 +21,9 @@ from chatpost.cli.console import say, write_data
 from chatpost.cli.options import OUTPUT, STYLE
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
-from chatpost.commands.following import Follower, check_only
-from chatpost.commands.posting import (
-    TIMING,
-    Configured,
-    Recipient,
-    ReplyTo,
-    configure,
-    deliver,
-    optional_thread,
-    prepare,
-    quick_card_for,
-    resolve_recipients,
-)
+from chatpost.commands import posting
+from chatpost.commands.following import Follower
+from chatpost.commands.posting import Recipient, ReplyTo, quick_card_for
 from chatpost.content.ci import CiRun
 from chatpost.content.compose import one_message
 from chatpost.content.markup import Style, fenced, mentioning
@@ -45,29 +37,25 @@ from chatpost.follow.replies import lines_are
 from chatpost.follow.stream import BUFFER_LIMIT, LineMaker, Lines
 from chatpost.jobs.history import HistoryFile
 from chatpost.jobs.output import Output
+from chatpost.jobs.process import ExitResult
 from chatpost.jobs.report import Tail, outcome_line, report
 from chatpost.jobs.transitions import JobHistory, NotifyRule, Transition
 from chatpost.processes import report_on_signal, reraise_signal
 
-if TYPE_CHECKING:
-    import click
-
-    from chatpost.jobs.process import ExitResult
-
-_LONGEST_COMMAND = 1000  # characters of a command line that are posted
+_LONGEST_COMMAND = 1000  # characters of the command line in a message
 _LONGEST_NAME = 200
 
 
 class JobReporter:
-    """Posts a job's outcome. Any failure is only a line on stderr."""
+    """Posts a job's outcome. An error is only printed: it does not change the job's exit status."""
 
     def __init__(self, ctx: click.Context, command: Sequence[str]) -> None:
-        settings = Settings(ctx)
+        self._settings = settings = Settings(ctx)
         self._reporter = Reporter(settings[OUTPUT], ctx.obj)
         self._reporter.can_repeat = False
         self._ctx = ctx
-        self._command = command
         self._secrets = secrets_of(ctx.obj.environment)
+        self._command = command
         name = settings[REPORT].name
         self._name = (name or _readable(Path(command[0]).name) or "''")[:_LONGEST_NAME]
         self._key = f"name {name}" if name else f"command {shlex.join(command)}"
@@ -76,40 +64,41 @@ class JobReporter:
         self._deliveries: Sequence[Delivery] = ()
 
     def report(self, result: ExitResult, output: Output | None, die: Callable[[int], NoReturn]) -> None:
-        """Record the run, and post the outcome if the rule says so; ``die`` ends the process after a signal."""
+        """Record the run, and post the outcome if the rule says so. ``die`` ends the process after a signal."""
 
         def mark_and_die(number: int) -> NoReturn:
             self._mark_reported()
             die(number)
 
         def post() -> None:
-            configured = configure(self._ctx, self._reporter)
-            self._record(result, configured[0].settings[NOTIFY])
+            configured = posting.configure(self._ctx, self._reporter)
+            self._settings = configured[0].settings
+            self._record(result, self._settings[NOTIFY])
             if self._transition is not None:
-                recipients = resolve_recipients(configured, self._thread)
-                run = self._find_ci_run(configured)
+                recipients = posting.resolve_recipients(configured, self._thread)
+                run = self._find_ci_run(recipients)
                 tail = Tail.read(output.tail, output.lines_before, self._secrets) if output is not None else Tail("")
                 messages = [(self._outcome_message(result, tail, run, each),) for each in recipients]
-                self._deliveries = prepare(recipients, messages)
-                deliver(recipients, self._deliveries, self._reporter, mark_and_die)
+                self._deliveries = posting.prepare(recipients, messages)
+                posting.deliver(recipients, self._deliveries, self._reporter, mark_and_die)
 
         self._report_safely(post, mark_and_die)
         if not self._is_recorded:  # an error came first
-            self._record(result, Settings(self._ctx)[NOTIFY])
+            self._record(result, self._settings[NOTIFY])
         self._mark_reported()
 
     def _report_safely(self, post: Callable[[], None], die: Callable[[int], NoReturn]) -> None:
-        """Post; an error is only a line on stderr, since it must not change the job's exit status."""
+        """Post, and print any error."""
         try:
             with self._reporter, report_on_signal(self._reporter.interrupted, die=die):
                 post()
         except ChatpostError as error:
             say(str(error))
-        except Exception as bug:  # noqa: BLE001 - see above
+        except Exception as bug:  # noqa: BLE001 - the exit status is the job's
             say(bug_line(bug))
 
     def _record(self, result: ExitResult, rule: NotifyRule) -> None:
-        """Add the run to the job's history, and find out what to report."""
+        """Add the run to the job's history, and set the transition to report."""
         now, failed = time.time(), bool(result.status)
         self._is_recorded = True
         try:
@@ -120,71 +109,64 @@ class JobReporter:
             self._transition = JobHistory().after_run(now, failed=failed).transition(now, rule)
 
     def _mark_reported(self) -> None:
-        """Record that the transition is reported, if at least one space has it or will have it."""
+        """Record that the transition is reported, if a message is in a space or in the outbox."""
         is_reported = any(its.progress.created or its.progress.outbox_id is not None for its in self._deliveries)
         if self._transition is not None and is_reported:
-            with suppress(StorageError):  # reported when the run was recorded
+            with suppress(StorageError):  # printed when the run was recorded
                 _history().mark_reported(self._key, self._transition, time.time())
 
     def _thread(self, settings: Settings) -> ReplyTo:
-        target = optional_thread(settings)
+        target = posting.find_thread(settings)
         if target.thread is None and self._transition is not None and self._transition.thread_key:
             return ReplyTo(Thread(key=self._transition.thread_key), MessageReplyOption.FALLBACK_TO_NEW_THREAD)
         return target
 
-    def _find_ci_run(self, configured: Sequence[Configured]) -> CiRun | None:
-        cards = [each.options.card for each in configured if any(each.options.card)]
+    def _find_ci_run(self, recipients: Sequence[Recipient]) -> CiRun | None:
+        cards = [each.options.card for each in recipients if any(each.options.card)]
         if any(card.lacks_title for card in cards):
             self._reporter.warn(NO_TITLE)
         return find_ci_run(cards, self._reporter.environment, self._reporter.warn)
 
     def _outcome_message(self, result: ExitResult, tail: Tail, run: CiRun | None, recipient: Recipient) -> Message:
-        style, shown = self._style(recipient.options.style), recipient.settings[REPORT]
-        quick, words = quick_card_for(recipient, run), self._line(result, is_markdown=style.is_markdown)
-        if shown.show_command:
-            words += f"\n{self._shown_command(is_markdown=style.is_markdown)}"
+        style, words = self._outcome(result, recipient.options.style)
+        words += self._shown_command(recipient.settings, is_markdown=style.is_markdown)
+        quick = quick_card_for(recipient, run)
         if quick is not None:
             quick = quick._replace(status="fail" if result.status else "ok")
-        return report(words, tail, shown.tail, style, quick)
+        return report(words, tail, recipient.settings[REPORT].tail, style, quick)
 
-    def _shown_command(self, *, is_markdown: bool) -> str:
+    def _shown_command(self, settings: Settings, *, is_markdown: bool) -> str:
+        """Return the command line as text to append, empty without ``--show-command``."""
+        if not settings[REPORT].show_command:
+            return ""
         line = shlex.join(masked(_readable(word), self._secrets) for word in self._command)
-        return fenced(line[:_LONGEST_COMMAND], is_markdown=is_markdown)
+        return f"\n{fenced(line[:_LONGEST_COMMAND], is_markdown=is_markdown)}"
 
-    def _line(self, result: ExitResult, *, is_markdown: bool) -> str:
-        return outcome_line(self._name, result, self._transition, is_markdown=is_markdown)
-
-    def _style(self, style: Style) -> Style:
-        """Return the style; only the first of consecutive failures mentions people."""
-        is_first = self._transition is not None and self._transition.kind == "failure"
-        return style if is_first else style._replace(mention=())
+    def _outcome(self, result: ExitResult, style: Style) -> tuple[Style, str]:
+        """Return the message's style, which mentions people only at the first failure, and the outcome's line."""
+        if self._transition is None or self._transition.kind != "failure":
+            style = style._replace(mention=())
+        return style, outcome_line(self._name, result, self._transition, is_markdown=style.is_markdown)
 
 
 class JobFollower(JobReporter):
-    """Posts a job's output into a thread while it runs, and its outcome at the end.
-
-    ``listen`` takes the output, in whole lines.
-    """
+    """Posts a job's output into a thread, from ``start`` until the job ends, and then its outcome."""
 
     def __init__(self, ctx: click.Context, command: Sequence[str]) -> None:
         super().__init__(ctx, command)
-        self._lines = Lines(TIMING.clock)
-        # Whether a profile asks for Markdown is not known yet: without it, lines fit into either fence.
+        self._lines = Lines(posting.TIMING.clock)
+        # The profile, which may ask for Markdown, is not loaded yet: without Markdown, lines fit into either fence.
         self._maker = LineMaker(self._lines, is_markdown=False, mask=lambda line: masked(line, self._secrets))
         self._dropped = 0
         self._printed: list[str] = []
         self._reporter.write = self._printed.append
         self._follower = Follower(self._lines, self._last, is_shared=True, is_bounded=True)
-        self._settings = Settings(ctx)
         self._results: SimpleQueue[ExitResult] = SimpleQueue()
-        self._thread_of_posts = threading.Thread(target=self._run, daemon=True)
-
-    def start(self) -> None:
-        """Begin to post."""
-        self._thread_of_posts.start()
+        self._poster = threading.Thread(target=self._report_safely, args=(self._post, reraise_signal), daemon=True)
+        self.start = self._poster.start
 
     def listen(self, chunk: bytes) -> None:
-        """Take whole lines. If too many wait, they are dropped: the job does not wait for Chat."""
+        """Add whole lines of output. Above the buffer limit, drop them: the job does not wait for Chat."""
         if self._lines.size > BUFFER_LIMIT:
             self._dropped += chunk.count(b"\n")
             return
@@ -192,14 +174,14 @@ class JobFollower(JobReporter):
         self._maker.add(chunk)
 
     def report(self, result: ExitResult, output: Output | None, die: Callable[[int], NoReturn]) -> None:
-        """Post the rest and the outcome. If the thread could not be opened, post the outcome by itself."""
-        if self._thread_of_posts.is_alive():
+        """Post the rest and the outcome. If the thread could not be opened, post only the outcome."""
+        if self._poster.is_alive():
             self._add_note_of_dropped()
             self._maker.end()
             self._lines.end()
             self._results.put(result)
             with report_on_signal(lambda: say("interrupted: not all may be posted"), die=die):
-                self._thread_of_posts.join()
+                self._poster.join()
         for line in self._printed:  # not between the job's own lines
             write_data(line)
         if self._follower.is_open:
@@ -213,35 +195,27 @@ class JobFollower(JobReporter):
             self._maker.add(f"[{lines_are(self._dropped)} left out: they came faster than Chat takes them]\n".encode())
             self._dropped = 0
 
-    def _run(self) -> None:
-        """Open the thread and post the output; in a thread of its own, while the main thread waits for the job."""
-
-        def post() -> None:
-            configured = check_only(configure(self._ctx, self._reporter))
-            recipients = resolve_recipients(configured, optional_thread)
-            self._settings = configured[0].settings
-            run = self._find_ci_run(configured)
-            self._deliveries = prepare(recipients, [(self._opening(recipients[0], run),)])
-            self._follower.post(self._deliveries[0], recipients[0], self._reporter)
-
-        self._report_safely(post, reraise_signal)
-
-    def _opening(self, recipient: Recipient, run: CiRun | None) -> Message:
+    def _post(self) -> None:
+        """Open the thread and post the output. Runs in its own thread: the main thread waits for the job."""
+        configured = posting.configure(self._ctx, self._reporter, is_followed=True)
+        (recipient,) = recipients = posting.resolve_recipients(configured, posting.find_thread)
+        self._settings = recipient.settings
+        quick = quick_card_for(recipient, self._find_ci_run(recipients))
         style = recipient.options.style
         style = style._replace(mention=(), code=False, language=None, markdown=style.is_markdown)
         name = f"**{self._name}**" if style.markdown else f"*{self._name}*"
         words = f"▶️ {name} started on {socket.gethostname()}"
-        if recipient.settings[REPORT].show_command:
-            words += f"\n{self._shown_command(is_markdown=style.markdown)}"
-        return one_message(words, style, quick_card_for(recipient, run))
+        words += self._shown_command(recipient.settings, is_markdown=style.markdown)
+        self._deliveries = posting.prepare(recipients, [(one_message(words, style, quick),)])
+        self._follower.post(self._deliveries[0], recipient, self._reporter)
 
     def _last(self) -> str:
-        """Wait for the job's end, record the run, and return the outcome's line."""
+        """Wait for the end of the job, record the run, and return the thread's last message."""
         result = self._results.get()
         self._record(result, self._settings[NOTIFY]._replace(on="always"))
-        style = self._style(self._settings[STYLE])
-        line = self._line(result, is_markdown=style.markdown)
-        return mentioning(style.mention, line, is_markdown=style.markdown)
+        style = self._settings[STYLE]._replace(language=None)  # that is for the output alone
+        style, line = self._outcome(result, style)
+        return mentioning(style.mention, line, is_markdown=style.is_markdown)
 
 
 def _history() -> HistoryFile:
@@ -249,5 +223,5 @@ def _history() -> HistoryFile:
 
 
 def _readable(text: str) -> str:
-    """Return a word of a command line as readable text."""
+    """Return a word of a command line as text without control characters."""
     return screen_text(text.encode(errors="surrogateescape").decode(errors="replace"))

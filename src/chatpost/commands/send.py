@@ -6,7 +6,7 @@ import click
 
 from chatpost.cli.app import SectionedCommand
 from chatpost.cli.options import POSTING, PROFILES, THREAD
-from chatpost.commands.posting import optional_thread, post
+from chatpost.commands.posting import find_thread, post
 
 EXAMPLES = """\
 chatpost send "Deployed 1.2 to production"
@@ -21,10 +21,7 @@ name=$(chatpost send "Deploying"); chatpost reply --thread "$name" "done"\
 @click.command(
     cls=SectionedCommand,
     sections=(PROFILES, THREAD, *POSTING),
-    short=(
-        *("profile", "thread_key", "code", "markdown", "mention"),
-        *("title", "field", "output", "soft_fail", "dry_run"),
-    ),
+    short=("profile", "thread_key", "code", "markdown", "mention", "title", "field", "output", "soft_fail", "dry_run"),
     examples=EXAMPLES,
 )
 @click.argument("text", nargs=-1)
@@ -34,4 +31,4 @@ def send(ctx: click.Context, /, **_: object) -> int:
 
     Without TEXT, or if it is -, the text is read from stdin.
     """
-    return post(ctx, optional_thread, ctx.params["text"])
+    return post(ctx, find_thread)

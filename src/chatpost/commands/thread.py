@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from functools import partial
 from uuid import uuid4
 
@@ -31,10 +31,7 @@ chatpost thread -o json "Deploy 1.2" | jq -r .thread.threadKey
 @click.command(
     cls=SectionedCommand,
     sections=(PROFILES, NEW_THREAD, FOLLOW, *POSTING),
-    short=(
-        *("profile", "thread_key", "follow", "tee", "last"),
-        *("code", "mention", "title", "output", "dry_run"),
-    ),
+    short=("profile", "thread_key", "follow", "tee", "last", "code", "mention", "title", "output", "dry_run"),
     examples=EXAMPLES,
 )
 @click.argument("text", nargs=-1)
@@ -44,12 +41,12 @@ def thread(ctx: click.Context, /, **_: object) -> int:
 
     If the thread of --thread-key exists, the message is a reply in it. Without that option, the key is random.
     """
-    settings = Settings(ctx)
+    settings, choose_thread = Settings(ctx), partial(_new_thread, random_key=str(uuid4()))
     if settings[FOLLOW].follow:
-        return _follow(ctx, settings)
+        return _follow(ctx, settings, choose_thread)
     if any(map(settings.from_command_line, ("tee", "last", "every"))):
         raise UsageError("--tee, --last and --every work only with --follow: add it, or leave them out")
-    return post(ctx, partial(_new_thread, random_key=str(uuid4())), ctx.params["text"])
+    return post(ctx, choose_thread)
 
 
 def _new_thread(settings: Settings, *, random_key: str) -> ReplyTo:
@@ -60,40 +57,38 @@ def _new_thread(settings: Settings, *, random_key: str) -> ReplyTo:
     return ReplyTo(Thread(key=key), MessageReplyOption.FALLBACK_TO_NEW_THREAD)
 
 
-def _follow(ctx: click.Context, settings: Settings) -> int:
+def _follow(ctx: click.Context, settings: Settings, choose_thread: Callable[[Settings], ReplyTo]) -> int:
     """Open the thread, then post the lines of stdin as replies."""
-    from chatpost.commands.following import Follower, check_only
+    from chatpost.commands.following import Follower
 
-    words = ctx.params["text"]
     with Follower.of_stdin(settings, ctx.obj) as follower:
         try:
-            _check(words, settings, ctx.obj.environment)
+            _check(ctx, settings)
             reporter = Reporter.of_command(ctx)
             reporter.write = follower.write
             with reporter, report_on_signal(reporter.interrupted):
-                recipients = resolve_recipients(
-                    check_only(configure(ctx, reporter)), partial(_new_thread, random_key=str(uuid4()))
-                )
-                content = read(words, recipients, ctx.obj, reporter.warn, has_stdin=False)
+                recipients = resolve_recipients(configure(ctx, reporter, is_followed=True), choose_thread)
+                content = read(ctx, recipients, reporter.warn, has_stdin=False)
                 if content is not None:
                     (opening,) = prepare(recipients, [compose_for(recipients[0], content)])
                     follower.post(opening, recipients[0], reporter)
         except UsageError as error:
-            say(str(error))  # now, and not when the stream has ended
+            say(str(error))  # now: the context reads stdin to its end first
             return error.exit_status
         return reporter.exit_status
 
 
-def _check(text: Sequence[str], settings: Settings, environment: Mapping[str, str]) -> None:
+def _check(ctx: click.Context, settings: Settings) -> None:
+    """Raise `UsageError` for options that cannot be used with ``--follow``."""
     from chatpost.follow.replies import LAST_LIMIT
 
-    card, last = settings[CARD], settings[FOLLOW].last
+    text, card = ctx.params["text"], settings[CARD]
     if settings.from_command_line("spool") or settings.from_command_line("spool_first"):
         raise UsageError("--follow posts a stream as it comes, so nothing of it is kept: leave out --spool")
-    run = find_ci_run([card], environment, warn=lambda _: None)
+    run = find_ci_run([card], ctx.obj.environment, warn=lambda _: None)
     if not text and not card.card and card.quick_card(run) is None:
         raise UsageError('--follow needs a text that opens the thread: chatpost thread --follow "Deploy"')
-    if len((last or "").encode()) > LAST_LIMIT:
+    if len((settings[FOLLOW].last or "").encode()) > LAST_LIMIT:
         raise UsageError(f"the text of --last is longer than a message can be ({LAST_LIMIT:,} bytes)")
-    if tuple(text) == ("-",) or card.card == "-":
+    if text == ("-",) or card.card == "-":
         raise UsageError("--follow reads stdin, so neither the text nor the card can be -")
