@@ -1,6 +1,6 @@
-"""`make zipapp`: builds chatpost.pyz, one file that runs wherever Python 3.11 is, of what is installed in a folder.
+"""`make zipapp`: build chatpost.pyz from an installed folder: one file that runs with any Python 3.11 or newer.
 
-The same folder makes the same file, byte for byte: names are sorted, and no time and no path of the machine is in it.
+The build is reproducible: names are sorted, and the file contains no timestamps and no local paths.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from chatpost.__main__ import main
 main()
 """
 _LEFT_OUT = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
-_FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # that a zip file can have
+_FIRST_DAY = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip file can store
 
 
 def build(folder: Path, target: Path) -> None:
-    """Pack what is in the folder, a Python path, into the file."""
+    """Pack the contents of a folder, laid out as a Python path, into the file."""
     files = {"__main__.py": _MAIN.encode()}
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()

@@ -25,11 +25,11 @@ BIN = Path(sys.executable).parent
 KEY = "AIzaSyMadeUpKeyOfTheTests0123456789-_xy"
 TOKEN = "Rt7pZ1madeUpTokenOfTheTests_98765-qwertz%3D"
 WAIT_LIMIT = 60
-"""Seconds that a test waits for anything, at most."""
+"""Maximum time in seconds that a test waits for any event."""
 
 
 def secret_pieces(*secrets: str) -> set[str]:
-    """Every piece of 8 characters of the secrets, raw, decoded and encoded."""
+    """Return every 8-character piece of the secrets, in raw, decoded and encoded form."""
     forms = [form for secret in secrets for form in (secret, unquote(secret), quote(unquote(secret), safe=""))]
     return {form[i : i + 8] for form in forms for i in range(len(form) - 7)}
 
@@ -38,14 +38,14 @@ PIECES = secret_pieces(KEY, TOKEN)
 
 
 class Finished(NamedTuple):
-    """A command that has ended; a negative status is the signal that it died of."""
+    """The result of a command. A negative status is the signal that killed it."""
 
     status: int
     out: str
     err: str
 
     def expect(self, status: int, *said: str) -> Finished:
-        """Check the exit status, and that stderr has each text; a failure shows the whole output. Returns itself."""
+        """Check the exit status and that stderr contains each text; show the full output on failure. Return self."""
         __tracebackhide__ = True
         whole = f"exit status {self.status}\nstdout: {self.out}\nstderr: {self.err}"
         assert self.status == status, whole
@@ -55,7 +55,7 @@ class Finished(NamedTuple):
 
 
 def check_for_people(finished: Finished) -> Finished:
-    """Check the rules of every run: no traceback, no secret."""
+    """Check the rules that apply to every run: no traceback, no secrets."""
     said = finished.out + finished.err
     assert "Traceback" not in said, said
     leaked = [piece for piece in PIECES if piece in said]
@@ -64,7 +64,7 @@ def check_for_people(finished: Finished) -> Finished:
 
 
 class Shell:
-    """Runs the installed command in an environment of its own, with nothing on stdin."""
+    """Runs the installed command in an isolated environment, with empty stdin by default."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -76,11 +76,11 @@ class Shell:
 
     @property
     def config(self) -> Path:
-        """The user's profile file."""
+        """Return the path of the user's profile file."""
         return self.home / "config" / "chatpost" / "profiles.toml"
 
     def write_profiles(self, text: str, mode: int = 0o600) -> Path:
-        """Write the user's profile file."""
+        """Write the user's profile file and return its path."""
         self.config.parent.mkdir(parents=True, exist_ok=True)
         self.config.write_text(text)
         self.config.chmod(mode)
@@ -89,12 +89,15 @@ class Shell:
     def __call__(
         self, *argv: str, stdin: bytes | str | int = b"", stdout: int = subprocess.PIPE, redirect: str = ""
     ) -> Finished:
-        """Run ``chatpost`` to its end. An int for stdin or stdout is a file descriptor; ``redirect`` is shell."""
+        """Run ``chatpost`` to completion.
+
+        An int for stdin or stdout is a file descriptor; ``redirect`` is shell syntax.
+        """
         script = f'exec chatpost "$@" {redirect}'
         return self.run("sh", "-c", script, "sh", *argv, stdin=stdin, stdout=stdout)
 
     def run(self, *command: str, stdin: bytes | str | int = b"", stdout: int = subprocess.PIPE) -> Finished:
-        """Run any command to its end."""
+        """Run any command to completion."""
         given = stdin.encode() if isinstance(stdin, str) else stdin
         feed: dict[str, Any] = {"stdin": given} if isinstance(given, int) else {"input": given}
         feed |= {"stdout": stdout, "stderr": subprocess.PIPE, "timeout": WAIT_LIMIT}
@@ -104,40 +107,40 @@ class Shell:
         return check_for_people(Finished(done.returncode, (done.stdout or b"").decode(), done.stderr.decode()))
 
     def start(self, *argv: str, **streams: Any) -> Running:
-        """Start ``chatpost``; each of stdin, stdout and stderr is a pipe unless it is given."""
+        """Start ``chatpost``. stdin, stdout and stderr are pipes by default."""
         return Running(self, "chatpost", *argv, **streams)
 
 
 class Running:
-    """A command that a test talks to while it runs."""
+    """A running command that a test can interact with."""
 
     def __init__(self, shell: Shell, *command: str, **streams: Any) -> None:
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        # Unbuffered, so that reading a line takes nothing of the next one.
+        # Unbuffered, so that reading a line does not consume bytes of the next one.
         options: dict[str, Any] = {"env": shell.env, "cwd": shell.home, "bufsize": 0, **pipes, **streams}
         self.process: subprocess.Popen[bytes] = subprocess.Popen(command, **options)
         self._heard = b""
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal."""
+        """Send a signal to the process."""
         self.process.send_signal(number)
 
     def write(self, text: bytes) -> None:
-        """Write to its stdin."""
+        """Write to the process's stdin."""
         assert self.process.stdin is not None
         self.process.stdin.write(text)
 
     def line(self) -> str:
-        """Return the next line of its stdout."""
+        """Return the next line of the process's stdout."""
         return self._next_line(self.process.stdout).decode()
 
     def read(self, count: int) -> bytes:
-        """Return this many bytes of its stdout, or fewer at its end."""
+        """Return up to this many bytes of the process's stdout."""
         assert self.process.stdout is not None
         return b"".join(self.process.stdout.read(1) for _ in range(count))
 
     def wait_to_say(self, words: str) -> None:
-        """Read its stderr until it has these words."""
+        """Read the process's stderr until it contains these words."""
         while words.encode() not in self._heard:
             line = self._next_line(self.process.stderr)
             assert line, f"{words!r} is not in {self._heard!r}"
@@ -149,14 +152,14 @@ class Running:
         return stream.readline()
 
     def end(self) -> Finished:
-        """Wait for its end. Stdout is what has not been read by then; stderr is whole."""
+        """Wait for the process to exit. Return its unread stdout and its complete stderr."""
         out, err = self.process.communicate(timeout=WAIT_LIMIT)
         err = self._heard + (err or b"")
         return check_for_people(Finished(self.process.returncode, (out or b"").decode(), err.decode()))
 
 
 def wait_for(what: str, condition: Callable[[], object]) -> None:
-    """Wait until a condition is true; ``what`` names it if that takes longer than a minute."""
+    """Wait until a condition is true. ``what`` names the condition in the error if it times out."""
     deadline = time.monotonic() + WAIT_LIMIT
     while not condition():
         assert time.monotonic() < deadline, f"waited {WAIT_LIMIT} s in vain for {what}"
@@ -180,15 +183,15 @@ def body_of(chat: Emulator) -> dict[str, Any]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Run more tests at once than there are CPUs: most of them wait for processes and seconds."""
+    """Run more workers than there are CPUs: most tests wait for processes or timers."""
     return 2 * (os.cpu_count() or 1)
 
 
-# A busy machine must fail no test.
+# A busy machine must not make a test fail.
 settings.register_profile("chatpost", deadline=None)
 settings.load_profile("chatpost")
 
-# A shell's background job ignores SIGINT, one under nohup SIGHUP, and so would all that the tests start.
+# A shell starts background jobs with SIGINT ignored, and nohup ignores SIGHUP; child processes would inherit both.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
@@ -197,42 +200,42 @@ if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
 
 @pytest.fixture(scope="session")
 def shared_redis() -> Iterator[RedisProcess]:
-    """Give one redis-server to many tests, of which each empties it first."""
+    """Start one redis-server for all tests; each test flushes it first."""
     with RedisProcess() as process:
         yield process
 
 
 @pytest.fixture
 def redis(shared_redis: RedisProcess) -> RedisProcess:
-    """Give a redis-server that is empty, and that the test leaves running as it was."""
+    """Return an empty redis-server, shared with other tests. A test must not stop or reconfigure it."""
     shared_redis.call("FLUSHALL")
     return shared_redis
 
 
 @pytest.fixture
 def chat() -> Iterator[Emulator]:
-    """Serve a Google Chat without its quota."""
+    """Run an emulator without the quota."""
     with Emulator(quota=False) as emulator:
         yield emulator
 
 
 @pytest.fixture
 def shell(tmp_path: Path, chat: Emulator) -> Shell:
-    """Give the installed command, with CHATPOST_URL set to a webhook of the emulator."""
+    """Return the installed command, with CHATPOST_URL set to an emulator webhook."""
     shell = Shell(tmp_path)
     shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
     return shell
 
 
 class InProcess:
-    """Runs the command in this process, which is faster, for tests that need no process of its own."""
+    """Runs the command in the test's own process, which is faster than starting one."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         self._monkeypatch = monkeypatch
         self._capsys = capsys
 
     def __call__(self, *argv: str) -> Finished:
-        """Run ``chatpost`` with the arguments."""
+        """Run ``chatpost`` with these arguments."""
         self._monkeypatch.setattr(sys, "argv", ["chatpost", *argv])
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -248,7 +251,7 @@ class InProcess:
 def chatpost(
     tmp_path: Path, chat: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> InProcess:
-    """Give the command in this process, with CHATPOST_URL set to a webhook of the emulator and nothing else."""
+    """Return the in-process command. The environment sets CHATPOST_URL, empty directories and no pacing."""
     for variable in [name for name in os.environ if name.startswith(("CHATPOST_", "XDG_")) or "CA_BUNDLE" in name]:
         monkeypatch.delenv(variable)
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -1,4 +1,4 @@
-"""The help pages, as docs/usage.md shows them. Run as a program, it writes them there anew (`make docs`)."""
+"""Generates the help pages in docs/usage.md. Run as a script, it rewrites them (`make docs`)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MARK = "<!-- help -->\n"
 
 
 def pages() -> str:
-    """Return every command's help page, as Markdown."""
+    """Return the help pages of all commands, as Markdown."""
     settings: dict[str, Any] = {**group.context_settings, "terminal_width": 80}
     top = click.Context(group, info_name="chatpost", **settings)
     shown = [("chatpost", group.get_help(top))]
@@ -36,7 +36,7 @@ def pages() -> str:
 
 
 def main() -> None:
-    """Write the help pages below the mark."""
+    """Write the help pages below the marker."""
     above = USAGE.read_text().partition(MARK)[0]
     USAGE.write_text(f"{above}{MARK}{pages()}")
 

@@ -1,4 +1,4 @@
-"""Writes docs/man and docs/completions, which the wheel installs, of the same source as --help (`make docs`)."""
+"""Generates docs/man and docs/completions from the same source as --help (`make docs`). The wheel installs both."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parent.parent / "docs"
 _FILES = {"bash": "chatpost", "zsh": "_chatpost", "fish": "chatpost.fish"}
-# zsh makes the file the function that it calls at each Tab. It has nothing to set up: Click's end fails at the second.
+# zsh runs the file as the completion function on every Tab. Click's last lines would register it again and then fail.
 _ZSH_END = re.compile(r"if \[\[ \$zsh_eval_context.*", re.DOTALL)
 
 _VARIABLES = {
@@ -39,7 +39,7 @@ _USED_FILES = {
 
 
 def man_pages() -> dict[str, str]:
-    """Return the pages by the names of their files: chatpost.1, and one for each command."""
+    """Return the man pages by file name: chatpost.1 and one page per command."""
     settings: dict[str, Any] = dict(group.context_settings)
     top = click.Context(group, info_name="chatpost", **settings)
     pages = {"chatpost.1": _page("chatpost", group, top)}
@@ -53,7 +53,7 @@ def man_pages() -> dict[str, str]:
 
 
 def completions() -> dict[str, str]:
-    """Return the scripts that complete words, by the names of the files that each shell looks for."""
+    """Return the completion scripts by the file names that each shell expects."""
     scripts = {}
     for shell, name in _FILES.items():
         kind = get_completion_class(shell)
@@ -117,7 +117,10 @@ def _examples(command: click.Command) -> list[str]:
 
 
 def _surroundings(command: click.Command) -> list[str]:
-    """Return what a command reads of its surroundings; the page of the group has what is the same for all."""
+    """Return the sections about environment, files and exit statuses.
+
+    The top page lists those shared by all commands.
+    """
     if command is group:
         lines = [".SH ENVIRONMENT", *_described(_VARIABLES), ".SH FILES", *_described(_USED_FILES)]
         statuses = re.findall(r"^\| (\d+) \| \w+ \| (.*?) \|", (DOCS / "exit-status.md").read_text(), re.MULTILINE)
@@ -148,13 +151,13 @@ def _text(text: str) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Return a line of text that troff takes as it is."""
+    """Return a line of text, escaped for troff."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq").replace("`", "\\(ga")
     return f"\\&{escaped}" if escaped.startswith((".", "\\(aq")) else escaped
 
 
 def main() -> None:
-    """Write them all."""
+    """Write all files."""
     for folder, files in (("man", man_pages()), ("completions", completions())):
         (DOCS / folder).mkdir(exist_ok=True)
         for name, text in files.items():

@@ -1,4 +1,4 @@
-"""A real redis-server for tests, on a Unix socket in a folder of its own, so that it needs no port."""
+"""A real redis-server for tests. It listens on a Unix socket in a temporary folder, so it needs no port."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 TIMEOUT = 30.0
-"""Seconds for an answer: time enough for a busy machine."""
+"""Timeout in seconds for an answer; long enough for a busy machine."""
 
 
 def ask(kind: Any, place: Mapping[str, Any], *words: str | float) -> Any:
-    """Return a server's answer to a command, as it stands; ``kind`` is one of redis-py's connections."""
+    """Return a server's raw answer to a command. ``kind`` is a redis-py connection class."""
     connection = kind(**place, socket_timeout=TIMEOUT, protocol=2)
     try:
         connection.connect()
@@ -40,12 +40,15 @@ def ask(kind: Any, place: Mapping[str, Any], *words: str | float) -> Any:
 
 
 class RedisProcess:
-    """A redis-server without persistence; a context manager. ``options`` are those of its command line."""
+    """A redis-server without persistence, as a context manager.
+
+    ``options`` are command-line options of redis-server.
+    """
 
     def __init__(self, *options: str) -> None:
         self._program = need("redis-server")
         self._options = options
-        self._folder = tempfile.TemporaryDirectory(prefix="redis-")  # the path of a socket has to be short
+        self._folder = tempfile.TemporaryDirectory(prefix="redis-")  # a socket path has a length limit
         self.socket = Path(self._folder.name, "s")
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -61,11 +64,11 @@ class RedisProcess:
 
     @property
     def url(self) -> str:
-        """The URL of its socket."""
+        """Return the URL of the server's socket."""
         return f"unix://{self.socket}"
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start the server and wait until it answers."""
         options = ("--port", "0", "--unixsocket", str(self.socket), "--save", "", "--dir", self._folder.name)
         self._process = subprocess.Popen([self._program, *options, *self._options], stdout=subprocess.DEVNULL)
         while True:
@@ -78,7 +81,7 @@ class RedisProcess:
                 return
 
     def kill(self) -> None:
-        """Kill it at once; what it kept is lost."""
+        """Kill the server with SIGKILL; its data is lost."""
         if self._process is not None:
             self.signal(signal.SIGKILL)
             self._process.wait()
@@ -86,22 +89,22 @@ class RedisProcess:
             self.socket.unlink(missing_ok=True)
 
     def signal(self, number: int) -> None:
-        """Send it a signal."""
+        """Send a signal to the server."""
         assert self._process is not None
         os.kill(self._process.pid, number)
 
     def call(self, *words: str | float) -> Any:
-        """Return its answer to a command."""
+        """Return the server's answer to a command."""
         return ask(UnixDomainSocketConnection, {"path": str(self.socket)}, *words)
 
     def client(self) -> RedisClient:
-        """Return a client of it."""
+        """Return a client connected to the server."""
         return RedisClient(self.url, TIMEOUT)
 
 
 @contextmanager
 def forwarded(target: Path, tls: ssl.SSLContext | None = None) -> Iterator[int]:
-    """Forward a port of loopback to a Unix socket, behind TLS or not; yields the port."""
+    """Forward a loopback port to a Unix socket, optionally behind TLS. Yield the port."""
 
     def forward(connection: socket.socket) -> None:
         with suppress(OSError), ExitStack() as opened:
@@ -135,9 +138,9 @@ def _pass_on(source: socket.socket, target: socket.socket) -> None:
 
 
 class PortProcess:
-    """A redis-server on a free port of loopback, with a file of its own for what it writes; a context manager.
+    """A redis-server on a free loopback port, with a writable config file, as a context manager.
 
-    Clusters and Sentinel know each other by ports, so a Unix socket will not do.
+    Clusters and Sentinel address each other by port, so they cannot use a Unix socket.
     """
 
     def __init__(self, *options: str, config: str = "") -> None:
@@ -150,7 +153,7 @@ class PortProcess:
 
     def __enter__(self) -> Self:
         while not self._starts():
-            pass  # another process has taken the port meanwhile
+            pass  # another process has taken the port
         return self
 
     def __exit__(
@@ -177,5 +180,5 @@ class PortProcess:
         return False
 
     def call(self, *words: str | float) -> Any:
-        """Return its answer to a command."""
+        """Return the server's answer to a command."""
         return ask(Connection, {"port": self.port}, *words)

@@ -1,4 +1,4 @@
-"""Servers that break what the emulator, which speaks HTTP, and a Redis cannot."""
+"""Faulty servers, for faults that the emulator and a real Redis cannot simulate."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ WHOLE_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(ANSWER)
 
 
 def url_on(port: int, scheme: str = "http") -> str:
-    """Return a webhook's URL on loopback."""
+    """Return the URL of a webhook on a loopback port."""
     return f"{scheme}://127.0.0.1:{port}/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
 
 
 @contextmanager
 def _listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
-    """Serve one connection after the other; yields the port."""
+    """Serve one connection at a time. Yield the port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def accept() -> None:
@@ -45,7 +45,7 @@ def _listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
 
 @contextmanager
 def raw_server(serve: Callable[[socket.socket], None]) -> Iterator[tuple[int, list[bytes]]]:
-    """Serve connections as no HTTP server would; yields the port and the first bytes of each connection."""
+    """Run a server with arbitrary behaviour. Yield the port and a list of the first bytes of each connection."""
     heard: list[bytes] = []
 
     def listen(connection: socket.socket) -> None:
@@ -58,7 +58,7 @@ def raw_server(serve: Callable[[socket.socket], None]) -> Iterator[tuple[int, li
 
 @contextmanager
 def tls_server(context: ssl.SSLContext) -> Iterator[tuple[int, list[bytes]]]:
-    """Serve TLS; yields the port, and the request of each connection: empty if the handshake failed."""
+    """Run a TLS server. Yield the port and a list of requests; a failed handshake adds an empty one."""
     heard: list[bytes] = []
 
     def listen(connection: socket.socket) -> None:
@@ -76,7 +76,7 @@ def tls_server(context: ssl.SSLContext) -> Iterator[tuple[int, list[bytes]]]:
 
 @contextmanager
 def answering_redis(answer: bytes) -> Iterator[str]:
-    """Greet like a Redis, and answer all that follows alike, or not at all if that is empty; yields the URL."""
+    """Run a fake Redis that answers the handshake, then sends the same answer to every command. Yield the URL."""
 
     def serve(connection: socket.socket) -> None:
         while command := connection.recv(65536):
@@ -88,7 +88,7 @@ def answering_redis(answer: bytes) -> Iterator[str]:
 
 @contextmanager
 def closed_port() -> Iterator[int]:
-    """Yield a port on which nobody listens, and nobody else can."""
+    """Reserve a port without listening on it. Yield the port."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
@@ -96,7 +96,7 @@ def closed_port() -> Iterator[int]:
 
 @contextmanager
 def deaf_server() -> Iterator[int]:
-    """Listen and accept no connection: the queue is full, so packets are swallowed. Yields the port."""
+    """Listen with a full backlog, so that new connections time out. Yield the port."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as fillers:
         for _ in range(4):
             filler = fillers.enter_context(socket.socket())

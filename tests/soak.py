@@ -1,6 +1,6 @@
-"""`make soak`: many messages by many processes, through faults and kills, with the outbox. Nothing may be lost.
+"""`make soak`: post many messages from many processes through faults and kills, with the outbox; check for lost ones.
 
-`python -m tests.soak 10000 SEED` posts so many messages, with the faults and kills of that seed.
+`python -m tests.soak 10000 SEED` posts 10,000 messages. SEED determines the faults and kills.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MEMBER_FAULTS = (
 
 
 class Weather(deque[Fault]):
-    """Faults without end, for a third of the requests."""
+    """An endless supply of faults; a third of the requests fail."""
 
     def __init__(self, chance: random.Random) -> None:
         super().__init__()
@@ -42,14 +42,14 @@ class Weather(deque[Fault]):
         return not self.is_fair
 
     def popleft(self) -> Fault:
-        """Return the next request's fault."""
+        """Return the fault for the next request."""
         return self._chance.choice(MEMBER_FAULTS) if self._chance.random() < 1 / 3 else Fault(Kind.NONE)
 
 
 class Worker(threading.Thread):
-    """Sends its messages one after the other, into a thread of its own; a tenth of the processes is killed.
+    """Sends messages one after another into one thread, and kills a tenth of the processes.
 
-    ``kept`` are the texts that chatpost has taken, and ``uncertain`` those whose process was killed.
+    ``kept`` lists texts that chatpost accepted, and ``uncertain`` those whose process was killed.
     """
 
     def __init__(self, shell: Shell, name: str, count: int, chance: random.Random) -> None:
@@ -63,7 +63,7 @@ class Worker(threading.Thread):
         self.refused: list[str] = []
 
     def run(self) -> None:
-        """Send them all."""
+        """Send all messages."""
         for number in range(self._count):
             text = f"{self.name} {number}"
             command = ["chatpost", "send", "--spool", "--quiet", "--retries", "1", "-k", self.name, text]
@@ -80,14 +80,14 @@ class Worker(threading.Thread):
 
 
 def flush_until(is_over: threading.Event, shell: Shell) -> None:
-    """Flush again and again."""
+    """Flush the outbox repeatedly."""
     while not is_over.is_set():
         subprocess.run(["chatpost", "outbox", "flush", "-q"], env=shell.env, stderr=subprocess.DEVNULL, check=False)
         is_over.wait(0.5)
 
 
 def complaints(workers: list[Worker], texts: list[str]) -> list[str]:
-    """Return what is wrong with the space's messages."""
+    """Return the violations found: rejected, duplicated, lost and misordered messages."""
     wrong = [f"not kept: {line}" for worker in workers for line in worker.refused]
     count = Counter(texts)
     wrong += [f"posted {times} times: {text}" for text, times in count.items() if times > 1]
@@ -100,7 +100,7 @@ def complaints(workers: list[Worker], texts: list[str]) -> list[str]:
 
 
 def main() -> int:
-    """Return the exit status: 1 if a message was lost, doubled, or out of order."""
+    """Return the exit status: 1 if a message was lost, duplicated, or posted out of order."""
     total = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(1_000_000)
     print(f"{total} messages by {WORKERS} processes at once, seed {seed}", flush=True)

@@ -1,4 +1,4 @@
-"""Draws docs/terminal.svg: a terminal in which chatpost really posts to the emulator (`make docs`)."""
+"""Draws docs/terminal.svg from a real session against the emulator (`make docs`)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COMMANDS = (
 
 
 def draw() -> str:
-    """Run the commands, and return the terminal as SVG."""
+    """Run the commands and return the terminal session as SVG."""
     console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True)
     with tempfile.TemporaryDirectory() as home, Emulator(quota=False) as chat:
         shell = Shell(Path(home))
@@ -38,7 +38,7 @@ def draw() -> str:
             done = subprocess.run(["bash", "-c", script], env=shell.env, capture_output=True, text=True, check=False)
             console.print(Text.assemble(("$ ", "green bold"), command))
             console.print(Text((done.stdout + done.stderr).rstrip()))
-    # The page that shows it must not load fonts from elsewhere.
+    # The page must not load fonts from another site.
     return re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title="chatpost"), flags=re.DOTALL)
 
 

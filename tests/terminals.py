@@ -1,4 +1,4 @@
-"""A terminal for a command to run at."""
+"""A pseudo-terminal for running commands."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from tests.conftest import WAIT_LIMIT
 
 
 class Terminal:
-    """A terminal, of which a command gets the end ``theirs`` as any of its streams."""
+    """A pseudo-terminal. A command uses its end ``theirs`` for any of its streams."""
 
     def __init__(self) -> None:
         self.ours, self.theirs = pty.openpty()
         self.shown = ""
 
     def type(self, text: str) -> None:
-        """Type, as a user would."""
+        """Type the text, like a user."""
         os.write(self.ours, text.encode())
 
     def wait_for(self, text: str) -> None:
-        """Read on until this is shown, and forget what was shown up to it."""
+        """Read until the terminal shows the text, then discard everything up to it."""
         while text not in self.shown:
             assert select.select([self.ours], [], [], WAIT_LIMIT)[0], f"{text!r} is not in {self.shown!r}"
             self.shown += os.read(self.ours, 4096).decode()
         self.shown = self.shown.partition(text)[2]
 
     def close(self) -> str:
-        """Close it once the command has ended; return what was shown since the last wait."""
+        """Close the terminal after the command has exited. Return the output since the last wait."""
         os.close(self.theirs)
         drawn = b""
         try:
             while chunk := os.read(self.ours, 65536):
                 drawn += chunk
         except OSError:
-            pass  # Linux's way of saying that the other end has closed
+            pass  # Linux raises this when the other end is closed
         os.close(self.ours)
         return self.shown + drawn.decode()

@@ -1,4 +1,4 @@
-"""The action for GitHub: each of its steps runs as the runner would run it, against the emulator."""
+"""The GitHub action: each step runs as on a GitHub runner, against the emulator."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 FILE = Path(__file__).parent.parent / ".github" / "actions" / "chatpost" / "action.yml"
 ACTION: dict[str, Any] = yaml.safe_load(FILE.read_text())
 
-# Stands in for the program that installs a version and runs it: this checkout is what it installs.
+# Stands in for uvx, which installs a version and runs it. This one runs the checkout.
 UVX = """#!/bin/sh
 test "$1 $2" = "--quiet --from" && test "$3" = "chatpost-cli==VERSION" && shift 3 && exec "$@"
 """
 
 
 class Ended(NamedTuple):
-    """A run of the action: its status, what it has said to the runner, and its outputs."""
+    """A run of the action: its exit status, its output and its outputs for later steps."""
 
     status: int
     said: str
@@ -39,7 +39,7 @@ class Ended(NamedTuple):
 
 @pytest.fixture
 def runner(shell: Shell) -> Shell:
-    """Give a runner of GitHub's."""
+    """Return a shell set up like a GitHub runner."""
     del shell.env["CHATPOST_URL"]
     shell.env |= GITHUB
     uvx = shell.home / "uvx"
@@ -50,7 +50,7 @@ def runner(shell: Shell) -> Shell:
 
 
 def run_action(runner: Shell, **inputs: str) -> Ended:
-    """Run each step of the action that has a script, as the runner does."""
+    """Run each step of the action that has a script, like a GitHub runner."""
     given = {"status": "success", "thread-key": "1658821493"}
     values = {name: str(its.get("default", "")) for name, its in ACTION["inputs"].items()} | given
     values |= {name.replace("_", "-"): value for name, value in inputs.items()}
@@ -86,7 +86,7 @@ def url_of(chat: Emulator) -> str:
 
 
 def test_a_message(runner: Shell, chat: Emulator) -> None:
-    """It posts a card of the run, in the run's thread, hides the secrets, and gives the message's names."""
+    """The action masks the secrets, posts a card about the run in its thread, and outputs the message's names."""
     ended = run_action(runner, webhook_url=url_of(chat), text="Done -- *all* $(of) it", fields="Size=3\nTime=4 s")
     assert ended.status == 0
     masks = re.findall("::add-mask::(.*)", ended.said)
@@ -106,7 +106,7 @@ def test_a_message(runner: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize(("status", "word"), [("success", "OK"), ("failure", "Failed"), ("cancelled", "Warning")])
 def test_statuses(runner: Shell, chat: Emulator, status: str, word: str) -> None:
-    """The card shows the job's status, and mentions people only if it has failed."""
+    """The card shows the job's status. The action mentions users only if the job failed."""
     assert run_action(runner, webhook_url=url_of(chat), status=status, mention="12 34").outputs["ok"] == "true"
     shown = chat.received[0].body.decode()
     assert word in shown
@@ -116,14 +116,14 @@ def test_statuses(runner: Shell, chat: Emulator, status: str, word: str) -> None
 @pytest.mark.parametrize("on", ["always", "failure", "success"])
 @pytest.mark.parametrize("status", ["success", "failure", "cancelled"])
 def test_when_to_post(runner: Shell, chat: Emulator, on: str, status: str) -> None:
-    """It posts always, or only for one status; nothing to post is no failure."""
+    """The action posts always, or only for one status. It succeeds if it has no message to post."""
     ended = run_action(runner, webhook_url=url_of(chat), status=status, on=on)
     assert (ended.status, ended.outputs["ok"]) == (0, "true")
     assert len(chat.received) == (on in {"always", status})
 
 
 def test_a_fork(runner: Shell, chat: Emulator) -> None:
-    """Without the secret, as in a pull request from a fork, it is a notice and no failure."""
+    """Without the secret, as in a pull request from a fork, the action prints a notice and succeeds."""
     ended = run_action(runner, webhook_url="", errors="true")
     assert (ended.status, ended.outputs, chat.received) == (0, {"ok": "false"}, [])
     assert ended.said.startswith("::notice title=chatpost::There is no webhook URL")
@@ -132,7 +132,7 @@ def test_a_fork(runner: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize(("errors", "status"), [("false", 0), ("true", 1)])
 def test_a_failure(runner: Shell, chat: Emulator, errors: str, status: int) -> None:
-    """A message that cannot be posted is never silent: a warning and ok=false, or with errors=true a failure."""
+    """A failure to post prints a warning and sets ok=false. With errors=true, it fails the step."""
     chat.faults.extend([answering(403)])
     ended = run_action(runner, webhook_url=url_of(chat), errors=errors)
     assert (ended.status, ended.outputs["ok"]) == (status, "false")
@@ -142,7 +142,7 @@ def test_a_failure(runner: Shell, chat: Emulator, errors: str, status: int) -> N
 
 
 def test_a_part(runner: Shell, chat: Emulator) -> None:
-    """Of a long text of which only a part could be posted, the outputs name that part, and the warning says so."""
+    """If only part of a long text is posted, the outputs name the first message and the warning has the count."""
     chat.faults.extend([Fault(Kind.NONE), answering(403)])
     ended = run_action(runner, webhook_url=url_of(chat), text="word " * 14_000)
     assert (ended.outputs["ok"], ended.outputs["name"]) == ("false", chat.space().messages[0].name)
@@ -151,7 +151,7 @@ def test_a_part(runner: Shell, chat: Emulator) -> None:
 
 
 def test_no_room(runner: Shell, chat: Emulator) -> None:
-    """If the runner has no room for a temporary file, it is told."""
+    """The action prints a warning if it cannot create a temporary file."""
     runner.env["TMPDIR"] = str(runner.home / "nowhere")
     ended = run_action(runner, webhook_url=url_of(chat))
     assert (ended.status, ended.outputs["ok"], chat.received) == (0, "false", [])
@@ -159,7 +159,7 @@ def test_no_room(runner: Shell, chat: Emulator) -> None:
 
 
 def test_a_field_without_a_value(runner: Shell, chat: Emulator) -> None:
-    """A field with an empty value, such as another step's output that is not set, is left out."""
+    """The action omits a field with an empty value, such as an unset output of another step."""
     assert run_action(runner, webhook_url=url_of(chat), fields="Tag=\nSize=3\nTime= ").outputs["ok"] == "true"
     shown = chat.received[0].body.decode()
     assert [label in shown for label in ("Tag", "Size", "Time")] == [False, True, False]
@@ -170,7 +170,7 @@ def test_a_field_without_a_value(runner: Shell, chat: Emulator) -> None:
     [{"on": "never"}, {"status": "skipped"}, {"fields": "no pair"}, {"mention": "x y z!", "status": "failure"}],
 )
 def test_wrong_inputs(runner: Shell, chat: Emulator, inputs: dict[str, str]) -> None:
-    """A wrong input is told and posts nothing."""
+    """The action prints a warning about an invalid input and does not post."""
     ended = run_action(runner, webhook_url=url_of(chat), **inputs)
     assert (ended.status, ended.outputs["ok"], chat.received) == (0, "false", [])
     assert "::warning title=chatpost::" in ended.said
@@ -182,7 +182,7 @@ def test_wrong_inputs(runner: Shell, chat: Emulator, inputs: dict[str, str]) -> 
     ids=lambda variables: next(iter(variables)),
 )
 def test_the_jobs_own_variables(runner: Shell, chat: Emulator, variables: dict[str, str]) -> None:
-    """They do not change the action's message: ok is true only if it is posted."""
+    """The job's CHATPOST_ variables do not affect the action: ok is true only if the message is posted."""
     runner.env |= variables | {"CHATPOST_THREAD": "spaces/AAAA/threads/T"}
     chat.faults.extend([answering(403)])
     ended = run_action(runner, webhook_url=url_of(chat))
@@ -193,28 +193,31 @@ def test_the_jobs_own_variables(runner: Shell, chat: Emulator, variables: dict[s
 
 
 def test_a_url_on_several_lines(runner: Shell, chat: Emulator) -> None:
-    """Each line of a secret is hidden, before anything else is said."""
+    """The action masks each line of a secret before it prints anything else."""
     ended = run_action(runner, webhook_url=f"\n{url_of(chat)}\n")
     assert ended.outputs["ok"] == "true"
     assert all(line.startswith("::add-mask::") for line in ended.said.splitlines() if "token" in line)
 
 
 def test_no_input_is_put_into_a_script() -> None:
-    """Values go by the environment: no script holds an expression, which could be anybody's words."""
+    """Inputs reach scripts through environment variables.
+
+    No script contains an expression, which would allow injection.
+    """
     scripts = [step["run"] for step in ACTION["runs"]["steps"] if "run" in step]
     assert scripts
     assert not [script for script in scripts if "${{" in script]
 
 
 def test_it_is_pinned() -> None:
-    """It installs this version, by an action that is pinned by its hash."""
+    """The action installs the current version of chatpost, with setup-uv pinned by hash."""
     assert str(ACTION["inputs"]["version"]["default"]) == __version__
     uses = [step["uses"] for step in ACTION["runs"]["steps"] if "uses" in step]
     assert [re.fullmatch(r"astral-sh/setup-uv@[0-9a-f]{40}", its) is not None for its in uses] == [True]
 
 
 def test_every_action_is_pinned() -> None:
-    """Every action that a workflow uses is pinned by its hash."""
+    """Every workflow pins the actions that it uses by hash."""
     for path in (FILE.parent.parent.parent / "workflows").iterdir():
         for uses in re.findall(r"uses: (\S+)", path.read_text()):
             assert re.search(r"@[0-9a-f]{40}$", uses), f"{path.name}: {uses}"

@@ -32,7 +32,7 @@ def failure(code: int, body: Any = b"", **headers: str) -> DeliveryError:
 
 
 def test_reads_a_created_message() -> None:
-    """A success names the message and its thread; its other content does not matter."""
+    """A success gives the message name and the thread name. Other fields are ignored."""
     body = {"name": "spaces/A/messages/T.M", "thread": {"name": "spaces/A/threads/T"}, "text": "x", "new": 1}
     assert read(200, body) == CreatedMessage("spaces/A/messages/T.M", "spaces/A/threads/T")
 
@@ -56,7 +56,7 @@ def test_reads_a_created_message() -> None:
     ],
 )
 def test_a_success_that_names_no_message(body: Any) -> None:
-    """A success that does not name its message is tried again, and may have posted it."""
+    """A success without a message name is retryable, and the message may have been posted."""
     error = failure(200, body)
     assert (error.exit_status, error.retryable, error.maybe_posted) == (ExitStatus.PROTOCOL, True, True)
 
@@ -81,7 +81,7 @@ def test_a_success_that_names_no_message(body: Any) -> None:
     ],
 )
 def test_what_a_status_means(code: int, status: ExitStatus, retried: bool, maybe: bool) -> None:  # noqa: FBT001
-    """Each HTTP status has one exit status, is retried or final, and says whether the message may be posted."""
+    """Each HTTP status has an exit status, is transient or permanent, and says if the message may have been posted."""
     error = failure(code)
     assert (error.exit_status, error.retryable, error.maybe_posted) == (status, retried, maybe)
     assert error.code == code
@@ -89,7 +89,7 @@ def test_what_a_status_means(code: int, status: ExitStatus, retried: bool, maybe
 
 @pytest.mark.parametrize("wrap", [lambda status: status, lambda status: {"error": status}])
 def test_reads_a_status_bare_and_wrapped(wrap: Any) -> None:
-    """Chat's own words are shown, whether its Status comes bare or wrapped."""
+    """The error quotes Chat's message, whether its Status is bare or wrapped."""
     error = failure(
         503, wrap({"code": 503, "message": "The service is currently unavailable.", "status": "UNAVAILABLE"})
     )
@@ -98,14 +98,14 @@ def test_reads_a_status_bare_and_wrapped(wrap: Any) -> None:
 
 
 def test_a_refusal_that_is_not_of_chat() -> None:
-    """A page that forbids the request may be a proxy's: the webhook is not all that is named then."""
+    """A 403 with an HTML page may be from a proxy, so the error does not blame only the webhook."""
     page = b"<html><body>Blocked by policy</body></html>"
     assert 'that begins "Blocked by policy"; this may be a proxy\'s answer' in str(failure(403, page))
     assert "does not accept the webhook's key or token" in str(failure(403, {"error": {"message": "Denied."}}))
 
 
 def test_reads_details() -> None:
-    """Field violations are shown; a key that is not valid is about the webhook, not about the message."""
+    """The error includes field violations. An invalid key is an error of the webhook, not of the message."""
     violations = {"fieldViolations": [{"field": "message.text", "description": "too odd"}]}
     assert "message.text: too odd" in str(failure(400, {"error": {"message": "Bad.", "details": [violations]}}))
     reason = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
@@ -130,12 +130,12 @@ def test_reads_details() -> None:
     ],
 )
 def test_retry_after(header: str, seconds: float | None) -> None:
-    """Retry-After is read as seconds or as a date; anything else is ignored."""
+    """Retry-After is a number of seconds or a future date. Other values are ignored."""
     assert failure(429, b"", Retry_After=header).retry_after == seconds
 
 
 def test_retry_info() -> None:
-    """A RetryInfo among the details counts like a Retry-After."""
+    """A RetryInfo in the error details counts as a Retry-After; the header takes precedence."""
     body = {"error": {"details": [{"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "3.5s"}]}}
     assert failure(429, body).retry_after == 3.5
     assert failure(429, body, Retry_After="7").retry_after == 7
@@ -143,14 +143,14 @@ def test_retry_info() -> None:
 
 @given(st.text())
 def test_reads_any_retry_after(header: str) -> None:
-    """Any Retry-After is a number of seconds that is not negative, or none."""
+    """Any Retry-After gives a non-negative number of seconds, or None."""
     seconds = failure(503, b"", Retry_After=header).retry_after
     assert seconds is None or seconds >= 0
 
 
 @given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
 def test_reads_any_status(body: bytes) -> None:
-    """Any answer's body becomes one line that a terminal can show."""
+    """Any response body gives one printable line."""
     status = Status.read(body)
     assert status.message is None or status.message.strip()
     line = str(failure(500, body))
@@ -159,7 +159,7 @@ def test_reads_any_status(body: bytes) -> None:
 
 
 def test_a_page_is_quoted_harmlessly() -> None:
-    """Only a short excerpt of a page is shown: no markup, no script, no control character."""
+    """The error quotes only a short excerpt of a page, without markup, scripts or control characters."""
     page = b"<html><head><title>502 Bad\x1b[31m Gateway</title><script>alert('x')</script></head>" + b"<p>padding" * 50
     line = str(failure(502, page))
     assert line.startswith('the answer was 502, with a page that begins "502 Bad [31m Gateway padding')
@@ -168,7 +168,7 @@ def test_a_page_is_quoted_harmlessly() -> None:
 
 
 def test_secrets_that_the_server_quotes_are_masked() -> None:
-    """The server's words are shown without the key or token that they quote."""
+    """The error masks the key and token in the server's message."""
     webhook = Webhook.parse(f"https://chat.googleapis.com/v1/spaces/A/messages?key={KEY}&token={TOKEN}")
     body = {"error": {"status": KEY, "message": f"no {KEY}", "details": [{"fieldViolations": [{"field": TOKEN}]}]}}
     with pytest.raises(DeliveryError) as raised:

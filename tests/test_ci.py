@@ -1,4 +1,4 @@
-"""`--ci`: the variables of each CI become fields and a button, and what it does not tell is left out."""
+"""`--ci`: each CI's variables become fields and a button, and missing details are left out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SHA, HEAD = "ffac537e6cbbf934b08745a378932722df287a53", "aa218f56b14c9653891f9e74264a383fa43fefbd"
 
-# As the CIs' own pages list them, for a run on a branch or of a pull request.
+# From the CIs' documentation, for a run on a branch or for a pull request.
 GITHUB = {
     "CI": "true",
     "GITHUB_ACTIONS": "true",
@@ -221,7 +221,7 @@ BUILDKITE = {
     ],
 )
 def test_each_ci(environment: dict[str, str], title: str, fields: str, url: str) -> None:
-    """Each CI's own variables are told, and no others; no password in a repository's URL is."""
+    """Each CI's variables give the expected title, fields and link, without a password in the repository."""
     run = find_run(environment)
     assert run is not None
     assert " ".join(f"{label}={value}".replace(" ", "_") for label, value in run.fields) == fields
@@ -229,7 +229,7 @@ def test_each_ci(environment: dict[str, str], title: str, fields: str, url: str)
 
 
 def test_a_pull_request_of_github(tmp_path: Path) -> None:
-    """The commit is the pull request's own, which is in the event's file, not the one that merges it."""
+    """For a pull request, chatpost shows its head commit from the event file, not the merge commit."""
     event = tmp_path / "event.json"
     event.write_text(json.dumps({"pull_request": {"head": {"sha": HEAD}}}))
     environment = GITHUB_PULL_REQUEST | {"GITHUB_EVENT_PATH": str(event)}
@@ -242,12 +242,12 @@ def test_a_pull_request_of_github(tmp_path: Path) -> None:
     event.write_text(json.dumps({"pull_request": {"head": {"sha": HEAD}, "number": 41}}))
     run = find_run(environment | {"GITHUB_REF": "refs/heads/main", "GITHUB_REF_NAME": "main"})
     assert run is not None
-    assert dict(run.fields)["Pull request"] == "#41"  # of pull_request_target
+    assert dict(run.fields)["Pull request"] == "#41"  # for pull_request_target
 
 
 @pytest.mark.parametrize("event", ["", "{}", "[]", "[" * 10_000, '{"pull_request": 5}', '{"pull_request": []}', None])
 def test_an_event_that_cannot_be_read(tmp_path: Path, event: str | None) -> None:
-    """Without the event's file the commit is the one that the CI names."""
+    """If the event file is missing or invalid, chatpost shows the commit that the CI's variables name."""
     path = tmp_path / "event.json"
     if event is not None:
         path.write_text(event)
@@ -258,7 +258,7 @@ def test_an_event_that_cannot_be_read(tmp_path: Path, event: str | None) -> None
 
 @pytest.mark.parametrize("name", CIS)
 def test_a_ci_that_tells_nothing(name: str) -> None:
-    """A CI that sets nothing but its mark gives a title and no fields."""
+    """A CI that sets only its marker variable gives a title without fields."""
     run = find_run({CIS[name]["markers"].split()[-1]: "true"})
     assert run is not None
     assert run.title.startswith(name)
@@ -267,7 +267,7 @@ def test_a_ci_that_tells_nothing(name: str) -> None:
 
 
 def test_no_ci() -> None:
-    """Outside a CI there is no run, also if CI is set, as some people do."""
+    """Outside a CI, chatpost finds no run, even if the CI variable is set."""
     assert find_run({"CI": "true", "HOME": "/root"}) is None
 
 
@@ -286,7 +286,7 @@ def test_no_ci() -> None:
     ],
 )
 def test_no_password_of_a_repository(url: str, shown: str | None) -> None:
-    """A repository is its path, without a password in whatever form of URL."""
+    """The repository field is the path of its URL, in any form and without a password."""
     run = find_run({"JENKINS_URL": "x", "GIT_URL": url})
     assert run is not None
     assert dict(run.fields).get("Repository") == shown
@@ -306,14 +306,14 @@ def test_no_password_of_a_repository(url: str, shown: str | None) -> None:
     ],
 )
 def test_links(environment: dict[str, str], url: str | None) -> None:
-    """The button's link is whole, and has no password; else there is no button."""
+    """The button has a complete link without a password, or it is left out."""
     run = find_run(environment)
     assert run is not None
     assert run.url == url
 
 
 def test_no_password_in_a_field() -> None:
-    """A password in the URL of any field is left out."""
+    """URLs in fields have their passwords removed."""
     label = "curl https://user:sec@ret@host/x https://user:sec/ret@host/y"
     run = find_run(BUILDKITE | {"BUILDKITE_LABEL": label})
     assert run is not None
@@ -322,7 +322,7 @@ def test_no_password_in_a_field() -> None:
 
 @pytest.mark.parametrize("ref", ["refs/heads/fix/pull/12/foo", "refs/heads/pull/1", "refs/heads/12"])
 def test_a_branch_that_looks_like_a_pull_request(ref: str) -> None:
-    """Only GitHub's own names of pull requests are pull requests; no value turns the text around."""
+    """Only GitHub's pull request refs give a pull request. Bidirectional control characters are removed from values."""
     run = find_run(GITHUB | {"GITHUB_REF": ref, "GITHUB_REF_NAME": "a\u202eb"})
     assert run is not None
     assert "Pull request" not in dict(run.fields)
@@ -330,7 +330,7 @@ def test_a_branch_that_looks_like_a_pull_request(ref: str) -> None:
 
 
 def test_a_mark_that_is_false() -> None:
-    """A variable that says false is no mark of a CI."""
+    """A marker variable with the value false does not indicate a CI."""
     run = find_run(GITLAB | {"GITHUB_ACTIONS": "false"})
     assert run is not None
     assert run.title == "GitLab CI #77"
@@ -338,7 +338,7 @@ def test_a_mark_that_is_false() -> None:
 
 @pytest.mark.parametrize("sha", ["\\ud800abc", "x" * 40, "a" * 10_000_000])
 def test_a_commit_that_is_none(tmp_path: Path, sha: str) -> None:
-    """Only a commit's name counts as one."""
+    """If the commit in the event file is not a hash, chatpost shows the one from the variables."""
     event = tmp_path / "event.json"
     event.write_text(f'{{"pull_request": {{"head": {{"sha": "{sha}"}}}}}}')
     run = find_run(GITHUB_PULL_REQUEST | {"GITHUB_EVENT_PATH": str(event)})
@@ -352,7 +352,7 @@ def card_of(chat: Emulator, request: int = -1) -> dict[str, Any]:
 
 
 def test_a_message(shell: Shell, chat: Emulator) -> None:
-    """`--ci` makes a card: the text is its paragraph, its own fields and buttons come after the CI's."""
+    """`--ci` posts a card with the text as a paragraph. Fields and buttons from options follow those of the CI."""
     shell.env |= GITHUB
     done = shell("send", "--ci", "--status", "ok", "--field", "Size=3", "--button", "Log=https://example.com", "Done")
     assert done.status == 0
@@ -366,14 +366,14 @@ def test_a_message(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("argv", [["send", "--ci"], ["reply", "-k", "k", "--ci"], ["thread", "--ci"]])
 def test_without_a_text(shell: Shell, chat: Emulator, argv: list[str]) -> None:
-    """The card needs no text, on any command; a title of one's own wins."""
+    """With `--ci`, no command needs a text, and a title from an option takes precedence."""
     shell.env |= GITHUB | {"CHATPOST_TITLE": "Nightly"}
     assert shell(*argv).status == 0
     assert card_of(chat)["header"]["title"] == "Nightly"
 
 
 def test_a_job(shell: Shell, chat: Emulator) -> None:
-    """`run --ci` tells of the CI's run beside the job's outcome."""
+    """`run --ci` shows the CI run and the job's outcome."""
     shell.env |= GITLAB
     assert shell("run", "--ci", "--", "sh", "-c", "exit 3").status == 3
     shown = json.dumps(body_of(chat))
@@ -381,7 +381,7 @@ def test_a_job(shell: Shell, chat: Emulator) -> None:
 
 
 def test_words_of_a_stranger(shell: Shell, chat: Emulator) -> None:
-    """What a CI says is shown as it is: it is no markup and mentions nobody."""
+    """Markup and mentions in values from the CI are escaped."""
     shell.env |= GITHUB | {"GITHUB_REF_NAME": "_wip_", "GITHUB_WORKFLOW": "<https://e.example|<b>> <users/all>"}
     assert shell("send", "--ci", "Done").status == 0
     card, body = card_of(chat), body_of(chat)
@@ -396,7 +396,7 @@ def test_words_of_a_stranger(shell: Shell, chat: Emulator) -> None:
 
 
 def test_secrets_of_a_job(shell: Shell, chat: Emulator) -> None:
-    """`run` masks the values of secret variables in what the CI says, too."""
+    """`run` also masks the values of secret variables in the details from the CI."""
     shell.env |= GITHUB | {"MY_TOKEN": "made-up  secret", "GITHUB_REF_NAME": "made-up  secret"}
     shell.env |= {"GITHUB_WORKFLOW": f"{'x' * 190} made-up  secret", "GITHUB_SERVER_URL": "https://h/made-up  secret"}
     for options in ([], ["--follow"]):
@@ -406,7 +406,7 @@ def test_secrets_of_a_job(shell: Shell, chat: Emulator) -> None:
 
 
 def test_the_key_of_a_thread_is_no_secret(shell: Shell, chat: Emulator) -> None:
-    """A run's id can be the key of the thread: it is shown, and so is the link to the run."""
+    """If a run ID is the thread key, chatpost shows it, and the link to the run."""
     shell.env |= GITHUB | {"CHATPOST_THREAD_KEY": GITHUB["GITHUB_RUN_ID"]}
     assert shell("run", "--ci", "--", "true").status == 0
     assert "Open run" in json.dumps(body_of(chat))
@@ -414,7 +414,7 @@ def test_the_key_of_a_thread_is_no_secret(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("environment", [{}, GITHUB])
 def test_a_text_in_a_pipe(shell: Shell, chat: Emulator, environment: dict[str, str]) -> None:
-    """With `--ci` alone a piped text is posted, in a CI and outside; with other parts of a card it wants a `-`."""
+    """With only `--ci`, chatpost posts piped text, in a CI or not. With other card options, piped text needs a `-`."""
     shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\nci = true\n')
     shell.env |= environment
     for argv in (["send", "--ci"], ["send", "-p", "ops"]):
@@ -435,7 +435,7 @@ def test_a_text_in_a_pipe(shell: Shell, chat: Emulator, environment: dict[str, s
     ],
 )
 def test_outside_a_ci(shell: Shell, chat: Emulator, argv: list[str]) -> None:
-    """Outside a CI, `--ci` is a warning, and the message is posted as without it."""
+    """Outside a CI, `--ci` causes a warning, and the message is posted without details."""
     done = shell(*argv)
     assert (done.status, done.err.count("warning: --ci adds nothing"), done.err.count("\n")) == (0, 1, 1)
     assert "cardsV2" not in body_of(chat)
@@ -450,14 +450,14 @@ def test_outside_a_ci(shell: Shell, chat: Emulator, argv: list[str]) -> None:
     ],
 )
 def test_the_warning_of_a_job(shell: Shell, environment: dict[str, str], argv: list[str], *, warns: bool) -> None:
-    """A job's warning says that there is no CI: not if it was not asked for, nor if the CI tells nothing."""
+    """A job with `--ci` warns only outside a CI, not in a CI that sets no details."""
     shell.env |= environment
     done = shell("run", *argv, "--", "true").expect(0)
     assert ("--ci adds nothing" in done.err) == warns
 
 
 def test_a_job_without_a_title(shell: Shell, chat: Emulator) -> None:
-    """A job runs, and its subtitle is left out with a warning; a profile can have the title."""
+    """Without a title, a job runs, and chatpost omits the subtitle with a warning. A profile can set the title."""
     shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\ntitle = "Nightly"\n')
     for argv, warns in (([], True), (["-p", "ops"], False)):
         done = shell("run", *argv, "--subtitle", "below", "--", "echo", "ran").expect(0)
@@ -467,7 +467,7 @@ def test_a_job_without_a_title(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_stream(shell: Shell, chat: Emulator) -> None:
-    """`thread --follow --ci` opens the thread with the card; the lines of stdin are its replies."""
+    """`thread --follow --ci` opens the thread with the card, and posts the lines of stdin as replies."""
     shell.env |= GITHUB
     assert shell("thread", "--follow", "--ci", "--every", "0.1", stdin="one\ntwo\n").status == 0
     assert card_of(chat, 0)["header"]["title"] == "Tests #3"
@@ -476,14 +476,14 @@ def test_a_stream(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("environment", [{}, GITHUB])
 def test_nothing_in_a_pipe(shell: Shell, chat: Emulator, environment: dict[str, str]) -> None:
-    """With `--skip-empty`, an empty pipe posts nothing, in a CI and outside."""
+    """With `--skip-empty`, an empty pipe posts nothing, in a CI or not."""
     shell.env |= environment
     done = shell("send", "--ci", "--skip-empty", stdin="")
     assert (done.status, chat.received) == (0, [])
 
 
 def test_a_fork(shell: Shell, chat: Emulator) -> None:
-    """A pull request from a fork gets no secret: with `--soft-fail` that is one line that says so, and 0."""
+    """In a pull request from a fork, which gets no secrets, `--soft-fail` prints one line and exits with 0."""
     shell.env |= GITHUB_PULL_REQUEST | {"CHATPOST_URL": ""}
     done = shell("send", "--ci", "--soft-fail", "Done")
     assert (done.status, done.err.count("\n"), chat.received) == (0, 1, [])
@@ -491,7 +491,7 @@ def test_a_fork(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_profile_that_tells_of_the_ci(shell: Shell, chat: Emulator) -> None:
-    """`ci = true` in a profile tells of the run in each of its messages."""
+    """With `ci = true` in a profile, each of its messages shows the CI run."""
     shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\nci = true\n')
     shell.env |= CIRCLE
     chat.faults.append(answering(503))

@@ -1,4 +1,4 @@
-"""Text, card and style become messages: what fits, what is split, and what is cut."""
+"""Composing messages from text, card and style: fitting, splitting and truncating."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def made(
     ],
 )
 def test_a_text_in_each_style(text: str, style: Style, message: Message) -> None:
-    """A text is fenced, marked as Markdown and given mentions as its style says; a piped text mentions nobody."""
+    """A style can add a fence, Markdown and mentions to a text. Mentions in piped text do not notify users."""
     assert made(Text.whole(text), style) == (message,)
 
 
 def test_typed_text_mentions_people() -> None:
-    """A mention on the command line mentions people."""
+    """Mentions in a text on the command line notify users."""
     assert made(Text.whole("<users/all>", typed=True)) == (Message("<users/all>"),)
 
 
@@ -54,13 +54,13 @@ def test_typed_text_mentions_people() -> None:
     "text", ["- a", "+ a", "1. a", "> a", "| a |", "```", "~~~", "    a", "a\n===", "a | b\n--|--"]
 )
 def test_a_mention_breaks_no_block(text: str) -> None:
-    """Before Markdown that begins a block, mentions are a paragraph of their own."""
+    """Mentions before a Markdown block are a separate paragraph."""
     (message,) = made(Text.whole(text), Style(markdown=True, mention=("all",)))
     assert message.text == f"<users/all>\n\n{text}"
 
 
 def test_a_card_file() -> None:
-    """A card brings its own text and syntax; a text of the command's replaces that text."""
+    """A card file can have a text and its syntax. A text on the command line replaces both."""
     alone = compose(Content(Text.whole(""), CARD), Style(), Overflow(), None)
     beside = compose(Content(Text.whole("ours", typed=True), CARD), Style(), Overflow(), None)
     assert alone == (Message("the file's", is_markdown=True, cards=CARD.cards, fallback_text="in words"),)
@@ -68,7 +68,10 @@ def test_a_card_file() -> None:
 
 
 def test_a_quick_card_has_the_text() -> None:
-    """The text is a paragraph of a quick card, and part of the words for a notification; mentions stand beside it."""
+    """The text becomes a paragraph of the quick card and part of its fallback text.
+
+    Mentions go into the message text.
+    """
     (message,) = made(Text.whole("done", typed=True), Style(mention=("all",)), quick=CardOptions(title="Backup"))
     assert message.text == "<users/all>"
     assert message.fallback_text == "Backup: done"
@@ -76,7 +79,7 @@ def test_a_quick_card_has_the_text() -> None:
 
 
 def test_split() -> None:
-    """A long text is several messages, none too large, which hold all of it in order."""
+    """A long text is split into messages that fit the limit and together contain all of it, in order."""
     messages = made(Text.whole(LONG))
     assert len(messages) == 3
     assert all(message.size <= SIZE_LIMIT for message in messages)
@@ -84,7 +87,7 @@ def test_split() -> None:
 
 
 def test_split_beside_a_card() -> None:
-    """A card goes with the first part, which leaves room for it."""
+    """A card goes with the first part, whose text is shorter for it."""
     first, *others = compose(Content(Text.whole(LONG, typed=True), CARD), Style(), Overflow(), None)
     assert first.cards == CARD.cards
     assert first.size <= SIZE_LIMIT
@@ -93,7 +96,7 @@ def test_split_beside_a_card() -> None:
 
 @pytest.mark.parametrize("end", ["head", "tail"])
 def test_one_end(end: str) -> None:
-    """Head and tail are one message of whole lines, with a line that says how many bytes are left out."""
+    """`head` and `tail` give one message of complete lines, with a line that gives the number of bytes left out."""
     (message,) = made(Text(LONG, LONG, 1000, 1000), overflow=Overflow(end))
     lines = message.text.split("\n")
     note = lines.pop(0 if end == "tail" else -1)
@@ -112,7 +115,7 @@ def test_one_end(end: str) -> None:
     ],
 )
 def test_too_long(overflow: Overflow, said: str) -> None:
-    """A text that may not be split, or not so often, is an error that says what to do."""
+    """A text that must not be split, or not into as many parts, raises an error that names the limit."""
     with pytest.raises(DataError, match=said):
         made(Text.whole(LONG), overflow=overflow)
 
@@ -127,7 +130,7 @@ TITLE = CardOptions(title="T")
 
 
 def test_a_long_text_on_a_quick_card() -> None:
-    """A long text goes on after the card, as replies; all of it is there, in order, and everything fits."""
+    """A long text starts on the card and continues in replies. All of it is posted, in order, and each message fits."""
     first, *others = made(Text.whole(LONG), quick=TITLE)
     assert all(message.size <= SIZE_LIMIT for message in (first, *others))
     assert not any(message.cards for message in others)
@@ -137,13 +140,13 @@ def test_a_long_text_on_a_quick_card() -> None:
 @pytest.mark.parametrize("end", ["head", "tail"])
 @pytest.mark.parametrize("text", ["<" * 100_000, '"' * 100_000, "\N{PARTY POPPER}" * 50_000, "*b* <&> " * 10_000])
 def test_one_end_on_a_quick_card(end: str, text: str) -> None:
-    """Head and tail fit a card however much escaping swells the text, and use most of the room."""
+    """With `head` or `tail`, a text fits a card even if escaping makes it longer, and uses most of the space."""
     (message,) = made(Text.whole(text), overflow=Overflow(end), quick=TITLE)
     assert SIZE_LIMIT * 0.8 < message.size <= SIZE_LIMIT
 
 
 def test_markup_on_a_quick_card() -> None:
-    """Chat's markup becomes the card's; Markdown and code stay, and the paragraph says that it is Markdown."""
+    """Chat's markup becomes HTML on a card. Markdown and code stay, in a paragraph marked as Markdown."""
     text = "*b* _i_ ~s~ `c` <https://x.example/?a=1&b|label> <users/all> a<b & c"
     (message,) = made(Text.whole(text, typed=True), quick=TITLE)
     assert card_texts(message) == [
@@ -156,14 +159,14 @@ def test_markup_on_a_quick_card() -> None:
 
 
 def test_a_long_text_for_a_notification() -> None:
-    """The words for a notification are short, whatever the text, and count in the size."""
+    """The fallback text is short, regardless of the text, and counts toward the size."""
     (message,) = made(Text.whole("word " * 2000), quick=TITLE)
     assert len(message.fallback_text or "") < 600
     assert message.size == len(message.fallback_text or "") + message._replace(fallback_text=None).size
 
 
 def test_a_piped_card_mentions_nobody() -> None:
-    """A card file's text from a pipe mentions nobody, unless mentions are allowed; from a file it does."""
+    """A piped card file does not notify users unless mentions are allowed. A card file on disk does."""
     card = CARD._replace(text="<users/all>")
     content = Content(Text.whole(""), card._replace(is_piped=True))
     assert compose(content, PLAIN, SPLIT, None)[0].text == "<\u200busers/all>"

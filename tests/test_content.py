@@ -1,4 +1,4 @@
-"""The looks of a message: code, Markdown, mentions and cards, as they arrive in the space."""
+"""The formatting of messages in the space: code, Markdown, mentions and cards."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ WITH_ID = {"cardId": "one", "card": CARD}
     ],
 )
 def test_markup(chatpost: InProcess, chat: Emulator, argv: list[str], body: dict[str, Any]) -> None:
-    """Code is in a fence that it cannot break out of, with a language in Markdown; mentions come before the text."""
+    """Code cannot break out of its fence, and a language makes it Markdown. Mentions precede the text."""
     assert chatpost("send", *argv).status == 0
     assert body_of(chat) == body
 
 
 def test_options_are_cleaned(chatpost: InProcess, chat: Emulator) -> None:
-    """Escape sequences in the options of a card are dropped, as in a text; the value of a field keeps its lines."""
+    """Escape sequences in card options are removed. Field values keep their line breaks."""
     red = "\x1b[31mred\x1b[0m"
     done = chatpost("send", "--title", red, "--field", f"{red}={red}\n two", "--button", f"{red}=https://x.example")
     assert done.status == 0
@@ -61,7 +61,7 @@ def test_options_are_cleaned(chatpost: InProcess, chat: Emulator) -> None:
 
 
 def test_a_card_file_is_cleaned(shell: Shell, chat: Emulator) -> None:
-    """Escape sequences in a card file are dropped; half a character is 65; a piped text mentions nobody."""
+    """In a card file, chatpost removes escape sequences and escapes mentions. A lone surrogate exits with 65."""
     card = {"cardsV2": [{"card": {"header": {"title": "\x1b[31mred"}}}], "text": "<users/all>"}
     assert shell("send", "--card", "-", stdin=json.dumps(card)).status == 0
     assert body_of(chat)["cardsV2"][0]["card"] == {"header": {"title": "red"}}
@@ -73,7 +73,7 @@ def test_a_card_file_is_cleaned(shell: Shell, chat: Emulator) -> None:
 
 @given(st.text("`ab\n"))
 def test_no_text_leaves_its_fence(text: str) -> None:
-    """Any text's fence is closed at its end and not before."""
+    """The fence of any text closes at its end and not before."""
     chats = fenced(text)
     assert chats.count("```") == 2
     assert chats.replace("\u200b", "") == f"```\n{text}\n```"
@@ -83,7 +83,7 @@ def test_no_text_leaves_its_fence(text: str) -> None:
 
 
 def test_a_quick_card(chatpost: InProcess, chat: Emulator) -> None:
-    """Options make a card; the text is its paragraph, and a notification says the same in words."""
+    """Card options build a card with the text as a paragraph, and a fallback text for notifications."""
     done = chatpost(
         *("send", "--title", "Backup", "--subtitle", "tonight", "--icon", "https://example.com/i.png"),
         *("--field", "Size=12 GB", "--field", "Query=a=b", "--button", "Log=https://example.com/log?a=b"),
@@ -118,14 +118,14 @@ def test_a_quick_card(chatpost: InProcess, chat: Emulator) -> None:
     ],
 )
 def test_a_card_needs_no_text(chatpost: InProcess, chat: Emulator, argv: list[str], fallback: str) -> None:
-    """A card can have one part only and no text; stdin is then not read, and there is a text for notifications."""
+    """One card option is enough for a card: chatpost needs no text and builds the fallback text."""
     assert chatpost("send", *argv).status == 0
     assert body_of(chat)["fallbackText"] == fallback
     assert body_of(chat).get("text") == ("<users/all>" if "all" in argv else None)
 
 
 def test_a_quick_card_with_a_piped_text(shell: Shell, chat: Emulator) -> None:
-    """With - the paragraph is read from stdin, and mentions nobody."""
+    """With `-`, chatpost reads the paragraph from stdin."""
     assert shell("send", "--title", "T", "-", stdin="from a pipe\n").status == 0
     (section,) = body_of(chat)["cardsV2"][0]["card"]["sections"]
     assert section["widgets"] == [{"textParagraph": {"text": "from a pipe"}}]
@@ -135,7 +135,7 @@ def test_a_quick_card_with_a_piped_text(shell: Shell, chat: Emulator) -> None:
     "file", [CARD, WITH_ID, [CARD], [WITH_ID], {"cardsV2": [WITH_ID]}, {"cardsV2": [WITH_ID], "fallbackText": "f"}]
 )
 def test_a_card_file(shell: Shell, chat: Emulator, file: Any) -> None:
-    """Everything that the Card Builder exports is posted: a card, one with its id, a list, or a whole message."""
+    """`--card` accepts every form that the Card Builder exports: a card, a card with its ID, a list, or a message."""
     path = shell.home / "card.json"
     path.write_text(json.dumps(file))
     assert shell("send", "--card", str(path)).status == 0
@@ -146,7 +146,7 @@ def test_a_card_file(shell: Shell, chat: Emulator, file: Any) -> None:
 
 
 def test_a_card_from_stdin_beside_a_text(shell: Shell, chat: Emulator) -> None:
-    """A card may come from stdin, and a text may stand beside it; it wins over the file's own."""
+    """`--card -` reads a card from stdin. A text on the command line replaces the text in the file."""
     whole = json.dumps({"cardsV2": [WITH_ID], "text": "the file's", "markupSyntax": "MARKUP_SYNTAX_MARKDOWN"})
     assert shell("send", "--card", "-", stdin=whole).status == 0
     assert body_of(chat)["text"] == "the file's"
@@ -172,7 +172,7 @@ def test_a_card_from_stdin_beside_a_text(shell: Shell, chat: Emulator) -> None:
     ],
 )
 def test_a_file_that_is_no_card(shell: Shell, chat: Emulator, file: str | bytes, complaint: str) -> None:
-    """A card file that could not be posted as it is, is 65, with the reason."""
+    """If a card file is not valid, chatpost exits with 65 and gives the reason."""
     done = shell("send", "--card", "-", stdin=file)
     assert (done.status, chat.received) == (65, [])
     assert complaint in done.err
@@ -197,7 +197,7 @@ WRONG_CARDS = [
 
 @pytest.mark.parametrize(("card", "field"), WRONG_CARDS)
 def test_a_wrong_card(shell: Shell, chat: Emulator, card: Any, field: str) -> None:
-    """Chat judges a card: its answer is 65, in one line that names the wrong field."""
+    """Chat validates a card. If it rejects the card, chatpost exits with 65 and one line that names the wrong field."""
     done = shell("send", "--card", "-", stdin=json.dumps([card]))
     assert (done.status, len(chat.received)) == (65, 1)
     assert "Chat answered 400 INVALID_ARGUMENT" in done.err
@@ -207,7 +207,10 @@ def test_a_wrong_card(shell: Shell, chat: Emulator, card: Any, field: str) -> No
 
 @pytest.mark.parametrize(("card", "field"), WRONG_CARDS)
 def test_a_dry_run_of_a_wrong_card(chatpost: InProcess, chat: Emulator, tmp_path: Path, card: Any, field: str) -> None:
-    """--dry-run prints the request, and judges a card by Google's own types: 65, in one line with the wrong field."""
+    """`--dry-run` prints the request and validates a card by Google's types.
+
+    A wrong card exits with 65 and names the field.
+    """
     (tmp_path / "card.json").write_text(json.dumps([card]))
     done = chatpost("send", "--dry-run", "--card", str(tmp_path / "card.json"))
     assert (done.status, chat.received) == (65, [])
@@ -230,7 +233,7 @@ def test_a_dry_run_of_a_wrong_card(chatpost: InProcess, chat: Emulator, tmp_path
     )
 )
 def test_any_json_is_a_card_or_is_refused(value: Any) -> None:
-    """Any card file is a card, or one line that says what is wrong."""
+    """Any JSON is either a card or an error of one line."""
     try:
         message = read_cards(json.dumps(value).encode(), "card.json")
     except DataError as error:
@@ -259,7 +262,7 @@ def test_any_json_is_a_card_or_is_refused(value: Any) -> None:
     ],
 )
 def test_bad_options(chatpost: InProcess, chat: Emulator, argv: list[str], status: int, said: str) -> None:
-    """A wrong value, or options that exclude each other, is one line that says so, and nothing is posted."""
+    """On an invalid value or conflicting options, chatpost prints one line and posts nothing."""
     done = chatpost("send", *argv)
     assert (done.status, chat.received) == (status, [])
     assert said in done.err
@@ -267,14 +270,14 @@ def test_bad_options(chatpost: InProcess, chat: Emulator, argv: list[str], statu
 
 
 def test_text_and_cards_share_the_limit(shell: Shell, chat: Emulator) -> None:
-    """The limit holds for text and cards together."""
+    """The size limit applies to the text and the cards together."""
     done = shell("send", "--overflow", "fail", "--title", "T", "-", stdin="x" * 32_000)
     assert (done.status, chat.received) == (65, [])
     assert "the text and the cards have 32,6" in done.err
 
 
 def test_defaults_of_a_profile(shell: Shell, chat: Emulator) -> None:
-    """A profile may say how its messages look; lists stand for what can be repeated."""
+    """A profile can set formatting options. Repeatable options are lists."""
     url = shell.env.pop("CHATPOST_URL")
     shell.write_profiles(f'[profiles.ops]\nurl = "{url}"\ncode = true\nmention = ["all", "12"]\n')
     assert shell("send", "hello").status == 0

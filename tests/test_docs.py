@@ -1,4 +1,4 @@
-"""The docs are true: their commands are run, their configuration is read, their help pages are compared."""
+"""The docs are correct: tests run their commands, load their configuration and compare their help pages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 TOP = Path(__file__).parent.parent
 PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
-# The README's own two commands have been run before these tests; the benchmarks take minutes, and an install needs
+# CI runs `make demo` and `make test` itself. The benchmarks take minutes, and an installation needs
 # a published release.
 RUN_ELSEWHERE = {
     *("make demo", "make test", "make bench", "make soak"),
@@ -38,7 +38,7 @@ RUN_ELSEWHERE = {
 }
 ASKS = {"chatpost profiles add ops"}
 
-# What an example may call that is the reader's own.
+# Scripts of the reader that an example may call.
 READERS_SCRIPTS = {
     "backup.sh": "echo 12 files",
     "build.sh": "seq 1 20000",
@@ -50,12 +50,12 @@ READERS_SCRIPTS = {
 }
 
 
-# The recipes are for other programs than a shell; tests/test_recipes.py runs them.
+# The recipes target other programs than a shell; tests/test_recipes.py runs them.
 COMMANDS = [page for page in PAGES if page.name != "recipes.md"]
 
 
 def blocks(language: str, pages: list[Path] = PAGES) -> list[Any]:
-    """Every fenced block of a language in the docs, named by its place."""
+    """Return every fenced block of a language in the docs, with its file and line as the test ID."""
     found = []
     for page in pages:
         text = page.read_text()
@@ -68,7 +68,7 @@ def blocks(language: str, pages: list[Path] = PAGES) -> list[Any]:
 
 @pytest.fixture
 def reader(shell: Shell, chat: Emulator) -> Shell:
-    """Give the shell of a user who has followed the README and has scripts of their own."""
+    """Return a shell set up as in the README, with the reader's scripts."""
     urls = {name: chat.url(name, KEY, TOKEN) for name in ("ops", "dev")}
     shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{url}"\n' for name, url in urls.items()))
     (shell.home / "card.json").write_text('{"header": {"title": "A card"}}')
@@ -89,12 +89,12 @@ def reader(shell: Shell, chat: Emulator) -> Shell:
     return shell
 
 
-# The Redis of the docs.
+# The Redis URL that the docs use.
 STORE = "rediss://chatpost:PASSWORD@redis.example.com:6379/0"
 
 
 def run_example(reader: Shell, chat: Emulator, script: str) -> None:
-    """Run an example to its end; it has to succeed, and to post if it says that it does."""
+    """Run an example to completion. It must succeed, and a posting example must post."""
     done = reader.run("bash", "-e", "-c", script)
     assert done.status == 0, done.err
     if re.search(r"chatpost (send|reply|thread)", script) and not re.search("--dry-run|emulator", script):
@@ -103,10 +103,10 @@ def run_example(reader: Shell, chat: Emulator, script: str) -> None:
 
 @pytest.mark.parametrize("script", blocks("sh", COMMANDS))
 def test_shell_examples(reader: Shell, chat: Emulator, redis: RedisProcess, script: str) -> None:
-    """Every shell example of the docs runs as it stands."""
+    """Every shell example in the docs runs as written."""
     if script in RUN_ELSEWHERE:
         return
-    if "--watch" in script:  # it stays until a signal comes
+    if "--watch" in script:  # --watch runs until a signal arrives
         script = f"timeout --preserve-status 3 {script} || test $? = 143"
     script = script.replace(STORE, redis.url).replace("redis-cli", f"redis-cli -s {redis.socket}")
     run_example(
@@ -116,7 +116,7 @@ def test_shell_examples(reader: Shell, chat: Emulator, redis: RedisProcess, scri
 
 @pytest.mark.parametrize("table", blocks("cron"))
 def test_cron_examples(reader: Shell, chat: Emulator, table: str) -> None:
-    """Every line of a crontab in the docs runs, in the shell and with the percent signs that cron has."""
+    """Every crontab line in the docs runs, with cron's shell and its escaped percent signs."""
     for line in table.splitlines():
         if re.match(r"[A-Z]+=", line):
             continue
@@ -135,7 +135,7 @@ def test_ci_examples(reader: Shell, chat: Emulator, steps: str) -> None:
 
 @pytest.mark.parametrize("text", blocks("toml"))
 def test_profile_examples(tmp_path: Path, text: str) -> None:
-    """Every profile file of the docs can be read, with the defaults in it."""
+    """Every profile file in the docs can be loaded, including its option defaults."""
     path = tmp_path / "profiles.toml"
     path.write_text(text)
     for profile in load_profiles(path).profiles.values():
@@ -143,7 +143,7 @@ def test_profile_examples(tmp_path: Path, text: str) -> None:
 
 
 def test_systemd_examples(tmp_path: Path) -> None:
-    """The units in the docs are right by systemd's own judgement."""
+    """The units in the docs are valid according to `systemd-analyze verify`."""
     names = []
     for block in blocks("ini"):
         name, _, unit = block.values[0].partition("\n")
@@ -156,7 +156,7 @@ def test_systemd_examples(tmp_path: Path) -> None:
 
 
 def test_python_example(chat: Emulator, reader: Shell) -> None:
-    """The example in Python runs."""
+    """The Python example runs."""
     del chat
 
     def run_my_notifier(url: str) -> None:
@@ -164,11 +164,11 @@ def test_python_example(chat: Emulator, reader: Shell) -> None:
         reader.run("notify.sh")
 
     (example,) = blocks("python")
-    exec(example.values[0], {"run_my_notifier": run_my_notifier})  # noqa: S102 - our own text
+    exec(example.values[0], {"run_my_notifier": run_my_notifier})  # noqa: S102 - the code is from the project's docs
 
 
 def test_no_example_is_left_out() -> None:
-    """Every block in the docs has a language that is tested here; only output and help pages are plain text."""
+    """Every block in the docs has a language that a test covers. Only output and help pages are plain text."""
     languages = {language for page in PAGES for language in re.findall(r"^ *```(.*)$", page.read_text(), re.MULTILINE)}
     in_recipes = {"dockerfile", "groovy", "json", "make"}
     assert languages == {"", "sh", "cron", "yaml", "toml", "ini", "python", "text"} | in_recipes
@@ -176,7 +176,7 @@ def test_no_example_is_left_out() -> None:
 
 
 def test_demo(shell: Shell) -> None:
-    """The demo posts what it says, prints each message's name and the space as a tree, and exits 0."""
+    """The demo posts six messages, prints each message name and the space as a tree, and exits with 0."""
     done = shell("emulator", "--no-quota", "--", "sh", str(TOP / "docs" / "examples" / "demo.sh"))
     assert done.status == 0
     assert re.fullmatch(r"(spaces/AAAA/messages/[\w-]+\.[\w-]+\n){6}", done.out)
@@ -186,20 +186,20 @@ def test_demo(shell: Shell) -> None:
 
 
 def test_help_pages() -> None:
-    """docs/usage.md shows the help pages as they are (`make docs` writes them)."""
+    """docs/usage.md contains the current help pages (run `make docs` to update them)."""
     shown = USAGE.read_text().partition(MARK)[2]
     assert shown.split() == pages().split()
 
 
 @pytest.mark.parametrize(("folder", "files"), [("man", man_pages()), ("completions", completions())])
 def test_installed_files(folder: str, files: dict[str, str]) -> None:
-    """docs/man and docs/completions are made of the same source as --help (`make docs` writes them)."""
+    """docs/man and docs/completions are up to date (run `make docs` to update them)."""
     assert {path.name: path.read_text() for path in (TOP / "docs" / folder).iterdir()} == files
 
 
 @pytest.mark.parametrize("page", sorted((TOP / "docs" / "man").iterdir()), ids=lambda path: path.name)
 def test_man_pages(page: Path) -> None:
-    """Troff has nothing to say of the man pages, and they have the sections that a page needs."""
+    """Each man page is valid according to groff, and has all required sections."""
     done = subprocess.run(
         [need("groff"), "-ww", "-man", "-Tutf8", page],
         capture_output=True,
@@ -215,7 +215,7 @@ def test_man_pages(page: Path) -> None:
 
 @pytest.mark.parametrize("command", ["send", "reply", "thread", "run"])
 def test_short_help(shell: Shell, command: str) -> None:
-    """`-h` fits into 80 columns and 40 lines, shows examples and ten options, and says how to see all of them."""
+    """`-h` fits into 80 columns and 40 lines, shows examples and ten options, and refers to `--help`."""
     lines = shell(command, "-h").out.splitlines()
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 80
@@ -226,7 +226,7 @@ def test_short_help(shell: Shell, command: str) -> None:
 
 @pytest.mark.parametrize("command", ["send", "reply", "thread"])
 def test_help_in_sections(shell: Shell, command: str) -> None:
-    """`--help` shows every option below a heading."""
+    """`--help` shows every option under a section heading."""
     page = shell(command, "--help").out
     headings = re.findall(r"^(\w[\w ]*):$", page, re.MULTILINE)
     assert headings[0] == "Where to post"
@@ -236,7 +236,7 @@ def test_help_in_sections(shell: Shell, command: str) -> None:
 
 
 def test_options_are_documented() -> None:
-    """Every option is named in the prose of the docs."""
+    """The docs mention every option outside the help pages."""
     prose = USAGE.read_text().partition(MARK)[0] + "".join(page.read_text() for page in PAGES if page != USAGE)
     sections = (PROFILES, THREAD, FOLLOW, JOB, REPORT, NOTIFY, FOLLOW_JOB, *POSTING)
     for option in (option for section in sections for option in section.options):
@@ -245,18 +245,18 @@ def test_options_are_documented() -> None:
 
 
 def test_exit_statuses_are_documented() -> None:
-    """The table of exit statuses has each status once."""
+    """The table of exit statuses lists each status once."""
     rows = re.findall(r"^\| (\d+) \|", (TOP / "docs" / "exit-status.md").read_text(), re.MULTILINE)
     assert rows == [str(int(status)) for status in ExitStatus]
 
 
 def test_charts() -> None:
-    """The bars are those of the tables in docs/performance.md."""
+    """The charts match the tables in docs/performance.md."""
     assert {name: (TOP / "docs" / name).read_text() for name in charts()} == charts()
 
 
 def test_the_site(tmp_path: Path) -> None:
-    """The site is built without a complaint; it has each page, a search, and light and dark pages."""
+    """The site builds without warnings, and has every page, a search index and a dark theme."""
     docs = tmp_path / "docs"
     shutil.copytree(TOP / "docs", docs, ignore=shutil.ignore_patterns(".site", ".cache"))
     build = [str(Path(sys.executable).parent / "zensical"), "build", "--strict", "-f", str(docs / "zensical.toml")]
@@ -271,7 +271,7 @@ def test_the_site(tmp_path: Path) -> None:
 
 
 def test_messages_are_quoted() -> None:
-    """Every message in docs/troubleshooting.md is one that the code can say; an ellipsis stands for what differs."""
+    """The code contains every message in docs/troubleshooting.md; an ellipsis replaces the variable parts."""
     trees = (ast.parse(path.read_text()) for path in (TOP / "src").rglob("*.py"))
     nodes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant)]
     texts = [node.value for node in nodes if isinstance(node.value, str)]
@@ -282,7 +282,7 @@ def test_messages_are_quoted() -> None:
 
 
 def test_promises_have_tests() -> None:
-    """Every row of docs/promises.md names at least one test, and each test that it names exists."""
+    """Every row of docs/promises.md names at least one test, and each named test exists."""
     rows = [row for row in (TOP / "docs" / "promises.md").read_text().splitlines() if row.startswith("| ")]
     tests = "".join(path.read_text() for path in (TOP / "tests").glob("test_*.py"))
     promises = [row for row in rows if not row.startswith(("| fault |", "|---"))]
@@ -295,7 +295,7 @@ def test_promises_have_tests() -> None:
 
 
 def test_the_modules_are_documented() -> None:
-    """docs/architecture.md names every module, below its package, and no other."""
+    """docs/architecture.md lists exactly the existing modules, grouped by package."""
     page = (TOP / "docs" / "architecture.md").read_text()
     package, named = "", set[str]()
     for heading, modules in re.findall(r"^\| (?:\*\*(\w+/)\*\*)? ?\| ([\w, ]*) ?\|", page, re.MULTILINE):
@@ -309,13 +309,13 @@ def test_the_modules_are_documented() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    """Every link to a file of the project leads to one."""
+    """Every relative link in the docs points to an existing file."""
     for page in PAGES:
         for target in re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
 
 
 def test_nobody_installs_the_wrong_project() -> None:
-    """`chatpost` on PyPI is another project's: no text tells anybody to install that."""
+    """`chatpost` on PyPI is another project, so no text recommends to install it."""
     for path in [*PAGES, TOP / "CHANGELOG.md", *(TOP / "src").rglob("*.py")]:
         assert not re.search(r"install '?chatpost(?!-cli)", path.read_text()), path

@@ -1,4 +1,4 @@
-"""The emulator keeps the contract of Chat's webhooks, as Google's own types and the guide have it."""
+"""The emulator follows the API of Chat's webhooks, as defined by Google's types and documentation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OR_FAIL = {"messageReplyOption": "REPLY_MESSAGE_OR_FAIL"}
 
 
 class Poster:
-    """Posts to an emulator as any HTTP client would."""
+    """Posts to an emulator, like any HTTP client."""
 
     def __init__(self, chat: Emulator) -> None:
         self.chat = chat
@@ -52,7 +52,7 @@ def keyed(key: str, text: str = "x") -> dict[str, Any]:
 
 
 def test_echoes_the_request_with_names(post: Poster) -> None:
-    """The answer holds the request's own fields and the two names, and nothing else."""
+    """The response contains the request's fields, the message name and the thread name, and nothing else."""
     status, answer = post(keyed("k", "é"), **FALLBACK)
     thread = answer["thread"]["name"]
     assert (status, sorted(answer)) == (200, ["name", "text", "thread"])
@@ -63,7 +63,7 @@ def test_echoes_the_request_with_names(post: Poster) -> None:
 
 
 def test_a_plain_create_ignores_its_thread(post: Poster) -> None:
-    """Without a reply option the thread is ignored, and the key is not registered."""
+    """Without a reply option, the emulator ignores the thread and does not register the thread key."""
     assert post(keyed("k"))[0] == 200
     assert post(keyed("k"), **OR_FAIL)[0] == 404
     assert post(keyed("k"))[0] == 200
@@ -71,7 +71,7 @@ def test_a_plain_create_ignores_its_thread(post: Poster) -> None:
 
 
 def test_a_key_opens_and_finds_a_thread(post: Poster) -> None:
-    """Under the fallback option an unknown key opens a thread, and a known one finds it."""
+    """With the fallback option, an unknown thread key opens a thread, and a known one finds it."""
     first, second = (post(keyed("k"), **FALLBACK)[1] for _ in range(2))
     assert first["thread"]["name"] == second["thread"]["name"]
     assert first["name"] != second["name"]
@@ -79,7 +79,7 @@ def test_a_key_opens_and_finds_a_thread(post: Poster) -> None:
 
 
 def test_keys_belong_to_their_webhook(post: Poster) -> None:
-    """Two webhooks of a space with one key have two threads; a thread's name reaches both."""
+    """The same thread key in two webhooks gives two threads. A thread name works with both webhooks."""
     first = post(keyed("k"), token="one", **FALLBACK)[1]
     second = post(keyed("k"), token="two", **FALLBACK)[1]
     assert first["thread"]["name"] != second["thread"]["name"]
@@ -89,14 +89,17 @@ def test_keys_belong_to_their_webhook(post: Poster) -> None:
 
 @pytest.mark.parametrize("thread", [{"threadKey": "unknown"}, {"name": "spaces/AAAA/threads/unknown"}])
 def test_or_fail(post: Poster, thread: dict[str, str]) -> None:
-    """A reply OR_FAIL to a thread that does not exist is NOT_FOUND, and stores nothing."""
+    """With OR_FAIL, a reply to a missing thread returns NOT_FOUND and stores nothing."""
     status, answer = post({"text": "x", "thread": thread}, **OR_FAIL)
     assert (status, answer["error"]["status"], post.chat.space().messages) == (404, "NOT_FOUND", [])
     assert post({"text": "x", "thread": thread}, **FALLBACK)[0] == 200
 
 
 def test_request_id(post: Poster) -> None:
-    """A request id makes a create idempotent, even with another text; to another webhook it is an error."""
+    """A request ID makes a create idempotent, even with another text.
+
+    With another webhook of the space, it is an error.
+    """
     first = post({"text": "a"}, requestId="r")[1]
     second = post({"text": "b"}, requestId="r")[1]
     assert first["name"] == second["name"]
@@ -106,7 +109,7 @@ def test_request_id(post: Poster) -> None:
 
 
 def test_message_id(post: Poster) -> None:
-    """A message id is unique in its space, and has its form."""
+    """A message ID must be unique in its space, and match the required format."""
     assert post({"text": "a"}, messageId="client-a")[0] == 200
     status, answer = post({"text": "a"}, messageId="client-a")
     assert (status, answer["error"]["status"]) == (409, "ALREADY_EXISTS")
@@ -134,14 +137,14 @@ def test_message_id(post: Poster) -> None:
     ],
 )
 def test_refuses_what_is_no_message(post: Poster, body: Any, says: str) -> None:
-    """An invalid, empty or too long message is INVALID_ARGUMENT, in the service's words."""
+    """An invalid, empty or oversized message returns INVALID_ARGUMENT, with Chat's error message."""
     status, answer = post(body)
     assert (status, answer["error"]["status"]) == (400, "INVALID_ARGUMENT")
     assert says in answer["error"]["message"]
 
 
 def test_takes_what_is_as_long_as_can_be(post: Poster) -> None:
-    """32,000 bytes are taken."""
+    """A message may have 32,000 bytes."""
     assert post({"text": "é" * 16_000})[0] == 200
 
 
@@ -154,14 +157,14 @@ def test_takes_what_is_as_long_as_can_be(post: Poster) -> None:
     ],
 )
 def test_refuses_unknown_parameters(post: Poster, query: dict[str, str], says: str) -> None:
-    """An unknown query parameter, or an invalid value, is INVALID_ARGUMENT."""
+    """An unknown or invalid query parameter returns INVALID_ARGUMENT."""
     status, answer = post({"text": "x"}, **query)
     assert status == 400
     assert says in answer["error"]["message"]
 
 
 def test_takes_every_parameter_of_the_api(post: Poster) -> None:
-    """Parameters in the discovery document are accepted; the deprecated threadKey works like the body's."""
+    """The emulator accepts all parameters of the API. The deprecated threadKey parameter works like the field."""
     silent = {"createMessageNotificationOptions_notificationType": "NOTIFICATION_TYPE_SILENT"}
     assert post({"text": "x"}, prettyPrint="true", **silent)[0] == 200
     first, second = (post({"text": "x"}, threadKey="k", **FALLBACK)[1] for _ in range(2))
@@ -169,7 +172,7 @@ def test_takes_every_parameter_of_the_api(post: Poster) -> None:
 
 
 def test_needs_key_and_token(chat: Emulator) -> None:
-    """Any key and token are accepted, but both must be there; other paths are NOT_FOUND."""
+    """The emulator accepts any key and token, but requires both. Other paths return NOT_FOUND."""
     base = chat.url().partition("?")[0]
     session = requests.Session()
     session.trust_env = False
@@ -180,7 +183,7 @@ def test_needs_key_and_token(chat: Emulator) -> None:
 
 
 def test_quota() -> None:
-    """A space takes one request a second from all its webhooks; beyond it is 429, and nothing is stored."""
+    """A space accepts one request a second from all its webhooks. Above that, it returns 429 and stores nothing."""
     now = [0.0]
     with Emulator(clock=lambda: now[0]) as chat:
         post = Poster(chat)
@@ -212,7 +215,7 @@ def test_quota() -> None:
     ],
 )
 def test_reads_faults(spec: str, faults: list[Fault]) -> None:
-    """A fault is written as its kind, its value, and how often."""
+    """A fault has a kind, an optional value and an optional count."""
     assert parse_faults(spec) == faults
 
 
@@ -234,7 +237,7 @@ def test_reads_faults(spec: str, faults: list[Fault]) -> None:
     ],
 )
 def test_refuses_faults(spec: str) -> None:
-    """An invalid fault is refused with a line that lists the faults."""
+    """An invalid fault raises an error that lists the valid faults."""
     with pytest.raises(ValueError, match="a fault is one of"):
         parse_faults(spec)
 
@@ -244,7 +247,7 @@ def test_refuses_faults(spec: str) -> None:
     [(Kind.DROP_BEFORE, 0), (Kind.DROP_AFTER, 1), (Kind.TRUNCATE, 1)],
 )
 def test_faults_of_the_connection(post: Poster, fault: Kind, stored: int) -> None:
-    """A dropped or cut answer is an error to the client; the message is stored if the fault says so."""
+    """A dropped or truncated response is a client error. The fault determines whether the message is stored."""
     post.chat.faults.append(Fault(fault))
     with pytest.raises(requests.RequestException):
         post({"text": "x"})
@@ -253,7 +256,7 @@ def test_faults_of_the_connection(post: Poster, fault: Kind, stored: int) -> Non
 
 
 def test_drip_never_ends(chat: Emulator) -> None:
-    """A dripping answer goes on until the client disconnects; the message is stored."""
+    """A dripping response continues until the client disconnects, and the message is stored."""
     chat.faults.append(Fault(Kind.DRIP))
     session = requests.Session()
     session.trust_env = False
@@ -285,12 +288,12 @@ def test_runs_a_command(shell: Shell) -> None:
     ],
 )
 def test_runs_no_command(shell: Shell, argv: list[str], status: int, said: str) -> None:
-    """A command that cannot be run or dies, or a wrong option, is one line and a status that tells."""
+    """On a failed command or an invalid option, the emulator prints a line and exits with the matching status."""
     shell("emulator", *argv).expect(status, said)
 
 
 def test_faults_of_the_command_line(shell: Shell) -> None:
-    """`--fault` is injected into the next requests, in the order given."""
+    """The next requests get the faults of `--fault`, in order."""
     done = shell("emulator", "--no-quota", "--fault", "drop-after", "--fault", "503*2", "--", "chatpost", "send", "x")
     assert done.status == 0
     assert done.err.count("trying again") == 3
@@ -299,7 +302,7 @@ def test_faults_of_the_command_line(shell: Shell) -> None:
 
 
 def test_port_is_taken(shell: Shell, chat: Emulator) -> None:
-    """A port that is taken is one line, and 78."""
+    """If the port is taken, the emulator prints one line and exits with 78."""
     done = shell("emulator", "--port", str(chat.port))
     assert (done.status, done.err) == (
         78,
@@ -308,7 +311,7 @@ def test_port_is_taken(shell: Shell, chat: Emulator) -> None:
 
 
 def test_serves_until_interrupted(shell: Shell) -> None:
-    """Without a command it prints a webhook's URL, serves until it is interrupted, and tells of each request."""
+    """Without a command, the emulator prints a webhook URL, logs each request, and serves until it is interrupted."""
     running = shell.start("emulator")
     shell.env["CHATPOST_URL"] = running.line().strip()
     assert shell("send", "hello").status == 0
@@ -318,7 +321,7 @@ def test_serves_until_interrupted(shell: Shell) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_passes_termination_on(shell: Shell, tmp_path: Path, number: signal.Signals) -> None:
-    """Ending the emulator ends its command, and returns the command's status."""
+    """A signal to the emulator ends its command, and the emulator exits with the command's status."""
     ready = tmp_path / "ready"
     os.mkfifo(ready)
     script = f"trap 'exit 9' TERM; echo > {ready}; while :; do sleep 0.1; done"
@@ -329,7 +332,7 @@ def test_passes_termination_on(shell: Shell, tmp_path: Path, number: signal.Sign
 
 
 def test_an_early_signal(shell: Shell) -> None:
-    """A signal that comes as soon as the command has started ends both: the command is not left behind."""
+    """A signal right after the command starts ends both, and leaves no command behind."""
     script = "trap 'exit 9' TERM; kill -TERM $PPID; while :; do sleep 0.1; done"
     for _ in range(5):
         assert shell("emulator", "--", "sh", "-c", script).status == 9
@@ -352,7 +355,10 @@ def test_an_early_signal(shell: Shell) -> None:
     ],
 )
 def test_strangers_are_refused(post: Poster, headers: dict[str, str], status: int) -> None:
-    """A page of the web cannot post through a user's browser: by another host's name, from elsewhere, or as a form."""
+    """A web page cannot post through a user's browser.
+
+    The emulator rejects foreign hosts, origins and content types.
+    """
     got, answer = post.send(post.chat.url(), {}, b'{"text": "x"}', headers)
     assert got == status
     assert ("error" in answer) == (status != 200)
@@ -363,13 +369,13 @@ def test_strangers_are_refused(post: Poster, headers: dict[str, str], status: in
     "body", [[], {"cardsV2": [{"card": None}]}, {"cardsV2": [None]}, {"cardsV2": [[]]}, "x", 1, None]
 )
 def test_what_is_no_message(post: Poster, body: Any) -> None:
-    """Any JSON that is no message is INVALID_ARGUMENT."""
+    """Any JSON that is not a message returns INVALID_ARGUMENT."""
     status, answer = post(body)
     assert (status, answer["error"]["status"]) == (400, "INVALID_ARGUMENT")
 
 
 def test_names_in_snake_case(post: Poster) -> None:
-    """Names in snake case mean the same, in the body and in the query, as for Google."""
+    """The emulator accepts snake_case names in the body and the query, like Google."""
     body = {"text": "a", "thread": {"thread_key": "k"}, "fallback_text": "f"}
     parameters = {"message_reply_option": FALLBACK["messageReplyOption"], "request_id": "mine"}
     for _ in range(2):
@@ -380,7 +386,7 @@ def test_names_in_snake_case(post: Poster) -> None:
 
 
 def test_an_export_line_at_a_terminal(shell: Shell) -> None:
-    """At a terminal the URL comes as a quoted line to paste; in a pipe it comes alone."""
+    """At a terminal, the emulator prints the URL as a quoted `export` line."""
     terminal = Terminal()
     running = shell.start("emulator", stdout=terminal.theirs, start_new_session=True)
     running.wait_to_say("\n")
@@ -392,7 +398,7 @@ def test_an_export_line_at_a_terminal(shell: Shell) -> None:
 
 
 def test_without_the_extra(shell: Shell, tmp_path: Path) -> None:
-    """Without the extra it is one line that says how to install it, and 78."""
+    """Without the emulator extra, chatpost prints one line with the installation command and exits with 78."""
     for missing in ("flask", "google"):
         (tmp_path / f"{missing}.py").write_text(f"raise ModuleNotFoundError(name={missing!r})")
     shell.env["PYTHONPATH"] = str(tmp_path)

@@ -1,4 +1,4 @@
-"""A fleet's store: a Redis that machines share for the queue and the outbox, and that is never in a message's way."""
+"""Fleets: machines share a Redis for pacing and the outbox, and a faulty Redis never blocks a message."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from chatpost.outbox.model import Origin
 from chatpost.outbox.redis import RedisOutbox
 from chatpost.pacing.redis import RedisPacer
 from chatpost.redis_client import RedisClient
-from tests.conftest import KEY, TOKEN, Shell, texts, wait_for
+from tests.conftest import KEY, TOKEN, InProcess, Shell, texts, wait_for
 from tests.redis_servers import PortProcess, RedisProcess, forwarded
 from tests.servers import answering_redis, raw_server
 
@@ -41,22 +41,22 @@ ALONE = "messages are paced by this machine alone: "
 
 @pytest.fixture
 def own() -> Iterator[RedisProcess]:
-    """Give a redis-server that the test may treat as it likes."""
+    """Start a redis-server that only this test uses, so the test may stop or reconfigure it."""
     with RedisProcess() as process:
         yield process
 
 
 @pytest.fixture
 def shell(tmp_path: Path, chat: Emulator) -> Shell:
-    """Give the installed command on a machine that paces its messages."""
-    shell = Shell(tmp_path)
+    """Return the installed command, with pacing enabled."""
+    shell = InProcess(tmp_path)
     del shell.env["CHATPOST_PACING"]
     shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
     return shell
 
 
 def queues(redis: RedisProcess) -> list[str]:
-    """Return the spaces that have a queue in the store."""
+    """Return the keys of pacing in Redis, one for each paced space."""
     return [key.decode() for key in redis.call("KEYS", "chatpost:*:gate")]
 
 
@@ -77,7 +77,7 @@ def queues(redis: RedisProcess) -> list[str]:
     ],
 )
 def test_urls(url: str, shown: str) -> None:
-    """A store's URL is shown without its user, its password and its options."""
+    """The URL in messages omits the user, the password and the options."""
     assert RedisClient(url, 1).url == shown
 
 
@@ -104,7 +104,7 @@ def test_urls(url: str, shown: str) -> None:
     ],
 )
 def test_urls_that_are_wrong(url: str, said: str) -> None:
-    """A mistake in a store's URL is named, and nothing of the URL is shown."""
+    """An error in a Redis URL is described without quoting any part of the URL."""
     with pytest.raises(ConfigurationError) as error:
         RedisClient(url, 1)
     assert said in str(error.value)
@@ -113,7 +113,7 @@ def test_urls_that_are_wrong(url: str, said: str) -> None:
 
 @pytest.mark.parametrize("source", ["variable", "text", "env", "file", "command"])
 def test_sources(shell: Shell, redis: RedisProcess, source: str) -> None:
-    """The store's URL is in CHATPOST_STORE, or at the top of profiles.toml as a profile's URL can be."""
+    """The Redis URL is in CHATPOST_REDIS_URL, or in profiles.toml in any form that a profile's URL can have."""
     url = shell.env["CHATPOST_URL"]
     if source == "variable":
         shell.env["CHATPOST_STORE"] = redis.url
@@ -135,7 +135,7 @@ def test_sources(shell: Shell, redis: RedisProcess, source: str) -> None:
 
 
 def test_no_store(shell: Shell, redis: RedisProcess) -> None:
-    """An empty CHATPOST_STORE turns the profile file's store off."""
+    """An empty CHATPOST_REDIS_URL disables the Redis of the profile file."""
     shell.write_profiles(f'store = "{redis.url}"\n[profiles.ops]\nurl = "{shell.env["CHATPOST_URL"]}"\n')
     shell.env["CHATPOST_STORE"] = ""
     done = shell("send", "-p", "ops", "hello")
@@ -146,7 +146,7 @@ def test_no_store(shell: Shell, redis: RedisProcess) -> None:
 
 @pytest.mark.parametrize("where", ["TCP", "TLS", "an option of redis-py"])
 def test_ways_to_redis(shell: Shell, own: RedisProcess, where: str) -> None:
-    """A store is reached by TCP and TLS, with a user, a password and a database, and by redis-py with its options."""
+    """The client connects by TCP or TLS, with a user, a password, a database, and redis-py's options in the URL."""
     own.call("ACL", "SETUSER", "fleet", "on", f">{PASSWORD}", "~chatpost:*", "+@all")
     tls, authority = SSLContext(PROTOCOL_TLS_SERVER), trustme.CA()
     authority.issue_cert("127.0.0.1").configure_cert(tls)
@@ -159,7 +159,7 @@ def test_ways_to_redis(shell: Shell, own: RedisProcess, where: str) -> None:
         if where == "TLS":
             shell.env["SSL_CERT_FILE"] = str(ca)
         shell("profiles", "check").expect(0, f"{port}/3: ok, version")
-        # A send waits for a Redis for half a second only, which may be too short for this one.
+        # A send waits at most half a second for Redis, which may be too short for this one.
         wait_for(
             "a send by this Redis",
             lambda: shell("send", "hello").status == 0 and b"db3:" in own.call("INFO", "keyspace"),
@@ -169,7 +169,7 @@ def test_ways_to_redis(shell: Shell, own: RedisProcess, where: str) -> None:
 
 
 def test_a_certificate_that_is_not_trusted(shell: Shell, own: RedisProcess) -> None:
-    """A Redis behind a certificate that nobody vouches for gets no password; the message is posted."""
+    """A Redis with an untrusted certificate does not receive the password, and the message is still posted."""
     tls, authority = SSLContext(PROTOCOL_TLS_SERVER), trustme.CA()
     authority.issue_cert("127.0.0.1").configure_cert(tls)
     with forwarded(own.socket, tls) as port:
@@ -179,7 +179,7 @@ def test_a_certificate_that_is_not_trusted(shell: Shell, own: RedisProcess) -> N
 
 
 def test_a_cluster(shell: Shell, chat: Emulator) -> None:
-    """A cluster is reached by its own scheme: queue and outbox work there."""
+    """Pacing and the outbox work on a Redis Cluster, through the `redis+cluster` scheme."""
     with PortProcess("--cluster-enabled", "yes") as node:
         node.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         wait_for("the cluster to be ready", lambda: b"cluster_state:ok" in node.call("CLUSTER", "INFO"))
@@ -195,7 +195,7 @@ def test_a_cluster(shell: Shell, chat: Emulator) -> None:
 
 
 def test_sentinel(shell: Shell, chat: Emulator) -> None:
-    """Sentinel says which Redis of a service is the one to write to."""
+    """With `redis+sentinel`, chatpost asks Sentinel for the primary of the service."""
     with PortProcess() as primary:
         watch = f"sentinel monitor main 127.0.0.1 {primary.port} 1\n"
         with PortProcess("--sentinel", config=watch) as sentinel:
@@ -247,7 +247,7 @@ FAULTS: dict[str, tuple[Callable[[RedisProcess], None], str]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_never_in_the_way(shell: Shell, chat: Emulator, own: RedisProcess, fault: str) -> None:
-    """A store that cannot be used is left alone after one warning, and the message is posted."""
+    """If Redis cannot be used, chatpost prints one warning and posts the message anyway."""
     shell.env["CHATPOST_STORE"] = own.url
     assert shell("send", "before").err == ""
     inflict, said = FAULTS[fault]
@@ -261,7 +261,7 @@ def test_never_in_the_way(shell: Shell, chat: Emulator, own: RedisProcess, fault
 
 
 def waiting_sender(shell: Shell, chat: Emulator, redis: RedisProcess) -> subprocess.Popen[bytes]:
-    """Start a sender, and wait until it waits for its turn in the store."""
+    """Start a sender and wait until it is waiting for its turn in Redis."""
     shell.env["CHATPOST_STORE"] = redis.url
     store = RedisPacer(redis.client(), pytest.fail, timeout=30)
     store.turn(f"{chat.url().partition('/v1/')[0]}/spaces/AAAA", 1.1).close_for(20)
@@ -272,10 +272,10 @@ def waiting_sender(shell: Shell, chat: Emulator, redis: RedisProcess) -> subproc
     return process
 
 
-# A connection that stands is not asked for a new password.
+# Redis does not ask an open connection for a new password.
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "a new password"])
 def test_while_a_sender_waits(shell: Shell, chat: Emulator, own: RedisProcess, fault: str) -> None:
-    """A store that fails while a sender waits for its turn there lets the sender go on, with one warning."""
+    """If Redis fails while a sender waits for its turn there, the sender prints one warning and posts."""
     process = waiting_sender(shell, chat, own)
     inflict, _ = FAULTS[fault]
     inflict(own)
@@ -284,7 +284,7 @@ def test_while_a_sender_waits(shell: Shell, chat: Emulator, own: RedisProcess, f
 
 
 def test_data_lost_while_a_sender_waits(shell: Shell, chat: Emulator, own: RedisProcess) -> None:
-    """A Redis that starts again without its data holds nobody up, and nothing is said."""
+    """If Redis loses its data, a waiting sender posts without a warning."""
     process = waiting_sender(shell, chat, own)
     own.call("FLUSHALL")
     _, err = process.communicate(timeout=120)
@@ -292,7 +292,7 @@ def test_data_lost_while_a_sender_waits(shell: Shell, chat: Emulator, own: Redis
 
 
 def test_a_machine_without_a_home(shell: Shell, redis: RedisProcess) -> None:
-    """A user without a home is paced by the store."""
+    """Redis paces the messages of a user without a home directory."""
     shell.env |= {"CHATPOST_STORE": redis.url, "HOME": "relative"}
     del shell.env["XDG_STATE_HOME"]
     done = shell("send", "hello")
@@ -302,7 +302,7 @@ def test_a_machine_without_a_home(shell: Shell, redis: RedisProcess) -> None:
 
 
 def test_a_cancelled_sender(shell: Shell, chat: Emulator, redis: RedisProcess) -> None:
-    """A sender that is cancelled gives up its place in the store at once."""
+    """A cancelled sender gives up its turn in Redis at once."""
     process = waiting_sender(shell, chat, redis)
     assert redis.call("KEYS", "chatpost:*:waiting")
     process.terminate()
@@ -311,7 +311,7 @@ def test_a_cancelled_sender(shell: Shell, chat: Emulator, redis: RedisProcess) -
 
 
 def test_no_password_is_shown(shell: Shell, own: RedisProcess) -> None:
-    """The store's password is on no stream, whatever goes wrong."""
+    """No output contains the Redis password, on any failure."""
     change_password(own)
     for word in (ENCODED, f"{ENCODED}x"):
         for store in (
@@ -341,7 +341,7 @@ def test_no_password_is_shown(shell: Shell, own: RedisProcess) -> None:
     ],
 )
 def test_never_in_the_way_by_redis_py(shell: Shell, chat: Emulator, store: str) -> None:
-    """Whatever redis-py does with a URL: one warning, and the message is posted."""
+    """If redis-py rejects a URL or cannot connect, chatpost prints one warning and posts the message anyway."""
     shell.env["CHATPOST_STORE"] = store
     done = shell("send", "hello")
     done.expect(0)
@@ -367,7 +367,7 @@ def test_never_in_the_way_by_redis_py(shell: Shell, chat: Emulator, store: str) 
     ids=lambda answer: answer[:6].decode().strip(),
 )
 def test_what_is_no_redis(shell: Shell, chat: Emulator, answer: bytes) -> None:
-    """Whatever listens in Redis's place: one warning, and the message is posted; nothing counts as kept there."""
+    """If a server does not speak Redis' protocol, chatpost prints one warning and posts. Spooling to it fails."""
     with raw_server(lambda connection: connection.sendall(answer)) as (port, _):
         shell.env |= {"CHATPOST_STORE": f"redis://127.0.0.1:{port}", "CHATPOST_OUTBOX": "store"}
         done = shell("send", "hello")
@@ -402,7 +402,7 @@ def test_what_is_no_redis(shell: Shell, chat: Emulator, answer: bytes) -> None:
     ],
 )
 def test_answers_that_make_no_sense(shell: Shell, chat: Emulator, answer: bytes) -> None:
-    """A Redis whose answers make no sense is left alone after one warning, and the message is posted."""
+    """If Redis returns invalid answers, chatpost prints one warning and posts the message anyway."""
     with answering_redis(answer) as shell.env["CHATPOST_STORE"]:
         done = shell("send", "hello")
         done.expect(0)
@@ -415,7 +415,7 @@ def test_answers_that_make_no_sense(shell: Shell, chat: Emulator, answer: bytes)
 
 
 def test_nothing_is_sent_late(own: RedisProcess) -> None:
-    """A command whose time is over is not sent when the Redis answers again."""
+    """A command that has timed out is not sent later, when Redis answers again."""
     threads = threading.active_count()
     stop(own)
     with pytest.raises(StorageError) as error:
@@ -426,7 +426,7 @@ def test_nothing_is_sent_late(own: RedisProcess) -> None:
 
 
 def test_without_redis_py(shell: Shell, chat: Emulator) -> None:
-    """Without the extra, a message is posted with one warning, which says how to install it."""
+    """Without the redis extra, chatpost posts with one warning that gives the installation command."""
     shell.env["CHATPOST_STORE"] = "redis://127.0.0.1:1"
     shell.env["PYTHONPATH"] = str(shell.home)
     (shell.home / "redis.py").write_text("raise ModuleNotFoundError")
@@ -439,7 +439,7 @@ def test_without_redis_py(shell: Shell, chat: Emulator) -> None:
 
 
 def test_no_command_after_a_refused_password(shell: Shell, redis: RedisProcess) -> None:
-    """If the database or the password is refused, nothing runs in another database, or as another user."""
+    """If Redis rejects the database or password, chatpost runs no command in another database or as another user."""
     shell.env |= {"CHATPOST_STORE": redis.url, "CHATPOST_OUTBOX": "store"}
     shell("send", "--spool-first", "so that the scripts are known")
     for store in (f"{redis.url}?db=99", f"unix://:useless@{redis.socket}"):
@@ -450,7 +450,7 @@ def test_no_command_after_a_refused_password(shell: Shell, redis: RedisProcess) 
 
 
 def test_one_warning_for_all_profiles(shell: Shell, chat: Emulator) -> None:
-    """Several profiles, and the outbox too, warn of the store once each."""
+    """For several profiles and the outbox, chatpost prints one warning about a faulty Redis."""
     shell.env |= {"CHATPOST_STORE": "redis://127.0.0.1:1", "CHATPOST_OUTBOX": "store"}
     shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{chat.url(name)}"\n' for name in "abc"))
     profiles = ("-p", "a", "-p", "b", "-p", "c")
@@ -461,7 +461,7 @@ def test_one_warning_for_all_profiles(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_program_that_prints_the_url(shell: Shell, redis: RedisProcess) -> None:
-    """A program that prints the store's URL runs once, and not if nothing is paced or kept."""
+    """A command that prints the Redis URL runs once, and only if pacing or the outbox needs the URL."""
     count = shell.home / "count"
     store = f'{{ command = ["sh", "-c", "echo x >> {count}; echo {redis.url}"] }}'
     shell.write_profiles(f'store = {store}\noutbox = "store"\n[profiles.ops]\nurl = "{shell.env["CHATPOST_URL"]}"\n')
@@ -472,7 +472,10 @@ def test_a_program_that_prints_the_url(shell: Shell, redis: RedisProcess) -> Non
 
 
 def test_a_url_in_the_environment(shell: Shell, redis: RedisProcess) -> None:
-    """The profile file's store holds for CHATPOST_URL, too; a file that is broken is a warning then."""
+    """The profile file's Redis also applies to CHATPOST_URL.
+
+    If the file is broken, chatpost prints a warning and posts.
+    """
     shell.write_profiles(f'store = "{redis.url}"\noutbox = "store"\n')
     assert shell("send", "--spool-first", "hello").status == 0
     assert "hello" in shell("outbox").out
@@ -481,11 +484,11 @@ def test_a_url_in_the_environment(shell: Shell, redis: RedisProcess) -> None:
     done.expect(0, "a store in the profile file is not used")
 
 
-# Checked -------------------------------------------------------------------------------------------------------
+# profiles check ------------------------------------------------------------------------------------------------
 
 
 def test_a_check(shell: Shell, redis: RedisProcess) -> None:
-    """`profiles check` says that the store can be used, and its version."""
+    """`profiles check` reports that Redis is usable, with its version, and warns if it may lose the outbox."""
     shell.write_profiles(f'store = "{redis.url}"\n[profiles.ops]\nurl = "{shell.env["CHATPOST_URL"]}"\n')
     done = shell("profiles", "check")
     done.expect(0, f"store {redis.url}: ok, version ")
@@ -499,7 +502,7 @@ def test_a_check(shell: Shell, redis: RedisProcess) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_check_of_a_store_that_fails(shell: Shell, own: RedisProcess, fault: str) -> None:
-    """`profiles check` says why a store cannot be used, with 75 if that may pass, else with 78."""
+    """`profiles check` names the fault of Redis, and exits with 75 if it may be temporary, or else with 78."""
     shell.env["CHATPOST_STORE"] = own.url
     assert shell("profiles", "check").status == 0
     inflict, said = FAULTS[fault]
@@ -522,7 +525,7 @@ def test_a_check_of_a_store_that_fails(shell: Shell, own: RedisProcess, fault: s
     ],
 )
 def test_mistakes_in_the_configuration(shell: Shell, profiles: str, variables: dict[str, str], said: str) -> None:
-    """A mistake in the configuration is one line, and 78."""
+    """An error in the Redis configuration is described on stderr, and chatpost exits with 78."""
     shell.write_profiles(f'{profiles}\n[profiles.ops]\nurl = "{shell.env["CHATPOST_URL"]}"\n')
     shell.env |= variables
     done = shell(
@@ -537,11 +540,11 @@ def test_mistakes_in_the_configuration(shell: Shell, profiles: str, variables: d
 
 @pytest.fixture
 def machines(tmp_path: Path, chat: Emulator, redis: RedisProcess) -> list[Shell]:
-    """Give two machines that keep their messages in the store."""
+    """Return two machines whose outbox is in the same Redis."""
     shells = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        shell = Shell(tmp_path / name)
+        shell = InProcess(tmp_path / name)
         shell.env |= {"CHATPOST_URL": chat.url(key=KEY, token=TOKEN), "CHATPOST_STORE": redis.url}
         shell.env["CHATPOST_OUTBOX"] = "store"
         shells.append(shell)
@@ -549,7 +552,7 @@ def machines(tmp_path: Path, chat: Emulator, redis: RedisProcess) -> list[Shell]
 
 
 def test_any_machine_posts(machines: list[Shell], chat: Emulator) -> None:
-    """A message that one machine keeps is posted by another."""
+    """One machine posts a message that another machine spooled."""
     one, two = machines
     assert one("send", "--spool-first", "hello").status == 0
     assert [json.loads(line)["id"] for line in two("outbox", "-o", "json").out.splitlines()] == [1]
@@ -558,7 +561,7 @@ def test_any_machine_posts(machines: list[Shell], chat: Emulator) -> None:
 
 
 def test_the_machines_own_outbox(machines: list[Shell], redis: RedisProcess) -> None:
-    """Without `outbox = "store"` messages stay on the machine, also if there is a store."""
+    """Without `outbox = "redis"`, messages stay in the machine's outbox, even if a Redis is configured."""
     one, two = machines
     one.write_profiles(f'store = "{redis.url}"\noutbox = "store"\n')
     del one.env["CHATPOST_STORE"]
@@ -568,7 +571,7 @@ def test_the_machines_own_outbox(machines: list[Shell], redis: RedisProcess) -> 
 
 
 def test_a_named_file(machines: list[Shell], redis: RedisProcess) -> None:
-    """`outbox --config FILE` finds the store that the file names."""
+    """`outbox --config FILE` uses the Redis that the file configures."""
     one, two = machines
     one("send", "--spool-first", "hello")
     for variable in ("CHATPOST_STORE", "CHATPOST_OUTBOX"):
@@ -584,7 +587,7 @@ def test_a_named_file(machines: list[Shell], redis: RedisProcess) -> None:
 
 
 def test_a_profile_in_another_place(machines: list[Shell], chat: Emulator) -> None:
-    """A message of a named profile file is posted by a machine that has the profile in its own file."""
+    """A machine posts a message of a profile from another machine's named file, if its own file has that profile."""
     one, two = machines
     file = one.home / "named.toml"
     file.write_text(f'[profiles.ops]\nurl = "{chat.url()}"\n')
@@ -596,7 +599,7 @@ def test_a_profile_in_another_place(machines: list[Shell], chat: Emulator) -> No
 
 
 def arrival(chat: Emulator) -> threading.Event:
-    """Return what is set once a request arrives."""
+    """Return an event that is set when a request arrives."""
     come = threading.Event()
     chat.on_received = lambda _: come.set()
     return come
@@ -608,7 +611,7 @@ def flushing(shell: Shell, *argv: str) -> subprocess.Popen[bytes]:
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_flusher_that_dies(machines: list[Shell], chat: Emulator, end: signal.Signals) -> None:
-    """One that is killed, or stopped, while it posts is followed by another within seconds, and nothing is doubled."""
+    """If a flusher is killed or stopped while it posts, another takes over within seconds, without duplicates."""
     one, two = machines
     for number in range(3):
         one("send", "--spool-first", f"message {number}")
@@ -628,7 +631,7 @@ def test_a_flusher_that_dies(machines: list[Shell], chat: Emulator, end: signal.
 
 
 def test_a_lease_is_renewed(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
-    """While a flusher waits long for Chat's answer, no other sends to the space."""
+    """While a flusher waits for a slow answer, no other flusher posts to the space."""
     one, two = machines
     one("send", "--spool-first", "hello")
     stored = arrival(chat)
@@ -645,7 +648,7 @@ def test_a_lease_is_renewed(machines: list[Shell], chat: Emulator, redis: RedisP
 
 
 def test_hosts_in_a_digest(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
-    """A digest joins the messages of all hosts, each line with its host."""
+    """A digest combines the messages of all hosts, and names the host of each."""
     one, two = machines
     one("send", "--spool-first", "hello")
     two("send", "--spool-first", "hello")
@@ -658,7 +661,7 @@ def test_hosts_in_a_digest(machines: list[Shell], chat: Emulator, redis: RedisPr
 
 
 def test_spooling_while_redis_is_down(machines: list[Shell], chat: Emulator, own: RedisProcess) -> None:
-    """If the store is away, `--spool` posts with a warning, and `--spool-first` is 75; so is a flush."""
+    """If Redis is down, `--spool` posts with a warning, and `--spool-only` and a flush exit with 75."""
     one, _ = machines
     one.env["CHATPOST_STORE"] = own.url
     own.kill()
@@ -675,7 +678,7 @@ def test_spooling_while_redis_is_down(machines: list[Shell], chat: Emulator, own
 
 @contextmanager
 def deaf(redis: RedisProcess) -> Iterator[str]:
-    """Give the URL of a Redis whose answer is lost once it has stored a message, and that then answers no more."""
+    """Yield the URL of a Redis proxy that forwards a spooled message, then never returns the answer."""
 
     def serve(outer: socket.socket) -> None:
         with outer, socket.socket(socket.AF_UNIX) as inner, suppress(OSError):
@@ -703,7 +706,7 @@ def deaf(redis: RedisProcess) -> Iterator[str]:
 
 
 def test_no_answer(machines: list[Shell], own: RedisProcess) -> None:
-    """If the store takes a message and does not answer, it is not known whether the message is kept: that is said."""
+    """If Redis receives a message but does not answer, chatpost says that the message may already be in the outbox."""
     one, _ = machines
     with deaf(own) as one.env["CHATPOST_STORE"]:
         done = one("send", "--spool-first", "hello")
@@ -711,7 +714,7 @@ def test_no_answer(machines: list[Shell], own: RedisProcess) -> None:
 
 
 def test_a_store_that_is_stopped(machines: list[Shell], own: RedisProcess) -> None:
-    """If the store does not answer before it is given the message, the message is surely not kept."""
+    """If Redis does not answer before it receives the message, chatpost says that the message is not in the outbox."""
     one, _ = machines
     one.env["CHATPOST_STORE"] = own.url
     stop(own)
@@ -721,7 +724,7 @@ def test_a_store_that_is_stopped(machines: list[Shell], own: RedisProcess) -> No
 
 
 def test_a_full_store(machines: list[Shell], chat: Emulator, own: RedisProcess) -> None:
-    """A store that is full takes no message, but what it keeps is posted."""
+    """A full Redis rejects new messages, but flushes still post the spooled ones."""
     one, _ = machines
     one.env["CHATPOST_STORE"] = own.url
     assert one("send", "--spool-first", "hello").status == 0
@@ -733,7 +736,7 @@ def test_a_full_store(machines: list[Shell], chat: Emulator, own: RedisProcess) 
 
 
 def test_nothing_in_clear(machines: list[Shell], redis: RedisProcess) -> None:
-    """Keys name no space; the store has no part of a webhook's key or token, and all keys expire."""
+    """Redis stores no space or thread key in a key name, and no part of a webhook's key or token. All keys expire."""
     one, _ = machines
     one("send", "--spool-first", "-k", "night", f"look at {one.env['CHATPOST_URL']}")
     keys = [key.decode() for key in redis.call("KEYS", "*")]
@@ -747,7 +750,7 @@ def test_nothing_in_clear(machines: list[Shell], redis: RedisProcess) -> None:
 
 
 def test_a_message_that_redis_has_thrown_away(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
-    """A message that Redis has evicted is gone, and holds up no other."""
+    """If Redis evicts a message, the message is lost, and chatpost still posts the others."""
     one, _ = machines
     for number in range(3):
         one("send", "--spool-first", f"message {number}")
@@ -759,7 +762,7 @@ def test_a_message_that_redis_has_thrown_away(machines: list[Shell], chat: Emula
 
 
 def test_ids_that_are_given_again(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
-    """A sender whose message the store has lost does not take another's message for its own."""
+    """If Redis loses a sender's message and reuses its ID, the sender does not mistake the new message for its own."""
     one, two = machines
     come = arrival(chat)
     chat.faults.append(answering(429, Retry_After="4"))
@@ -773,7 +776,7 @@ def test_ids_that_are_given_again(machines: list[Shell], chat: Emulator, redis: 
 
 
 def test_a_message_that_is_moved(machines: list[Shell], chat: Emulator) -> None:
-    """A message that may have been posted stays as it was when it is moved; one that has expired is posted."""
+    """A message that may have been posted keeps its request when it is moved, so it is posted only once."""
     one, _ = machines
     one.write_profiles(f'[profiles.same]\nurl = "{one.env["CHATPOST_URL"]}"\n')
     for text in ("one", "two"):
@@ -788,7 +791,7 @@ def test_a_message_that_is_moved(machines: list[Shell], chat: Emulator) -> None:
 
 
 def test_a_late_note_of_another_message(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
-    """If the store loses its data while a message is sent, the answer is not taken for the next message's."""
+    """If Redis loses its data during an attempt, the answer does not apply to the next message with the same ID."""
     one, two = machines
     one("send", "--spool-first", "first")
     stored = arrival(chat)
@@ -803,7 +806,7 @@ def test_a_late_note_of_another_message(machines: list[Shell], chat: Emulator, r
 
 
 def test_a_store_that_dies_under_a_sender(machines: list[Shell], chat: Emulator, own: RedisProcess) -> None:
-    """A sender whose message the store has lost knows that it has posted it, and says its name."""
+    """If Redis dies during an attempt, the sender still posts the message once and prints the message name."""
     one, _ = machines
     one.env["CHATPOST_STORE"] = own.url
     come = arrival(chat)
@@ -821,7 +824,7 @@ def test_a_store_that_dies_under_a_sender(machines: list[Shell], chat: Emulator,
 
 @pytest.mark.parametrize("how", ["flushed", "away"])
 def test_a_long_text_whose_store_dies(machines: list[Shell], chat: Emulator, own: RedisProcess, how: str) -> None:
-    """If the store loses a long text in the middle, the sender posts the rest, each part once, and counts right."""
+    """If Redis loses a long text in the middle, the sender posts the rest, each part once, and counts all parts."""
     one, _ = machines
     one.env["CHATPOST_STORE"] = own.url
     text = "\n".join(f"line {number}" for number in range(8000))
@@ -845,7 +848,7 @@ def test_a_long_text_whose_store_dies(machines: list[Shell], chat: Emulator, own
 
 
 def test_what_is_posted_is_said(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
-    """A message that a sender has posted counts as posted, also if the store loses it meanwhile."""
+    """A message that its sender posted counts as posted, even if Redis loses it during the attempt."""
     one, _ = machines
     come = arrival(chat)
     chat.faults.append(Fault(Kind.DELAY, seconds=1))
@@ -857,11 +860,11 @@ def test_what_is_posted_is_said(machines: list[Shell], chat: Emulator, redis: Re
 
 
 def test_moved_too_late(machines: list[Shell], chat: Emulator) -> None:
-    """`retry` and `drop` say if a message has been posted meanwhile."""
+    """`outbox retry` and `outbox delete` report messages that have already been posted."""
     one, two = machines
     for command in (["outbox", "retry", "1"], ["outbox", "drop", "2"]):
         come = arrival(chat)
-        chat.faults.append(Fault(Kind.DELAY, seconds=10))  # longer than the command below may take
+        chat.faults.append(Fault(Kind.DELAY, seconds=10))  # longer than the command below takes
         process = subprocess.Popen(["chatpost", "send", "--spool", "M"], env=one.env, stdout=subprocess.DEVNULL)
         assert come.wait(60)
         done = two(*command)
@@ -870,7 +873,7 @@ def test_moved_too_late(machines: list[Shell], chat: Emulator) -> None:
 
 
 def test_a_late_answer(machines: list[Shell], chat: Emulator, own: RedisProcess) -> None:
-    """A message that its sender has posted by itself, and that the store keeps all the same, is posted once."""
+    """If a sender posts a message itself that Redis has also stored, the message is posted once."""
     one, _ = machines
     one.env["CHATPOST_STORE"] = own.url
     one("send", "--spool", "so that the script is known")
@@ -884,7 +887,7 @@ def test_a_late_answer(machines: list[Shell], chat: Emulator, own: RedisProcess)
 
 
 def test_a_digest_whose_head_is_thrown_away(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
-    """If Redis evicts the body of a digest, its other messages are still posted, and ids are not given twice."""
+    """If Redis evicts the content of a digest, chatpost posts its other messages, and does not reuse IDs."""
     one, _ = machines
     for number in range(3):
         one("send", "--spool-first", f"message {number}")
@@ -902,7 +905,7 @@ def test_a_digest_whose_head_is_thrown_away(machines: list[Shell], chat: Emulato
 
 
 def test_connections_that_redis_closes(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
-    """A connection that Redis closes while Chat takes its time is no failure of the store."""
+    """If Redis closes a connection while chatpost waits for Chat, chatpost reconnects without a warning."""
     one, _ = machines
     one("send", "--spool-first", "hello")
     stored = arrival(chat)
@@ -919,7 +922,7 @@ def test_connections_that_redis_closes(machines: list[Shell], chat: Emulator, re
 
 
 def test_a_path_that_is_not_utf8(machines: list[Shell], chat: Emulator) -> None:
-    """A profile file's path need not be UTF-8, for both outboxes."""
+    """The path of a profile file may contain bytes that are not UTF-8, with either outbox."""
     one, _ = machines
     file = os.fsencode(one.home) + b"/pro\xfffiles.toml"
     with open(file, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as profiles:
@@ -937,7 +940,7 @@ def test_a_path_that_is_not_utf8(machines: list[Shell], chat: Emulator) -> None:
 
 @pytest.fixture
 def watching() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Give what starts `outbox flush --watch` on a machine."""
+    """Return a function that starts `outbox flush --watch` on a machine."""
     processes = []
 
     def watch(shell: Shell, *argv: str) -> subprocess.Popen[bytes]:
@@ -954,7 +957,7 @@ def watching() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 @pytest.mark.parametrize("where", ["store", "machine"])
 def test_watch(machines: list[Shell], chat: Emulator, watching: Watch, where: str) -> None:
-    """`outbox flush --watch` posts what waits and what comes, and ends by a signal."""
+    """`outbox flush --watch` posts pending messages and new ones as they arrive, until a signal ends it."""
     one, two = machines
     two = two if where == "store" else one
     one.env["CHATPOST_OUTBOX"] = where
@@ -973,7 +976,7 @@ def test_watch(machines: list[Shell], chat: Emulator, watching: Watch, where: st
 
 
 def test_watch_through_faults(machines: list[Shell], chat: Emulator, own: RedisProcess, watching: Watch) -> None:
-    """It stays while the store or Chat is away, says each once, and goes on."""
+    """The watcher keeps running while Redis or Chat is down, reports each failure once, and then resumes."""
     one, two = machines
     for shell in machines:
         shell.env["CHATPOST_STORE"] = own.url
@@ -993,7 +996,7 @@ def test_watch_through_faults(machines: list[Shell], chat: Emulator, own: RedisP
 
 
 def test_watch_leaves_no_space_behind(machines: list[Shell], chat: Emulator, watching: Watch) -> None:
-    """A space whose webhook is gone holds up no other."""
+    """Messages of a deleted webhook do not block other spaces."""
     one, two = machines
     gone = chat.url("GONE")
     one.env["CHATPOST_URL"], good = gone, one.env["CHATPOST_URL"]
@@ -1005,7 +1008,7 @@ def test_watch_leaves_no_space_behind(machines: list[Shell], chat: Emulator, wat
 
 
 def test_two_watchers(machines: list[Shell], chat: Emulator, watching: Watch) -> None:
-    """Two watchers post each message once, and one goes on when the other is killed."""
+    """Two watchers post each message once. If one is killed, the other continues."""
     one, two = machines
     first, _ = watching(one, "--digest"), watching(two, "--digest")
     for number in range(12):

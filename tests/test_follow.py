@@ -1,4 +1,4 @@
-"""`thread --follow`: a stream becomes replies, and no line of it is lost without a word."""
+"""`thread --follow`: chatpost posts a stream as replies, and reports every line that it loses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from itertools import pairwise
@@ -34,7 +33,7 @@ OK = Fault(Kind.NONE)
 
 
 def replies(chat: Emulator) -> list[str]:
-    """Return the texts of the only thread's replies, without their fences."""
+    """Return the texts of the replies in the only thread, without their fences."""
     ((_, *others),) = chat.space().threads().values()
     fenced = [message.text for message in others]
     assert all(re.fullmatch(r"```\n.*\n```", text, re.DOTALL) for text in fenced), fenced
@@ -50,7 +49,7 @@ def follow(shell: Shell, *argv: str, **streams: Any) -> Running:
 
 
 def test_every_line_in_order(shell: Shell, chat: Emulator) -> None:
-    """The stream is posted into the thread, each line once and in order, in replies that Chat takes."""
+    """Each line of the stream is posted once, in order, in replies that fit Chat's limit."""
     done = shell("thread", "--follow", "Deploy 1.2", stdin=LINES)
     assert done.status == 0
     assert "\n".join(replies(chat)) == LINES.rstrip("\n")
@@ -60,7 +59,7 @@ def test_every_line_in_order(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_card_opens_it(shell: Shell, chat: Emulator) -> None:
-    """The thread can be opened by a card of options, or from a file."""
+    """A card from options or from a file can open the thread."""
     assert shell("thread", "--follow", "--title", "Deploy", stdin="one\n").status == 0
     assert replies(chat) == ["one"]
     (shell.home / "card.json").write_text('{"header": {"title": "From a file"}}')
@@ -70,21 +69,21 @@ def test_a_card_opens_it(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("stdin", ["", "\n", " \n\t\n\n"])
 def test_nothing_on_stdin(shell: Shell, chat: Emulator, stdin: str) -> None:
-    """An empty or blank stream makes no reply, and neither does a closed one."""
+    """An empty, blank or closed stream produces no reply."""
     assert shell("thread", "--follow", "Deploy", "--last", "Done", stdin=stdin).status == 0
     assert shell("thread", "--follow", "Deploy", redirect="<&-").status == 0
     assert texts(chat) == ["Deploy", "Done", "Deploy"]
 
 
 def test_the_last_message(shell: Shell, chat: Emulator) -> None:
-    """--last closes the thread after all lines, cleaned like any text, and is not shown as code."""
+    """`--closing` posts a last message after all lines, cleaned like any text, and not as code."""
     last = "All \x1b[32m*done*\x1b[0m"
     assert shell("thread", "--follow", "--last", last, "Deploy", stdin="no end of line").status == 0
     assert texts(chat) == ["Deploy", "```\nno end of line\n```", "All *done*"]
 
 
 def test_tee(shell: Shell, chat: Emulator) -> None:
-    """--tee passes stdin on as it is; the names go to stderr."""
+    """`--tee` copies stdin to stdout unchanged, and message names go to stderr."""
     raw = b"\x1b[31mred\x1b[0m\r\nnot text: \xff\n" + LINES.encode()
     (shell.home / "raw").write_bytes(raw)
     done = shell.run("sh", "-c", "chatpost thread --follow --tee Deploy <raw >out")
@@ -97,20 +96,20 @@ def test_tee(shell: Shell, chat: Emulator) -> None:
 
 
 def test_tee_to_nobody(shell: Shell, chat: Emulator) -> None:
-    """Closing the other end of --tee ends the copying, not the stream."""
+    """If the reader of `--tee` exits, chatpost stops copying but posts the whole stream."""
     assert shell("thread", "--follow", "--tee", "Deploy", stdin=LINES, redirect="| head -c 1 >/dev/null").status == 0
     assert "\n".join(replies(chat)) == LINES.rstrip("\n")
 
 
 def test_tee_to_a_full_disk(shell: Shell, chat: Emulator) -> None:
-    """A copy that cannot be written is told, with 74; the stream is posted anyway."""
+    """If the copy cannot be written, chatpost exits with 74 but posts the whole stream."""
     done = shell("thread", "--follow", "--tee", "Deploy", stdin=LINES, redirect=">/dev/full")
     done.expect(74, "stdout could not be written, so nothing more is copied: no space left on device")
     assert "\n".join(replies(chat)) == LINES.rstrip("\n")
 
 
 def test_tee_to_a_slow_reader(shell: Shell, chat: Emulator) -> None:
-    """A non-blocking stdout with a slow reader gets every byte."""
+    """A slow reader of a non-blocking stdout receives every byte."""
     (shell.home / "raw").write_text(LINES * 10)
     read, write = os.pipe()
     fcntl.fcntl(write, fcntl.F_SETPIPE_SZ, 4096)
@@ -128,7 +127,7 @@ def test_tee_to_a_slow_reader(shell: Shell, chat: Emulator) -> None:
 
 
 def test_no_more_than_one_a_second(tmp_path: Path) -> None:
-    """Lines are collected while the space is busy: however many come, no reply gets a 429."""
+    """Between turns, chatpost collects lines, so even a fast stream never gets a 429."""
     with Emulator() as chat:
         shell = Shell(tmp_path)
         del shell.env["CHATPOST_PACING"]
@@ -141,7 +140,7 @@ def test_no_more_than_one_a_second(tmp_path: Path) -> None:
 
 
 def test_a_slow_writer_does_not_fill_the_space(shell: Shell, chat: Emulator) -> None:
-    """The first lines are posted at once, later ones every so many seconds, or when the stream has ended."""
+    """The first lines are posted at once, and later lines after each `--every` interval or when the stream ends."""
     following = follow(shell, "--every", "3600")
     wait_for_requests(chat)
     following.write(b"first\n")
@@ -153,7 +152,7 @@ def test_a_slow_writer_does_not_fill_the_space(shell: Shell, chat: Emulator) -> 
 
 
 def test_replies_of_a_slow_writer_are_apart(shell: Shell, chat: Emulator) -> None:
-    """With --every, replies are at least that many seconds apart."""
+    """Replies are at least `--every` seconds apart."""
     following = follow(shell, "--every", "0.5")
     for number in range(4):
         wait_for_requests(chat, number + 1)
@@ -164,14 +163,14 @@ def test_replies_of_a_slow_writer_are_apart(shell: Shell, chat: Emulator) -> Non
 
 
 def test_a_reply_is_retried(shell: Shell, chat: Emulator) -> None:
-    """A reply that fails for now is tried again under its id, and posted once."""
+    """After a transient error, chatpost retries a reply under its request ID, and posts it once."""
     chat.faults.extend([OK, Fault(Kind.DROP_AFTER)])
     assert shell("thread", "--follow", "Deploy", stdin="one\ntwo\n").status == 0
     assert replies(chat) == ["one\ntwo"]
 
 
 def test_lines_of_a_failed_reply_go_with_the_next(shell: Shell, chat: Emulator) -> None:
-    """Lines of a reply that surely was not posted go with the next one: nothing is lost, and the status is 0."""
+    """If a reply was surely not posted, its lines go into the next reply, and chatpost exits with 0."""
     chat.faults.extend([OK, answering(429)])
     following = follow(shell, "--retries", "0", "--every", "0.1")
     wait_for_requests(chat)
@@ -184,7 +183,7 @@ def test_lines_of_a_failed_reply_go_with_the_next(shell: Shell, chat: Emulator) 
 
 @pytest.mark.parametrize("refusals", [0, 2])
 def test_a_reply_that_may_be_posted_is_sent_again_as_it_was(shell: Shell, chat: Emulator, refusals: int) -> None:
-    """A reply that may have been posted keeps its id and its lines until Chat takes it: it is posted once."""
+    """A reply that may have been posted keeps its request ID and lines until Chat accepts it, so it is posted once."""
     chat.faults.extend([OK, Fault(Kind.DROP_AFTER), *[answering(429)] * refusals])
     following = follow(shell, "--retries", "0", "--every", "0.1", "-o", "json")
     wait_for_requests(chat)
@@ -199,7 +198,7 @@ def test_a_reply_that_may_be_posted_is_sent_again_as_it_was(shell: Shell, chat: 
 
 
 def test_lines_that_are_lost_in_the_end(shell: Shell, chat: Emulator) -> None:
-    """If the last reply fails until its deadline, the thread and stderr say how many lines are lost."""
+    """If the last reply fails until its deadline, the thread and stderr give the number of lost lines."""
     chat.faults.extend([OK, *[answering(429, Retry_After="5")] * 1])
     done = shell("thread", "--follow", "--deadline", "2", "--last", "Bye", "Deploy", stdin="one\ntwo\n")
     done.expect(75, "2 lines are lost")
@@ -207,7 +206,7 @@ def test_lines_that_are_lost_in_the_end(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_reply_that_chat_finds_invalid(shell: Shell, chat: Emulator) -> None:
-    """The lines of a reply that Chat finds invalid are lost, and told; the next are posted; the status is 65."""
+    """If Chat rejects a reply, its lines are lost and counted, the next ones are posted, and chatpost exits with 65."""
     chat.faults.extend([OK, answering(400)])
     done = shell("thread", "--follow", "-o", "json", "Deploy", stdin=LINES)
     assert done.status == 65
@@ -223,7 +222,7 @@ def test_a_reply_that_chat_finds_invalid(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_busy_space_is_waited_for(shell: Shell, chat: Emulator) -> None:
-    """A space whose turn is past the deadline is waited for while the stream goes on, and told of once."""
+    """If the space's turn is after the deadline, chatpost reports it once and keeps waiting during the stream."""
     del shell.env["CHATPOST_PACING"]
     chat.faults.extend([OK, answering(429, Retry_After="4")])
     following = follow(shell, "--deadline", "2", "--every", "0.1", "--last", "Bye")
@@ -236,21 +235,18 @@ def test_a_busy_space_is_waited_for(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_reply_is_tried_until_its_deadline(
-    chatpost: InProcess, chat: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    chatpost: InProcess, chat: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A reply has as many tries as its deadline allows, where another message has six."""
-    (tmp_path / "stdin").write_text("one\n")
+    """A reply has unlimited retries within its deadline, whereas other messages have at most six attempts."""
     monkeypatch.setattr(posting, "TIMING", posting.TIMING._replace(sleep=lambda _: None))
     chat.faults.extend([OK, *[answering(503)] * 8])
-    with (tmp_path / "stdin").open() as stdin:
-        monkeypatch.setattr(sys, "stdin", stdin)
-        assert chatpost("thread", "--follow", "Deploy").status == 0
+    assert chatpost("thread", "--follow", "Deploy", stdin="one\n").status == 0
     assert replies(chat) == ["one"]
 
 
 @pytest.mark.parametrize("posted", [0, 1])
 def test_the_writer_lives_on(shell: Shell, chat: Emulator, posted: int) -> None:
-    """If no message can be posted any more, the stream is still read to its end, so its writer does not die."""
+    """If chatpost can no longer post, it still reads the stream to its end, so that the writer does not fail."""
     chat.faults.extend([*[OK] * posted, answering(403)])
     writer = "(seq 200000 && echo the writer has ended well >&2)"
     done = shell.run("bash", "-c", f"{writer} | chatpost thread --follow Deploy")
@@ -274,7 +270,7 @@ def test_the_writer_lives_on(shell: Shell, chat: Emulator, posted: int) -> None:
     ],
 )
 def test_a_mistake_does_not_kill_the_writer(shell: Shell, chat: Emulator, argv: list[str], said: str) -> None:
-    """Whatever is wrong, it is told at once, and stdin is read to its end: the job that writes it goes on."""
+    """On a usage error, chatpost reports it at once and reads stdin to its end, so that the writer does not fail."""
     words = " ".join(f'"{word}"' for word in argv)
     writer = "(seq 200000 && echo the writer has ended well >&2)"
     done = shell.run("bash", "-c", f"set -o pipefail; {writer} | chatpost thread --follow {words}")
@@ -286,10 +282,10 @@ def test_a_mistake_does_not_kill_the_writer(shell: Shell, chat: Emulator, argv: 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_flushes(shell: Shell, chat: Emulator, number: signal.Signals) -> None:
-    """At a signal, everything that was read is posted, half a line too, and the command dies of the signal."""
+    """On a signal, chatpost posts all lines it has read, even an incomplete one, then dies of the signal."""
     del shell.env["CHATPOST_PACING"]
     following = follow(shell, "--tee", "--last", "Bye")
-    following.wait_to_say("/messages/")  # the thread is open, and the space not free for a second
+    following.wait_to_say("/messages/")  # the thread is open, and the next turn is a second away
     text = b"one\ntwo, and no end"
     following.write(text)
     assert following.read(len(text)) == text
@@ -301,11 +297,11 @@ def test_a_signal_flushes(shell: Shell, chat: Emulator, number: signal.Signals) 
 
 
 def test_a_signal_with_a_full_buffer(shell: Shell, chat: Emulator) -> None:
-    """At a signal while the writer is slowed down, all that was read is posted: whole lines, without a gap."""
+    """On a signal during backpressure, chatpost posts all complete lines it has read, without a gap."""
     chat.faults.extend([OK, Fault(Kind.DELAY, seconds=2)])
     script = "seq 3000000 | chatpost thread --follow Deploy & wait $!; exit $?"
     running = Running(shell, "bash", "-c", f"trap 'kill -TERM $!' TERM; {script}")
-    wait_for_requests(chat, 3)  # by now much more has been read than was posted
+    wait_for_requests(chat, 3)  # by now, chatpost has read much more than it has posted
     subprocess.run(["pkill", "-TERM", "-P", str(running.process.pid), "chatpost"], check=False)
     done = running.end()
     lines = "\n".join(replies(chat)).split("\n")
@@ -314,10 +310,10 @@ def test_a_signal_with_a_full_buffer(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_signal_with_a_stuck_reader(shell: Shell, chat: Emulator) -> None:
-    """At a signal, a reader of `--tee` that reads nothing is no longer waited for: what was read is posted."""
+    """On a signal, chatpost stops waiting for a stuck reader of `--tee`, and posts the lines it has read."""
     following = follow(shell, "--tee")
     following.write(LINES.encode()[: 60 * 1024])
-    following.write(LINES.encode()[60 * 1024 : 120 * 1024])  # the pipe to the reader is full by now
+    following.write(LINES.encode()[60 * 1024 : 120 * 1024])  # by now, the pipe to the reader is full
     wait_for_requests(chat, 2)
     following.signal(signal.SIGTERM)
     assert following.process.wait(60) == -signal.SIGTERM
@@ -326,7 +322,7 @@ def test_a_signal_with_a_stuck_reader(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_second_signal_ends_it(shell: Shell, chat: Emulator) -> None:
-    """A second signal ends the command at once, after it has said how many lines are not posted."""
+    """On a second signal, chatpost reports the number of unposted lines and exits at once."""
     chat.faults.extend([OK, Fault(Kind.DELAY, seconds=300)])
     following = follow(shell)
     wait_for_requests(chat)
@@ -340,7 +336,7 @@ def test_a_second_signal_ends_it(shell: Shell, chat: Emulator) -> None:
 
 
 class Pipe:
-    """A pipe whose lines are read."""
+    """A pipe with a reader of its lines."""
 
     def __init__(self) -> None:
         self.read, self.write = os.pipe()
@@ -350,7 +346,7 @@ class Pipe:
         self.reader = Reader(self.read, LineMaker(self.lines, is_markdown=False), self.passed.extend, self.stopped)
 
     def ended_with(self, raw: bytes) -> list[str]:
-        """Return the lines of this."""
+        """Write these bytes, and return the lines that the reader yields."""
         threading.Thread(target=self._feed, args=(raw,)).start()
         got: list[str] = []
         while self.lines.wait(0):
@@ -359,7 +355,7 @@ class Pipe:
         return got
 
     def _feed(self, raw: bytes) -> None:
-        with open(self.write, "wb") as pipe:  # noqa: PTH123 - it is no path
+        with open(self.write, "wb") as pipe:  # noqa: PTH123 - a file descriptor, not a path
             pipe.write(raw)
 
 
@@ -380,7 +376,7 @@ class Pipe:
     ],
 )
 def test_reading(raw: bytes, got: list[str], had_bad_bytes: bool) -> None:  # noqa: FBT001 - a row of the table
-    """Lines are decoded and cleaned as `send` does it, and nothing in them ends a fence or mentions anybody."""
+    """Lines are decoded and cleaned like the text of `send`. No line can end a fence or mention a user."""
     pipe = Pipe()
     assert pipe.ended_with(raw) == got
     assert bytes(pipe.passed) == raw
@@ -389,13 +385,13 @@ def test_reading(raw: bytes, got: list[str], had_bad_bytes: bool) -> None:  # no
 
 @pytest.mark.parametrize(("begun", "rest", "lost"), [("", "a\nb", 2), ("a", "", 1), ("a", "b\n", 1), ("a", "b", 1)])
 def test_lines_that_are_thrown_away_are_counted(begun: str, rest: str, lost: int) -> None:
-    """Every line that is read and not kept counts, one without an end too."""
+    """Every discarded line counts as lost, even one without a newline."""
     pipe = Pipe()
     os.write(pipe.write, f"first\n{begun}".encode())
     assert pipe.lines.wait(0)
     discarding = threading.Thread(target=pipe.reader.discard)
     discarding.start()
-    while not pipe.reader._is_discarding:  # noqa: SLF001 - nothing else shows it
+    while not pipe.reader._is_discarding:  # noqa: SLF001 - no public attribute shows it
         discarding.join(0.01)
     os.write(pipe.write, rest.encode())
     os.close(pipe.write)
@@ -404,7 +400,7 @@ def test_lines_that_are_thrown_away_are_counted(begun: str, rest: str, lost: int
 
 
 def test_the_rest_of_a_line_at_a_signal() -> None:
-    """Once it is stopped, it reads the rest of the line that was begun, and nothing after it."""
+    """After a stop, the reader finishes the current line and reads nothing after it."""
     pipe = Pipe()
     os.write(pipe.write, b"one\nbeg")
     assert pipe.lines.wait(0)
@@ -416,14 +412,14 @@ def test_the_rest_of_a_line_at_a_signal() -> None:
 
 
 def test_a_warning_for_bad_bytes(shell: Shell, chat: Emulator) -> None:
-    """Bytes that are not text are warned of, as for `send`."""
+    """Bytes that are not UTF-8 cause a warning, like in `send`."""
     done = shell("thread", "--follow", "Deploy", stdin=b"caf\xe9\n")
     assert replies(chat) == ["caf\ufffd"]
     assert "warning: stdin has bytes that are not UTF-8" in done.err
 
 
 def test_writers_are_slowed() -> None:
-    """The lines that wait are limited: nothing is read until some are taken, and every line comes, in order."""
+    """The buffer is limited: reading pauses until lines are taken, and every line arrives in order."""
     pipe = Pipe()
     count = 4 * BUFFER_LIMIT // 1000
     written = [f"{number} {'x' * 990}" for number in range(count)]
@@ -439,7 +435,7 @@ def test_writers_are_slowed() -> None:
 
 
 def test_lines_can_be_put_back() -> None:
-    """Lines that were put back are the next to be taken."""
+    """Lines that are put back are the first to be taken again."""
     lines = Lines(time.monotonic)
     lines.put(["a", "b"])
     taken = lines.take()
@@ -449,13 +445,13 @@ def test_lines_can_be_put_back() -> None:
 
 
 def test_a_line_longer_than_a_reply(shell: Shell, chat: Emulator) -> None:
-    """A line that is too long for a reply goes into several, whole."""
+    """A line that is too long for one reply is split into several, completely."""
     assert shell("thread", "--follow", "Deploy", stdin="x" * 600_000 + "\nend\n").status == 0
     assert "".join(replies(chat)).replace("\n", "") == "x" * 600_000 + "end"
 
 
 def test_lines_full_of_backticks(shell: Shell, chat: Emulator) -> None:
-    """Lines that swell when backticks are broken up still fit, with and without a language."""
+    """Lines that grow when backticks are escaped still fit into replies, with and without a language."""
     for argv in ([], ["--language", "sh"]):
         done = shell("thread", "--follow", *argv, "Deploy", stdin="`" * 100_000 + "\n")
         assert (done.status, done.err) == (0, "")
@@ -464,7 +460,10 @@ def test_lines_full_of_backticks(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("option", ["--tee", "--last=y", "--every=3"])
 def test_options_of_follow_alone(shell: Shell, chat: Emulator, option: str) -> None:
-    """--tee, --last and --every need --follow on the command line; in the environment they do not disturb a thread."""
+    """`--tee`, `--closing` and `--every` require `--follow` on the command line.
+
+    Their variables do not affect `thread`.
+    """
     done = shell("thread", option, "x")
     assert (done.status, chat.received) == (2, [])
     assert "work only with --follow" in done.err
@@ -474,7 +473,7 @@ def test_options_of_follow_alone(shell: Shell, chat: Emulator, option: str) -> N
 
 
 def test_one_thread_only(shell: Shell, chat: Emulator) -> None:
-    """A stream is posted into one thread only."""
+    """`--follow` accepts only one profile."""
     shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{chat.url(name)}"\n' for name in "ab"))
     done = shell("thread", "--follow", "-p", "a", "-p", "b", "x", stdin="line\n")
     assert (done.status, chat.received) == (2, [])
@@ -482,7 +481,7 @@ def test_one_thread_only(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_live_line_at_a_terminal(shell: Shell, chat: Emulator) -> None:
-    """At a terminal, a line shows how much is posted and how much waits, and is gone at the end."""
+    """At a terminal, a live line shows how many replies are posted and lines pending, and disappears at the end."""
     del shell.env["CHATPOST_PACING"]
     store = SqlitePacer(shell.home / "state" / "chatpost" / "pacing.sqlite3", time.monotonic, boot_id, pytest.fail)
     store.turn(f"http://127.0.0.1:{chat.port}/spaces/AAAA", 1.1).close_for(1)
@@ -497,7 +496,7 @@ def test_a_live_line_at_a_terminal(shell: Shell, chat: Emulator) -> None:
 
 
 def test_no_live_line_at_a_shared_terminal(shell: Shell, chat: Emulator) -> None:
-    """If --tee writes to the terminal too, no live line is drawn into it."""
+    """If `--tee` also writes to the terminal, chatpost draws no live line."""
     terminal = Terminal()
     shell.env |= {"TERM": "xterm", "COLUMNS": "100"}
     following = follow(shell, "--tee", stdout=terminal.theirs, stderr=terminal.theirs)
@@ -510,7 +509,7 @@ def test_no_live_line_at_a_shared_terminal(shell: Shell, chat: Emulator) -> None
 
 
 def test_a_hint_at_a_keyboard(shell: Shell, chat: Emulator) -> None:
-    """At a keyboard a hint says how to go on, and Ctrl-D ends the stream."""
+    """At a keyboard, a hint explains how to end the stream, and Ctrl-D ends it."""
     terminal = Terminal()
     shell.env |= {"TERM": "xterm", "COLUMNS": "100"}
     following = follow(shell, stdin=terminal.theirs)

@@ -1,4 +1,4 @@
-"""The house keeps its plan: which room may enter which, and what a start may load."""
+"""The architecture: layers may import only lower layers, and commands load only the modules that they need."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 SOURCE = Path(chatpost.__file__).parent
 
-# The storeys, from the ground up. A package or module imports only from storeys below its own, so features never
-# import each other.
+# The layers, from the bottom up. A package or module imports only from lower layers, so features never import each
+# other.
 STOREYS = (
     {"errors"},
     {"concurrency", "database", "directories", "formatting", "processes", "surroundings"},
@@ -61,7 +61,7 @@ def room(path: Path) -> str:
 
 
 def imports(path: Path) -> set[str]:
-    """Every module that a file imports, anywhere in it, those for types included."""
+    """Return every module that a file imports at any level, including imports for type checking."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -76,7 +76,7 @@ FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_imports_point_down(path: Path) -> None:
-    """A module imports only from storeys below its own, or from its own package; types are no exception."""
+    """A module imports only from lower layers or its own package, including imports for type checking."""
     for module in imports(path):
         if module.startswith("chatpost."):
             other = module.split(".")[1]
@@ -86,16 +86,16 @@ def test_imports_point_down(path: Path) -> None:
 
 
 def test_no_circles() -> None:
-    """No module imports itself by way of others, types included."""
+    """No module imports itself through other modules, including imports for type checking."""
     modules = {".".join(("chatpost", *path.relative_to(SOURCE).with_suffix("").parts)): path for path in FILES}
     modules = {name.removesuffix(".__init__"): path for name, path in modules.items()}
     graph = {name: {other for other in imports(path) if other in modules} - {name} for name, path in modules.items()}
-    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the cycle
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_each_library_has_one_importer(path: Path) -> None:
-    """A library is imported only in the file, or the package, that is there for it."""
+    """Only the file or package responsible for a third-party library imports it."""
     for module in imports(path):
         allowed = ONLY_IMPORTER.get(module.split(".")[0])
         where = path.relative_to(SOURCE).as_posix()
@@ -108,7 +108,7 @@ def functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_nothing_is_too_large(path: Path) -> None:
-    """A file has at most 300 lines, a function 50 lines and five parameters, and a value ten fields."""
+    """A file has at most 300 lines, a function at most 50 lines and five parameters, and a value at most ten fields."""
     text = path.read_text()
     tree = ast.parse(text)
     assert text.count("\n") <= 300
@@ -123,7 +123,7 @@ def test_nothing_is_too_large(path: Path) -> None:
 
 
 def test_the_surroundings_are_passed() -> None:
-    """Only a few files ask the process for its environment and its standard streams; the others are given them."""
+    """Only a few files access the environment and the standard streams; all others receive them as arguments."""
     asking = {
         path.relative_to(SOURCE).as_posix()
         for path in FILES
@@ -156,7 +156,7 @@ def modules_after(code: str, env: dict[str, str]) -> set[str]:
 
 
 def test_start_up_of_send(shell: Shell, chat: Emulator) -> None:
-    """One `send` loads click, requests, what pacing needs, our own few modules, and two of the standard library's."""
+    """`send` loads click, requests, the modules for pacing, chatpost's own modules, and two more standard modules."""
     shell.env["CHATPOST_PACING"] = "1"
     bare = modules_after("import sys, click, requests, sqlite3, platformdirs.unix", shell.env)
     ours = modules_after(RUN.format(["chatpost", "send", "x"]), shell.env)
@@ -168,7 +168,7 @@ def test_start_up_of_send(shell: Shell, chat: Emulator) -> None:
 
 
 def test_start_up_of_send_with_a_profile(shell: Shell, chat: Emulator) -> None:
-    """With a profile, reading TOML comes to it, and nothing else."""
+    """A profile adds only a TOML parser to the modules that `send` loads."""
     shell.env["CHATPOST_PACING"] = "1"
     shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\n')
     bare = modules_after("import sys, click, requests, sqlite3, platformdirs.unix, tomllib", shell.env)
@@ -178,7 +178,7 @@ def test_start_up_of_send_with_a_profile(shell: Shell, chat: Emulator) -> None:
 
 
 def test_start_up_of_send_with_a_store(shell: Shell, chat: Emulator, redis: RedisProcess) -> None:
-    """With a fleet's Redis, redis-py comes to it, a few modules of ours, and nothing else."""
+    """A fleet's Redis adds only redis-py and chatpost's own modules to the modules that `send` loads."""
     shell.env |= {"CHATPOST_PACING": "1", "CHATPOST_STORE": redis.url}
     bare = modules_after("import sys, click, requests, sqlite3, platformdirs.unix, pkgutil, redis, secrets", shell.env)
     more = modules_after(RUN.format(["chatpost", "send", "x"]), shell.env) - bare
@@ -188,7 +188,7 @@ def test_start_up_of_send_with_a_store(shell: Shell, chat: Emulator, redis: Redi
 
 
 def test_start_up_of_help(shell: Shell) -> None:
-    """--help loads no command and no requests."""
+    """`--help` loads no command and no requests."""
     loaded = modules_after(RUN.format(["chatpost", "--help"]), shell.env)
     assert not {"requests", "rich", "dataclasses", "chatpost.commands.send", "chatpost.chat.webhook"} & loaded
 
@@ -199,7 +199,7 @@ def test_start_up_of_help(shell: Shell) -> None:
     ids=["send", "run", "flush"],
 )
 def test_a_command_runs_through_few_files(shell: Shell, argv: list[str], most_files: int, most_changes: int) -> None:
-    """A reader of one command's way meets few files, and goes from one to another few times."""
+    """A command executes few files, and execution rarely moves between them."""
     shell.env["CHATPOST_PACING"] = "1"
     if argv[0] == "outbox":
         assert shell("send", "--spool-first", "hi").status == 0
@@ -210,14 +210,14 @@ def test_a_command_runs_through_few_files(shell: Shell, argv: list[str], most_fi
 
 @pytest.mark.parametrize("argv", [["send", "--help"], ["send", "-h"], ["thread", "--help"], ["profiles"]])
 def test_start_up_of_what_posts_nothing(shell: Shell, argv: list[str]) -> None:
-    """A command's help and the list of profiles load neither requests nor sqlite3."""
+    """A command's help and the list of profiles do not load requests, sqlite3 or rich."""
     shell.write_profiles('[profiles.ops]\nurl = { env = "CHATPOST_URL" }\n')
     loaded = modules_after(RUN.format(["chatpost", *argv]), shell.env)
     assert not {"requests", "urllib3", "sqlite3", "rich"} & loaded
 
 
 def test_commands_are_listed_as_they_are() -> None:
-    """The list of commands has the first line of each command's help."""
+    """The list of commands shows the first line of each command's help."""
     context = click.Context(group)
     for name, line in COMMANDS.items():
         command = group.get_command(context, name)
@@ -226,7 +226,7 @@ def test_commands_are_listed_as_they_are() -> None:
 
 
 def test_the_top_level() -> None:
-    """The top level of the project has only the files that the design names."""
+    """The top level of the repository contains only the files that the design lists."""
     top = Path(__file__).parent.parent
     listed = subprocess.run(["git", "ls-files"], cwd=top, capture_output=True, text=True, check=False)
     if listed.returncode != 0 or not listed.stdout or not os.access(top / ".git", os.F_OK):

@@ -1,4 +1,4 @@
-"""Text beyond 32,000 bytes, through the installed command."""
+"""Texts above 32,000 bytes, through the installed command."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 LINES = "".join(f"line {number}\n" for number in range(8000))
 PARTS = 3
-"""How many messages the lines make."""
+"""Number of messages for the lines."""
 
 
 def test_split(shell: Shell, chat: Emulator) -> None:
-    """A long text is posted in parts, the first and its replies, in order; the first's name is printed."""
+    """A long text is posted in parts, as a message and its replies, and chatpost prints the first message name."""
     done = shell("send", stdin=LINES)
     first, *others = chat.space().messages
     assert (done.status, done.out, done.err) == (0, f"{first.name}\n", "")
@@ -38,7 +38,7 @@ def test_split(shell: Shell, chat: Emulator) -> None:
 
 
 def test_split_of_a_reply(shell: Shell, chat: Emulator) -> None:
-    """The parts of a reply are all in its thread."""
+    """All parts of a reply are in the same thread."""
     assert shell("thread", "-k", "key", "opened").status == 0
     assert shell("reply", "-k", "key", stdin=LINES).status == 0
     (thread,) = chat.space().threads().values()
@@ -46,7 +46,7 @@ def test_split_of_a_reply(shell: Shell, chat: Emulator) -> None:
 
 
 def test_every_part_is_told_as_it_was_sent(shell: Shell, chat: Emulator) -> None:
-    """--verbose shows of each part the parameters that went out with it."""
+    """`--verbose` shows the parameters of each part's request."""
     done = shell("send", "-v", "--request-id", "mine", stdin=LINES)
     shown = [
         dict(parse_qsl(re.findall(r"POST \S+\?(\S+):", line)[0])) for line in done.err.splitlines() if "attempt" in line
@@ -56,7 +56,7 @@ def test_every_part_is_told_as_it_was_sent(shell: Shell, chat: Emulator) -> None
 
 
 def test_split_code(shell: Shell, chat: Emulator) -> None:
-    """Code has a fence of its own in each part."""
+    """Each part of a code block has a complete fence."""
     assert shell("send", "--language", "python", stdin=LINES).status == 0
     assert all(re.fullmatch(r"```python\n[^`]*\n```", text) for text in texts(chat))
     assert {message.body["markupSyntax"] for message in chat.space().messages} == {"MARKUP_SYNTAX_MARKDOWN"}
@@ -72,7 +72,7 @@ def test_split_beside_a_card(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("command", ["send", "reply"])
 def test_too_many_parts(shell: Shell, chat: Emulator, command: str) -> None:
-    """More parts than --max-parts is 65 before anything is posted."""
+    """If a text has more parts than `--max-parts`, chatpost exits with 65 and posts nothing."""
     done = shell(command, "-k", "key", "--max-parts", "2", stdin=LINES)
     assert (done.status, chat.received) == (65, [])
     assert "the text makes 3 messages, and at most 2 are allowed" in done.err
@@ -84,7 +84,7 @@ def record(out: str) -> dict[str, Any]:
 
 
 def test_a_failure_on_the_way(shell: Shell, chat: Emulator) -> None:
-    """If a part fails, stderr and JSON say how many are posted, and a second run posts only the rest."""
+    """If a part fails, stderr and JSON give the number of posted parts, and a second run posts only the rest."""
     chat.faults.extend([Fault(Kind.NONE), *[answering(503)] * 2])
     done = shell("send", "-o", "json", "--retries", "1", "--request-id", "long", stdin=LINES)
     done.expect(75, "1 of 3 parts are posted, and the next may be; to post only the rest", "--request-id long")
@@ -98,7 +98,7 @@ def test_a_failure_on_the_way(shell: Shell, chat: Emulator) -> None:
 
 
 def test_nothing_of_it_is_posted(shell: Shell, chat: Emulator) -> None:
-    """If the first part is refused, nothing was posted."""
+    """If Chat rejects the first part, nothing was posted."""
     chat.faults.append(answering(403))
     done = shell("send", stdin=LINES)
     assert (done.status, done.out) == (77, "")
@@ -106,14 +106,14 @@ def test_nothing_of_it_is_posted(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_part_is_posted_again_after_a_fault(shell: Shell, chat: Emulator) -> None:
-    """Each part is retried by itself, under its own id."""
+    """Each part is retried separately, under its own request ID."""
     chat.faults.extend([Fault(Kind.NONE), Fault(Kind.DROP_AFTER)])
     assert shell("send", stdin=LINES).status == 0
     assert "\n".join(texts(chat)) == LINES.rstrip("\n")
 
 
 def test_a_dry_run_shows_each_part(shell: Shell, chat: Emulator) -> None:
-    """--dry-run shows every request."""
+    """`--dry-run` shows every request."""
     done = shell("send", "--dry-run", "-o", "json", stdin=LINES)
     shown = [json.loads(line) for line in done.out.splitlines()]
     assert (len(shown), chat.received) == (PARTS, [])
@@ -121,7 +121,7 @@ def test_a_dry_run_shows_each_part(shell: Shell, chat: Emulator) -> None:
 
 
 def test_tail_and_head(shell: Shell, chat: Emulator) -> None:
-    """Tail keeps the end and head the beginning, in whole lines, with a line that says how much is left out."""
+    """`tail` keeps the end and `head` the beginning, in complete lines, and one line counts the omitted bytes."""
     assert shell("send", "--overflow", "tail", stdin=LINES).status == 0
     assert shell("send", "--overflow", "head", "--code", stdin=LINES).status == 0
     tail, head = texts(chat)
@@ -136,7 +136,7 @@ def test_tail_and_head(shell: Shell, chat: Emulator) -> None:
 
 
 def test_each_profile_cuts_by_its_own_rule(shell: Shell, chat: Emulator) -> None:
-    """Of a stdin beyond 4 MiB, each profile gets the end that it asks for; if one needs all, nothing is posted."""
+    """Each profile truncates a stdin above 4 MiB by its own rule. If one needs all of it, chatpost posts nothing."""
     rules = {"first": "head", "last": "tail"}
     profiles = "".join(f'[profiles.{n}]\nurl = "{chat.url(n)}"\noverflow = "{rule}"\n' for n, rule in rules.items())
     shell.write_profiles(profiles)
@@ -150,7 +150,7 @@ def test_each_profile_cuts_by_its_own_rule(shell: Shell, chat: Emulator) -> None
 
 
 def test_a_card_file_wins_over_the_card_of_a_profile(shell: Shell, chat: Emulator) -> None:
-    """`--card` on the command line is nearer than a profile's `title` and `fields`, so the file's card is posted."""
+    """`--card` on the command line takes precedence over `title` and `field` in a profile."""
     (shell.home / "card.json").write_text('{"header": {"title": "from the file"}}')
     shell.write_profiles(f'[profiles.card]\nurl = "{chat.url()}"\ntitle = "T"\nfield = ["a=b"]\n')
     assert shell("send", "-p", "card", "--card", "card.json").status == 0
@@ -159,7 +159,7 @@ def test_a_card_file_wins_over_the_card_of_a_profile(shell: Shell, chat: Emulato
 
 
 def test_profiles_of_the_same_space_share_its_time(shell: Shell, chat: Emulator) -> None:
-    """Texts for the same space are counted together: a deadline that is too short for all of them posts none."""
+    """Messages for one space share its time. If the deadline is too short for all of them, chatpost posts none."""
     shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{chat.url(token=name)}"\n' for name in "ab"))
     del shell.env["CHATPOST_PACING"]
     text = "word " * 20_000
@@ -169,7 +169,7 @@ def test_profiles_of_the_same_space_share_its_time(shell: Shell, chat: Emulator)
 
 
 def test_each_profile_makes_its_own_card(shell: Shell, chat: Emulator) -> None:
-    """Options that exclude each other are found in each profile, before anything is posted anywhere."""
+    """Conflicting options in one profile are an error before chatpost posts to any space."""
     (shell.home / "card.json").write_text('{"header": {"title": "T"}}')
     shell.write_profiles(
         f'[profiles.plain]\nurl = "{chat.url("plain")}"\n[profiles.card]\nurl = "{chat.url("card")}"\ntitle = "T"\n'
@@ -185,7 +185,7 @@ def test_each_profile_makes_its_own_card(shell: Shell, chat: Emulator) -> None:
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8"])
 @pytest.mark.parametrize("end", ["tail", "head"])
 def test_ends_of_a_long_stdin(shell: Shell, chat: Emulator, encoding: str, end: str) -> None:
-    """The ends of a stdin beyond 4 MiB are read in its encoding, in whole lines."""
+    """Both ends of a stdin above 4 MiB are decoded in its encoding, in complete lines."""
     lines = [f"Zeile {number} é \N{PARTY POPPER}" for number in range(300_000)]
     assert shell("send", "--overflow", end, stdin="\n".join(lines).encode(encoding)).status == 0
     kept = [line for line in texts(chat)[0].split("\n") if not line.startswith("[")]
@@ -194,7 +194,10 @@ def test_ends_of_a_long_stdin(shell: Shell, chat: Emulator, encoding: str, end: 
 
 
 def test_a_deadline_for_many_parts(shell: Shell, chat: Emulator) -> None:
-    """The default deadline grows with the parts; one of the user's that is too short is 65, and nothing is posted."""
+    """The default deadline grows with the number of parts.
+
+    If `--deadline` is too short for them, chatpost exits with 65.
+    """
     long = "".join(f"line {number}\n" for number in range(40_000))
     argv = ("send", "--pacing", "--interval", "100", "--max-parts", "100")
     done = shell(*argv, "--deadline", "200", stdin=long)
@@ -207,7 +210,7 @@ def test_a_deadline_for_many_parts(shell: Shell, chat: Emulator) -> None:
     with (shell.home / "long").open() as stdin:
         running = shell.start(*argv, "-v", stdin=stdin)
     running.wait_to_say("posted")
-    running.wait_to_say("waiting 9")  # for longer than the default deadline
+    running.wait_to_say("waiting 9")  # longer than the default deadline for one message
     running.signal(signal.SIGKILL)
     running.end().expect(-signal.SIGKILL)
 
@@ -215,7 +218,7 @@ def test_a_deadline_for_many_parts(shell: Shell, chat: Emulator) -> None:
 @pytest.mark.parametrize("text", ["x", "é", "\N{PARTY POPPER}", "\x1b[31mé\x1b[0m\r", "\r", "\b\t"])
 @pytest.mark.parametrize("end", ["tail", "head", "split"])
 def test_the_memory_for_any_stdin(shell: Shell, chat: Emulator, text: str, end: str) -> None:
-    """Whatever stdin holds, and however long it is, at most 64 MiB are used for it."""
+    """For a stdin of any content and length, chatpost uses at most 64 MiB."""
     (shell.home / "piece").write_bytes((text.encode() * 100_000)[:200_000])
     (shell.home / "measure.py").write_text(MEASURE)
     feed = "cat $(yes piece | head -n 500)"  # 50 MB and more
@@ -227,7 +230,7 @@ def test_the_memory_for_any_stdin(shell: Shell, chat: Emulator, text: str, end: 
     elif text.isprintable():
         assert (status, len(chat.received)) == (0, 1)
     else:
-        assert status in {0, 65}  # a text of nothing but movements can be blank
+        assert status in {0, 65}  # a text of only cursor movements can be blank
 
 
 MEASURE = """
@@ -240,7 +243,7 @@ print(usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024), os.waitstatus
 
 @pytest.mark.parametrize("end", ["tail", "head"])
 def test_the_memory_is_bounded(shell: Shell, chat: Emulator, end: str) -> None:
-    """With tail and head, 100 MB are read in a memory that cannot hold them."""
+    """With `tail` and `head`, chatpost reads 100 MB in less memory than that."""
     script = f"head -c 100000000 /dev/zero | tr '\\0' 'x' | (ulimit -d 65536; exec chatpost send --overflow {end})"
     assert shell.run("bash", "-c", script).status == 0
     (text,) = texts(chat)
@@ -250,14 +253,14 @@ def test_the_memory_is_bounded(shell: Shell, chat: Emulator, end: str) -> None:
 
 
 def test_short_text_is_left_alone(shell: Shell, chat: Emulator) -> None:
-    """A text that fits is posted as it is, whatever --overflow says."""
+    """A text within the limit is posted unchanged, with any `--overflow`."""
     for overflow in ("split", "head", "tail", "fail"):
         assert shell("send", "--overflow", overflow, stdin="x" * 32_000).status == 0
     assert set(texts(chat)) == {"x" * 32_000}
 
 
 def test_a_progress_bar_at_a_terminal(shell: Shell, chat: Emulator) -> None:
-    """At a terminal a bar counts the parts, and is gone at the end, with the cursor shown again."""
+    """At a terminal, a progress bar counts the parts, then disappears, and the cursor is visible again."""
     terminal = Terminal()
     shell.env |= {"TERM": "xterm", "COLUMNS": "80"}
     running = shell.start("send", stderr=terminal.theirs)

@@ -1,4 +1,4 @@
-"""Mentions by name: names for users in the profile file."""
+"""Mentions by names that the profile file defines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ everyone = "all"
 
 @pytest.fixture
 def user(shell: Shell, chat: Emulator) -> Shell:
-    """Give a user who has names for others."""
+    """Return a user with names for other users."""
     shell.write_profiles(f'{NAMES}\n[profiles.ops]\nurl = "{chat.url()}"\n[profiles.dev]\nurl = "{chat.url("dev")}"\n')
     return shell
 
@@ -41,7 +41,7 @@ def user(shell: Shell, chat: Emulator) -> Shell:
     ],
 )
 def test_names(user: Shell, chat: Emulator, profile: tuple[str, ...], users: list[str], mentions: str) -> None:
-    """A name stands for an id, or for several names; each user is mentioned once."""
+    """A name stands for a user ID or for several names. Each user is mentioned once."""
     options = [word for name in users for word in ("--mention", name)]
     assert user("send", *profile, *options, "Look").status == 0
     assert texts(chat)[-1] == f"{mentions} Look"
@@ -49,18 +49,18 @@ def test_names(user: Shell, chat: Emulator, profile: tuple[str, ...], users: lis
 
 @pytest.mark.parametrize("command", [["send"], ["thread"], ["reply", "-k", "k"], ["run", "--", "false"]])
 def test_an_unknown_name(user: Shell, chat: Emulator, command: list[str]) -> None:
-    """It is an error that names the nearest, or says how to find an id, before anything is posted or run."""
+    """On an unknown name, chatpost suggests the nearest name or explains user IDs, and does not post or run the job."""
     at = command.index("--") if "--" in command else len(command)
     words = [] if "--" in command else ["Look"]
     done = user(*command[:at], "--mention", "alcie", *command[at:], *words)
-    status = 2 if command[0] == "run" else 78  # a job's wrong option is one before it starts
+    status = 2 if command[0] == "run" else 78  # for a job, an invalid option is a usage error
     done.expect(status, "did you mean alice?")
     assert chat.received == []
     user(*command[:at], "--mention", "zoe", *command[at:], *words).expect(status, "a user id is a number")
 
 
 def test_an_unknown_name_in_a_variable(user: Shell, chat: Emulator) -> None:
-    """A machine's file need not have the name: `--soft-fail` and JSON hold for that, too."""
+    """`--soft-fail` and `-o json` also apply to an unknown name in CHATPOST_MENTION."""
     user.env["CHATPOST_MENTION"] = "zoe"
     done = user("send", "--soft-fail", "-o", "json", "Look").expect(0)
     assert "is no user id" in json.loads(done.out)["error"]["message"]
@@ -69,7 +69,7 @@ def test_an_unknown_name_in_a_variable(user: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("options", [[], ["--follow"], ["--on", "failure"]])
 def test_a_job_with_an_unknown_name_in_a_variable(user: Shell, chat: Emulator, options: list[str]) -> None:
-    """A job runs, and its report mentions those who are known, after one warning."""
+    """With an unknown name in CHATPOST_MENTION, a job runs, and its report mentions the known names with a warning."""
     user.env["CHATPOST_MENTION"] = "zoe alice"
     done = user("run", *options, "--", "sh", "-c", "echo ran; exit 3")
     assert (done.status, done.out) == (3, "ran\n")
@@ -78,20 +78,20 @@ def test_a_job_with_an_unknown_name_in_a_variable(user: Shell, chat: Emulator, o
 
 
 def test_names_that_others_can_write(user: Shell, chat: Emulator) -> None:
-    """A file that others can write to names nobody: who is mentioned is not theirs to say."""
+    """If others can write to the profile file, its names are not used."""
     user.config.chmod(0o666)
     user("send", "--mention", "alice", "Look").expect(78, "others can write to")
     assert chat.received == []
 
 
 def test_no_names(shell: Shell, chat: Emulator) -> None:
-    """Without a profile file there are no names."""
+    """Without a profile file, no names are defined."""
     shell("send", "--mention", "alice", "Look").expect(78, "is no user id")
     assert chat.received == []
 
 
 def test_a_profile_that_mentions(user: Shell, chat: Emulator) -> None:
-    """A profile can mention a name in each of its messages; `profiles check` finds one that nobody has."""
+    """A profile can mention a name in each message. `profiles check` finds undefined names."""
     profiles = f'{NAMES}\n[profiles.ops]\nurl = "{chat.url()}"\nmention = ["bob"]\n'
     user.write_profiles(profiles)
     assert user("send", "-p", "ops", "Look").status == 0
@@ -129,13 +129,13 @@ def test_a_profile_that_mentions(user: Shell, chat: Emulator) -> None:
     ],
 )
 def test_tables_that_are_wrong(shell: Shell, chatpost: InProcess, table: str, said: str) -> None:
-    """A mistake in [mentions] is named by its key."""
+    """An error in [mentions] names the key."""
     shell.write_profiles(f"{table}\n")
     chatpost("profiles").expect(78, said)
 
 
 def test_names_like_keys(user: Shell, chat: Emulator) -> None:
-    """A team may be called store."""
+    """A name may be the same as a key of the profile file."""
     user.write_profiles('[mentions]\nstore = ["7"]\n')
     assert user("send", "--mention", "store", "Look").status == 0
     assert texts(chat)[-1] == "<users/7> Look"
@@ -144,7 +144,7 @@ def test_names_like_keys(user: Shell, chat: Emulator) -> None:
 @pytest.mark.parametrize("command", ["send Look", "run -- true"])
 @pytest.mark.parametrize("profile", ["", "-p ops"])
 def test_a_profile_file_from_a_pipe(user: Shell, chat: Emulator, command: str, profile: str) -> None:
-    """A pipe is read once: the names in it are found as in a file."""
+    """A profile file that is a pipe is read once, for profiles and names."""
     user.write_profiles(f'{NAMES}\n[profiles.ops]\nurl = "{chat.url()}"\n')
     script = f"chatpost {command.replace(' ', f' {profile} --mention alice --config <(cat {user.config}) ', 1)}"
     assert user.run("bash", "-c", script).status == 0
@@ -153,7 +153,7 @@ def test_a_profile_file_from_a_pipe(user: Shell, chat: Emulator, command: str, p
 
 
 def test_names_behind_each_other(shell: Shell, chat: Emulator) -> None:
-    """How deep names stand for names, and in what order they are written, does not matter."""
+    """Names may refer to other names at any depth and in any order."""
     lines = [f'n{number} = "n{number + 1}"' for number in range(1000)] + ['n1000 = "7"']
     for table in (lines, lines[::-1]):
         shell.write_profiles("\n".join(["[mentions]", *table]) + f'\n[profiles.ops]\nurl = "{chat.url()}"\n')
@@ -162,7 +162,7 @@ def test_names_behind_each_other(shell: Shell, chat: Emulator) -> None:
 
 
 def test_names_that_multiply(shell: Shell, chat: Emulator) -> None:
-    """Names that stand for each other many times take no time."""
+    """Names that refer to another name repeatedly resolve quickly."""
     table = "".join(f'n{number} = ["n{number + 1}", "n{number + 1}"]\n' for number in range(18))
     shell.write_profiles(f'[mentions]\n{table}n18 = "7"\n[profiles.ops]\nurl = "{chat.url()}"\n')
     assert shell("send", "-p", "ops", "--mention", "n0", "Look").status == 0

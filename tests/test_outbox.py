@@ -42,7 +42,7 @@ def box_of(shell: Shell) -> Path:
 
 @contextmanager
 def stored_by(shell: Shell) -> Iterator[Outbox]:
-    """Give the outbox of the commands: the file, or Redis."""
+    """Open the outbox that the commands use: the file or Redis."""
     if "CHATPOST_STORE" not in shell.env:
         yield SqliteOutbox(box_of(shell), time.time)
         return
@@ -51,24 +51,24 @@ def stored_by(shell: Shell) -> Iterator[Outbox]:
 
 
 def edit(shell: Shell, new: Callable[[OutboxMessage], OutboxMessage], ids: Iterable[int] = range(1, 10)) -> None:
-    """Change messages in the outbox as time would."""
+    """Change messages in the outbox directly, to simulate the passage of time."""
     with stored_by(shell) as outbox:
         for space in {message.webhook.space for message in outbox.index()}:
             outbox.change(space, list(ids), lambda found: [new(message) for message in found])
 
 
 def age(shell: Shell, seconds: float, ids: Iterable[int] = range(1, 10)) -> None:
-    """Let messages have been written long ago."""
+    """Make messages appear older by this many seconds."""
     edit(shell, lambda message: message._replace(origin=Origin("here", message.origin.written - seconds)), ids)
 
 
 def let_expire(shell: Shell, ids: Iterable[int] = range(1, 10)) -> None:
-    """Let the time come at which messages expire."""
+    """Set the expiry time of messages to one second ago."""
     edit(shell, lambda message: message._replace(rules=message.rules._replace(expires_at=time.time() - 1)), ids)
 
 
 def end_leases(shell: Shell) -> None:
-    """Let the leases end of processes that were killed, as some seconds would."""
+    """Delete the leases of killed processes, which would otherwise expire after some seconds."""
     if "CHATPOST_STORE" in shell.env:
         with closing(RedisClient(shell.env["CHATPOST_STORE"], 30)) as server:
             for key in server.call("KEYS", "chatpost:{outbox}:lock:*"):
@@ -77,7 +77,7 @@ def end_leases(shell: Shell) -> None:
 
 @pytest.fixture(params=["a file", "Redis"])
 def shell(request: pytest.FixtureRequest, tmp_path: Path, chat: Emulator) -> Shell:
-    """Give the installed command, whose outbox is on the machine's disk, or in the fleet's store."""
+    """Return the installed command, with its outbox on the machine's disk or in the fleet's Redis."""
     shell = Shell(tmp_path)
     shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
     if request.param == "Redis":
@@ -97,7 +97,7 @@ def states(shell: Shell) -> list[tuple[str, str]]:
 
 
 def keep(shell: Shell, *messages: str) -> None:
-    """Spool messages as a `send --spool-first` does."""
+    """Spool messages, like `send --spool-only`."""
     reference = reference_to(Webhook.parse(shell.env["CHATPOST_URL"]), None, None)
     requests = [CreateMessageRequest(Message(text), str(uuid4())) for text in messages]
     with stored_by(shell) as outbox:
@@ -106,7 +106,7 @@ def keep(shell: Shell, *messages: str) -> None:
             outbox.add([OutboxMessage(0, origin, reference, "", rules, Status(), text, len(text), request)], 3600)
 
 
-# Keeping -------------------------------------------------------------------------------------------------------
+# Spooling ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,10 @@ def keep(shell: Shell, *messages: str) -> None:
     ids=lambda fault: f"{fault.kind.name}-{fault.status}-{len(fault.headers)}",
 )
 def test_what_cannot_be_posted_now_is_kept(shell: Shell, chat: Emulator, fault: Fault) -> None:
-    """It is kept, the exit status is 0, stderr says how to go on; a flush posts it once, under its request id."""
+    """On a temporary failure, `--spool` stores the message and exits with 0.
+
+    A flush posts it once, under its request ID.
+    """
     chat.faults.extend([fault])
     done = shell("send", "--spool", "--retries", "0", "hello")
     assert (done.status, done.out) == (0, "")
@@ -134,7 +137,7 @@ def test_what_cannot_be_posted_now_is_kept(shell: Shell, chat: Emulator, fault: 
 
 
 def test_no_network(shell: Shell, chat: Emulator) -> None:
-    """Without a network a message is kept, and posted once there is one."""
+    """Without a network, `--spool` stores the message. `outbox retry -p` posts it through another profile."""
     url = shell.env["CHATPOST_URL"]
     with Emulator(quota=False) as away:
         shell.env["CHATPOST_URL"] = away.url(key=KEY, token=TOKEN)
@@ -146,7 +149,7 @@ def test_no_network(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_place_too_far_back(tmp_path: Path) -> None:
-    """A message whose turn comes after its deadline is kept."""
+    """If a message's turn is after its deadline, `--spool` stores the message."""
     with Emulator() as chat:
         shell = Shell(tmp_path)
         del shell.env["CHATPOST_PACING"]
@@ -155,7 +158,7 @@ def test_a_place_too_far_back(tmp_path: Path) -> None:
         done = shell("send", "--spool", "--deadline", "2", "--interval", "30", "two")
         done.expect(0, "the space is busy", "kept")
         third = shell("send", "--spool", "--deadline", "2", "--interval", "30", "three")
-        assert "the space is busy" in third.err  # it is no failure of Chat's, so the next message is tried
+        assert "the space is busy" in third.err  # a busy space is not a failure of Chat, so it starts no cool-down
 
 
 @pytest.mark.parametrize(
@@ -164,7 +167,7 @@ def test_a_place_too_far_back(tmp_path: Path) -> None:
     ids=lambda value: str(value if isinstance(value, int) else value.status),
 )
 def test_what_trying_again_would_not_mend(shell: Shell, chat: Emulator, fault: Fault, status: int) -> None:
-    """It fails as without an outbox, and is not kept."""
+    """A permanent error fails as without `--spool`, and the message is not spooled."""
     chat.faults.append(fault)
     done = shell("send", "--spool", "hello")
     done.expect(status)
@@ -174,7 +177,7 @@ def test_what_trying_again_would_not_mend(shell: Shell, chat: Emulator, fault: F
 
 @pytest.mark.parametrize("where", ["option", "variable", "profile"])
 def test_the_sources_of_the_option(shell: Shell, chat: Emulator, where: str) -> None:
-    """`--spool` can be an option, a variable, or in a profile."""
+    """`--spool` can be set by an option, a variable or a profile."""
     chat.faults.append(answering(503))
     argv = ["send", "--retries", "0", "x"]
     if where == "option":
@@ -188,7 +191,7 @@ def test_the_sources_of_the_option(shell: Shell, chat: Emulator, where: str) -> 
 
 
 def test_at_once(shell: Shell, chat: Emulator) -> None:
-    """`--spool-first` keeps a message without trying; `-o json` tells its id, and `-q` hides the sentence."""
+    """`--spool-only` stores a message without an attempt. `-o json` prints its ID, and `-q` suppresses the notice."""
     done = shell("send", "--spool-first", "-o", "json", "-q", "hello")
     record = json.loads(done.out)
     done.expect(0)
@@ -202,7 +205,7 @@ def test_at_once(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_long_text(shell: Shell, chat: Emulator) -> None:
-    """The parts of a long text stay together in one thread, in their order, each under its own id."""
+    """A flush posts the parts of a long text in one thread, in order, each under its own request ID."""
     text = "\n".join(f"line {number}" for number in range(6000))
     assert shell("send", "--spool-first", stdin=text).status == 0
     assert shell("send", "--spool-first", "other").status == 0
@@ -215,7 +218,7 @@ def test_a_long_text(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_long_text_that_breaks_off(shell: Shell, chat: Emulator) -> None:
-    """If a later part cannot be posted, the rest of the text is kept, and posted behind the others."""
+    """If a later part cannot be posted, chatpost spools the rest of the text, and a flush posts it in order."""
     text = "\n".join(f"line {number}" for number in range(6000))
     chat.faults.extend([Fault(Kind.NONE), answering(503)])
     done = shell("send", "--spool", "--retries", "0", stdin=text)
@@ -225,7 +228,7 @@ def test_a_long_text_that_breaks_off(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_long_text_that_fails_in_the_middle(shell: Shell, chat: Emulator) -> None:
-    """If the webhook is refused after the first part, that is told, with the part that is posted; nothing is kept."""
+    """If Chat rejects the webhook after the first part, chatpost reports how many parts are posted, and spools none."""
     text = "\n".join(f"line {number}" for number in range(8000))
     chat.faults.extend([Fault(Kind.NONE), answering(401)])
     done = shell("send", "--spool", "-o", "json", stdin=text)
@@ -237,7 +240,7 @@ def test_a_long_text_that_fails_in_the_middle(shell: Shell, chat: Emulator) -> N
 
 
 def test_several_profiles(shell: Shell, chat: Emulator) -> None:
-    """Of several profiles, only those keep messages that cannot post them."""
+    """With several profiles, chatpost spools the message only for the profiles that cannot post it."""
     shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{chat.url(name)}"\n' for name in "ab"))
     chat.faults.append(answering(503))
     done = shell("send", "--spool", "--retries", "0", "-p", "a", "-p", "b", "hello")
@@ -247,7 +250,7 @@ def test_several_profiles(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_job(shell: Shell, chat: Emulator) -> None:
-    """The outcome of a job is kept too, and counts as told."""
+    """With `--spool`, chatpost spools the outcome of a job and counts it as reported."""
     chat.faults.append(answering(503))
     run = ("run", "--spool", "--retries", "0", "--on", "change", "--", "sh", "-c", "exit 3")
     done = shell(*run)
@@ -261,7 +264,7 @@ def test_a_job(shell: Shell, chat: Emulator) -> None:
 
 
 def test_order(shell: Shell, chat: Emulator) -> None:
-    """While messages wait, a later `send --spool` goes behind them and takes them along."""
+    """If messages are pending, a later `send --spool` posts them first, then its own message."""
     for number in range(3):
         shell("send", "--spool-first", f"message {number}")
     done = shell("send", "--spool", "message 3")
@@ -270,7 +273,10 @@ def test_order(shell: Shell, chat: Emulator) -> None:
 
 
 def test_sends_leave_a_failing_webhook_alone(shell: Shell, chat: Emulator) -> None:
-    """After a failure sends keep their messages without trying for a minute; a flush tries at once."""
+    """After a failure, sends spool their messages without an attempt during the cool-down.
+
+    A flush ignores the cool-down.
+    """
     chat.faults.append(answering(503))
     shell("send", "--spool", "--retries", "0", "one")
     done = shell("send", "--spool", "two")
@@ -281,7 +287,7 @@ def test_sends_leave_a_failing_webhook_alone(shell: Shell, chat: Emulator) -> No
 
 
 def test_threads(shell: Shell, chat: Emulator) -> None:
-    """A thread's replies never come before its first message, and a thread that is stuck holds up no other."""
+    """A flush posts a thread's messages in order, and a thread that fails does not block other threads."""
     for thread in "ab":
         for number in range(2):
             shell("send", "--spool-first", "-k", thread, f"{thread}{number}")
@@ -293,7 +299,7 @@ def test_threads(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_message_that_chat_finds_wrong(shell: Shell, chat: Emulator) -> None:
-    """It is set aside as refused, and the others are posted; it is not tried again until `outbox retry`."""
+    """If Chat rejects a message, a flush posts the others, and does not retry it until `outbox retry`."""
     for number in range(3):
         shell("send", "--spool-first", f"message {number}")
     chat.faults.extend([Fault(Kind.NONE), answering(400)])
@@ -308,7 +314,7 @@ def test_a_message_that_chat_finds_wrong(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("code", [401, 403, 404, 503])
 def test_a_webhook_that_is_gone(shell: Shell, chat: Emulator, code: int) -> None:
-    """All of its messages stay, in their order, and other spaces get theirs."""
+    """If a webhook fails, its messages stay pending in order, and do not block other spaces."""
     shell.write_profiles(f'[profiles.other]\nurl = "{chat.url("other")}"\n')
     for number in range(2):
         shell("send", "--spool-first", f"message {number}")
@@ -321,7 +327,7 @@ def test_a_webhook_that_is_gone(shell: Shell, chat: Emulator, code: int) -> None
 
 
 def test_nothing_waits(shell: Shell) -> None:
-    """Without anything to post, a flush says nothing and exits 0."""
+    """With an empty outbox, a flush prints nothing and exits with 0."""
     done = shell(*FLUSH)
     done.expect(0)
     assert done.out == ""
@@ -340,7 +346,10 @@ def test_a_message_that_is_late(shell: Shell, chat: Emulator) -> None:
 
 
 def test_what_may_have_been_posted_stays_as_it_was(shell: Shell, chat: Emulator) -> None:
-    """A message that may have been posted is sent again as it was, without a line; one that surely was not gets it."""
+    """A message that may have been posted is retried unchanged.
+
+    One that was surely not posted gets the line about its delay.
+    """
     chat.faults.extend([Fault(Kind.DROP_AFTER), answering(429)])
     shell("send", "--spool", "--retries", "0", "may be posted")
     shell("send", "--spool", "--retries", "0", "-k", "other", "surely not")
@@ -351,7 +360,10 @@ def test_what_may_have_been_posted_stays_as_it_was(shell: Shell, chat: Emulator)
 
 
 def test_messages_expire(shell: Shell, chat: Emulator) -> None:
-    """After `--keep-for` a message is not posted but still listed, and the next flush says once how many there are."""
+    """After `--expire-after`, a message expires and stays in the list.
+
+    The next flush posts one notice with the count.
+    """
     for number in range(3):
         shell("send", "--spool-first", f"message {number}")
     let_expire(shell, [1, 2])
@@ -370,7 +382,7 @@ def test_messages_expire(shell: Shell, chat: Emulator) -> None:
 
 @on_disk
 def test_no_secret_is_kept(shell: Shell, chat: Emulator) -> None:
-    """The outbox has no part of a webhook's key or token, and is its user's alone."""
+    """The outbox contains no part of a webhook's key or token, and only its user can read it."""
     url = shell.env["CHATPOST_URL"]
     assert shell("send", "--spool-first", f"look at {url}").status == 0
     (shell.home / "state" / "chatpost").chmod(0o700)
@@ -383,7 +395,7 @@ def test_no_secret_is_kept(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("how", ["unset", "another"])
 def test_the_variable_names_no_webhook_any_more(shell: Shell, chat: Emulator, how: str) -> None:
-    """A message for CHATPOST_URL waits until that names the same webhook again."""
+    """A message for CHATPOST_URL stays pending until CHATPOST_URL names the same webhook again."""
     shell("send", "--spool-first", "hello")
     url = shell.env.pop("CHATPOST_URL")
     if how == "another":
@@ -397,7 +409,7 @@ def test_the_variable_names_no_webhook_any_more(shell: Shell, chat: Emulator, ho
 
 @pytest.mark.parametrize("how", ["gone", "changed"])
 def test_a_profile_that_is_gone(shell: Shell, chat: Emulator, how: str) -> None:
-    """A message whose profile is gone, or is another webhook now, is kept; `outbox retry --profile` sends it there."""
+    """If a message's profile is deleted or changed, the message stays pending until `outbox retry --profile`."""
     shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url("AAAA")}"\n')
     shell("send", "--spool-first", "-p", "ops", "hello")
     name = "new" if how == "gone" else "ops"
@@ -410,7 +422,7 @@ def test_a_profile_that_is_gone(shell: Shell, chat: Emulator, how: str) -> None:
 
 
 def test_a_named_profile_file(shell: Shell, chat: Emulator) -> None:
-    """A message of a profile in a file of its own finds it again."""
+    """A flush finds the profile of a message in the file that `--config` named."""
     path = shell.home / "mine.toml"
     path.write_text(f'[profiles.x]\nurl = "{chat.url()}"\n')
     path.chmod(0o600)
@@ -419,7 +431,7 @@ def test_a_named_profile_file(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_directory_that_is_gone(shell: Shell, chat: Emulator) -> None:
-    """A message from a working directory that is gone is posted or kept, although its profile file is not there."""
+    """A message sent from a deleted working directory is posted or spooled, although its profile file is missing."""
     shell.env["CHATPOST_CONFIG"] = "mine.toml"
     for option in ("--spool", "--spool-first"):
         script = f"mkdir gone; cd gone; rmdir ../gone; chatpost send {option} hello"
@@ -433,7 +445,7 @@ def test_a_directory_that_is_gone(shell: Shell, chat: Emulator) -> None:
 
 
 def test_the_list(shell: Shell, chat: Emulator) -> None:
-    """`list` has a line for each message, with tabs in a pipe; `show` shows one as JSON."""
+    """`outbox list` prints one tab-separated line per message, and `outbox show` prints a message as JSON."""
     chat.faults.append(answering(503))
     shell("send", "--spool", "--retries", "0", "-k", "deploy", f"first {'word ' * 30}")
     shell("send", "--spool-first", "second")
@@ -451,7 +463,7 @@ def test_the_list(shell: Shell, chat: Emulator) -> None:
 
 
 def test_drop(shell: Shell, chat: Emulator) -> None:
-    """`drop` takes messages out; all of them only with `--yes` if nobody can be asked."""
+    """`outbox delete` deletes messages. Without a terminal, `--all` needs `--yes`."""
     for number in range(4):
         shell("send", "--spool-first", f"message {number}")
     assert shell("outbox", "drop", "1", "3").status == 0
@@ -477,17 +489,17 @@ def test_drop(shell: Shell, chat: Emulator) -> None:
     ],
 )
 def test_mistakes_in_outbox_commands(shell: Shell, argv: list[str], status: int, said: str) -> None:
-    """A mistake is one line that says what to do."""
+    """A usage error is one line that says what to do."""
     done = shell("outbox", *argv)
     done.expect(status, said)
     assert done.err.count("\n") == 1
 
 
-# Bounds and faults of the disk ----------------------------------------------------------------------------------
+# Limits and faults of the disk ----------------------------------------------------------------------------------
 
 
 def test_a_full_outbox(shell: Shell, chat: Emulator) -> None:
-    """With 10,000 messages the outbox is full: 75, and nothing old is dropped; what can be posted still is."""
+    """The outbox holds 10,000 messages. When it is full, `--spool-only` exits with 75, and `--spool` still posts."""
     shell("send", "--spool-first", "first")
     with stored_by(shell) as outbox:
         (first,) = outbox.index()
@@ -502,7 +514,7 @@ def test_a_full_outbox(shell: Shell, chat: Emulator) -> None:
 
 @on_disk
 def test_a_full_disk(shell: Shell, chat: Emulator) -> None:
-    """If the disk is full, it is 75, and stderr says that the message is not kept."""
+    """If the disk is full, chatpost exits with 75 and says that the message is not in the outbox."""
     script = "ulimit -f 8; chatpost send --spool-first -- $(seq 1 6000)"
     done = shell.run("bash", "-c", script)
     done.expect(75, "the message is not kept")
@@ -512,7 +524,7 @@ def test_a_full_disk(shell: Shell, chat: Emulator) -> None:
 @on_disk
 @pytest.mark.parametrize("damage", ["garbage", "directory", "a file for the directory", "no home"])
 def test_an_outbox_that_cannot_be_used(shell: Shell, chat: Emulator, damage: str) -> None:
-    """Then `--spool` posts with a warning, and `--spool-first` is 75; what is there is not touched."""
+    """If the outbox cannot be used, `--spool` posts with a warning, and `--spool-only` exits with 75."""
     path = box_of(shell)
     path.parent.mkdir(parents=True)
     if damage == "garbage":
@@ -536,7 +548,7 @@ def test_an_outbox_that_cannot_be_used(shell: Shell, chat: Emulator, damage: str
 
 # Exactly once --------------------------------------------------------------------------------------------------
 
-# Runs chatpost, and kills it before or after the outbox is changed by the step of that name.
+# Runs chatpost, and kills it before or after the named step changes the outbox.
 KILLED = """
 import os, signal, sys
 from chatpost.outbox.redis import RedisOutbox
@@ -573,7 +585,7 @@ main()
     ids=lambda value: value[0] if isinstance(value, list) else value,
 )
 def test_killed_at_a_write(shell: Shell, chat: Emulator, argv: list[str], kill: str) -> None:
-    """Killed at any kind of change of the outbox, nothing is lost and nothing doubled."""
+    """If chatpost is killed before or after it changes the outbox, no message is lost or duplicated."""
     keep(shell, "zero", "one")
     command = [sys.executable, "-c", KILLED, *kill.split(), *argv]
     assert subprocess.run(command, env=shell.env, check=False).returncode == -signal.SIGKILL
@@ -585,7 +597,7 @@ def test_killed_at_a_write(shell: Shell, chat: Emulator, argv: list[str], kill: 
 
 
 def test_many_at_once(shell: Shell, chat: Emulator) -> None:
-    """Sends and flushes at once, some of them killed, with faults: each message is there once, each thread in order."""
+    """With concurrent sends, killed flushes and faults, each message is posted once, and each thread is in order."""
     chat.faults.extend([answering(503), Fault(Kind.DROP_AFTER), Fault(Kind.NONE), answering(429)] * 10)
     processes = [
         subprocess.Popen(
@@ -609,7 +621,7 @@ def test_many_at_once(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_send_behind_a_long_flush(shell: Shell, chat: Emulator) -> None:
-    """A message that another flush would post only after the deadline is kept; its sender does not wait until then."""
+    """If another flush would post a message only after its deadline, the sender spools it and exits early."""
     keep(shell, *(f"message {number}" for number in range(300)))
     edit(shell, lambda message: message._replace(rules=message.rules._replace(interval=0.5)), range(1, 301))
     shell.env["CHATPOST_PACING"] = "1"
@@ -619,7 +631,7 @@ def test_a_send_behind_a_long_flush(shell: Shell, chat: Emulator) -> None:
             time.sleep(0.05)
         done = shell("send", "--spool", "--interval", "0.5", "mine")
         done.expect(0, "others post to the space now; kept")
-        assert len(texts(chat)) < 60  # which takes half of the deadline
+        assert len(texts(chat)) < 60  # waiting until the deadline would post more than these
     finally:
         flush.terminate()
         flush.wait()
@@ -629,7 +641,10 @@ def test_a_send_behind_a_long_flush(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_digest(shell: Shell, chat: Emulator) -> None:
-    """`--digest` joins what waits for one thread, each under its time, repeats as one; what must go alone does."""
+    """`--digest` combines the pending messages of a thread, with times, and merges repeats.
+
+    Some messages stay separate.
+    """
     for text in ("one", "same", "same", "same", "<users/1>", "two", "```open", "three"):
         shell("send", "--spool-first", "--", text)
     shell("send", "--spool-first", "--request-id", "mine", "own id")
@@ -638,7 +653,7 @@ def test_a_digest(shell: Shell, chat: Emulator) -> None:
     time_of_day = r"(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d UTC"
     plain = [re.sub(time_of_day, "T", text) for text in texts(chat)]
     assert plain == [
-        "[T]\none\n[T to T, ×3]\nsame",  # noqa: RUF001 - it means times
+        "[T]\none\n[T to T, ×3]\nsame",  # noqa: RUF001 - the multiplication sign is intended
         "<users/1>",
         "[T]\ntwo\n[T]\n```open\n```\n[T]\nthree",
         "own id",
@@ -647,7 +662,7 @@ def test_a_digest(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_digest_that_may_have_been_posted(shell: Shell, chat: Emulator) -> None:
-    """It is sent again as it was, with the same members, whatever has come since."""
+    """A digest that may have been posted is retried unchanged, without messages that were spooled later."""
     for number in range(3):
         shell("send", "--spool-first", f"message {number}")
     chat.faults.append(Fault(Kind.DROP_AFTER))
@@ -660,7 +675,7 @@ def test_a_digest_that_may_have_been_posted(shell: Shell, chat: Emulator) -> Non
 
 
 def test_digests_fit_into_messages(shell: Shell, chat: Emulator) -> None:
-    """A digest has at most 32,000 bytes; the rest goes into the next one, in order."""
+    """A digest has at most 32,000 bytes. The remaining messages go into the next digest, in order."""
     for number in range(7):
         shell("send", "--spool-first", "--", f"{number} " + "é" * 5000)
     assert shell(*FLUSH, "--digest").status == 0
@@ -670,7 +685,7 @@ def test_digests_fit_into_messages(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_digest_that_chat_finds_wrong(shell: Shell, chat: Emulator) -> None:
-    """Its messages are tried one by one."""
+    """If Chat rejects a digest, the flush posts its messages one by one."""
     for number in range(3):
         shell("send", "--spool-first", f"message {number}")
     chat.faults.extend([answering(400), Fault(Kind.NONE), answering(400)])
@@ -679,7 +694,7 @@ def test_a_digest_that_chat_finds_wrong(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_profile_that_wants_digests(shell: Shell, chat: Emulator) -> None:
-    """`digest = true` in a profile joins its messages in every flush."""
+    """With `digest = true` in a profile, every flush combines the profile's messages."""
     shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\ndigest = true\n')
     for number in range(3):
         shell("send", "--spool-first", "-p", "ops", f"message {number}")
@@ -688,7 +703,7 @@ def test_a_profile_that_wants_digests(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_digest_of_several_hosts(shell: Shell, chat: Emulator) -> None:
-    """If its messages come from several hosts, each says from which."""
+    """If the messages of a digest are from several hosts, the digest names the host of each."""
     for number in range(2):
         shell("send", "--spool-first", f"message {number}")
     edit(shell, lambda message: message._replace(origin=Origin(f"db-{message.id}", message.origin.written)))
@@ -697,7 +712,7 @@ def test_a_digest_of_several_hosts(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_digest_has_an_id_of_its_own(shell: Shell, chat: Emulator) -> None:
-    """What was posted before under a message's id is not taken for a digest that the message begins."""
+    """A digest has a new request ID, so Chat does not return an earlier message of one of its members instead."""
     chat.faults.append(Fault(Kind.DROP_AFTER))
     shell("send", "--spool", "--retries", "0", "zero")
     let_expire(shell)
@@ -711,7 +726,7 @@ def test_a_digest_has_an_id_of_its_own(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("what", ["move", "drop"])
 def test_a_digest_stays_together(shell: Shell, chat: Emulator, what: str) -> None:
-    """A digest that may have been posted is moved and dropped as a whole, by the id of any of its messages."""
+    """A digest that may have been posted is moved or deleted as a whole, by the ID of any of its messages."""
     shell.write_profiles(f'[profiles.other]\nurl = "{chat.url("BBBB")}"\n')
     keep(shell, "zero", "one", "two")
     chat.faults.append(answering(503))
@@ -725,7 +740,7 @@ def test_a_digest_stays_together(shell: Shell, chat: Emulator, what: str) -> Non
 
 
 def test_a_digest_that_may_be_posted_and_is_wrong(shell: Shell, chat: Emulator) -> None:
-    """It is refused as a whole: its messages may be in the space already."""
+    """If Chat rejects a digest that may have been posted, all of its messages are rejected."""
     keep(shell, "zero", "one")
     chat.faults.extend([Fault(Kind.DROP_AFTER), answering(400)])
     assert shell(*FLUSH, "--digest").status == 0
@@ -734,7 +749,7 @@ def test_a_digest_that_may_be_posted_and_is_wrong(shell: Shell, chat: Emulator) 
 
 
 def test_a_digest_that_expires(shell: Shell, chat: Emulator) -> None:
-    """All of its messages expire and are counted."""
+    """If a digest expires, all of its messages expire and are counted."""
     keep(shell, "zero", "one", "two")
     chat.faults.append(answering(503))
     shell(*FLUSH, "--digest", "--retries", "0")
@@ -745,7 +760,7 @@ def test_a_digest_that_expires(shell: Shell, chat: Emulator) -> None:
 
 
 def test_another_reply_option(shell: Shell, chat: Emulator) -> None:
-    """A message that must not open a thread is not joined with one that may."""
+    """A digest does not combine a reply with `--or-fail` and one that may open a new thread."""
     shell("send", "--spool-first", "-k", "t", "zero")
     shell("send", "--spool-first", "-k", "t", "--or-fail", "one")
     assert shell(*FLUSH, "--digest").status == 0
@@ -753,7 +768,7 @@ def test_another_reply_option(shell: Shell, chat: Emulator) -> None:
 
 
 def test_one_late_line(shell: Shell, chat: Emulator) -> None:
-    """A message that may have been posted with its line does not get another, however it is retried."""
+    """A message that may have been posted with the line about its delay gets no second line from `outbox retry`."""
     keep(shell, "hello")
     age(shell, 3600)
     chat.faults.append(answering(503))
@@ -766,7 +781,7 @@ def test_one_late_line(shell: Shell, chat: Emulator) -> None:
 
 
 def test_what_may_be_posted_and_fails_for_good(shell: Shell, chat: Emulator) -> None:
-    """If the webhook is refused after an attempt that may have posted, that is said."""
+    """If Chat rejects the webhook after an attempt that may have posted, stderr says that it may have been posted."""
     chat.faults.extend([Fault(Kind.DROP_AFTER), answering(401)])
     done = shell("send", "--spool", "hello")
     done.expect(77, "may have been posted")
@@ -774,13 +789,13 @@ def test_what_may_be_posted_and_fails_for_good(shell: Shell, chat: Emulator) -> 
 
 
 def test_a_webhook_that_is_not_allowed(shell: Shell, chat: Emulator) -> None:
-    """It fails each time: it is no failure of Chat's that passes."""
+    """A rejected webhook fails on every send, and starts no cool-down."""
     chat.faults.extend([answering(401)] * 3)
     assert [shell("send", "--spool", "hello").status for _ in range(3)] == [77] * 3
 
 
 def test_two_profiles_of_one_webhook(shell: Shell, chat: Emulator) -> None:
-    """If one of them is gone, the messages of the other are posted."""
+    """If one of two profiles of a webhook is deleted, a flush still posts the messages of the other."""
     profiles = [f'[profiles.{name}]\nurl = "{chat.url()}"\n' for name in "ab"]
     shell.write_profiles("".join(profiles))
     for name in "ab":
@@ -790,7 +805,10 @@ def test_two_profiles_of_one_webhook(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_quiet_flush(shell: Shell, chat: Emulator) -> None:
-    """With `-q`, cron mails nothing while Chat is away; without it, a retry and what is left are told."""
+    """With `-q`, a flush is silent about temporary failures.
+
+    Without it, the flush reports retries and pending messages.
+    """
     keep(shell, "hello")
     chat.faults.extend([answering(503)] * 3)
     quiet = shell(*FLUSH, "-q", "--retries", "0")
@@ -806,7 +824,7 @@ def test_a_quiet_flush(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("part", ["the message", "its content"])
 def test_a_damaged_message(shell: Shell, chat: Emulator, part: str) -> None:
-    """A message that cannot be read is named, holds up no other, and can be dropped."""
+    """A damaged message does not block others. `outbox list` shows it, and `outbox delete` deletes it."""
     keep(shell, "zero", "one")
     if part == "the message":
         edit(shell, lambda message: message._replace(size=cast("int", "")), [1])
@@ -820,7 +838,7 @@ def test_a_damaged_message(shell: Shell, chat: Emulator, part: str) -> None:
 
 
 def test_a_thread_in_another_space(shell: Shell, chat: Emulator) -> None:
-    """A message for a thread by name is not moved to another space."""
+    """`outbox retry -p` does not move a message with a thread name to another space."""
     shell.write_profiles(f'[profiles.other]\nurl = "{chat.url("BBBB")}"\n')
     shell("send", "--spool-first", "--thread", "spaces/AAAA/threads/T", "hello")
     done = shell("outbox", "retry", "1", "-p", "other")
@@ -829,7 +847,7 @@ def test_a_thread_in_another_space(shell: Shell, chat: Emulator) -> None:
 
 @on_disk
 def test_an_outbox_that_others_could_read(shell: Shell) -> None:
-    """The file becomes its user's alone."""
+    """At the next spool, chatpost restricts the outbox file to its user again."""
     keep(shell, "zero")
     box_of(shell).chmod(0o666)
     keep(shell, "one")
@@ -837,7 +855,7 @@ def test_an_outbox_that_others_could_read(shell: Shell) -> None:
 
 
 def test_a_clock_that_was_set(shell: Shell, chat: Emulator) -> None:
-    """A time to leave Chat alone that lies too far ahead, as after a wrong clock, does not count."""
+    """A send ignores a cool-down that ends too far in the future, for example after the clock was wrong."""
     keep(shell, "zero")
     with stored_by(shell) as outbox:
         outbox.set_cool_down(outbox.index()[0].webhook.fingerprint, CoolDown(1, time.time() + 30 * 86400))
@@ -846,7 +864,7 @@ def test_a_clock_that_was_set(shell: Shell, chat: Emulator) -> None:
 
 
 def kill_while_sending(shell: Shell, chat: Emulator, *argv: str) -> None:
-    """Flush, and kill it once Chat has stored the message and before it has answered."""
+    """Start a flush, and kill it after Chat has stored the message and before Chat has answered."""
     stored = threading.Event()
     chat.on_received = lambda _: stored.set()
     chat.faults.appendleft(Fault(Kind.DELAY, seconds=300))
@@ -858,7 +876,7 @@ def kill_while_sending(shell: Shell, chat: Emulator, *argv: str) -> None:
 
 
 def test_killed_and_then_wrong(shell: Shell, chat: Emulator) -> None:
-    """A digest whose flush was killed may have been posted: if Chat then finds it wrong, it is refused as a whole."""
+    """If a flush is killed during a digest and Chat then rejects the digest, all of its messages are rejected."""
     keep(shell, "one", "two")
     kill_while_sending(shell, chat, "--digest")
     chat.faults.append(answering(400))
@@ -867,7 +885,7 @@ def test_killed_and_then_wrong(shell: Shell, chat: Emulator) -> None:
 
 
 def test_killed_and_then_expired(shell: Shell, chat: Emulator) -> None:
-    """A message whose flush was killed may have been posted: retried after it has expired, it goes as it was."""
+    """If a flush is killed during a message that later expires, `outbox retry` posts the message unchanged."""
     keep(shell, "one")
     kill_while_sending(shell, chat)
     let_expire(shell)
@@ -880,7 +898,7 @@ def test_killed_and_then_expired(shell: Shell, chat: Emulator) -> None:
 
 
 def test_killed_and_then_joined(shell: Shell, chat: Emulator) -> None:
-    """A digest whose flush was killed goes into no other digest."""
+    """If a flush is killed during a digest, no other digest includes its messages."""
     keep(shell, "one", "two", "three")
     edit(shell, lambda message: message.with_status(state="rejected"), [1])
     kill_while_sending(shell, chat, "--digest")
@@ -892,7 +910,7 @@ def test_killed_and_then_joined(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_rotated_token(shell: Shell, chat: Emulator) -> None:
-    """A message for a profile's old webhook is kept and told, and those for its new one are posted."""
+    """A message for a profile's old webhook stays pending, with a warning, and messages for the new one are posted."""
     for token, text in (("old", "one"), ("new", "two")):
         shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url(token=token)}"\n')
         shell("send", "--spool-first", "-p", "ops", text)
@@ -902,7 +920,7 @@ def test_a_rotated_token(shell: Shell, chat: Emulator) -> None:
 
 
 def test_dropped_while_it_is_sent(shell: Shell, chat: Emulator) -> None:
-    """If a message is dropped while its sender waits, the sender says so, and that is 75."""
+    """If a pending message is deleted, its sender reports that and exits with 75."""
     come = threading.Event()
     chat.on_received = lambda _: come.set()
     chat.faults.append(answering(429, Retry_After="3"))

@@ -1,4 +1,4 @@
-"""The life of messages in an outbox: its steps by themselves, in any order, and in each store."""
+"""The lifecycle of outbox messages: single transitions, random sequences of them, and both storage backends."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CREATED = CreatedMessage("spaces/AAAA/messages/M.M", "spaces/AAAA/threads/M")
 
 
 def message(text: str = "hello", thread: str = "", **status: Any) -> OutboxMessage:
-    """Return a message that is not in an outbox yet, or looks as if it were by its ``id``."""
+    """Build a message. With an ``id``, it looks like a message from an outbox."""
     number = status.pop("id", 0)
     request = CreateMessageRequest(Message(text), str(uuid4()))
     origin = Origin("host", time.time())
@@ -59,11 +59,11 @@ def begun(found: list[OutboxMessage]) -> Attempt:
     return Attempt(members, request, maybe_posted)
 
 
-# Steps ----------------------------------------------------------------------------------------------------------
+# Transitions ----------------------------------------------------------------------------------------------------
 
 
 def test_an_attempt() -> None:
-    """Once an attempt has begun its messages are in flight together, and the first of them has the content."""
+    """When an attempt starts, its messages are in flight together, and the first one holds the content."""
     found = in_index(1, 2)
     attempt = begun(found)
     assert [each.status.digest for each in attempt.members] == [1, 1]
@@ -72,7 +72,7 @@ def test_an_attempt() -> None:
 
 
 def test_a_message_that_has_changed_is_not_sent() -> None:
-    """An attempt does not begin if another process has changed one of its messages, or taken it out."""
+    """An attempt does not start if another process has changed or deleted one of its messages."""
     found = in_index(1, 2)
     request = CreateMessageRequest(Message("all"), "id")
     assert model.start_attempt(begun(found).members, found, request) is None
@@ -80,7 +80,7 @@ def test_a_message_that_has_changed_is_not_sent() -> None:
 
 
 def test_posted() -> None:
-    """A message that is posted is deleted, unless its sender waits for the answer; then it stays until its release."""
+    """A posted message is deleted, unless its sender is waiting for the answer. Then it stays until its release."""
     found = [*in_index(1), *in_index(2, is_awaited=True)]
     (left,) = model.posted(begun(found).members, begun(found), CREATED, 0.0)
     assert (left.id, left.status.state, left.status.created) == (2, "posted", CREATED)
@@ -89,7 +89,7 @@ def test_posted() -> None:
 
 
 def test_an_answer_for_another_message() -> None:
-    """The answer to a message changes no other message that was given the same id."""
+    """The answer to an attempt does not change another message with the same ID."""
     attempt, other = begun(in_index(1)), in_index(1)
     assert model.posted(other, attempt, CREATED, 0.0) == other
     assert model.failed(other, attempt, "why", maybe_posted=False) is None
@@ -97,7 +97,10 @@ def test_an_answer_for_another_message() -> None:
 
 @pytest.mark.parametrize("maybe_posted", [True, False])
 def test_failed(*, maybe_posted: bool) -> None:
-    """Messages that are surely not posted may change again; others stay in flight, together."""
+    """After a failure, messages that were surely not posted leave the in-flight state.
+
+    Others stay in flight together.
+    """
     attempt = begun(in_index(1, 2))
     after = model.failed(attempt.members, attempt, "why", maybe_posted=maybe_posted)
     assert after is not None
@@ -106,7 +109,7 @@ def test_failed(*, maybe_posted: bool) -> None:
 
 
 def test_a_second_attempt_knows_nothing_of_the_first() -> None:
-    """A message that may be posted by an earlier attempt stays in flight, however a later one fails."""
+    """A message that an earlier attempt may have posted stays in flight, even if a later attempt fails."""
     first = begun(in_index(1))
     second = begun(first.members)
     (after,) = model.failed(second.members, second, "why", maybe_posted=False) or []
@@ -117,13 +120,13 @@ def test_a_second_attempt_knows_nothing_of_the_first() -> None:
     "end", [partial(model.failed, error="", maybe_posted=False), partial(model.rejected, error="")]
 )
 def test_a_process_that_wakes_up_late(end: Callable[..., Any]) -> None:
-    """The failure of an attempt changes nothing once another attempt has begun."""
+    """The failure of an attempt has no effect after another attempt has started."""
     first = begun(in_index(1))
     assert end(begun(first.members).members, attempt=first) is None
 
 
 def test_a_rejected_digest() -> None:
-    """Its messages are tried one by one, unless it may be posted: then it is rejected as a whole."""
+    """If Chat rejects a digest, its messages are retried one by one, or all rejected if it may have been posted."""
     attempt = begun(in_index(1, 2))
     after = model.rejected(attempt.members, attempt, "why") or []
     assert [(each.is_pending, each.status.digest, each.goes_alone) for each in after] == [(True, None, True)] * 2
@@ -133,7 +136,10 @@ def test_a_rejected_digest() -> None:
 
 
 def test_requeue() -> None:
-    """A rejected message is pending again; one that may be posted keeps its digest; a pending one keeps its time."""
+    """`requeue` makes messages pending.
+
+    A digest that may be posted stays together, and pending messages keep their expiry.
+    """
     found = [
         *in_index(1, state="rejected", digest=1, error="why"),
         *in_index(2, state="expired", digest=2, maybe_posted=True),
@@ -151,13 +157,13 @@ def test_requeue() -> None:
 
 
 def test_a_digest_whose_first_message_is_lost() -> None:
-    """The others of the digest are posted by themselves, in their order."""
+    """If the first message of a digest is lost, the others are posted separately, in order."""
     attempt = begun(in_index(1, 2, 3))
     assert model.pending_lanes(attempt.members[1:]) == {("fingerprint", ""): attempt.members[1:]}
 
 
 def test_batches_keep_digests_whole() -> None:
-    """Batches have a limited number of messages, each message once, and the whole of each digest."""
+    """A batch has a limited size. The batches contain each message once, and never divide a digest."""
     digest = begun(in_index(*range(100, 400))).members
     index = [*in_index(*range(1, 100)), *digest, *in_index(*range(400, 2000))]
     index[50] = index[50]._replace(webhook=OTHER)
@@ -173,7 +179,7 @@ def late(found: list[OutboxMessage], since: float = 1.0) -> list[OutboxMessage]:
 
 
 def test_a_notice_counts_all() -> None:
-    """Messages that expire in several batches are counted by one notice, until that is tried."""
+    """One notice counts the messages that expire in several batches, until its first attempt."""
     notice, *_ = expire(late(in_index(1, 2)), 2.0)
     notice = notice._replace(id=9)
     assert (can_count(notice), notice.rules.expired) == (True, 2)
@@ -193,12 +199,12 @@ def test_a_digest_expires_as_a_whole() -> None:
 
 
 def test_a_dead_sender() -> None:
-    """A posted message whose sender never reads the answer is deleted in the end."""
+    """A posted message is eventually deleted if its sender never reads the answer."""
     assert expire(late(in_index(1, state="posted", is_awaited=True)), 2.0) == []
 
 
 def test_the_cool_down_grows() -> None:
-    """It doubles with each failure, up to an hour."""
+    """The cool-down doubles with each failure, up to one hour."""
     cool_down, seconds = CoolDown(), []
     for _ in range(20):
         cool_down = cool_down.after_failure(0.0)
@@ -211,7 +217,7 @@ def test_the_cool_down_grows() -> None:
 
 
 def test_a_row() -> None:
-    """A message is read as it was written."""
+    """A row round-trips: reading it returns the message that was written."""
     written = message("häh? 😀", "key k", attempts=2, digest=7, created=CREATED, state="posted", error="why")
     assert from_rows([(7, SPACE, to_row(written))]) == [written._replace(id=7, request=None)]
 
@@ -223,7 +229,7 @@ JSON = st.recursive(
 
 @given(st.text() | JSON.map(json.dumps), st.integers(0, 6), JSON)
 def test_damaged_rows(row: str, place: int, value: Any) -> None:
-    """Whatever stands in a row or in one of its values: it is read, or the message is damaged."""
+    """A row with any content is either loaded or returned as a damaged message."""
     (found,) = from_rows([(7, SPACE, row)])
     assert found.status.state == "damaged"
     values = json.loads(to_row(message()))
@@ -233,11 +239,11 @@ def test_damaged_rows(row: str, place: int, value: Any) -> None:
     assert not found.is_pending or found.lane
 
 
-# Stores ---------------------------------------------------------------------------------------------------------
+# Storage --------------------------------------------------------------------------------------------------------
 
 
 class MemoryOutbox:
-    """The least that is an outbox, as fast as can be; nothing is on a disk."""
+    """A minimal outbox in memory, for speed."""
 
     def __init__(self) -> None:
         self.messages: dict[int, OutboxMessage] = {}
@@ -294,7 +300,7 @@ Open: TypeAlias = "Callable[[], Outbox]"
 
 @pytest.fixture(params=["a file", "Redis"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    """Give what opens an outbox of each kind, as another process does each time."""
+    """Return a function that opens the outbox of each kind, as a separate process would."""
     if request.param == "Redis":
         client = request.getfixturevalue("redis").client()
         return lambda: RedisOutbox(client)
@@ -303,12 +309,12 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
 
 @pytest.fixture
 def outbox(opened: Open) -> Outbox:
-    """Give an empty outbox of each kind."""
+    """Return an empty outbox of each kind."""
     return opened()
 
 
 def test_what_is_stored(outbox: Outbox) -> None:
-    """Messages have ids in their order, and expire by the outbox's clock; an index has no contents."""
+    """The outbox assigns ascending IDs and expires messages by its own clock. An index has no contents."""
     messages = [message("one"), message("two", "key k")]
     assert outbox.add(messages, 60) == [1, 2]
     index = outbox.index(SPACE)
@@ -319,7 +325,7 @@ def test_what_is_stored(outbox: Outbox) -> None:
 
 
 def test_what_is_lost(outbox: Outbox) -> None:
-    """A message that was taken out is not there; one whose id was never given is lost."""
+    """`read` omits a deleted message, and raises an error for an ID that the outbox never assigned."""
     outbox.add([message()], 60)
     outbox.change(SPACE, [1], lambda _: [])
     assert outbox.read(SPACE, [1]) == []
@@ -328,7 +334,10 @@ def test_what_is_lost(outbox: Outbox) -> None:
 
 
 def test_a_change(outbox: Outbox) -> None:
-    """A step sees messages as they are, and can change, move, delete and add some; or it leaves all as they are."""
+    """A step receives the current messages, and can change, move, delete and add some.
+
+    It returns None to change none.
+    """
     outbox.add([message("one"), message("two"), message("three")], 60)
     assert outbox.change(SPACE, [1, 2], lambda _: None) is None
     assert len(outbox.index()) == 3
@@ -346,7 +355,7 @@ def test_a_change(outbox: Outbox) -> None:
 
 
 def test_the_content_that_was_sent(outbox: Outbox) -> None:
-    """From an attempt on the content is the one sent; once that surely is not posted, it is the first one again."""
+    """During an attempt, the stored content is the request that was sent. After a failure it is the original again."""
     outbox.add([message("one"), message("two")], 60)
     found = outbox.index()
     attempt = Attempt(
@@ -364,7 +373,7 @@ def test_the_content_that_was_sent(outbox: Outbox) -> None:
 
 
 def test_changes_at_once(outbox: Outbox) -> None:
-    """No change is lost, however many are made at once."""
+    """Concurrent changes are all applied."""
     outbox.add([message()], 60)
 
     def count() -> None:
@@ -380,7 +389,7 @@ def test_changes_at_once(outbox: Outbox) -> None:
 
 
 def test_messages_at_once(outbox: Outbox) -> None:
-    """Each of the messages that are added at once has an id of its own."""
+    """Messages that are added concurrently have distinct IDs."""
     threads = [Thread(target=outbox.add, args=([message(), message()], 60)) for _ in range(10)]
     for thread in threads:
         thread.start()
@@ -390,7 +399,7 @@ def test_messages_at_once(outbox: Outbox) -> None:
 
 
 def test_a_lock(opened: Open) -> None:
-    """One process at a time has the lock of a space; that of another space is free."""
+    """Only one process at a time holds the lock of a space. Locks of other spaces are independent."""
     with opened().lock(SPACE) as first, opened().lock(SPACE) as second, opened().lock("another") as third:
         assert (first, second, third) == (True, False, True)
     with opened().lock(SPACE) as again:
@@ -398,7 +407,7 @@ def test_a_lock(opened: Open) -> None:
 
 
 def test_the_cool_down_is_stored(outbox: Outbox) -> None:
-    """Each webhook has its own, until it answers."""
+    """Each webhook has its own cool-down, which ends when the webhook answers."""
     outbox.set_cool_down("one", CoolDown(3, 1234.5))
     assert (outbox.cool_down("one"), outbox.cool_down("two")) == (CoolDown(3, 1234.5), CoolDown())
     outbox.change(SPACE, [], lambda _: [], "one")
@@ -406,7 +415,7 @@ def test_the_cool_down_is_stored(outbox: Outbox) -> None:
 
 
 def test_the_limit(outbox: Outbox) -> None:
-    """A message that makes too many is not stored; once others are deleted there is room again."""
+    """The outbox rejects messages above its limit, and accepts new ones after a deletion."""
     outbox.add([message() for _ in range(MOST_MESSAGES)], 60)
     with pytest.raises(OutboxFull, match="10,000 messages"):
         outbox.add([message()], 60)
@@ -415,26 +424,26 @@ def test_the_limit(outbox: Outbox) -> None:
     assert len(outbox.index()) == MOST_MESSAGES
 
 
-# Any order ------------------------------------------------------------------------------------------------------
+# Random sequences -----------------------------------------------------------------------------------------------
 
 
 class Life(RuleBasedStateMachine):
-    """Senders, flushes, deaths, users and time, in any order, with a Chat that takes each request id once.
+    """Senders, flushes, kills, users and time act in random order. Chat accepts each request ID once.
 
-    An attempt whose process is dead, or has lost its lease, can still reach Chat.
+    An attempt can still reach Chat after its process is killed or has lost its lease.
     """
 
     def __init__(self, outbox: Outbox) -> None:
         super().__init__()
         self.outbox = outbox
-        self.chat: dict[str, list[str]] = {}  # the texts of requests, by their ids
+        self.chat: dict[str, list[str]] = {}  # the texts of each request, by request ID
         self.attempts: list[Attempt] = []
         self.received: list[bool] = []  # whether Chat has received each attempt
         self.spooled: dict[int, str] = {}
         self.threads: dict[int, str] = {}
         self.origins: dict[int, Origin] = {}
         self.deleted: set[int] = set()
-        self.disturbed: set[int] = set()  # rejected, expired or retried: their order is not kept
+        self.disturbed: set[int] = set()  # rejected, expired or retried: their order may change
         self.expired = 0
         self.notices: dict[int, int] = {}
 
@@ -442,7 +451,7 @@ class Life(RuleBasedStateMachine):
         thread=st.sampled_from("aaab"), kind=st.sampled_from(["", "", "", "awaited", "alone"]), number=st.integers(1, 3)
     )
     def spool(self, thread: str, kind: str, number: int) -> None:
-        """Add the messages of a sender."""
+        """Add the messages of one sender."""
         new = [message(f"text {uuid4()}", f"key {thread}", is_awaited=kind == "awaited") for _ in range(number)]
         rules = new[0].rules._replace(is_alone=kind == "alone")
         new = [each._replace(rules=rules, origin=new[0].origin) for each in new]
@@ -452,7 +461,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(place=st.integers(0, 2), wants_digest=st.sampled_from([True, True, False]))
     def begin(self, *, place: int, wants_digest: bool) -> None:
-        """Begin an attempt as a flush does, maybe while another process is in the middle of one."""
+        """Start an attempt like a flush, possibly while another process has one in progress."""
         index = self.outbox.index(SPACE)
         lanes = list(model.pending_lanes(index).values())
         if not lanes:
@@ -478,7 +487,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.attempts)
     @rule(data=st.data())
     def reach_chat(self, data: st.DataObject) -> None:
-        """Let Chat receive an attempt."""
+        """Deliver an attempt to Chat."""
         place = data.draw(st.integers(0, len(self.attempts) - 1))
         request = self.attempts[place].request
         self.received[place] = True
@@ -487,7 +496,7 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.attempts)
     @rule(data=st.data(), is_refused=st.sampled_from([True, False, False]))
     def end(self, *, data: st.DataObject, is_refused: bool) -> None:
-        """End an attempt. Only what Chat has not received can surely not be posted."""
+        """End an attempt. Only an attempt that Chat has not received is surely not posted."""
         place = data.draw(st.integers(0, len(self.attempts) - 1))
         attempt, received = self.attempts.pop(place), self.received.pop(place)
         ids = [each.id for each in attempt.members]
@@ -503,14 +512,14 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.spooled)
     @rule(data=st.data(), what=st.sampled_from(["expire", "retry", "retry", "delete", "release"]))
     def disturb(self, data: st.DataObject, what: str) -> None:
-        """Let the time or a user change messages."""
+        """Let time or a user change messages."""
         index = self.outbox.index(SPACE)
         ids = [each.id for each in index if not each.rules.expired]
         chosen = data.draw(st.sets(st.sampled_from(ids), min_size=1, max_size=3)) if ids else set()
         getattr(self, what)(index, chosen)
 
     def expire(self, index: list[OutboxMessage], chosen: set[int]) -> None:
-        """Let messages be overdue, and expire, as a flush does."""
+        """Expire messages, like a flush."""
         now = self.outbox.now()
         self.outbox.change(SPACE, sorted(chosen), partial(late, since=now - 1))
         due = model.overdue(self.outbox.index(SPACE), now)
@@ -521,28 +530,28 @@ class Life(RuleBasedStateMachine):
         self.expired += sum(each.is_pending and each.id in due for each in index)
 
     def retry(self, index: list[OutboxMessage], chosen: set[int]) -> None:
-        """Retry messages, as a user does."""
+        """Retry messages, like a user."""
         for _, batch in model.batches(index, chosen):
             step = partial(model.requeue, webhook=None, expires_at=self.outbox.now() + 60)
             self.outbox.change(SPACE, batch, step)
             self.disturbed.update(batch)
 
     def delete(self, index: list[OutboxMessage], chosen: set[int]) -> None:
-        """Delete messages, as a user does."""
+        """Delete messages, like a user."""
         for _, batch in model.batches(index, chosen):
             left = self.outbox.change(SPACE, batch, model.delete) or []
             self.deleted.update({*batch} - {each.id for each in left})
             self.disturbed.update(batch)
 
     def release(self, _: list[OutboxMessage], chosen: set[int]) -> None:
-        """Let senders go."""
+        """Release the messages of a sender that exits."""
         for origin in {self.origins[number] for number in chosen}:
             its = [number for number in self.spooled if self.origins[number] == origin]
             self.outbox.change(SPACE, its, partial(model.release, origin=origin))
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        """Each message is in the outbox, in the space, or was deleted by the user."""
+        """Check that each message is in the outbox or in the space, or was deleted by the user."""
         there = {each.id for each in self.outbox.index(SPACE)}
         posted = {text for texts in self.chat.values() for text in texts}
         for number, text in self.spooled.items():
@@ -550,13 +559,13 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_doubled(self) -> None:
-        """No message is in the space twice."""
+        """Check that the space contains each message at most once."""
         count = Counter(text for texts in self.chat.values() for text in texts)
         assert all(count[text] <= 1 for text in self.spooled.values())
 
     @invariant()
     def threads_are_in_order(self) -> None:
-        """In a thread, messages come in the order of their ids, except those that were set aside meanwhile."""
+        """Check that threads are in the order of IDs, except for rejected, expired, retried and deleted messages."""
         places = {text: number for number, text in self.spooled.items() if number not in self.disturbed}
         posted = [places[text] for texts in self.chat.values() for text in texts if text in places]
         for thread in "ab":
@@ -565,7 +574,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def digests_stay_together(self) -> None:
-        """In a digest, all messages are in one state."""
+        """Check that all messages of a digest are in the same state."""
         index = self.outbox.index(SPACE)
         for first in index:
             if first.status.digest == first.id:
@@ -577,14 +586,14 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def expired_messages_are_counted(self) -> None:
-        """Each message that has expired is counted by a notice, once each time."""
+        """Check that notices count each expired message exactly once per expiry."""
         self.notices |= {each.id: each.rules.expired for each in self.outbox.index(SPACE) if each.rules.expired}
         assert sum(self.notices.values()) == self.expired
 
 
 @pytest.mark.parametrize(("kind", "examples"), [("memory", 300), ("a file", 10), ("Redis", 10)])
 def test_any_order(kind: str, examples: int, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """Whatever happens, in whatever order: nothing is lost, nothing is doubled, threads are in order."""
+    """In any sequence of events, no message is lost or duplicated, and threads are in order."""
     redis: RedisProcess | None = request.getfixturevalue("redis") if kind == "Redis" else None
     client = None if redis is None else redis.client()
 

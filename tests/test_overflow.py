@@ -1,4 +1,4 @@
-"""Parts of a text that is too long, and its beginning or end."""
+"""Splitting a text that is too long, and keeping its beginning or end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LIMIT = 120
 
 
 def parts_of(text: str, syntax: Syntax) -> list[str]:
-    """Take parts to the end of the text."""
+    """Take parts until the end of the text."""
     parts, taken = [], Taken("", text)
     while taken.rest:
         taken = take(taken.rest, LIMIT, taken.fence, syntax=syntax)
@@ -36,12 +36,12 @@ def parts_of(text: str, syntax: Syntax) -> list[str]:
     ],
 )
 def test_where_parts_end(text: str, parts: list[str]) -> None:
-    """Parts end at line ends, else at spaces, else between characters."""
+    """A part ends at a newline if possible, or else at a space, or else between characters."""
     assert list(split(text, LIMIT)) == parts
 
 
 def test_a_fence_is_closed_and_opened_again() -> None:
-    """Code that goes on in the next part has a fence of its own there, of the same language."""
+    """A code block that continues in the next part has a fence there, with the same language."""
     code = "\n".join(f"line {number}" for number in range(50))
     first, *others, last = parts_of(f"before\n```python\n{code}\n```\nafter", "markdown")
     assert first.startswith("before\n```python\nline 0\n")
@@ -53,7 +53,7 @@ def test_a_fence_is_closed_and_opened_again() -> None:
 
 
 def test_lines_are_kept_whole() -> None:
-    """A part ends at a line end if one is in reach, even if the room ends at a space."""
+    """A part ends at a newline if one is near, even if the limit falls on a space."""
     text = "aaaa\n" + "word word\n" * 40
     assert all(line in {"aaaa", "word word", ""} for part in split(text, LIMIT) for line in part.split("\n"))
     assert head(text, LIMIT).endswith("\nword word")
@@ -75,7 +75,7 @@ def test_lines_are_kept_whole() -> None:
     ],
 )
 def test_fences_of_each_syntax(syntax: Syntax, text: str, opened: str) -> None:
-    """A fence of the text's own syntax is closed at the end of a part, and opened again; anything else is text."""
+    """A fence of the text's syntax is closed at the end of a part and reopened in the next. Others count as text."""
     code = "\n".join(f"line {number}" for number in range(50))
     parts = parts_of(text.format(code), syntax)
     closing = re.sub("[a-z\n]", "", opened)
@@ -87,7 +87,7 @@ def test_fences_of_each_syntax(syntax: Syntax, text: str, opened: str) -> None:
 
 
 def test_flags_are_not_torn() -> None:
-    """A long run of flags is cut between two flags, wherever the room ends."""
+    """A long run of flags is cut between two flags, at any limit."""
     flag = "\U0001f1e9\U0001f1ea"
     for limit in range(100, 120):
         assert all(part == flag * (len(part) // 2) for part in split(flag * 1000, limit))
@@ -117,7 +117,7 @@ def test_a_word_that_fills_a_message(clusters: list[str], choices: list[int]) ->
 
 
 def bounds(text: str) -> set[int]:
-    """Return the places between Unicode's grapheme clusters, as another implementation finds them."""
+    """Return the boundaries between grapheme clusters, as found by another implementation."""
     return {0, *(match.end() for match in regex.finditer(r"\X", text))}
 
 
@@ -134,7 +134,7 @@ ODD = "".join(cluster for clusters in CLUSTERS.values() for cluster in clusters)
     st.integers(1, 52),
 )
 def test_a_cut_is_a_boundary(text: str, place: int) -> None:
-    """Whatever the text, it is cut only at a boundary of Unicode's."""
+    """Any text is cut only at a grapheme boundary."""
     text = f"ab{text}ab"
     place = min(place, len(text) - 1)
     assert {last_boundary(text, place), next_boundary(text, place)} <= bounds(text)
@@ -142,14 +142,14 @@ def test_a_cut_is_a_boundary(text: str, place: int) -> None:
 
 
 def test_a_text_without_a_boundary() -> None:
-    """A text without a place to cut, such as a run of marks, is cut where it has to be."""
+    """A text without boundaries, such as a run of combining marks, is cut at the limit."""
     marks = "\u0301" * 5000
     assert "".join(split(marks, LIMIT)) == marks
     assert (last_boundary(marks, 2000), next_boundary(marks, 2000)) == (2000, 2000)
 
 
 def test_taking_a_part() -> None:
-    """A part is taken from the beginning, and the rest can be taken with other room."""
+    """`take` removes a part from the beginning, and the rest can be taken with another limit."""
     part, rest, fence = take("```\none\ntwo\nthree\n```", 15)
     assert (part, rest) == ("```\none\ntwo\n```", "three\n```")
     assert take(rest, 100, fence).part == "```\nthree\n```"
@@ -169,7 +169,7 @@ TEXTS = st.lists(
 @example(" " * 500)
 @example("\u0301" * 500)
 def test_parts_are_the_text(text: str) -> None:
-    """Each part fits; together they are the text, but for white space and fences; no fence is left open."""
+    """Each part fits and closes its fences. Together, the parts give the text, except for white space and fences."""
     parts = parts_of(text, "chat")
     assert all(len(part.encode()) <= LIMIT for part in parts)
     assert all(part.count("```") % 2 == 0 for part in parts[:-1])
@@ -183,7 +183,7 @@ def test_parts_are_the_text(text: str) -> None:
 
 @given(TEXTS, st.integers(100, 300))
 def test_head_and_tail(text: str, limit: int) -> None:
-    """Head is a beginning and tail an end of the text; both fit, and a short text stays as it is."""
+    """`head` is a prefix of the text, and `tail` a suffix. Both fit, and a short text stays unchanged."""
     first, last = head(text, limit, syntax="plain"), tail(text, limit, syntax="plain")
     assert text.startswith(first)
     assert text.endswith(last)
@@ -195,7 +195,7 @@ def test_head_and_tail(text: str, limit: int) -> None:
 
 
 def test_head_and_tail_keep_lines_whole() -> None:
-    """If there is a line end, head ends and tail begins with a whole line."""
+    """If the text has newlines, `head` ends and `tail` begins with a complete line."""
     text = "\n".join(f"line {number}" for number in range(100))
     assert head(text, 100).endswith("\nline 12")
     assert tail(text, 100).startswith("line 88\n") or tail(text, 100).startswith("line 87\n")

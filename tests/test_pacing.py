@@ -1,4 +1,4 @@
-"""A space's queue: first come, first served, one request a second, and nobody waits for a sender that is gone."""
+"""Pacing: a space accepts one request a second, in order of arrival, and a killed sender does not block the others."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NOW = Place(0, 0)
 
 
 class Senders:
-    """Processes that post to spaces, with a clock that only a test moves."""
+    """Processes that post to spaces, with a clock that only the test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -42,21 +42,21 @@ class Senders:
         self.stores: list[Pacer] = []
 
     def store(self) -> Pacer:
-        """Return the store of a process of its own."""
+        """Return a pacer, as a new process would open it."""
         raise NotImplementedError
 
     def wait(self, seconds: float) -> None:
-        """Let time pass, and a microsecond more, so that rounding does not matter."""
+        """Advance the clock by these seconds, plus a microsecond for rounding."""
         self.now += seconds + 1e-6
 
     def process(self, space: str = SPACE, interval: float = 1.1) -> Turn:
-        """Return a place in the queue for a process of its own."""
+        """Return a turn for a new process."""
         self.stores.append(self.store())
         return self.stores[-1].turn(space, interval)
 
 
 class Machine(Senders):
-    """The processes of a machine, which share a file."""
+    """The processes of one machine, which share a file."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -64,12 +64,12 @@ class Machine(Senders):
         self.boot = "a boot"
 
     def store(self) -> SqlitePacer:
-        """Return the store of a process of its own."""
+        """Return a pacer, as a new process would open it."""
         return SqlitePacer(self.path, lambda: self.now, lambda: self.boot, self.warnings.append)
 
 
 class Fleet(Senders):
-    """The processes of many machines, which share a Redis."""
+    """The processes of several machines, which share a Redis."""
 
     def __init__(self, redis: RedisProcess) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class Fleet(Senders):
         redis.call("FLUSHALL")
 
     def store(self) -> RedisPacer:
-        """Return the store of a process of its own."""
+        """Return a pacer, as a new process would open it."""
         return RedisPacer(self._client, self.warnings.append, clock=lambda: self.now, timeout=30)
 
 
@@ -86,7 +86,7 @@ Make: TypeAlias = "Callable[[], Senders]"
 
 @pytest.fixture(scope="module", params=["a file", "Redis"])
 def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """Give what makes senders that share nothing yet."""
+    """Return a function that creates a group of senders with an empty queue."""
     if request.param == "Redis":
         redis: RedisProcess = request.getfixturevalue("shared_redis")
         return lambda: Fleet(redis)
@@ -108,13 +108,13 @@ def ask(turn: Turn, within: float = 60) -> Place:
 
 
 def post(turn: Turn) -> None:
-    """Use a turn that has come."""
+    """Use a turn that is due."""
     assert ask(turn) == NOW
     turn.sent()
 
 
 def test_first_come_first_served(senders: Senders) -> None:
-    """Senders get their turns in the order in which they asked, an interval apart, and know when."""
+    """Senders get their turns in the order in which they first poll, one interval apart, and know when."""
     first, second, third = (senders.process() for _ in range(3))
     post(first)
     assert ask(second).wait == 1.05
@@ -127,14 +127,14 @@ def test_first_come_first_served(senders: Senders) -> None:
 
 
 def test_a_free_space_is_not_waited_for(senders: Senders) -> None:
-    """A space that nobody has posted to for an interval is free at once."""
+    """If a space has been idle for an interval, its next turn is immediate."""
     post(senders.process())
     senders.wait(1.05)
     post(senders.process())
 
 
 def test_a_waiting_sender_asks_often(senders: Senders) -> None:
-    """A sender sleeps until its turn, but asks again after two seconds at the latest, or after a tenth of its wait."""
+    """A sender sleeps until its turn, but no longer than two seconds or a tenth of its wait, and at most one minute."""
     post(senders.process())
     sleeps = [ask(senders.process()).sleep for _ in range(4)]
     assert sleeps == [1.05, SHORT_SLEEP, SHORT_SLEEP, SHORT_SLEEP]
@@ -144,7 +144,7 @@ def test_a_waiting_sender_asks_often(senders: Senders) -> None:
 
 
 def test_spaces_do_not_share(senders: Senders) -> None:
-    """Each space has a queue of its own; each sender has its own interval."""
+    """Each space has a separate queue, and each sender a separate interval."""
     post(senders.process())
     post(senders.process("https://chat.googleapis.com/spaces/BBBB"))
     assert ask(senders.process()).wait == 1.05
@@ -152,7 +152,7 @@ def test_spaces_do_not_share(senders: Senders) -> None:
 
 
 def test_a_long_interval_is_the_senders_own(senders: Senders) -> None:
-    """A sender with a long interval waits that long for others, but does not make others wait that long."""
+    """A sender with a long interval keeps that distance itself, but does not impose it on others."""
     post(senders.process(interval=3600))
     assert ask(senders.process(interval=3600), within=1e9).wait == 3599.95
     senders.stores[-1].leave()
@@ -161,7 +161,7 @@ def test_a_long_interval_is_the_senders_own(senders: Senders) -> None:
 
 
 def test_a_turn_that_is_too_late(senders: Senders) -> None:
-    """A turn after the deadline is refused with its time, and takes no place."""
+    """A turn after the deadline raises an error with the remaining time, and takes no place in the queue."""
     post(senders.process())
     late = senders.process()
     with pytest.raises(SpaceBusy) as busy:
@@ -171,7 +171,7 @@ def test_a_turn_that_is_too_late(senders: Senders) -> None:
 
 
 def test_a_sender_that_leaves(senders: Senders) -> None:
-    """A sender that is cancelled gives its place up at once: those behind it move up."""
+    """A cancelled sender leaves the queue at once, and the senders behind it move up."""
     post(senders.process())
     queued = [senders.process() for _ in range(50)]
     for turn in queued:
@@ -184,7 +184,7 @@ def test_a_sender_that_leaves(senders: Senders) -> None:
 
 
 def test_a_sender_that_is_killed(senders: Senders) -> None:
-    """A sender that asks no more holds the others up for a few seconds at most, while it waits and when it may send."""
+    """A killed sender blocks others for a few seconds at most, both while it waits and during its turn."""
     post(senders.process())
     killed, next_one = senders.process(), senders.process()
     ask(killed)
@@ -195,13 +195,13 @@ def test_a_sender_that_is_killed(senders: Senders) -> None:
     assert ask(next_one) == NOW
     senders.wait(1.05)
     other = senders.process()
-    assert ask(other) == Place(SHORTEST_SLEEP, SHORTEST_SLEEP)  # the killed one may be sending
+    assert ask(other) == Place(SHORTEST_SLEEP, SHORTEST_SLEEP)  # the killed sender may be sending
     senders.wait(LEASE - 1.05)
     post(other)
 
 
 def test_a_sender_that_was_stopped_keeps_its_ticket(senders: Senders) -> None:
-    """A sender whose place has expired is still before those that came after it."""
+    """A sender whose place has expired stays ahead of the senders that arrived later."""
     post(senders.process())
     stopped, other, last = (senders.process() for _ in range(3))
     ask(stopped)
@@ -213,7 +213,7 @@ def test_a_sender_that_was_stopped_keeps_its_ticket(senders: Senders) -> None:
 
 
 def test_a_retry_comes_before_those_behind_it(senders: Senders) -> None:
-    """A sender whose attempt failed asks again with its ticket, and is before those that came later."""
+    """A sender that retries keeps its ticket, and stays ahead of the senders that arrived later."""
     failed, later = senders.process(), senders.process()
     post(failed)
     ask(later)
@@ -224,7 +224,7 @@ def test_a_retry_comes_before_those_behind_it(senders: Senders) -> None:
 
 
 def test_the_interval_starts_when_the_request_is_sent(senders: Senders) -> None:
-    """A sender that needs long to connect keeps the gate closed until it has sent, and for an interval after that."""
+    """While a sender connects, the gate stays closed, and then for one interval after the request is sent."""
     slow, next_one = senders.process(), senders.process()
     assert ask(slow) == NOW
     senders.wait(2)
@@ -234,7 +234,7 @@ def test_the_interval_starts_when_the_request_is_sent(senders: Senders) -> None:
 
 
 def test_a_turn_that_was_not_used(senders: Senders) -> None:
-    """A sender whose connection failed before it sent anything does not keep the gate closed."""
+    """If a sender's connection fails before it sends anything, the gate opens again."""
     failed = senders.process()
     assert ask(failed) == NOW
     failed.leave()
@@ -243,7 +243,7 @@ def test_a_turn_that_was_not_used(senders: Senders) -> None:
 
 
 def test_a_push_holds_for_everybody(senders: Senders) -> None:
-    """A 429 holds up new senders, and senders that wait already."""
+    """A 429 delays new senders and waiting senders."""
     pushed, early, late = (senders.process() for _ in range(3))
     post(pushed)
     ask(early)
@@ -259,7 +259,7 @@ def test_a_push_holds_for_everybody(senders: Senders) -> None:
 
 
 def test_a_push_is_bounded(senders: Senders) -> None:
-    """No answer closes a space for longer than an hour, or shortens a wait."""
+    """A server can close a space for at most one hour, and a shorter closure does not end a longer one."""
     senders.process().close_for(1e12)
     assert ask(senders.process(), within=1e9).wait == LONGEST_CLOSURE
     senders.process().close_for(1)
@@ -267,16 +267,16 @@ def test_a_push_is_bounded(senders: Senders) -> None:
 
 
 def test_after_a_reboot(machine: Machine) -> None:
-    """A boot starts the clock again: rows from before it make nobody wait, and the wall clock does not matter."""
+    """A reboot resets the clock. Rows from before it delay no sender, and the wall clock does not matter."""
     post(machine.process())
-    machine.process().close_for(600)  # a time that this boot could have written
+    machine.process().close_for(600)  # a valid time within this boot
     machine.boot = "another boot"
     machine.now = 3.0
     post(machine.process())
 
 
 def test_a_boot_has_an_id() -> None:
-    """A boot of this machine has an id that stays the same."""
+    """The ID of the current boot is stable."""
     assert len(boot_id()) > 30
     assert boot_id() == boot_id()
 
@@ -298,7 +298,7 @@ def test_a_boot_has_an_id() -> None:
     ],
 )
 def test_garbage_in_a_row(machine: Machine, queue: str) -> None:
-    """A row of garbage is an empty queue."""
+    """An invalid row counts as an empty queue."""
     post(machine.process())
     with sqlite3.connect(machine.path) as connection:
         connection.execute("UPDATE space SET queue = ?", (queue,))
@@ -318,7 +318,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_killed_in_the_middle(machine: Machine) -> None:
-    """A process that is killed in a transaction leaves nothing of it."""
+    """If a process is killed in a transaction, the transaction is rolled back."""
     post(machine.process())
     killed = subprocess.run([sys.executable, "-c", KILLED, machine.path], check=False)
     assert killed.returncode == -signal.SIGKILL
@@ -328,7 +328,7 @@ def test_killed_in_the_middle(machine: Machine) -> None:
 
 @pytest.mark.parametrize("wrong", ["garbage", "another schema", "an older schema", "a directory for the journal"])
 def test_a_file_that_is_not_ours(machine: Machine, wrong: str) -> None:
-    """A damaged file, one with another schema, or a journal in the way is replaced, and messages are paced."""
+    """The pacer replaces a damaged file, a file with another schema and a blocked journal, and paces messages."""
     machine.path.parent.mkdir()
     if wrong == "garbage":
         machine.path.write_bytes(b"garbage" * 1000)
@@ -347,21 +347,21 @@ def test_a_file_that_is_not_ours(machine: Machine, wrong: str) -> None:
 
 
 def test_a_file_that_is_locked(machine: Machine) -> None:
-    """If the file is locked, pacing waits no longer than the time that is left, and steps aside with a warning."""
+    """If the file is locked, pacing waits no longer than the remaining time, then turns off with a warning."""
     post(machine.process())
     turn = machine.process()
     with sqlite3.connect(machine.path) as stuck:
         stuck.execute("BEGIN IMMEDIATE")
         assert ask(turn, within=0.01) == NOW
     stuck.close()
-    assert ask(turn) == NOW  # once aside, it stays aside
+    assert ask(turn) == NOW  # once off, pacing stays off
     (warning,) = machine.warnings
-    reasons = ("database is locked", "it does not answer within 0.1 s")  # whichever a busy machine comes to first
+    reasons = ("database is locked", "it does not answer within 0.1 s")  # either, depending on how busy the machine is
     assert warning in [f"messages are not paced: {machine.path} cannot be used: {reason}" for reason in reasons]
 
 
 def test_a_file_that_cannot_be_replaced(machine: Machine) -> None:
-    """If the file cannot be replaced, pacing steps aside with one warning."""
+    """If the file cannot be replaced, pacing turns off with one warning."""
     machine.path.mkdir(parents=True)
     (machine.path / "file").touch()
     turn = machine.process()
@@ -370,7 +370,7 @@ def test_a_file_that_cannot_be_replaced(machine: Machine) -> None:
 
 
 def test_no_place_for_the_file(tmp_path: Path) -> None:
-    """If the directory cannot be made, pacing steps aside with one warning."""
+    """If the directory cannot be created, pacing turns off with one warning."""
     (tmp_path / "state").write_text("a file")
     machine = Machine(tmp_path / "state" / "chatpost" / "pacing.sqlite3")
     turn = machine.process()
@@ -380,7 +380,7 @@ def test_no_place_for_the_file(tmp_path: Path) -> None:
 
 
 def test_a_turn_that_is_not_used(senders: Senders) -> None:
-    """A turn that is given up before the request goes out costs the space nothing: the next one has it."""
+    """A sender that leaves before it sends passes its turn to the next sender without a delay."""
     post(senders.process())
     senders.wait(2)
     unused = senders.process()
@@ -390,7 +390,7 @@ def test_a_turn_that_is_not_used(senders: Senders) -> None:
 
 
 def test_a_late_request_counts(senders: Senders) -> None:
-    """A request that goes out after another sender has passed the gate counts, even if that one gives its turn up."""
+    """A late request counts, even if a second sender has passed the gate and then left."""
     late, other = senders.process(), senders.process()
     assert late.poll(60).sleep == 0
     senders.wait(4)
@@ -401,7 +401,7 @@ def test_a_late_request_counts(senders: Senders) -> None:
 
 
 def test_no_secret_on_disk(machine: Machine) -> None:
-    """The file names a space by a hash, and nobody else can read it."""
+    """The file names a space only by a hash, and only its user can read it."""
     post(machine.process())
     assert b"AAAA" not in machine.path.read_bytes()
     assert machine.path.parent.stat().st_mode & 0o077 == 0
@@ -411,7 +411,7 @@ def test_no_secret_on_disk(machine: Machine) -> None:
     st.lists(st.tuples(st.integers(0, 4), st.sampled_from(["poll", "sent", "leave", "close_for"]), st.floats(0, 3))),
 )
 def test_no_two_pass_within_a_second(make: Make, steps: list[tuple[int, str, float]]) -> None:
-    """In any order of events, no two senders pass the gate within a second, unless one gives its turn up unused."""
+    """In any sequence of events, two senders never pass the gate within a second, unless one leaves without sending."""
     machine = make()
     turns = [machine.process() for _ in range(5)]
     passed: list[float] = []
@@ -438,7 +438,7 @@ def test_no_two_pass_within_a_second(make: Make, steps: list[tuple[int, str, flo
 
 @given(st.lists(st.floats(0.0, 0.6), min_size=1, max_size=30), st.lists(st.integers(0, 29)))
 def test_a_crowd(make: Make, delays: list[float], gone: list[int]) -> None:
-    """A crowd of senders that ask when they are told to posts in order, at the space's pace, whoever is killed."""
+    """Senders that poll as instructed post in order, at the space's pace, even if others are killed."""
     machine = make()
     start = machine.now
     turns = [machine.process() for _ in delays]
@@ -475,7 +475,7 @@ def test_both_stores_agree(
     intervals: list[float],
     within: float,
 ) -> None:
-    """In any order of events, the machine's store and the fleet's give the same answers."""
+    """In any sequence of events, the SQLite pacer and the Redis pacer return the same answers."""
     both: list[Senders] = [Machine(tmp_path_factory.mktemp("state") / "pacing.sqlite3"), Fleet(shared_redis)]
     turns = [[senders.process(interval=interval) for interval in intervals] for senders in both]
     for who, what, seconds in steps:
@@ -501,7 +501,10 @@ def test_both_stores_agree(
 
 
 def test_a_redis_that_has_lost_its_data(redis: RedisProcess) -> None:
-    """A sender keeps its ticket, and no other gets the same; the clock of another Redis makes nobody wait."""
+    """If Redis loses its data, senders keep their tickets, and no two share one.
+
+    A clock that jumps back delays no sender.
+    """
     fleet = Fleet(redis)
     post(fleet.process())
     first, second = fleet.process(), fleet.process()
@@ -517,14 +520,14 @@ def test_a_redis_that_has_lost_its_data(redis: RedisProcess) -> None:
 
 
 def test_redis_has_its_own_clock(redis: RedisProcess) -> None:
-    """The time is Redis's own, so the clocks of the machines do not matter."""
+    """The Redis pacer uses the clock of Redis, so the machines' clocks do not matter."""
     stores = [RedisPacer(redis.client(), pytest.fail, timeout=30) for _ in range(2)]
     assert stores[0].turn(SPACE, 60).poll(60).sleep == 0
     assert stores[1].turn(SPACE, 60).poll(100).wait == pytest.approx(59.95, abs=30)
 
 
 def test_keys_in_redis(redis: RedisProcess) -> None:
-    """Keys name a space by a hash, which is their tag in a cluster, and expire by themselves."""
+    """Keys name a space by a hash, which is also their cluster hash tag, and all keys expire."""
     fleet = Fleet(redis)
     post(fleet.process())
     ask(fleet.process())
@@ -548,25 +551,25 @@ def test_a_sender_that_holds_its_turn(machine: Machine) -> None:
 
 
 class Queues:
-    """A fleet's machines and their Redis, under one clock."""
+    """A fleet: machines and their Redis, under one clock."""
 
     def __init__(self, redis: RedisProcess, tmp_path: Path) -> None:
         self.fleet = Fleet(redis)
         self.machines = [Machine(tmp_path / name / "pacing.sqlite3") for name in ("one", "other")]
 
     def process(self, machine: int) -> Turn:
-        """Return a place for a process on a machine."""
+        """Return a turn for a new process on a machine."""
         pacer = FleetPacer(self.machines[machine].store(), self.fleet.store)
         return pacer.turn(SPACE, 1.1)
 
     def wait(self, seconds: float) -> None:
-        """Let time pass everywhere."""
+        """Advance all clocks."""
         for senders in (self.fleet, *self.machines):
             senders.wait(seconds)
 
 
 def test_a_fleet(redis: RedisProcess, tmp_path: Path) -> None:
-    """Machines share a queue, to which each sends one sender at a time."""
+    """The machines of a fleet share a queue, and each machine has one sender at a time in it."""
     queues = Queues(redis, tmp_path)
     first, second, third = queues.process(0), queues.process(1), queues.process(1)
     post(first)
@@ -579,7 +582,7 @@ def test_a_fleet(redis: RedisProcess, tmp_path: Path) -> None:
 
 
 def test_a_long_wait_in_a_fleet(redis: RedisProcess, tmp_path: Path) -> None:
-    """While a machine's first sender waits for its turn in the fleet, those behind it stay behind."""
+    """While a machine's first sender waits in the fleet's queue, the senders behind it keep their order."""
     queues = Queues(redis, tmp_path)
     first = queues.process(0)
     post(first)
@@ -596,7 +599,7 @@ def test_a_long_wait_in_a_fleet(redis: RedisProcess, tmp_path: Path) -> None:
 
 
 def test_a_store_that_fails_while_a_sender_waits(tmp_path: Path) -> None:
-    """The sender has its machine's turn already and goes on; those behind it keep the pace of the machine."""
+    """If Redis fails while a sender waits, the sender posts, and only its machine paces the others."""
     with RedisProcess() as redis:
         queues = Queues(redis, tmp_path)
         post(queues.process(0))
@@ -614,7 +617,7 @@ def test_a_store_that_fails_while_a_sender_waits(tmp_path: Path) -> None:
 
 
 def test_threads_and_processes_at_once(senders: Senders) -> None:
-    """No two senders get the same place, however many ask at once."""
+    """Concurrent senders never get the same turn."""
     got: list[float] = []
     post(senders.process())
     threads = [threading.Thread(target=lambda: got.append(ask(senders.process()).wait)) for _ in range(20)]
@@ -627,7 +630,7 @@ def test_threads_and_processes_at_once(senders: Senders) -> None:
 
 
 def test_the_file_is_json(machine: Machine) -> None:
-    """A queue is one row, so that a step is one write."""
+    """A queue is stored as JSON in one row, so that each step is one write."""
     post(machine.process())
     ask(machine.process())
     with sqlite3.connect(machine.path) as connection:

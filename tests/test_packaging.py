@@ -1,4 +1,4 @@
-"""What a release ships: the wheel with man pages and completions, and the one file."""
+"""Release artifacts: the wheel, with its man pages and completions, and the zipapp."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REQUIRED = ("click", "requests", "urllib3", "certifi", "idna", "charset_normaliz
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """Build the wheel of a copy of the checkout, so that nothing is left in it."""
+    """Build a wheel from a copy of the checkout, so that the build leaves no files behind."""
     copy = tmp_path_factory.mktemp("checkout") / "project"
     shutil.copytree(
         TOP, copy, ignore=shutil.ignore_patterns(".venv", ".git", "build", "dist", "__pycache__", ".*_cache")
@@ -40,7 +40,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 
 def test_the_wheel(wheel: zipfile.ZipFile) -> None:
-    """It has the scripts in Lua, a man page for each command, and completions where each shell looks for them."""
+    """The wheel contains the Lua script, a man page per command, and completions in each shell's directory."""
     names = set(wheel.namelist())
     assert {"chatpost/pacing/queue.lua"} <= names
     data = f"chatpost_cli-{__version__}.data/data/share"
@@ -53,7 +53,7 @@ def test_the_wheel(wheel: zipfile.ZipFile) -> None:
 
 
 def test_the_notes_of_a_release(tmp_path: Path) -> None:
-    """The release workflow's own lines find the section of the changelog, and stop if the tag is another version."""
+    """The release workflow extracts the version's changelog section, and fails if the tag is another version."""
     workflow = (TOP / ".github" / "workflows" / "release.yml").read_text()
     script = workflow.split("agree\n        run: |\n")[1].split("\n      - ")[0]
     (tmp_path / "src" / "chatpost").mkdir(parents=True)
@@ -69,7 +69,7 @@ def test_the_notes_of_a_release(tmp_path: Path) -> None:
 
 
 def test_the_version_is_in_one_place() -> None:
-    """Only one file says the version; the changelog begins with it, or with what comes."""
+    """pyproject.toml does not repeat the version. The changelog begins with the version or with "Unreleased"."""
     assert re.findall(r"^## \[(.+)\]", (TOP / "CHANGELOG.md").read_text(), re.MULTILINE)[0] in {
         "Unreleased",
         __version__,
@@ -79,7 +79,7 @@ def test_the_version_is_in_one_place() -> None:
 
 @pytest.fixture(scope="module")
 def one_file(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the one file of the wheel and of what is installed here."""
+    """Build the zipapp from the wheel and the installed dependencies."""
     folder = tmp_path_factory.mktemp("python-path")
     for name in wheel.namelist():
         if name.startswith("chatpost/"):
@@ -94,7 +94,7 @@ def one_file(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def test_the_one_file(one_file: Path, shell: Shell, chat: Emulator) -> None:
-    """It posts with nothing but Python, also a text that is one long word, with a profile, and with a fleet's Redis."""
+    """The zipapp posts with a bare Python, and supports profiles, long words and Redis."""
     shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\n')
     url = shell.env["CHATPOST_URL"]
     shell.env = {"HOME": str(shell.home), "XDG_CONFIG_HOME": shell.env["XDG_CONFIG_HOME"], "PATH": "/usr/bin:/bin"}
@@ -104,7 +104,7 @@ def test_the_one_file(one_file: Path, shell: Shell, chat: Emulator) -> None:
     assert shell.run(*python, "send", "-q", stdin="é" * 20_000).status == 0
     assert "".join(texts(chat)) == "Hello" + "é" * 20_000
     assert shell.run(*python, "send", "--help").status == 0
-    # Google's types, which judge a card, are not in it.
+    # Google's types, which validate cards, are not included.
     assert shell.run(*python, "send", "--dry-run", "--card", "-", stdin='{"header": {"title": 1}}').status == 0
     shell.env["CHATPOST_STORE"] = "redis://127.0.0.1:1"
     assert "connection refused" in shell.run(*python, "send", "Hello").err
@@ -114,7 +114,7 @@ def test_the_one_file(one_file: Path, shell: Shell, chat: Emulator) -> None:
 def test_the_one_file_leaves_nothing(
     one_file: Path, shell: Shell, chat: Emulator, tmp_path: Path, command: str
 ) -> None:
-    """A command leaves no temporary file behind, not even if it dies of its job's signal."""
+    """A command leaves no temporary files behind, even if it exits by its job's signal."""
     (tmp_path / "temporary").mkdir()
     shell.env["TMPDIR"] = str(tmp_path / "temporary")
     done = shell.run(sys.executable, "-I", "-S", str(one_file), *shlex.split(command))
@@ -123,7 +123,7 @@ def test_the_one_file_leaves_nothing(
 
 
 def test_the_one_file_is_reproducible(one_file: Path) -> None:
-    """The same input makes the same bytes, without a time, a path, or anything native."""
+    """Two builds from the same input are identical, with sorted names, a fixed date and no native code."""
     assert one_file.read_bytes() == one_file.with_name("again.pyz").read_bytes()
     with zipfile.ZipFile(one_file) as archive:
         names = archive.namelist()
@@ -133,6 +133,6 @@ def test_the_one_file_is_reproducible(one_file: Path) -> None:
 
 
 def test_an_old_python_is_told() -> None:
-    """The one file's first lines are read by any Python 3, and say which one is needed."""
+    """The zipapp's source contains an error message for a Python that is too old."""
     text = (TOP / "tests" / "build_zipapp.py").read_text()
     assert "chatpost needs Python 3.11 or newer" in text

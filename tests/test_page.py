@@ -31,7 +31,7 @@ CLICK = "<a href='javascript:window.evil=1' onclick='window.evil=1'>click</a>"
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Give a headless Chromium."""
+    """Start a headless Chromium."""
     executable = need("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
@@ -41,7 +41,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, chat: Emulator) -> Iterator[Page]:
-    """Give the emulator's page, waiting for messages; no request may go anywhere else."""
+    """Open the emulator's page. The page must not send requests to another site or raise errors."""
     page = browser.new_page()
     asked: list[str] = []
     errors: list[str] = []
@@ -56,7 +56,7 @@ def page(browser: Browser, chat: Emulator) -> Iterator[Page]:
 
 
 def test_what_is_posted_appears(page: Page, shell: Shell, chat: Emulator) -> None:
-    """Messages appear without a reload, replies within their thread, with webhook, time and name."""
+    """Messages appear without a reload, with replies in their thread, and show webhook, time and message name."""
     expect(page.locator(".empty")).to_be_visible()
     assert shell("thread", "-k", "deploy", "Deploy 1.2").status == 0
     expect(page.locator(".thread .message")).to_have_count(1)
@@ -71,7 +71,7 @@ def test_what_is_posted_appears(page: Page, shell: Shell, chat: Emulator) -> Non
 
 
 def test_each_space_and_webhook(page: Page, shell: Shell, chat: Emulator) -> None:
-    """Each space is shown, and for each message the webhook that posted it."""
+    """The page shows each space, and the webhook of each message."""
     for space, token in (("ONE", "a"), ("ONE", "b"), ("TWO", "a")):
         shell.env["CHATPOST_URL"] = chat.url(space, token=token)
         assert shell("send", "hello").status == 0
@@ -80,7 +80,7 @@ def test_each_space_and_webhook(page: Page, shell: Shell, chat: Emulator) -> Non
 
 
 def test_the_request_is_shown(page: Page, shell: Shell) -> None:
-    """A click shows the request as it was sent, its secrets masked, and it stays open when more comes."""
+    """A click shows the request with its secrets masked. It stays open when new messages arrive."""
     assert shell("send", "--request-id", "mine", "hello").status == 0
     page.locator("summary").click()
     request = page.locator("details pre").first
@@ -95,7 +95,7 @@ def test_the_request_is_shown(page: Page, shell: Shell) -> None:
 
 
 def test_a_card(page: Page, shell: Shell) -> None:
-    """A card shows its header, sections, text, fields, buttons, images as placeholders, and dividers."""
+    """A card shows its header, sections, text, fields, buttons, dividers, and placeholders for images."""
     posted = shell(
         *("send", "--title", "Backup", "--subtitle", "tonight", "--icon", "https://example.com/i.png"),
         *("--status", "ok", "--field", "Size=12 GB", "--button", "Log=https://example.com/log", "All done"),
@@ -118,7 +118,7 @@ def test_a_card(page: Page, shell: Shell) -> None:
 
 
 def test_every_kind_of_widget(page: Page, shell: Shell) -> None:
-    """Icons are pictures; columns, grids, chips, selections and inputs are drawn; an unknown icon shows its name."""
+    """The page draws icons, columns, grids, chips, selections and inputs. An unknown icon shows its name."""
     items = [{"text": "yes", "value": "y", "selected": True}, {"text": "no", "value": "n"}]
     inner = [{"widgets": [{"textParagraph": {"text": side}}]} for side in ("left", "right")]
     widgets = [
@@ -149,7 +149,7 @@ def test_every_kind_of_widget(page: Page, shell: Shell) -> None:
 
 
 def test_an_index_of_spaces(page: Page, shell: Shell, chat: Emulator) -> None:
-    """With several spaces an index leads to each; the newest message is in view, wherever its space is."""
+    """With several spaces, an index links to each. The newest message scrolls into view."""
     page.set_viewport_size({"width": 600, "height": 400})
     for number in range(8):
         shell.env["CHATPOST_URL"] = chat.url("ONE" if number else "TWO")
@@ -163,7 +163,7 @@ def test_an_index_of_spaces(page: Page, shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_narrow_page(page: Page, shell: Shell, chat: Emulator) -> None:
-    """At 400 pixels nothing is wider than the page, and a message's long name is behind a click."""
+    """At 400 pixels, the page does not scroll sideways, and message names are behind a click."""
     page.set_viewport_size({"width": 400, "height": 700})
     table = "| a | b |\n|---|---|\n| 1 | 2 |\n\n> quoted\n\n" + "w" * 100
     assert shell("send", "--markdown", table).status == 0
@@ -177,7 +177,7 @@ def test_a_narrow_page(page: Page, shell: Shell, chat: Emulator) -> None:
 
 
 def cpu_of(text: str) -> float:
-    """Return the least CPU that showing it takes in three runs, in seconds."""
+    """Return the minimum CPU time in seconds to render a text, over three runs."""
     taken = []
     for _ in range(3):
         began = time.process_time()
@@ -187,15 +187,15 @@ def cpu_of(text: str) -> float:
 
 
 def test_a_card_full_of_tags_is_quick() -> None:
-    """Ten times as many tags that are never closed cost no more than some ten times as much, and nest in bounds."""
+    """Ten times as many unclosed tags take about ten times as long, and nest only to a limit."""
     for piece in ("<a ", "<b>", "</i>", '<a href="https://x.y">', "<font "):
         assert len(card_html(piece * 10_000)) < 2_000_000
-        assert cpu_of(piece * 20_000) < 40 * cpu_of(piece * 2_000)  # 100 times as much would be quadratic
+        assert cpu_of(piece * 20_000) < 40 * cpu_of(piece * 2_000)  # quadratic time would be 100 times as much
         assert str(card_html("<b>" + piece * 10_000)).count("<b>") <= 50
 
 
 def test_nothing_that_is_shown_runs(page: Page, shell: Shell) -> None:
-    """Scripts, handlers and unsafe links in a text, in Markdown, in a card or a name do nothing."""
+    """Scripts, event handlers and unsafe links in a text, in Markdown or in a card do not run."""
     assert shell("send", EVIL).status == 0
     assert shell("send", "--markdown", f"{EVIL} [click](javascript:window.evil=1)").status == 0
     assert shell("send", f"<javascript:window.evil=1|click> {EVIL}").status == 0
@@ -218,7 +218,7 @@ def test_nothing_that_is_shown_runs(page: Page, shell: Shell) -> None:
 
 
 def test_light_and_dark(page: Page) -> None:
-    """The page is light or dark, like the reader's system."""
+    """The page follows the system's light or dark theme."""
     page.emulate_media(color_scheme="light")
     light = page.evaluate("getComputedStyle(document.body).backgroundColor")
     page.emulate_media(color_scheme="dark")
@@ -226,7 +226,7 @@ def test_light_and_dark(page: Page) -> None:
 
 
 def test_open(shell: Shell) -> None:
-    """--open shows the page in the browser."""
+    """`--open` opens the page in the browser."""
     viewer = shell.home / "viewer"
     viewer.write_text(f'#!/bin/sh\necho "$1" > {shell.home}/opened\n')
     viewer.chmod(0o755)
@@ -240,8 +240,8 @@ def test_open(shell: Shell) -> None:
 
 
 def test_the_policy(chat: Emulator) -> None:
-    """If escaping ever fails, the browser still runs only the page's own script, and loads nothing from elsewhere."""
-    with urlopen(chat.page) as answer:  # noqa: S310 - it is the emulator's
+    """The page's content security policy allows only its own script, in case escaping fails."""
+    with urlopen(chat.page) as answer:  # noqa: S310 - the URL is the emulator's
         assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self';")
 
 
@@ -259,12 +259,12 @@ def test_the_policy(chat: Emulator) -> None:
     ],
 )
 def test_chats_markup(text: str, html: str) -> None:
-    """Chat's markup is shown as Chat shows it."""
+    """The page renders Chat's markup like Chat."""
     assert text_html(text, is_markdown=False) == html
 
 
 def test_markdown() -> None:
-    """Markdown is shown as CommonMark has it, with mentions."""
+    """The page renders Markdown as CommonMark, with mentions."""
     html = text_html("# Head\n\n**b** <users/all>\n\n- a\n- b\n\n```sh\nls\n```", is_markdown=True)
     for part in (
         "<h1>Head</h1>",
@@ -284,7 +284,7 @@ PIECES = (
 
 @given(st.lists(st.sampled_from(PIECES)).map("".join))
 def test_only_known_tags(text: str) -> None:
-    """Any text or card text becomes HTML with known tags only, and with links to the web only."""
+    """Any text or card text renders to known tags only, with links only to the web."""
     for html in (text_html(text, is_markdown=False), text_html(text, is_markdown=True), card_html(text)):
         assert not re.search(r"<(?!/?(?:strong|em|s|b|font|a|code|pre|span|p|br|ul|ol|li|h\d|blockquote|hr)\b)", html)
         tags = re.findall(r"<[^>]*>", html)
@@ -293,7 +293,7 @@ def test_only_known_tags(text: str) -> None:
 
 
 def test_picture_of_a_mention(page: Page, shell: Shell, chat: Emulator, tmp_path: Path) -> None:
-    """A message that mentions people by their names, as docs/mentions.md shows it (`make docs` takes the picture)."""
+    """The page shows a message with mentions by name, for docs/mentions.md (`make docs` takes the picture)."""
     names = '[mentions]\nalice = "108506379394699518012"\nbob = "113415678901234567890"\noncall = ["alice", "bob"]\n'
     shell.write_profiles(f'{names}[profiles.ops]\nurl = "{chat.url()}"\n')
     assert shell("send", "-p", "ops", "--mention", "oncall", "The shop is down").status == 0
@@ -305,7 +305,7 @@ def test_picture_of_a_mention(page: Page, shell: Shell, chat: Emulator, tmp_path
 
 
 def test_screenshot(page: Page, shell: Shell, tmp_path: Path) -> None:
-    """The page with a day's messages, as docs/emulator.md shows it (`make docs` takes the picture again)."""
+    """The page shows a day's messages, for docs/emulator.md (`make docs` takes the picture)."""
     assert shell("thread", "-k", "deploy", "*Deploy 1.2* to <https://example.com|production> <users/all>").status == 0
     assert shell("reply", "-k", "deploy", "--code", "$ ./deploy.sh\nmigrating\nrestarting").status == 0
     assert shell("reply", "-k", "deploy", "Done in _42 s_").status == 0

@@ -60,7 +60,7 @@ THREAD = "spaces/AAAA/threads/TTT"
 def test_what_is_asked_of_chat(
     chatpost: InProcess, chat: Emulator, argv: list[str], query: dict[str, str], body: dict[str, Any]
 ) -> None:
-    """Each option has its place in the request, and the request has nothing else."""
+    """Each option sets its field or parameter, and the request contains nothing else."""
     chatpost(*argv)
     (received,) = chat.received
     assert json.loads(received.body) == body
@@ -72,7 +72,7 @@ def test_what_is_asked_of_chat(
 
 
 def test_the_request_as_it_goes_out(chatpost: InProcess, chat: Emulator, tmp_path: Path) -> None:
-    """The body is UTF-8 with its exact type, the sender names itself, and ~/.netrc is not sent."""
+    """The body is UTF-8 with an explicit charset, the user agent is chatpost, and ~/.netrc is not used."""
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password pw\n")
     (tmp_path / ".netrc").chmod(0o600)
     chatpost("send", "é \U0001f600")
@@ -84,7 +84,7 @@ def test_the_request_as_it_goes_out(chatpost: InProcess, chat: Emulator, tmp_pat
 
 
 def test_stdout_is_data(chatpost: InProcess, chat: Emulator) -> None:
-    """Stdout gets the message's name, the thread's, or one JSON object; stderr stays empty."""
+    """On success, stdout contains only the message name or the thread name, and stderr is empty."""
     name = chatpost("send", "a")
     thread = chatpost("send", "-o", "thread", "a")
     messages = chat.space().messages
@@ -93,7 +93,7 @@ def test_stdout_is_data(chatpost: InProcess, chat: Emulator) -> None:
 
 
 def test_json_of_a_message(chatpost: InProcess, chat: Emulator) -> None:
-    """The keys of a JSON line are fixed, and hold what a script needs to go on."""
+    """The keys of a JSON line are fixed, and give a script all it needs to continue."""
     done = chatpost("thread", "-o", "json", "-k", "key", "--request-id", "mine", "a")
     (message,) = chat.space().messages
     assert json.loads(done.out) == {
@@ -109,7 +109,7 @@ def test_json_of_a_message(chatpost: InProcess, chat: Emulator) -> None:
 
 
 def test_json_of_a_failure(chatpost: InProcess, chat: Emulator) -> None:
-    """A failure is a JSON line of the same keys; its message is the line on stderr."""
+    """A failure has the same JSON keys, and its message is the line on stderr."""
     chat.faults.append(answering(403))
     done = chatpost("send", "-o", "json", "--request-id", "mine", "a")
     record = json.loads(done.out)
@@ -129,7 +129,7 @@ def test_json_of_a_failure(chatpost: InProcess, chat: Emulator) -> None:
 
 @pytest.mark.parametrize(("argv", "status"), [([""], 65), (["-p", "nope", "a"], 78)])
 def test_json_of_a_failure_before_posting(chatpost: InProcess, chat: Emulator, argv: list[str], status: int) -> None:
-    """An error that comes before anything is posted is a JSON line of the same keys too."""
+    """An error before posting has the same JSON keys."""
     done = chatpost("send", "-o", "json", *argv)
     record = json.loads(done.out)
     assert sorted(record) == ["attempts", "error", "name", "outbox", "parts", "profile", "requestId", "thread"]
@@ -138,7 +138,7 @@ def test_json_of_a_failure_before_posting(chatpost: InProcess, chat: Emulator, a
 
 
 def test_a_thread_by_its_name(chatpost: InProcess, chat: Emulator) -> None:
-    """`reply --thread` takes the name that `thread -o thread` prints."""
+    """`reply --thread` accepts the thread name that `thread -o thread` prints."""
     name = chatpost("thread", "-o", "thread", "Deploy 1.2").out.strip()
     assert chatpost("reply", "--thread", name, "done").status == 0
     assert [[message.text for message in thread] for thread in chat.space().threads().values()] == [
@@ -147,14 +147,14 @@ def test_a_thread_by_its_name(chatpost: InProcess, chat: Emulator) -> None:
 
 
 def test_a_thread_by_a_message_in_it(chatpost: InProcess, chat: Emulator) -> None:
-    """`reply --thread` takes the name that `send` prints."""
+    """`reply --thread` accepts the message name that `send` prints."""
     name = chatpost("send", "Deploying").out.strip()
     chatpost("reply", "--thread", name, "done")
     assert len(chat.space().threads()) == 1
 
 
 def test_a_thread_by_a_made_up_key(chatpost: InProcess, chat: Emulator) -> None:
-    """Without a key `thread` makes one up, which -o json shows and `reply` takes."""
+    """Without a key, `thread` creates one. `-o json` prints it, and `reply` accepts it."""
     key = json.loads(chatpost("thread", "-o", "json", "a").out)["thread"]["threadKey"]
     assert UUID(key).version == 4
     chatpost("reply", "-k", key, "--or-fail", "b")
@@ -163,7 +163,7 @@ def test_a_thread_by_a_made_up_key(chatpost: InProcess, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("command", ["send", "reply", "thread"])
 def test_dry_run(chatpost: InProcess, chat: Emulator, command: str) -> None:
-    """--dry-run prints the request, secrets masked, and sends nothing."""
+    """`--dry-run` prints the request with masked secrets, and sends nothing."""
     done = chatpost(command, "--dry-run", "-k", "key", "--request-id", "mine", f"the key is {KEY}")
     shown = json.loads(done.out)
     assert (done.status, chat.received, shown["method"], shown["profile"]) == (0, [], "POST", None)
@@ -177,7 +177,7 @@ def test_dry_run(chatpost: InProcess, chat: Emulator, command: str) -> None:
 
 @pytest.mark.parametrize("argv", [["--deadline", "0.5"], ["-p", "nope"], []])
 def test_soft_fail(chatpost: InProcess, chat: Emulator, argv: list[str]) -> None:
-    """--soft-fail says what failed, and exits 0 anyway."""
+    """With `--soft-fail`, chatpost reports an error but exits with 0."""
     chat.faults.append(answering(403))
     done = chatpost("send", "--soft-fail", *argv, "a")
     assert (done.status, done.out) == (0, "")
@@ -185,7 +185,7 @@ def test_soft_fail(chatpost: InProcess, chat: Emulator, argv: list[str]) -> None
 
 
 def test_quiet_and_verbose(chatpost: InProcess, chat: Emulator) -> None:
-    """--quiet hides retries, but shows a failure; --verbose shows every attempt, with the URL masked."""
+    """`--quiet` suppresses retries but not errors. `--verbose` shows every attempt with a masked URL."""
     chat.faults.extend([answering(503, Retry_After="0.1"), answering(503), answering(403)])
     quiet = chatpost("send", "-q", "--retries", "1", "a")
     assert (quiet.status, quiet.err.count("\n")) == (75, 1)
@@ -197,7 +197,7 @@ def test_quiet_and_verbose(chatpost: InProcess, chat: Emulator) -> None:
 
 
 def test_several_profiles(shell: Shell, chat: Emulator) -> None:
-    """Several profiles are posted to at once; lines are in the order given, and the status is the first failure's."""
+    """With several profiles, chatpost prints results in their order, and exits with the first failure's status."""
     urls = [chat.url(space, KEY, TOKEN) for space in ("AAAA", "BBBB", "CCCC")]
     shell.write_profiles("".join(f'[profiles.p{i}]\nurl = "{url}"\n' for i, url in enumerate(urls)))
     done = shell("send", "-p", "p2", "-p", "p0", "-p", "p1", "-o", "json", "a")
@@ -212,7 +212,7 @@ def test_several_profiles(shell: Shell, chat: Emulator) -> None:
 
 
 def test_several_profiles_where_one_fails(shell: Shell, chat: Emulator) -> None:
-    """One profile's failure does not stop the others; its status is the command's."""
+    """If one profile fails, chatpost posts to the others, and exits with the failed one's status."""
     shell.env["DEAD"] = f"http://127.0.0.1:1/v1/spaces/X/messages?key={KEY}&token={TOKEN}"
     shell.write_profiles(
         f'[profiles.a]\nurl = {{ env = "DEAD" }}\nretries = 0\n[profiles.b]\nurl = "{chat.url("B", KEY, TOKEN)}"\n'
@@ -267,7 +267,7 @@ def test_several_profiles_where_one_fails(shell: Shell, chat: Emulator) -> None:
     ],
 )
 def test_bad_input(chatpost: InProcess, chat: Emulator, argv: list[str], status: int, said: str) -> None:
-    """Wrong input gives one line that names what is wrong, its exit status, and posts nothing."""
+    """On invalid input, chatpost prints one line that names the error, exits with its status, and posts nothing."""
     done = chatpost(*argv)
     assert (done.status, done.out, chat.received) == (status, "", [])
     assert done.err.startswith("chatpost: ")
@@ -285,7 +285,7 @@ def test_bad_input(chatpost: InProcess, chat: Emulator, argv: list[str], status:
     ],
 )
 def test_bad_environment(shell: Shell, chat: Emulator, variable: str, value: str, said: str) -> None:
-    """A wrong value in the environment is told by the variable's name."""
+    """An error in a variable names the variable."""
     shell.env[variable] = value
     done = shell("send", "a")
     assert (done.status, chat.received) == (2, [])
@@ -293,7 +293,7 @@ def test_bad_environment(shell: Shell, chat: Emulator, variable: str, value: str
 
 
 def test_environment_of_every_option(chatpost: InProcess, chat: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An option can stand in the environment, as CHATPOST_ and its name; the command line wins over it."""
+    """Each option has a variable, CHATPOST_ and its name. The command line takes precedence."""
     for variable, value in {
         "CHATPOST_THREAD_KEY": "from-env",
         "CHATPOST_FALLBACK_NEW_THREAD": "0",
@@ -325,12 +325,12 @@ def test_environment_of_every_option(chatpost: InProcess, chat: Emulator, monkey
     ],
 )
 def test_hints(chatpost: InProcess, argv: list[str], hint: str) -> None:
-    """The hint of a usage error fits the mistake, and names the help page of the command."""
+    """The hint of a usage error fits the error and names the command's help page."""
     chatpost(*argv).expect(2, hint)
 
 
 def test_no_output(chatpost: InProcess, chat: Emulator) -> None:
-    """-o none prints nothing on success; a failure is told on stderr."""
+    """`-o none` prints nothing on success, and reports a failure on stderr."""
     assert chatpost("send", "-o", "none", "a") == Finished(0, "", "")
     chat.faults.append(answering(403))
     done = chatpost("send", "-o", "none", "a")
@@ -339,20 +339,20 @@ def test_no_output(chatpost: InProcess, chat: Emulator) -> None:
 
 
 def test_ids_are_masked(chatpost: InProcess, chat: Emulator) -> None:
-    """A webhook's URL that got into an id is masked in JSON and with --verbose."""
+    """JSON and `--verbose` mask a webhook's URL that is used as an ID."""
     url = chat.url(key=KEY, token=TOKEN)
     assert chatpost("send", "-v", "-o", "json", "--request-id", url, "-k", url, "a").status == 0
 
 
 def test_help_in_a_closed_pipe(shell: Shell) -> None:
-    """A help page that nobody reads is no error."""
+    """If the reader of a help page exits, chatpost exits with 0."""
     assert shell.run("bash", "-c", "chatpost send -h | true; exit ${PIPESTATUS[0]}").status == 0
 
 
 def test_repeated_values_in_the_environment(
     chatpost: InProcess, chat: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A variable holds several values of a repeatable option: user ids by spaces, fields and buttons by lines."""
+    """A variable of a repeatable option holds several values: user IDs separated by spaces, fields by newlines."""
     monkeypatch.setenv("CHATPOST_FIELD", "Size=12 GB\nHost=db 1")
     monkeypatch.setenv("CHATPOST_MENTION", "1 2")
     assert chatpost("send", "a").status == 0
@@ -363,13 +363,13 @@ def test_repeated_values_in_the_environment(
 
 @pytest.mark.parametrize("argv", [["--thread", THREAD, "-k", "key"], ["--soft-fail", "--thread", THREAD, "-k", "key"]])
 def test_a_wrong_command_line_comes_first(shell: Shell, argv: list[str]) -> None:
-    """A wrong command line is 2, whatever is wrong with the configuration, and also with --soft-fail."""
+    """On a usage error, chatpost exits with 2, even if the configuration is invalid or with `--soft-fail`."""
     del shell.env["CHATPOST_URL"]
     assert shell("send", *argv, "a").status == 2
 
 
 def test_no_configuration(chatpost: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a webhook, three lines say how to make one and where to store it."""
+    """Without a webhook, three lines explain how to create one and where to store its URL."""
     monkeypatch.delenv("CHATPOST_URL")
     done = chatpost("send", "a")
     assert (done.status, done.err.count("\n")) == (78, 3)
@@ -379,7 +379,7 @@ def test_no_configuration(chatpost: InProcess, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_bytes_that_are_not_utf_8(shell: Shell, chat: Emulator) -> None:
-    """Bytes that are not UTF-8 are posted as U+FFFD, with a warning; in a pipe and in an argument alike."""
+    """Bytes that are not UTF-8, in a pipe or an argument, are posted as U+FFFD with a warning."""
     piped = shell("send", stdin=b"a\xffb")
     typed = shell("send", "a\udcffb")
     assert texts(chat) == ["a\ufffdb"] * 2
@@ -388,7 +388,7 @@ def test_bytes_that_are_not_utf_8(shell: Shell, chat: Emulator) -> None:
 
 
 def test_dash_is_stdin(shell: Shell, chat: Emulator) -> None:
-    """A dash alone is stdin; among words it is a word. A pipe's last line end is no part of the text."""
+    """A single dash means stdin; among other words it is text. Newlines at the end of a pipe are removed."""
     shell("send", "-", stdin="piped\n\n")
     shell("send", "a", "-", "b", stdin="not read")
     assert texts(chat) == ["piped", "a - b"]
@@ -396,26 +396,26 @@ def test_dash_is_stdin(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize(("redirect", "status"), [("<&-", 65), ("0>/dev/null", 66)])
 def test_stdin_that_cannot_be_read(shell: Shell, chat: Emulator, redirect: str, status: int) -> None:
-    """A closed stdin holds no text; one that cannot be read is 66."""
+    """A closed stdin counts as an empty text. If stdin cannot be read, chatpost exits with 66."""
     done = shell("send", stdin=subprocess.DEVNULL, redirect=redirect)
     assert (done.status, done.err.count("\n"), chat.received) == (status, 1, [])
 
 
 def test_far_too_much_stdin(shell: Shell, chat: Emulator) -> None:
-    """Stdin that never ends is not read for ever: it is 65."""
-    with open("/dev/zero", "rb") as endless:  # noqa: PTH123 - a device is no path of ours
+    """On endless stdin, chatpost stops reading and exits with 65."""
+    with open("/dev/zero", "rb") as endless:  # noqa: PTH123 - it is a device
         done = shell("send", stdin=endless.fileno())
     assert (done.status, chat.received) == (65, [])
 
 
 def test_a_dry_run_is_json_whatever_it_masks(shell: Shell) -> None:
-    """The output of --dry-run is valid JSON, even if text that looks like a secret is masked in it."""
+    """`--dry-run` prints valid JSON, even if chatpost masks a secret-like part of the text."""
     done = shell("send", "--dry-run", 'see ?key=abc"x')
     assert json.loads(done.out)["body"]["text"] == 'see ?key=***"x'
 
 
 def test_a_bug_is_told_without_a_traceback(chatpost: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bug is 70, with a line that names its place but does not quote its message."""
+    """On a bug, chatpost exits with 70 and names its location, but does not quote the exception's message."""
     monkeypatch.setattr("chatpost.commands.posting.read_content", lambda *_, **__: 1 / 0)
     done = chatpost("send", "a")
     assert done.status == 70
@@ -427,7 +427,7 @@ def test_a_bug_is_told_without_a_traceback(chatpost: InProcess, monkeypatch: pyt
 
 
 def test_ctrl_c_dies_of_sigint(shell: Shell, chat: Emulator) -> None:
-    """An interrupted command dies of SIGINT, without a traceback."""
+    """On Ctrl-C, chatpost dies of SIGINT, without a traceback."""
     chat.faults.append(Fault(Kind.DELAY, seconds=300))
     running = shell.start("send", "hello")
     wait_for_requests(chat)

@@ -1,4 +1,4 @@
-"""profiles.toml: what it may say, where its URLs come from, and which one is used."""
+"""profiles.toml: its format, its URL sources, and the choice of a profile."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def profile(name: str, url: str, more: str = "") -> str:
 
 @pytest.fixture
 def profiles(shell: Shell, chat: Emulator) -> Shell:
-    """Give a shell with no URL in its environment and two profiles, each for a space of its name."""
+    """Return a shell with two profiles, each for a space of the same name, and without CHATPOST_URL."""
     del shell.env["CHATPOST_URL"]
     shell.write_profiles(profile("ops", chat.url("ops", KEY, TOKEN)) + profile("ci", chat.url("ci", KEY, TOKEN)))
     return shell
@@ -40,7 +40,7 @@ def spaces_posted_to(chat: Emulator) -> list[str]:
 
 
 def test_where_to_post(profiles: Shell, chat: Emulator) -> None:
-    """The first of these that is set decides: --profile, CHATPOST_URL, CHATPOST_PROFILE, the file's default."""
+    """The first of --profile, CHATPOST_URL, CHATPOST_PROFILE and the file's default determines the webhook."""
     before = profiles.config.read_text()
     profiles.write_profiles(f'default = "ci"\n{before}')
     profiles("send", "a")
@@ -53,7 +53,7 @@ def test_where_to_post(profiles: Shell, chat: Emulator) -> None:
 
 
 def test_the_only_profile_is_the_default(profiles: Shell, chat: Emulator) -> None:
-    """Without a default the only profile is used; of two, one must be named."""
+    """Without a default, chatpost uses the only profile. With two profiles, one must be named."""
     done = profiles("send", "a")
     assert (done.status, chat.received) == (78, [])
     assert "name a profile with -p" in done.err
@@ -63,20 +63,20 @@ def test_the_only_profile_is_the_default(profiles: Shell, chat: Emulator) -> Non
 
 
 def test_several_profiles_in_the_environment(profiles: Shell) -> None:
-    """CHATPOST_PROFILE can name several, as -p can."""
+    """CHATPOST_PROFILE can name several profiles, like -p."""
     profiles.env["CHATPOST_PROFILE"] = "ops ci"
     assert len(profiles("send", "a").out.splitlines()) == 2
 
 
 def test_a_url_in_the_environment_needs_no_file(profiles: Shell, chat: Emulator) -> None:
-    """With CHATPOST_URL and no -p, the profile file is not even read."""
+    """With CHATPOST_URL and no -p, chatpost ignores a broken profile file."""
     profiles.write_profiles("broken")
     profiles.env["CHATPOST_URL"] = chat.url("env", KEY, TOKEN)
     assert profiles("send", "a").status == 0
 
 
 def test_config_names_the_file(profiles: Shell, chat: Emulator, tmp_path: Path) -> None:
-    """--config, or CHATPOST_CONFIG, is read instead of the user's file."""
+    """With --config or CHATPOST_CONFIG, chatpost reads that file instead of the user's."""
     other = tmp_path / "other.toml"
     other.write_text(profile("ops", chat.url("other", KEY, TOKEN)))
     other.chmod(0o600)
@@ -87,7 +87,7 @@ def test_config_names_the_file(profiles: Shell, chat: Emulator, tmp_path: Path) 
 
 
 def test_the_systems_file(profiles: Shell, tmp_path: Path) -> None:
-    """If the user has no file, the system's is read; one in the working directory never is."""
+    """Without a user's file, chatpost reads the system's file. It never reads one in the working directory."""
     text = profiles.config.read_text()
     profiles.config.unlink()
     (tmp_path / "profiles.toml").write_text(text)
@@ -101,7 +101,7 @@ def test_the_systems_file(profiles: Shell, tmp_path: Path) -> None:
 
 
 def test_url_from_the_environment(profiles: Shell, chat: Emulator) -> None:
-    """A profile's URL can be in a variable; if it is not set, that is 78 and the variable is named."""
+    """A variable can hold a profile's URL. If it is not set, chatpost exits with 78 and names it."""
     profiles.write_profiles('[profiles.ci]\nurl = { env = "CHAT_WEBHOOK" }\n')
     profiles("send", "a").expect(78, "profile ci: the URL's variable CHAT_WEBHOOK is not set")
     profiles.env["CHAT_WEBHOOK"] = chat.url("ci", KEY, TOKEN)
@@ -109,7 +109,7 @@ def test_url_from_the_environment(profiles: Shell, chat: Emulator) -> None:
 
 
 def test_url_from_a_file(profiles: Shell, chat: Emulator) -> None:
-    """A profile's URL can be the first line of a file; a relative path starts beside the profile file."""
+    """The first line of a file can hold a profile's URL. A relative path starts at the profile file's directory."""
     profiles.write_profiles('[profiles.ci]\nurl = { file = "secret" }\n')
     profiles("send", "a").expect(78, "secret cannot be read")
     (profiles.config.parent / "secret").write_text(f"\ufeff{chat.url('ci', KEY, TOKEN)}\r\nmore\n")
@@ -117,7 +117,7 @@ def test_url_from_a_file(profiles: Shell, chat: Emulator) -> None:
 
 
 def test_url_from_a_command(profiles: Shell, chat: Emulator) -> None:
-    """A profile's URL can be the first line that a command prints; it runs without a shell and cannot eat stdin."""
+    """The first output line of a command can be a profile's URL. It runs without a shell, and does not read stdin."""
     url = chat.url("ci", KEY, TOKEN)
     script = 'cat; echo "$1"; echo "${2}"; exec yes'
     profiles.write_profiles(f"[profiles.ci]\nurl = {{ command = ['sh', '-c', '{script}', 'sh', '{url}', '*'] }}\n")
@@ -138,7 +138,7 @@ def test_url_from_a_command(profiles: Shell, chat: Emulator) -> None:
     ],
 )
 def test_url_from_a_command_that_fails(profiles: Shell, chat: Emulator, command: str, said: str) -> None:
-    """A command that fails, hangs or says nothing is 78; it is named without its arguments and its stderr."""
+    """If a command fails, hangs or prints nothing, chatpost exits with 78, without its arguments or its stderr."""
     command = command.replace("'a\\u0000b'", '"a\\u0000b"')
     profiles.write_profiles(f"[profiles.ci]\nurl = {{ command = {command} }}\n")
     done = profiles("send", "a")
@@ -149,7 +149,7 @@ def test_url_from_a_command_that_fails(profiles: Shell, chat: Emulator, command:
 
 
 def test_defaults_of_a_profile(profiles: Shell, chat: Emulator) -> None:
-    """A profile holds option defaults: below the environment and the command line, above the built-in ones."""
+    """A profile sets option defaults. Variables and the command line take precedence over them."""
     more = 'thread_key = "nightly"\nsilent = true\noutput = "json"\nfallback_new_thread = true\ndeadline = 120'
     profiles.write_profiles(profile("ci", chat.url("ci", KEY, TOKEN), more))
     done = profiles("send", "a")
@@ -163,7 +163,7 @@ def test_defaults_of_a_profile(profiles: Shell, chat: Emulator) -> None:
 
 
 def test_each_profile_has_its_own_defaults(profiles: Shell, chat: Emulator) -> None:
-    """Each of several profiles has its own defaults; stdout follows the first one."""
+    """Each profile has its own defaults. The first profile determines the output format."""
     profiles.write_profiles(
         profile("a", chat.url("a", KEY, TOKEN), 'thread_key = "ka"')
         + profile("b", chat.url("b", KEY, TOKEN), 'thread_key = "kb"\noutput = "json"')
@@ -174,7 +174,7 @@ def test_each_profile_has_its_own_defaults(profiles: Shell, chat: Emulator) -> N
 
 
 def test_thread_takes_no_thread_from_a_profile(profiles: Shell, chat: Emulator) -> None:
-    """A profile's thread is for send and reply; `thread` opens one of its own."""
+    """A profile's thread applies to send and reply; `thread` always opens a new one."""
     profiles.write_profiles(profile("ci", chat.url("ci", KEY, TOKEN), 'thread = "spaces/ci/threads/T"'))
     assert profiles("thread", "a").status == 0
     assert profiles("reply", "a").status == 0
@@ -218,7 +218,7 @@ def test_thread_takes_no_thread_from_a_profile(profiles: Shell, chat: Emulator) 
     ],
 )
 def test_what_is_wrong_in_the_file(profiles: Shell, chatpost: InProcess, chat: Emulator, text: str, said: str) -> None:
-    """An error in a profile file is 78, with a line that names the file or profile and the key, not the value."""
+    """On an error in a profile file, chatpost exits with 78 and names the file or profile and the key, but no value."""
     profiles.write_profiles("")
     profiles.config.write_bytes(text.replace("URL", chat.url("ops", KEY, TOKEN)).encode("latin-1"))
     done = chatpost("send", "-p", "ops", "a")
@@ -229,7 +229,7 @@ def test_what_is_wrong_in_the_file(profiles: Shell, chatpost: InProcess, chat: E
 @settings(max_examples=50)
 @given(st.text(alphabet=st.characters(codec="utf-8")))
 def test_no_broken_file_shows_its_values(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
-    """No value of a broken profile file is quoted."""
+    """An error in a broken profile file never quotes a value."""
     path = tmp_path_factory.mktemp("broken") / "profiles.toml"
     path.write_text(f'{text}\nx = "{KEY}\n', encoding="utf-8")
     with pytest.raises(ConfigurationError) as error:
@@ -260,7 +260,7 @@ def test_a_url_source_shows_no_url(tmp_path: Path) -> None:
     ],
 )
 def test_odd_files(shell: Shell, text: str, said: str) -> None:
-    """A file that is odd in any way is 78, in one line that says how."""
+    """On an unusual profile file, chatpost exits with 78 and one line that gives the reason."""
     del shell.env["CHATPOST_URL"]
     shell.write_profiles(text)
     done = shell("send", "hello")
@@ -269,7 +269,7 @@ def test_odd_files(shell: Shell, text: str, said: str) -> None:
 
 
 def test_a_named_pipe_for_a_url(shell: Shell) -> None:
-    """A file that could block the command is refused."""
+    """A URL file that is not a regular file, such as a named pipe, is an error."""
     del shell.env["CHATPOST_URL"]
     os.mkfifo(shell.home / "pipe")
     shell.write_profiles(f'[profiles.a]\nurl = {{ file = "{shell.home}/pipe" }}\n')
@@ -277,7 +277,7 @@ def test_a_named_pipe_for_a_url(shell: Shell) -> None:
 
 
 def test_an_empty_url_in_the_environment(profiles: Shell, chat: Emulator) -> None:
-    """A CHATPOST_URL that is empty, as a CI secret is for a fork, is 78, and no default profile; so is a source."""
+    """If CHATPOST_URL or a profile's variable is empty, as in a CI run of a fork, chatpost exits with 78."""
     profiles.env["CHATPOST_URL"] = ""
     done = profiles("send", "a")
     assert (done.status, chat.received) == (78, [])
@@ -289,7 +289,7 @@ def test_an_empty_url_in_the_environment(profiles: Shell, chat: Emulator) -> Non
 
 
 def test_did_you_mean(profiles: Shell) -> None:
-    """A misspelt profile or key is answered with the nearest one; the file is named."""
+    """For an unknown profile, chatpost suggests the nearest one and names the file."""
     done = profiles("send", "-p", "opps", "a")
     assert f"there is no profile opps in {profiles.config} (it has: ops, ci); did you mean ops?" in done.err
     profiles.config.unlink()
@@ -301,7 +301,7 @@ def test_did_you_mean(profiles: Shell) -> None:
     [f'output = "{KEY}"', f'mention = ["{KEY} x"]', f'status = "{KEY}"', f'title = ["{KEY}"]', f'icon = "{KEY}"'],
 )
 def test_no_value_is_shown(profiles: Shell, chat: Emulator, line: str) -> None:
-    """A wrong value in a profile is not quoted: the key is named, and what is allowed."""
+    """An invalid value in a profile is not quoted; the error names the key and the allowed values."""
     profiles.write_profiles(profile("ops", chat.url("ops", KEY, TOKEN), line))
     done = profiles("send", "a")
     assert (done.status, chat.received) == (78, [])
@@ -310,14 +310,14 @@ def test_no_value_is_shown(profiles: Shell, chat: Emulator, line: str) -> None:
 
 
 def test_an_escape_character_in_a_path(profiles: Shell) -> None:
-    """An escape character in a path does not reach the terminal, in a sentence or in a table."""
+    """Escape characters in a path do not reach the terminal, in an error or in a table."""
     assert "\x1b" not in profiles("send", "--config", "no\x1b[31mfile", "a").expect(78).err
     profiles.write_profiles("[profiles.ops]\nurl = { file = '/no\u009bfile' }\n")
     assert "\u009b" not in profiles("profiles").out
 
 
 def test_an_escape_character_in_a_key(profiles: Shell, chat: Emulator) -> None:
-    """An escape character in a key does not reach the terminal."""
+    """Escape characters in a key do not reach the terminal."""
     profiles.write_profiles(profile("ops", chat.url("ops", KEY, TOKEN), '"a\\u001b[31m" = 1'))
     done = profiles("send", "a")
     assert done.status == 78
@@ -327,7 +327,7 @@ def test_an_escape_character_in_a_key(profiles: Shell, chat: Emulator) -> None:
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another user")
 @pytest.mark.parametrize("place", ["file", "directory", "link", "url file"])
 def test_a_file_of_another_user(profiles: Shell, chat: Emulator, place: str) -> None:
-    """A profile file, a directory above it, a link to it, or a URL's file of another user is not trusted: 78."""
+    """If another user owns the profile file, its directory, a link to it or a URL file, chatpost exits with 78."""
     config = profiles.config
     match place:
         case "file":
@@ -352,7 +352,7 @@ def test_a_file_of_another_user(profiles: Shell, chat: Emulator, place: str) -> 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o703])
 def test_a_directory_that_others_can_write(profiles: Shell, chat: Emulator, mode: int) -> None:
-    """A directory above the profile file that others can write is not trusted, unless it is sticky."""
+    """If others can write to a directory above the profile file, chatpost exits with 78, unless it is sticky."""
     profiles.config.parent.chmod(mode)
     done = profiles("send", "-p", "ops", "a")
     assert (done.status, chat.received) == (78, [])
@@ -362,7 +362,7 @@ def test_a_directory_that_others_can_write(profiles: Shell, chat: Emulator, mode
 
 
 def test_a_link_to_a_file_of_ones_own(profiles: Shell) -> None:
-    """A link to a trusted file is trusted, also by way of relative and absolute links to directories."""
+    """A link to a trusted file is trusted, even through relative and absolute links to directories."""
     real = profiles.home / "dotfiles"
     profiles.config.parent.rename(real)
     profiles.config.parent.symlink_to("../dotfiles")
@@ -372,7 +372,7 @@ def test_a_link_to_a_file_of_ones_own(profiles: Shell) -> None:
 
 
 def test_a_named_pipe_for_a_profile_file(profiles: Shell, chat: Emulator) -> None:
-    """A named pipe that nobody writes to is no profile file, and not waited for: a job's report ends, too."""
+    """If the profile file is a named pipe without a writer, chatpost does not wait for it, and a job still runs."""
     os.mkfifo(profiles.home / "pipe")
     profiles("send", "--config", "pipe", "-p", "a", "hello").expect(78, "there is no profile a in pipe")
     assert profiles("run", "--config", "pipe", "-p", "a", "--", "sh", "-c", "exit 3").status == 3
@@ -380,13 +380,13 @@ def test_a_named_pipe_for_a_profile_file(profiles: Shell, chat: Emulator) -> Non
 
 
 def test_a_profile_file_from_a_pipe_of_the_shell(profiles: Shell) -> None:
-    """--config can name a pipe of the shell's own."""
+    """--config can name a process substitution of the shell."""
     script = 'chatpost send --config <(cat "$0") -p ops a'
     assert profiles.run("bash", "-c", script, str(profiles.config)).status == 0
 
 
 def test_a_command_leaves_nothing_behind(profiles: Shell, chat: Emulator) -> None:
-    """A command that takes too long, or whose chatpost is ended, ends with all the processes that it has started."""
+    """If a URL command takes too long, or chatpost is terminated, chatpost ends all processes of the command."""
     del chat
     pids = profiles.home / "pids"
     script = profiles.home / "slow.sh"
@@ -406,7 +406,7 @@ def test_a_command_leaves_nothing_behind(profiles: Shell, chat: Emulator) -> Non
 
 
 def alive(pids: Path) -> list[str]:
-    """Return those of the processes in a file that run, once those that were killed had time to be gone."""
+    """Return the processes in a PID file that are still running, except zombies."""
     done = subprocess.run(
         ["ps", "-o", "stat=,pid=", "-p", ",".join(pids.read_text().split())], capture_output=True, check=False
     )
@@ -414,7 +414,7 @@ def alive(pids: Path) -> list[str]:
 
 
 def test_a_path_in_another_locale(profiles: Shell, chat: Emulator) -> None:
-    """A path with other letters works in a locale that has only ASCII."""
+    """A path with non-ASCII characters works in an ASCII locale."""
     profiles.env |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     (profiles.config.parent / "geheim-é").write_text(chat.url("ci", KEY, TOKEN))
     profiles.write_profiles('[profiles.ci]\nurl = { file = "geheim-é" }\n')

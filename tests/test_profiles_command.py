@@ -1,4 +1,4 @@
-"""`chatpost profiles`: list, add, check."""
+"""`chatpost profiles` (list, add, check, default, delete, path) and completion."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ thread_key = "night"   # one thread
 
 @pytest.fixture
 def user(shell: Shell) -> Shell:
-    """Give a shell without any configuration."""
+    """Return a shell without any configuration."""
     del shell.env["CHATPOST_URL"]
     return shell
 
 
 def test_add_makes_the_file(user: Shell) -> None:
-    """The first profile makes a file that only its owner can read, and is the default."""
+    """The first `add` creates a file that only its owner can read, and makes the profile the default."""
     done = user("profiles", "add", "ops", stdin=f"{URL}\n")
     assert (done.status, done.out) == (0, "")
     assert "profile ops, the default, posts to spaces/AAAA" in done.err
@@ -49,7 +49,7 @@ def test_add_makes_the_file(user: Shell) -> None:
 
 
 def test_add_keeps_what_stands_there(user: Shell) -> None:
-    """Comments and other profiles stay, the only profile stays the default, and others lose access to the file."""
+    """`add` keeps comments, other profiles and the implicit default, and restricts the file to its owner."""
     user.write_profiles(COMMENTED, 0o644)
     assert user("profiles", "add", "ci", stdin=URL).status == 0
     text = user.config.read_text()
@@ -62,7 +62,10 @@ def test_add_keeps_what_stands_there(user: Shell) -> None:
 
 
 def test_add_does_not_overwrite(user: Shell) -> None:
-    """A name that is taken is 78; --replace gives the profile a new URL and keeps its defaults."""
+    """If the name is taken, `add` exits with 78.
+
+    With `--replace`, it sets the new URL and keeps the profile's defaults.
+    """
     user.write_profiles(COMMENTED)
     done = user("profiles", "add", "ops", stdin=URL)
     assert (done.status, user.config.read_text()) == (78, COMMENTED)
@@ -72,7 +75,7 @@ def test_add_does_not_overwrite(user: Shell) -> None:
 
 
 def test_add_follows_a_link(user: Shell) -> None:
-    """A profile file that is a link stays one."""
+    """`add` writes through a symbolic link."""
     user.config.parent.mkdir(parents=True)
     target = user.home / "dotfiles.toml"
     user.config.symlink_to(target)
@@ -91,14 +94,14 @@ def test_add_follows_a_link(user: Shell) -> None:
     ],
 )
 def test_add_refuses(user: Shell, name: str, url: str, status: int, said: str) -> None:
-    """An invalid webhook URL or profile name is refused, and no file is made."""
+    """`add` rejects an invalid URL or profile name, and creates no file."""
     done = user("profiles", "add", name, stdin=url)
     assert (done.status, done.err.count("\n"), user.config.exists()) == (status, 1, False)
     assert said in done.err
 
 
 def test_add_to_a_broken_file(user: Shell) -> None:
-    """A file that is no TOML, or that others can write, is left as it is."""
+    """`add` does not change a file that is invalid TOML, or that others can write to."""
     user.write_profiles("broken", 0o600)
     assert user("profiles", "add", "ops", stdin=URL).status == 78
     user.write_profiles(COMMENTED, 0o666)
@@ -107,7 +110,7 @@ def test_add_to_a_broken_file(user: Shell) -> None:
 
 
 def test_add_where_nothing_can_be_written(user: Shell) -> None:
-    """A file that cannot be written is one line, and 78."""
+    """If the file cannot be written, `add` prints one line and exits with 78."""
     (user.home / "config").write_text("a file where a folder should be")
     done = user("profiles", "add", "ops", stdin=URL)
     assert (done.status, done.err.count("\n")) == (78, 1)
@@ -115,7 +118,7 @@ def test_add_where_nothing_can_be_written(user: Shell) -> None:
 
 
 def test_add_asks_at_a_terminal(user: Shell) -> None:
-    """At a terminal the URL is asked for, and what is typed does not show."""
+    """At a terminal, `add` prompts for the URL and does not echo the input."""
     terminal = Terminal()
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal.theirs)
     running = user.start("profiles", "add", "ops", start_new_session=True, **streams)
@@ -128,7 +131,7 @@ def test_add_asks_at_a_terminal(user: Shell) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_at_the_prompt(user: Shell, number: signal.Signals) -> None:
-    """A signal while the URL is asked for leaves the terminal as it was: what is typed then shows again."""
+    """A signal at the prompt restores the echo of the terminal."""
     terminal = Terminal()
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal.theirs)
     running = user.start("profiles", "add", "ops", **streams)
@@ -141,7 +144,7 @@ def test_a_signal_at_the_prompt(user: Shell, number: signal.Signals) -> None:
 
 
 def test_list(user: Shell) -> None:
-    """The list shows each profile's name, space and URL source, and the default; never a secret."""
+    """The list shows each profile's name, space and URL source, and the default, but no secret."""
     user.env["OPS"] = URL.replace("AAAA", "BBBB")
     user.write_profiles(
         f'default = "ci"\n{COMMENTED}[profiles.ci]\nurl = "{URL}"\n'
@@ -162,7 +165,7 @@ def test_list(user: Shell) -> None:
 
 
 def test_list_at_a_terminal(user: Shell) -> None:
-    """At a terminal the list is a table with a head."""
+    """At a terminal, the list is a table with a header."""
     user.write_profiles(COMMENTED)
     terminal = Terminal()
     assert user("profiles", stdout=terminal.theirs).status == 0
@@ -172,7 +175,7 @@ def test_list_at_a_terminal(user: Shell) -> None:
 
 
 def test_list_of_nothing(user: Shell, chat: Emulator) -> None:
-    """Without a profile file the list is empty, and stderr says how to begin; CHATPOST_URL is mentioned."""
+    """Without a profile file, the list is empty, and stderr explains how to add a profile or mentions CHATPOST_URL."""
     done = user("profiles")
     assert (done.status, done.out) == (0, "")
     assert "profiles add" in done.err
@@ -182,7 +185,7 @@ def test_list_of_nothing(user: Shell, chat: Emulator) -> None:
 
 
 def test_check(user: Shell, chat: Emulator) -> None:
-    """Each profile is checked, and nothing is posted; an error is in the profile's line, with 78."""
+    """`check` validates each profile without posting. It shows an error in the profile's line, and exits with 78."""
     user.env["OPS"] = chat.url("ops", KEY, TOKEN)
     user.write_profiles(
         f"{COMMENTED}[profiles.bad]\nurl = {{ env = 'NOT_SET' }}\n[profiles.odd]\nurl = '{URL}'\ndeadline = 0\n"
@@ -201,18 +204,18 @@ def test_check(user: Shell, chat: Emulator) -> None:
     ("mode", "status", "said"), [(0o644, 0, "chmod 600"), (0o622, 78, "chmod go-w"), (0o600, 0, "")]
 )
 def test_check_of_permissions(user: Shell, mode: int, status: int, said: str) -> None:
-    """Errors in the file's permissions are reported."""
+    """`check` reports unsafe permissions of the file."""
     user.write_profiles(f'[profiles.ops]\nurl = "{URL}"\n', mode)
     user("profiles", "check").expect(status, said)
 
 
 def test_check_of_nothing(user: Shell) -> None:
-    """Without a profile file there is nothing to check: 78."""
+    """Without a profile file, `check` exits with 78."""
     assert user("profiles", "check").status == 78
 
 
 def test_completion(user: Shell) -> None:
-    """The shell completes the names of profiles for -p, and of mentions; on an error it offers nothing of the file."""
+    """Completion offers profiles for -p and names for --mention. With a broken file, it offers neither."""
     user.write_profiles(f'{COMMENTED}[profiles.other]\nurl = "{URL}"\n[mentions]\nalice = "1"\nbob = "2"\n')
     user.env |= {"_CHATPOST_COMPLETE": "bash_complete", "COMP_WORDS": "chatpost send -p o", "COMP_CWORD": "3"}
     assert user().out.split() == ["plain,ops", "plain,other"]
@@ -228,7 +231,7 @@ def test_completion(user: Shell) -> None:
 
 
 def test_completion_of_a_pipe(user: Shell) -> None:
-    """A profile file that is a pipe is not waited for."""
+    """Completion does not wait for a profile file that is a pipe."""
     os.mkfifo(user.home / "pipe")
     user.env |= {
         "_CHATPOST_COMPLETE": "bash_complete",
@@ -250,7 +253,7 @@ def test_completion_of_a_pipe(user: Shell) -> None:
     ],
 )
 def test_add_keeps_a_file_of_any_form(user: Shell, before: str) -> None:
-    """A profile can be added to a file of any form, and everything in it stays."""
+    """`add` keeps the contents of a profile file in any TOML style."""
     path = user.write_profiles(before)
     was = tomllib.loads(before)
     for name in ("b", "d"):
@@ -262,7 +265,7 @@ def test_add_keeps_a_file_of_any_form(user: Shell, before: str) -> None:
 
 
 def test_several_add_at_once(user: Shell) -> None:
-    """Profiles that are added by several processes at once are all there."""
+    """Concurrent `add` commands all take effect."""
     crowd = [user.start("profiles", "add", f"p{number}") for number in range(8)]
     for running in crowd:
         running.write(URL.encode())
@@ -273,13 +276,13 @@ def test_several_add_at_once(user: Shell) -> None:
 
 
 def test_add_says_at_once_that_a_name_is_taken(user: Shell) -> None:
-    """A name that is taken is told before the URL is asked for, or read."""
+    """`add` reports a taken name before it prompts for the URL or reads it."""
     user.write_profiles(COMMENTED)
     user("profiles", "add", "ops", stdin="").expect(78, "already has a profile ops")
 
 
 def test_default(user: Shell) -> None:
-    """The default profile is printed, and can be changed; comments stay."""
+    """`default` prints or changes the default profile, and keeps comments."""
     user.write_profiles(f'{COMMENTED}[profiles.ci]\nurl = "{URL}"\n')
     done = user("profiles", "default")
     done.expect(78, "sets no default")
@@ -293,7 +296,7 @@ def test_default(user: Shell) -> None:
 
 
 def test_remove(user: Shell) -> None:
-    """A profile is removed, and is no longer the default; everything else stays."""
+    """`profiles delete` deletes a profile, also as the default, and keeps everything else."""
     user.write_profiles(f'default = "ci"\n{COMMENTED}[profiles.ci]\nurl = "{URL}"\n')
     done = user("profiles", "remove", "ci")
     assert (done.status, done.out) == (0, "")
@@ -306,7 +309,7 @@ def test_remove(user: Shell) -> None:
 
 
 def test_path(user: Shell) -> None:
-    """The path of the file is printed, whether it exists or not, and is named in what is said about profiles."""
+    """`path` prints the path of the file, even if it does not exist, and messages about profiles name it."""
     assert user("profiles", "path").out == f"{user.config}\n"
     assert str(user.config) in user("profiles", "list").err
     assert user("profiles", "path", "--config", "x.toml").out == "x.toml\n"
@@ -316,7 +319,7 @@ def test_path(user: Shell) -> None:
 
 
 def test_list_by_its_name(user: Shell) -> None:
-    """`profiles list` is `profiles`."""
+    """`profiles list` is the same as `profiles`."""
     user.write_profiles(COMMENTED)
     assert user("profiles", "list") == user("profiles")
     assert user("profiles", "list", "-o", "json").out == user("profiles", "-o", "json").out
@@ -341,7 +344,7 @@ COMPLETIONS = {
 
 @pytest.mark.parametrize("kind", list(COMPLETIONS))
 def test_the_completion_script(user: Shell, kind: str) -> None:
-    """The script works when it is sourced, in each shell as it is without any set-up: it offers names of profiles."""
+    """The completion script works in each shell without any setup, and offers profile names."""
     program = "bash" if kind == "bash" else need(kind)
     user.write_profiles(f'{COMMENTED}[profiles.other]\nurl = "{URL}"\n')
     user.env["ZDOTDIR"] = str(user.home)
@@ -352,7 +355,7 @@ def test_the_completion_script(user: Shell, kind: str) -> None:
 
 
 def test_the_installed_completion_of_zsh(user: Shell) -> None:
-    """The file that the wheel installs works at each Tab, not only at the first."""
+    """The installed zsh completion works on every Tab, not only on the first."""
     user.write_profiles(COMMENTED)
     user.env["ZDOTDIR"] = str(user.home)
     script = f"""
@@ -367,11 +370,11 @@ def test_the_installed_completion_of_zsh(user: Shell) -> None:
 
 @pytest.mark.parametrize("words", ["chatpost run -- ./ba", "chatpost emulator -- ./ba"])
 def test_completion_of_a_command(user: Shell, words: str) -> None:
-    """The words of a command that is run are the names of files, as without our completion."""
+    """In the command of `run` and `emulator`, completion offers file names."""
     user.env |= {"_CHATPOST_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": "3"}
     assert user().out == "file,./ba\n"
 
 
 def test_completion_of_an_unknown_shell(user: Shell) -> None:
-    """Another shell is a usage error that names those there are."""
+    """For an unknown shell, `completion` exits with 2 and lists the supported shells."""
     user("completion", "tcsh").expect(2, "'bash', 'zsh', 'fish'")

@@ -1,4 +1,4 @@
-"""The promises under fault, each through the installed command against a real server; numbered as they are written."""
+"""Promises under fault, tested through the installed command against a real server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _paced(shell: Shell) -> None:
-    """Have the command pace its messages, as it does for every user."""
+    """Enable pacing, as for every user."""
     del shell.env["CHATPOST_PACING"]
 
 
@@ -33,7 +33,7 @@ def request_ids(chat: Emulator) -> set[str]:
 
 @pytest.mark.parametrize("code", [503, 500, 502, 504, 408])
 def test_a_passing_server_error(shell: Shell, chat: Emulator, code: int) -> None:
-    """A passing server error is retried with the same request id, and the message is posted once."""
+    """On a transient server error, chatpost retries under the same request ID, and the message is posted once."""
     chat.faults.append(answering(code))
     done = shell("send", "hello")
     assert done.status == 0
@@ -46,7 +46,7 @@ def test_a_passing_server_error(shell: Shell, chat: Emulator, code: int) -> None
 
 
 def test_a_lasting_server_error(shell: Shell, chat: Emulator) -> None:
-    """A lasting server error ends in 75 before the deadline; Chat's words and the request id are shown."""
+    """On a lasting server error, chatpost exits with 75 before the deadline, with Chat's answer and the request ID."""
     chat.faults.extend([answering(503)] * 9)
     done = shell("send", "--deadline", "4", "hello")
     assert done.status == 75
@@ -58,7 +58,7 @@ def test_a_lasting_server_error(shell: Shell, chat: Emulator) -> None:
 
 
 def test_attempts_are_limited_by_retries(shell: Shell, chat: Emulator) -> None:
-    """There is one attempt, and as many more as --retries allows."""
+    """With `--retries N`, chatpost makes one attempt and at most N retries."""
     chat.faults.extend([answering(503)] * 9)
     done = shell("send", "--retries", "1", "hello")
     assert (done.status, len(chat.received)) == (75, 2)
@@ -66,7 +66,7 @@ def test_attempts_are_limited_by_retries(shell: Shell, chat: Emulator) -> None:
 
 
 def test_waits_as_long_as_chat_asks(shell: Shell, chat: Emulator) -> None:
-    """After a 429 with Retry-After: 1, the next attempt comes a second later at the earliest."""
+    """After a 429 with `Retry-After: 1`, chatpost waits at least a second before the next attempt."""
     chat.faults.append(answering(429, Retry_After="1"))
     assert shell("send", "hello").status == 0
     first, second = chat.received
@@ -74,7 +74,7 @@ def test_waits_as_long_as_chat_asks(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_wait_past_the_deadline(shell: Shell, chat: Emulator) -> None:
-    """A Retry-After beyond the deadline ends in 75 at once."""
+    """If Retry-After is past the deadline, chatpost exits with 75 at once."""
     chat.faults.append(answering(429, Retry_After="600"))
     done = shell("send", "--deadline", "60", "hello")
     assert (done.status, len(chat.received)) == (75, 1)
@@ -84,14 +84,14 @@ def test_a_wait_past_the_deadline(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("value", ["soon", "Fri, 15 Jan 2010 08:00:30 GMT", "-1", "0.3"])
 def test_an_odd_retry_after(shell: Shell, chat: Emulator, value: str) -> None:
-    """If Retry-After is unusable, the usual back-off holds."""
+    """If Retry-After is invalid or already over, chatpost uses the normal backoff."""
     chat.faults.append(answering(503, Retry_After=value))
     done = shell("send", "hello")
     assert (done.status, len(chat.received)) == (0, 2)
 
 
 def test_retry_after_as_a_date(shell: Shell, chat: Emulator) -> None:
-    """A date after the deadline ends in 75 at once, as the same number of seconds would."""
+    """If Retry-After is a date after the deadline, chatpost exits with 75 at once, as for a number of seconds."""
     chat.faults.append(answering(503, Retry_After="Fri, 15 Jan 2100 08:00:30 GMT"))
     done = shell("send", "hello")
     assert (done.status, len(chat.received)) == (75, 1)
@@ -99,7 +99,7 @@ def test_retry_after_as_a_date(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("code", [401, 403])
 def test_a_rejected_token(shell: Shell, chat: Emulator, code: int) -> None:
-    """A rejected token is 77, and final."""
+    """On a rejected token, chatpost exits with 77 and does not retry."""
     chat.faults.append(answering(code))
     done = shell("send", "hello")
     assert (done.status, len(chat.received), done.out) == (77, 1, "")
@@ -107,7 +107,7 @@ def test_a_rejected_token(shell: Shell, chat: Emulator, code: int) -> None:
 
 
 def test_a_rejected_key(shell: Shell, chat: Emulator) -> None:
-    """A rejected key is 77, and final, though it comes as a 400; what Chat quotes of it is masked."""
+    """On a rejected key, a 400, chatpost exits with 77, does not retry, and masks the key in Chat's message."""
     error = {
         "code": 400,
         "message": f"API key not valid: {KEY}.",
@@ -121,7 +121,7 @@ def test_a_rejected_key(shell: Shell, chat: Emulator) -> None:
 
 
 def test_an_invalid_message(shell: Shell, chat: Emulator) -> None:
-    """Any other 400 is 65, final, and shows Chat's own message."""
+    """On any other 400, chatpost exits with 65, does not retry, and shows Chat's message."""
     body = {"error": {"code": 400, "message": "Message has odd things.", "status": "INVALID_ARGUMENT"}}
     chat.faults.append(answering(400, json.dumps(body).encode()))
     done = shell("send", "hello")
@@ -131,7 +131,7 @@ def test_an_invalid_message(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("thread", [["-k", "unknown"], ["--thread", "spaces/AAAA/threads/unknown"]])
 def test_a_thread_that_does_not_exist(shell: Shell, chat: Emulator, thread: list[str]) -> None:
-    """A reply --or-fail to a thread that does not exist is 69, and nothing is posted."""
+    """A reply with `--or-fail` to a missing thread exits with 69, and posts nothing."""
     done = shell("reply", "--or-fail", *thread, "hello")
     assert (done.status, len(chat.received), chat.space().messages) == (69, 1, [])
     assert "Nothing was posted" in done.err
@@ -139,7 +139,7 @@ def test_a_thread_that_does_not_exist(shell: Shell, chat: Emulator, thread: list
 
 @pytest.mark.parametrize(("code", "status", "times"), [(502, 75, 2), (403, 77, 1), (404, 69, 1), (400, 65, 1)])
 def test_an_html_error_page(shell: Shell, chat: Emulator, code: int, status: int, times: int) -> None:
-    """An HTML page has the outcome of its status code, and a short, harmless excerpt is shown."""
+    """On an HTML error page, the status code decides the outcome, and chatpost shows a short, safe excerpt."""
     page = b"<html><script>evil()</script><h1>No\x1b]0;title\x07 way</h1>" + b"<p>more and more" * 200
     chat.faults.extend([answering(code, page)] * 2)
     done = shell("send", "--retries", "1", "hello")
@@ -151,7 +151,7 @@ def test_an_html_error_page(shell: Shell, chat: Emulator, code: int, status: int
 
 
 def test_an_endless_answer(shell: Shell) -> None:
-    """An endless answer is read up to a limit, in bounded memory."""
+    """An endless answer is read only up to a limit, in bounded memory."""
 
     def rave(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 403 Forbidden\r\n\r\n")
@@ -166,7 +166,7 @@ def test_an_endless_answer(shell: Shell) -> None:
 
 @pytest.mark.parametrize("location", [b"http://[::1", b"//[", b"\xff\xfe", b""])
 def test_a_redirect_to_nowhere(shell: Shell, location: bytes) -> None:
-    """Neither the target of a redirect nor its endless page is read."""
+    """On a redirect, chatpost reads neither the target nor the endless page."""
 
     def redirect(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 301 Moved\r\nLocation: " + location + b"\r\n\r\n")
@@ -181,7 +181,7 @@ def test_a_redirect_to_nowhere(shell: Shell, location: bytes) -> None:
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 def test_a_redirect_is_not_followed(shell: Shell, chat: Emulator, code: int) -> None:
-    """A redirect is 76, final, and the host it points to gets nothing."""
+    """On a redirect, chatpost exits with 76 and sends nothing to the other host."""
     with raw_server(lambda _: None) as (port, heard):
         chat.faults.append(answering(code, Location=url_on(port)))
         done = shell("send", "hello")
@@ -189,7 +189,7 @@ def test_a_redirect_is_not_followed(shell: Shell, chat: Emulator, code: int) -> 
 
 
 def test_connection_refused(shell: Shell) -> None:
-    """A refused connection is 75, and nothing was posted."""
+    """On a refused connection, chatpost exits with 75, and nothing was posted."""
     with closed_port() as port:
         shell.env["CHATPOST_URL"] = url_on(port)
         done = shell("send", "--deadline", "1", "hello")
@@ -197,7 +197,7 @@ def test_connection_refused(shell: Shell) -> None:
 
 
 def test_a_name_that_is_not_resolved(shell: Shell) -> None:
-    """A name that cannot be resolved is 75."""
+    """On a host name that cannot be resolved, chatpost exits with 75."""
     shell.env["CHATPOST_URL"] = url_on(443, "https").replace(
         "127.0.0.1:443", "no-such-host-of-the-tests.googleapis.com"
     )
@@ -205,7 +205,7 @@ def test_a_name_that_is_not_resolved(shell: Shell) -> None:
 
 
 def test_an_answer_cut_short(shell: Shell, chat: Emulator) -> None:
-    """A 200 that is cut short is retried with the same id, and the message is posted once."""
+    """On a truncated 200, chatpost retries under the same request ID, and the message is posted once."""
     chat.faults.append(Fault(Kind.TRUNCATE))
     done = shell("send", "hello")
     assert (done.status, len(chat.received), len(chat.space().messages)) == (0, 2, 1)
@@ -214,7 +214,7 @@ def test_an_answer_cut_short(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("fault", [Fault(Kind.TRUNCATE), answering(200, b"<html>hi"), answering(204, b"")])
 def test_an_answer_that_is_never_valid(shell: Shell, chat: Emulator, fault: Fault) -> None:
-    """If no answer is ever valid, it is 76 and "probably posted"."""
+    """If no answer is ever valid, chatpost exits with 76 and says "probably posted"."""
     chat.faults.extend([fault] * 2)
     done = shell("send", "--retries", "1", "hello")
     assert (done.status, len(chat.received)) == (76, 2)
@@ -224,7 +224,7 @@ def test_an_answer_that_is_never_valid(shell: Shell, chat: Emulator, fault: Faul
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
 def test_a_ca_bundle_that_does_not_exist(shell: Shell, chat: Emulator, variable: str) -> None:
-    """A CA bundle that does not exist is 78, and is named."""
+    """If a CA bundle does not exist, chatpost exits with 78 and names the file."""
     shell.env[variable] = "/nowhere/ca.pem"
     done = shell("send", "hello")
     assert (done.status, chat.received) == (78, [])
@@ -232,7 +232,7 @@ def test_a_ca_bundle_that_does_not_exist(shell: Shell, chat: Emulator, variable:
 
 
 def test_a_ca_bundle_without_certificates(shell: Shell, chat: Emulator, tmp_path: Path) -> None:
-    """A CA bundle that holds no certificates is 78, and named."""
+    """If a CA bundle contains no certificates, chatpost exits with 78 and names the file."""
     bundle = tmp_path / "ca.pem"
     bundle.write_text("no certificate")
     shell.env |= {"REQUESTS_CA_BUNDLE": str(bundle), "CHATPOST_URL": url_on(chat.port, "https")}
@@ -240,7 +240,7 @@ def test_a_ca_bundle_without_certificates(shell: Shell, chat: Emulator, tmp_path
 
 
 def test_a_dead_proxy(shell: Shell) -> None:
-    """A dead proxy is 75, and its password is hidden."""
+    """If the proxy is down, chatpost exits with 75 and does not show the proxy's password."""
     url = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
     with closed_port() as port:
         shell.env |= {"CHATPOST_URL": url, "HTTPS_PROXY": f"http://me:pr0xyPassw0rd@127.0.0.1:{port}"}
@@ -251,14 +251,14 @@ def test_a_dead_proxy(shell: Shell) -> None:
 
 @pytest.mark.parametrize("value", ["9999999999", "9" * 400])
 def test_a_very_long_retry_after(shell: Shell, chat: Emulator, value: str) -> None:
-    """A Retry-After of any number of digits counts: beyond the deadline it is 75 at once."""
+    """A Retry-After with any number of digits is valid. Past the deadline, chatpost exits with 75 at once."""
     chat.faults.append(answering(503, Retry_After=value))
     done = shell("send", "hello")
     assert (done.status, len(chat.received)) == (75, 1)
 
 
 def test_a_proxy_that_asks_for_a_password(shell: Shell) -> None:
-    """A proxy that asks for a password is 75; it gets no key, token or text."""
+    """If a proxy asks for a password, chatpost exits with 75, and the proxy receives no key, token or text."""
     refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     url = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
     with raw_server(lambda connection: connection.sendall(refusal)) as (port, heard):
@@ -271,7 +271,7 @@ def test_a_proxy_that_asks_for_a_password(shell: Shell) -> None:
 
 @pytest.mark.parametrize("proxy", ["http://a..b:1", f"http://{'a' * 64}:1", "http://me:pr0xyPassw0rd@", "socks9://x"])
 def test_an_invalid_proxy(shell: Shell, proxy: str) -> None:
-    """An invalid proxy URL is 78, and is not shown."""
+    """On an invalid proxy URL, chatpost exits with 78 and does not show the URL."""
     url = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
     shell.env |= {"CHATPOST_URL": url, "HTTPS_PROXY": proxy}
     done = shell("send", "hello")
@@ -282,7 +282,7 @@ def test_an_invalid_proxy(shell: Shell, proxy: str) -> None:
 
 
 def test_stdout_is_closed(shell: Shell, chat: Emulator) -> None:
-    """If stdout is closed before the name is written, the message is posted anyway, with exit 0."""
+    """If stdout is closed before chatpost prints the message name, the message is posted, and chatpost exits with 0."""
     read, write = os.pipe()
     os.close(read)
     done = shell("send", "hello", stdout=write)
@@ -291,20 +291,20 @@ def test_stdout_is_closed(shell: Shell, chat: Emulator) -> None:
 
 
 def test_no_stdout(shell: Shell, chat: Emulator) -> None:
-    """A process that was started without a stdout posts, with exit 0."""
+    """If chatpost starts without a stdout, it posts and exits with 0."""
     done = shell("send", "hello", redirect=">&-")
     assert (done.status, done.err, len(chat.received)) == (0, "", 1)
 
 
 def test_stdout_is_full(shell: Shell, chat: Emulator) -> None:
-    """A full stdout is 74, and stderr says that the message was posted."""
+    """If stdout is full, chatpost exits with 74, and stderr gives the name of the posted message."""
     done = shell("send", "hello", redirect=">/dev/full")
     assert (done.status, len(chat.received)) == (74, 1)
     assert f"the message was posted: {chat.space().messages[0].name}" in done.err
 
 
 def test_stdout_is_full_for_several(shell: Shell, chat: Emulator) -> None:
-    """A full stdout is reported for each message that was posted."""
+    """If stdout is full, chatpost reports each posted message on stderr."""
     shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{chat.url(name)}"\n' for name in "ab"))
     done = shell("send", "-p", "a", "-p", "b", "hello", redirect=">/dev/full")
     assert done.status == 74
@@ -314,7 +314,7 @@ def test_stdout_is_full_for_several(shell: Shell, chat: Emulator) -> None:
 
 
 def test_an_error_with_a_full_stdout(shell: Shell) -> None:
-    """If nothing was posted, the error itself counts more than that its JSON could not be written."""
+    """If nothing was posted, a full stdout does not change the exit status of the error."""
     assert shell("send", "-o", "json", "", redirect=">/dev/full").status == 65
     assert shell("send", "-o", "json", "--soft-fail", "", redirect=">/dev/full").status == 0
     assert shell("--help", redirect=">/dev/full").status == 74
@@ -322,7 +322,7 @@ def test_an_error_with_a_full_stdout(shell: Shell) -> None:
 
 @pytest.mark.parametrize("blank", [b"", b"\n", b" \t\r\n\n", "\u00a0\n".encode()])
 def test_blank_text(shell: Shell, chat: Emulator, blank: bytes) -> None:
-    """Blank stdin is 65 and nothing is posted; with --skip-empty it is 0 and nothing is posted."""
+    """On blank stdin, chatpost exits with 65 and posts nothing. With `--skip-empty`, it exits with 0."""
     done = shell("send", stdin=blank)
     assert (done.status, done.out) == (65, "")
     assert "--skip-empty" in done.err
@@ -331,7 +331,7 @@ def test_blank_text(shell: Shell, chat: Emulator, blank: bytes) -> None:
 
 
 def test_stdin_is_a_terminal(shell: Shell, chat: Emulator) -> None:
-    """At a terminal without a text it is 2 and a hint; it never waits for text to be typed."""
+    """At a terminal without a text, chatpost exits with 2 and a hint, and does not wait for input."""
     ours, theirs = os.openpty()
     try:
         done = shell("send", stdin=theirs)
@@ -343,7 +343,7 @@ def test_stdin_is_a_terminal(shell: Shell, chat: Emulator) -> None:
 
 
 def test_stdin_is_left_alone(shell: Shell, chat: Emulator) -> None:
-    """With a text on the command line, an open stdin is not read."""
+    """With a text on the command line, chatpost does not read stdin."""
     read, write = os.pipe()
     os.write(write, b"not for chatpost")
     try:
@@ -356,14 +356,14 @@ def test_stdin_is_left_alone(shell: Shell, chat: Emulator) -> None:
 
 
 def test_stdin_that_does_not_block(shell: Shell, chat: Emulator) -> None:
-    """A non-blocking stdin is waited for and read to its end, too."""
+    """A non-blocking stdin is read to its end, despite pauses."""
     read, write = os.pipe()
     os.set_blocking(read, False)
     first = threading.Event()
 
     def feed() -> None:
         os.write(write, b"first, ")
-        first.wait(0.5)  # nobody sets it: there is nothing to read for a while
+        first.wait(0.5)  # never set: this pauses the input for a while
         os.write(write, b"second")
         os.close(write)
 
@@ -377,13 +377,13 @@ def test_stdin_that_does_not_block(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("text", ["a" * 32_000, "é" * 16_000])
 def test_the_longest_text(shell: Shell, chat: Emulator, text: str) -> None:
-    """Exactly 32,000 bytes are posted whole; the line end that a pipe adds does not count."""
+    """A text of exactly 32,000 bytes is posted in full. The newline at the end of a pipe does not count."""
     assert shell("send", stdin=f"{text}\n").status == 0
     assert chat.space().messages[0].text == text
 
 
 def test_one_byte_too_many(shell: Shell, chat: Emulator) -> None:
-    """One byte more is 65 with --overflow fail, and nothing is posted."""
+    """With `--overflow fail`, one byte more exits with 65, and posts nothing."""
     done = shell("send", "--overflow", "fail", stdin="é" * 16_000 + "a")
     assert (done.status, chat.received) == (65, [])
     assert "32,001 bytes" in done.err
@@ -400,7 +400,7 @@ def test_one_byte_too_many(shell: Shell, chat: Emulator) -> None:
     ],
 )
 def test_a_url_that_is_no_webhook(shell: Shell, chat: Emulator, url: str, names: str) -> None:
-    """A URL that is not a webhook's is 78; the line names the part that is wrong, and the source of the URL."""
+    """If a URL is not a webhook, chatpost exits with 78 and names the invalid part and the source of the URL."""
     shell.env["CHATPOST_URL"] = url
     done = shell("send", "hello")
     assert (done.status, chat.received) == (78, [])
@@ -410,7 +410,7 @@ def test_a_url_that_is_no_webhook(shell: Shell, chat: Emulator, url: str, names:
 
 
 def test_broken_toml(shell: Shell, chat: Emulator) -> None:
-    """A broken profile file is 78; file, line and column are named, and the line's text is not shown."""
+    """On a broken profile file, chatpost exits with 78 and gives file, line and column, but not the line's text."""
     path = shell.write_profiles(f'[profiles.ops]\nurl = "{url_on(chat.port)}\n')
     done = shell("send", "-p", "ops", "hello")
     assert (done.status, chat.received) == (78, [])
@@ -420,7 +420,7 @@ def test_broken_toml(shell: Shell, chat: Emulator) -> None:
 
 
 def test_an_unknown_profile(shell: Shell, chat: Emulator) -> None:
-    """An unknown profile is 78; the existing ones are named."""
+    """On an unknown profile, chatpost exits with 78 and lists the existing profiles."""
     path = shell.write_profiles(f'[profiles.ops]\nurl = "{url_on(chat.port)}"\n[profiles.ci]\nurl = {{ env = "X" }}\n')
     done = shell("send", "-p", "nope", "hello")
     assert (done.status, chat.received) == (78, [])
@@ -429,7 +429,7 @@ def test_an_unknown_profile(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("mode", [0o602, 0o620, 0o666])
 def test_a_profile_file_writable_by_others(shell: Shell, chat: Emulator, mode: int) -> None:
-    """A profile file that others can write is not trusted: 78."""
+    """If others can write to the profile file, chatpost exits with 78."""
     shell.write_profiles(f'[profiles.ops]\nurl = "{url_on(chat.port)}"\n', mode)
     done = shell("send", "-p", "ops", "hello")
     assert (done.status, chat.received) == (78, [])
@@ -437,7 +437,7 @@ def test_a_profile_file_writable_by_others(shell: Shell, chat: Emulator, mode: i
 
 
 def test_a_profile_file_readable_by_others(shell: Shell, chat: Emulator) -> None:
-    """A profile file that others can read is used, with a warning."""
+    """If others can read the profile file, chatpost posts with a warning."""
     shell.write_profiles(f'[profiles.ops]\nurl = "{url_on(chat.port)}"\n', 0o644)
     done = shell("send", "-p", "ops", "hello")
     assert (done.status, len(chat.received)) == (0, 1)
@@ -446,6 +446,6 @@ def test_a_profile_file_readable_by_others(shell: Shell, chat: Emulator) -> None
 
 
 def test_two_runs_are_two_messages(shell: Shell, chat: Emulator) -> None:
-    """The same text sent twice is two messages."""
+    """Two runs with the same text post two messages."""
     names = {shell("send", "hello").out for _ in range(2)}
     assert len(names) == len(chat.space().messages) == 2

@@ -1,6 +1,6 @@
-"""The promises under fault of the network: what hangs, breaks off, drips, or cannot prove who it is.
+"""Promises under network faults: hanging, dropped and dripping connections, and untrusted certificates.
 
-A time-out of 100 seconds is longer than a test may take, so where a command ends, its deadline has ended it.
+The timeout of 100 seconds is longer than these tests run, so only the deadline can end the command.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PATIENT = ("--timeout", "100", "--deadline", "2")
 
-# What a name server that never answers looks like to a program.
+# Simulates a name server that never answers.
 NO_NAME_SERVER = """
 import socket, threading
 socket.getaddrinfo = lambda *_, **__: threading.Event().wait()
@@ -34,7 +34,7 @@ socket.getaddrinfo = lambda *_, **__: threading.Event().wait()
 
 
 def test_a_name_server_that_hangs(shell: Shell, chat: Emulator) -> None:
-    """If the name server never answers it is 75 by the deadline, and nothing was posted."""
+    """If the name server never answers, chatpost exits with 75 by the deadline, and nothing was posted."""
     (shell.home / "sitecustomize.py").write_text(NO_NAME_SERVER)
     shell.env["PYTHONPATH"] = str(shell.home)
     done = shell("send", *PATIENT, "hello")
@@ -43,7 +43,7 @@ def test_a_name_server_that_hangs(shell: Shell, chat: Emulator) -> None:
 
 
 def test_an_address_that_swallows_packets(shell: Shell) -> None:
-    """If no connection is made it is 75 by the deadline, and nothing was posted."""
+    """If no connection can be made, chatpost exits with 75 by the deadline, and nothing was posted."""
     with deaf_server() as port:
         shell.env["CHATPOST_URL"] = url_on(port)
         done = shell("send", *PATIENT, "hello")
@@ -51,7 +51,7 @@ def test_an_address_that_swallows_packets(shell: Shell) -> None:
 
 
 def test_the_answer_comes_too_late(shell: Shell, chat: Emulator) -> None:
-    """If Chat stores the message but answers too late, the next attempt finds it: one message, exit 0."""
+    """If Chat stores the message but answers too late, the retry finds it: one message, and exit status 0."""
     chat.faults.append(Fault(Kind.DELAY, seconds=300))
     done = shell("send", "--timeout", "2", "hello")
     assert (done.status, len(chat.received)) == (0, 2)
@@ -60,7 +60,7 @@ def test_the_answer_comes_too_late(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("kind", [Kind.DROP_AFTER, Kind.DROP_BEFORE])
 def test_the_connection_is_reset(shell: Shell, chat: Emulator, kind: Kind) -> None:
-    """A connection that is reset after the request, stored or not, leads to one message and exit 0."""
+    """If the connection is reset after the request, chatpost retries: one message, and exit status 0."""
     chat.faults.append(Fault(kind))
     done = shell("send", "hello")
     assert (done.status, len(chat.received)) == (0, 2)
@@ -69,7 +69,7 @@ def test_the_connection_is_reset(shell: Shell, chat: Emulator, kind: Kind) -> No
 
 
 def test_a_body_that_drips(shell: Shell, chat: Emulator) -> None:
-    """A body that never ends is 75 by the deadline; the message may have been posted."""
+    """If the body never ends, chatpost exits with 75 by the deadline. The message may have been posted."""
     chat.faults.append(Fault(Kind.DRIP))
     done = shell("send", *PATIENT, "hello")
     assert (done.status, len(chat.received)) == (75, 1)
@@ -78,7 +78,7 @@ def test_a_body_that_drips(shell: Shell, chat: Emulator) -> None:
 
 
 def test_headers_that_drip(shell: Shell, chat: Emulator) -> None:
-    """Headers that never end are 75 by the deadline; the message may have been posted."""
+    """If the headers never end, chatpost exits with 75 by the deadline. The message may have been posted."""
     del chat
 
     def drip(connection: socket.socket) -> None:
@@ -118,7 +118,7 @@ def trust(shell: Shell, authority: trustme.CA) -> Path:
 
 
 def test_a_trusted_certificate(shell: Shell, authority: trustme.CA) -> None:
-    """With a trusted, valid certificate of the host, the message is posted."""
+    """With a trusted and valid certificate for the host, the message is posted."""
     trust(shell, authority)
     with tls_server(served_by(authority.issue_cert("127.0.0.1"))) as (port, heard):
         shell.env["CHATPOST_URL"] = url_on(port, "https")
@@ -129,7 +129,7 @@ def test_a_trusted_certificate(shell: Shell, authority: trustme.CA) -> None:
 
 @pytest.mark.parametrize("wrong", ["not trusted", "another host's", "expired"])
 def test_an_untrusted_certificate(shell: Shell, authority: trustme.CA, wrong: str) -> None:
-    """A certificate that is not trusted, another host's or expired is 76 after one connection; no text is sent."""
+    """On an untrusted, mismatched or expired certificate, chatpost exits with 76 without a retry, and sends no text."""
     expired = dt.datetime.now(dt.UTC) - dt.timedelta(days=1)
     certificate = {
         "not trusted": lambda: trustme.CA().issue_cert("127.0.0.1"),
@@ -156,7 +156,7 @@ socket.getaddrinfo = both
 
 
 def test_a_second_address(shell: Shell, chat: Emulator) -> None:
-    """If a host's first address swallows packets, the second one is tried within the same attempt."""
+    """If a host's first address does not answer, chatpost tries the second one within the same attempt."""
     (shell.home / "sitecustomize.py").write_text(TWO_ADDRESSES)
     with deaf_server() as port:
         shell.env |= {"PYTHONPATH": str(shell.home), "DEAF_PORT": str(port)}
@@ -166,7 +166,7 @@ def test_a_second_address(shell: Shell, chat: Emulator) -> None:
 
 
 def _no_answer(_: socket.socket) -> None:
-    """End the connection at once."""
+    """Close the connection at once."""
 
 
 def _part_of_an_answer(connection: socket.socket) -> None:
@@ -179,7 +179,7 @@ def _internal_error(connection: socket.socket) -> None:
 
 @pytest.mark.parametrize("answer", [_no_answer, _part_of_an_answer, _internal_error])
 def test_a_handshake_that_breaks_off(shell: Shell, answer: Callable[[socket.socket], None]) -> None:
-    """A connection that ends during the TLS handshake is tried again, and is 75 in the end: nothing was posted."""
+    """If the TLS handshake breaks off, chatpost retries, then exits with 75, and nothing was posted."""
     with raw_server(answer) as (port, heard):
         shell.env["CHATPOST_URL"] = url_on(port, "https")
         done = shell("send", "--retries", "1", "hello")
@@ -189,7 +189,7 @@ def test_a_handshake_that_breaks_off(shell: Shell, answer: Callable[[socket.sock
 
 @pytest.mark.parametrize("before", [b"HTTP/1.1 102 Processing\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"])
 def test_an_interim_answer(shell: Shell, before: bytes) -> None:
-    """An answer of 102 or 103 is passed over, however many come before the final one."""
+    """The client skips any number of interim answers (100, 102, 103) before the final one."""
     with raw_server(
         lambda connection: connection.sendall(before * 3 + b"HTTP/1.1 100 Continue\r\n\r\n" + WHOLE_ANSWER)
     ) as (port, heard):
@@ -199,7 +199,7 @@ def test_an_interim_answer(shell: Shell, before: bytes) -> None:
 
 
 def test_the_machines_own_authorities(shell: Shell, authority: trustme.CA) -> None:
-    """Authorities in a hashed directory or in SSL_CERT_FILE are trusted; requests' own variables win over them."""
+    """The client trusts authorities in a hashed directory or SSL_CERT_FILE. REQUESTS_CA_BUNDLE takes precedence."""
     directory = shell.home / "authorities"
     directory.mkdir()
     authority.cert_pem.write_to_path(str(directory / "ours.pem"))
@@ -211,7 +211,7 @@ def test_the_machines_own_authorities(shell: Shell, authority: trustme.CA) -> No
         del shell.env["SSL_CERT_DIR"]
         shell.env["SSL_CERT_FILE"] = str(directory / "ours.pem")
         assert shell("send", "hello").status == 0
-        shell.env["SSL_CERT_FILE"] = "/nowhere/ca.pem"  # OpenSSL ignores it
+        shell.env["SSL_CERT_FILE"] = "/nowhere/ca.pem"  # OpenSSL ignores a missing file
         assert shell("send", "hello").status == 76
         shell.env["SSL_CERT_FILE"] = str(directory / "ours.pem")
         trustme.CA().cert_pem.write_to_path(str(shell.home / "other.pem"))

@@ -1,4 +1,4 @@
-"""The promises for many processes, killed ones, interrupted ones, and a state directory that cannot be used."""
+"""Promises for concurrent, killed and interrupted processes, and for an unusable state directory."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def paced(shell: Shell) -> Shell:
-    """Give the installed command as it is by default, pacing included."""
+    """Return the installed command with its defaults, including pacing."""
     del shell.env["CHATPOST_PACING"]
     return shell
 
 
 def turn_of(shell: Shell, chat: Emulator, space: str = "AAAA") -> QueueTurn:
-    """Return a place in the queue that the shell's commands use for a space of the emulator."""
+    """Return a turn in a space of the emulator, from the pacing file of the shell's commands."""
     path = shell.home / "state" / "chatpost" / "pacing.sqlite3"
     store = SqlitePacer(path, time.monotonic, boot_id, pytest.fail)
     return store.turn(f"http://127.0.0.1:{chat.port}/spaces/{space}", 1.1)
 
 
 def test_many_processes_at_once(tmp_path: Path) -> None:
-    """20 processes at once post 20 messages to a space with a quota, without a 429, at least a second apart."""
+    """20 concurrent processes post 20 messages to a space with a quota, at least a second apart, without a 429."""
     with Emulator() as chat:
         shell = Shell(tmp_path)
         del shell.env["CHATPOST_PACING"]
         shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
-        # Chat is another machine, which does not slow down while 20 processes start here; this one may be busy.
+        # In production, Chat runs on another machine, and 20 processes that start do not slow it down. Here they may.
         shell.env["CHATPOST_INTERVAL"] = "1.3"
         command = ("nice", "-n", "10", "chatpost", "send", "--deadline", "300")
         crowd = [Running(shell, *command, f"message {number}") for number in range(20)]
@@ -55,7 +55,7 @@ def test_many_processes_at_once(tmp_path: Path) -> None:
 
 
 def test_a_waiting_process_is_killed(paced: Shell, chat: Emulator) -> None:
-    """If a process is killed while it waits for its turn, the others go on, and its message is not posted."""
+    """If a process is killed while it waits for its turn, the others continue, and its message is not posted."""
     turn_of(paced, chat).close_for(5)
     killed = paced.start("send", "-v", "of the killed one")
     killed.wait_to_say("for the space's turn")
@@ -66,7 +66,7 @@ def test_a_waiting_process_is_killed(paced: Shell, chat: Emulator) -> None:
 
 
 def test_cancelled_processes_give_way(paced: Shell, chat: Emulator) -> None:
-    """Jobs that are cancelled while they wait leave the queue: a new job does not wait for them."""
+    """Processes that are cancelled while they wait give up their turns, so a new one does not wait for them."""
     turn_of(paced, chat).close_for(10)
     queued = [paced.start("send", "-v", f"cancelled {number}") for number in range(12)]
     for running in queued:
@@ -74,19 +74,19 @@ def test_cancelled_processes_give_way(paced: Shell, chat: Emulator) -> None:
     for running in queued:
         running.signal(signal.SIGTERM)
     assert {running.end().status for running in queued} == {-signal.SIGTERM}
-    paced("send", "--deadline", "12", "another").expect(0)  # behind twelve others it would be past this
+    paced("send", "--deadline", "12", "another").expect(0)  # behind twelve others, the turn would be too late
     assert texts(chat) == ["another"]
 
 
 def test_a_crowd_of_which_some_are_gone(tmp_path: Path) -> None:
-    """Of 24 processes at once some are killed and some are ended: the others post, in order, and without a 429."""
+    """Of 24 concurrent processes, 16 are killed or terminated, and the others post in order, without a 429."""
     with Emulator() as chat:
         shell = Shell(tmp_path)
         del shell.env["CHATPOST_PACING"]
         shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
         crowd = []
         for number in range(24):
-            turn_of(shell, chat).close_for(8)  # until the next one is in the queue, nobody's turn comes
+            turn_of(shell, chat).close_for(8)  # no turn is due before the next process waits for one
             crowd.append(shell.start("send", "-v", str(number)))
             crowd[-1].wait_to_say("for the space's turn")
         for number, running in enumerate(crowd):
@@ -98,7 +98,7 @@ def test_a_crowd_of_which_some_are_gone(tmp_path: Path) -> None:
     assert texts(chat) == [str(number) for number in range(0, 24, 3)]
 
 
-# What a dead network home looks like to a program.
+# Simulates a dead network home directory.
 DEAD_DISK = """
 import sqlite3, threading
 sqlite3.connect = lambda *_, **__: threading.Event().wait()
@@ -106,7 +106,7 @@ sqlite3.connect = lambda *_, **__: threading.Event().wait()
 
 
 def test_a_disk_that_hangs(paced: Shell, chat: Emulator) -> None:
-    """A state directory that hangs does not hold a message up: pacing steps aside, with a warning."""
+    """If the state directory hangs, pacing turns off with a warning, and the message is posted."""
     (paced.home / "sitecustomize.py").write_text(DEAD_DISK)
     paced.env["PYTHONPATH"] = str(paced.home)
     done = paced("send", "--deadline", "10", "hello")
@@ -115,12 +115,12 @@ def test_a_disk_that_hangs(paced: Shell, chat: Emulator) -> None:
         f"chatpost: warning: messages are not paced: {paced.home}/state/chatpost/pacing.sqlite3 cannot be used:"
         " it does not answer within 2.0 s\n"
     )
-    done = paced("send", "--deadline", "1", "hello")  # half of it is left for the message
+    done = paced("send", "--deadline", "1", "hello")  # pacing may use half of the deadline
     assert (done.status, len(chat.space().messages)) == (0, 2)
     assert "does not answer within 0." in done.err
 
 
-# What the list of users looks like to a user who is not in it, as in a container.
+# Simulates a user who is not in the list of users, as in a container.
 NOT_IN_PASSWD = """
 import pwd
 def getpwuid(_): raise KeyError
@@ -130,7 +130,7 @@ pwd.getpwuid = getpwuid
 
 @pytest.mark.parametrize("home", [None, "", "relative"])
 def test_no_home(paced: Shell, chat: Emulator, home: str | None) -> None:
-    """A user without a home posts, unpaced with a warning; nothing below the working directory is read."""
+    """Without a home directory, chatpost posts unpaced with a warning, and reads no file in the working directory."""
     for variable in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
         del paced.env[variable]
     if home is not None:
@@ -153,7 +153,7 @@ def test_no_home(paced: Shell, chat: Emulator, home: str | None) -> None:
 
 @pytest.mark.parametrize("state", ["a file for the directory", "a full disk"])
 def test_pacing_steps_aside(paced: Shell, chat: Emulator, state: str) -> None:
-    """If the pacing file cannot be used, the message is posted anyway, with a warning that --quiet hides."""
+    """If the pacing file cannot be used, chatpost posts anyway, with a warning that `--quiet` suppresses."""
     if state == "a file for the directory":
         (paced.home / "state").write_text("")
     limit = "ulimit -f 0; " if state == "a full disk" else ""
@@ -165,7 +165,7 @@ def test_pacing_steps_aside(paced: Shell, chat: Emulator, state: str) -> None:
 
 
 def test_a_429_keeps_the_others_away(paced: Shell, chat: Emulator) -> None:
-    """A 429 closes the space to every process: one whose deadline would pass meanwhile ends with 75 at once."""
+    """A 429 closes the space to every process. If the deadline is earlier, a process exits with 75 at once."""
     chat.faults.append(answering(429, Retry_After="300"))
     assert paced("send", "hello").status == 75
     other = paced("send", "hello")
@@ -176,7 +176,7 @@ def test_a_429_keeps_the_others_away(paced: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("off", ["option", "variable", "profile"])
 def test_no_pacing(paced: Shell, chat: Emulator, off: str) -> None:
-    """Pacing can be turned off by option, variable and profile."""
+    """An option, a variable or a profile can turn pacing off."""
     turn_of(paced, chat).close_for(3000)
     url = paced.env["CHATPOST_URL"]
     argv = ["send", "hello"]
@@ -192,7 +192,7 @@ def test_no_pacing(paced: Shell, chat: Emulator, off: str) -> None:
 
 
 def test_the_interval_is_the_profiles(paced: Shell, chat: Emulator) -> None:
-    """A profile's interval decides when the space is free again."""
+    """A profile's interval determines when the space is free again."""
     url = paced.env.pop("CHATPOST_URL")
     paced.write_profiles(f'[profiles.ops]\nurl = "{url}"\ninterval = 500\n')
     assert paced("send", "hello").status == 0
@@ -206,7 +206,7 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_interrupted_while_sending(shell: Shell, chat: Emulator, number: signal.Signals) -> None:
-    """Interrupted during a request, it dies of the signal, and says that the message may have been posted."""
+    """On a signal during a request, chatpost says that the message may have been posted, and dies of the signal."""
     chat.faults.append(Fault(Kind.DELAY, seconds=300))
     running = shell.start("send", "hello")
     wait_for_requests(chat)
@@ -225,7 +225,7 @@ def test_interrupted_while_sending(shell: Shell, chat: Emulator, number: signal.
 def test_interrupted_between_attempts(
     shell: Shell, chat: Emulator, number: signal.Signals, code: int, truth: str
 ) -> None:
-    """Interrupted before a retry, it dies of the signal, and says what is known from the last answer."""
+    """On a signal before a retry, chatpost reports the state after the last answer, and dies of the signal."""
     chat.faults.append(answering(code, Retry_After="50"))
     running = shell.start("send", "hello")
     running.wait_to_say("trying again in")
@@ -237,7 +237,7 @@ def test_interrupted_between_attempts(
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_interrupted_while_waiting_for_a_turn(paced: Shell, chat: Emulator, number: signal.Signals) -> None:
-    """Interrupted while it waits for the space's turn, it dies of the signal, and nothing was posted."""
+    """On a signal during the wait for the turn, chatpost dies of the signal, and nothing was posted."""
     turn_of(paced, chat).close_for(50)
     running = paced.start("send", "-v", "hello")
     running.wait_to_say("for the space's turn")
@@ -248,7 +248,7 @@ def test_interrupted_while_waiting_for_a_turn(paced: Shell, chat: Emulator, numb
 
 
 def test_several_interrupted(shell: Shell, chat: Emulator) -> None:
-    """With several profiles, the state of each unfinished one is told; finished ones are on stdout already."""
+    """On a signal during a send to several profiles, chatpost reports the state of each unfinished message."""
     urls = {name: chat.url(name, KEY, TOKEN) for name in ("done", "hangs", "waits")}
     shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{url}"\n' for name, url in urls.items()))
     assert shell("send", "-p", "done", "--request-id", "same-id", "hello").status == 0
@@ -269,9 +269,9 @@ def test_several_interrupted(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_interrupted_while_reading_stdin(shell: Shell, chat: Emulator, number: signal.Signals) -> None:
-    """Interrupted while it reads stdin, it dies of the signal; nothing was posted."""
+    """On a signal while chatpost reads stdin, it dies of the signal, and nothing was posted."""
     running = shell.start("send")
-    running.write(b"x" * 200_000)  # more than a pipe holds: once it is written, the command has come to read
+    running.write(b"x" * 200_000)  # more than a pipe can hold: after this write, chatpost is reading
     running.signal(number)
     done = running.end()
     assert (done.status, chat.received) == (-number, [])
@@ -280,7 +280,7 @@ def test_interrupted_while_reading_stdin(shell: Shell, chat: Emulator, number: s
 
 @pytest.mark.parametrize("attempt", range(8))
 def test_interrupted_after_posting(shell: Shell, chat: Emulator, attempt: int) -> None:
-    """Interrupted after the name was printed, it says nothing untrue: it dies of the signal, or has ended."""
+    """On a signal after the message name is printed, chatpost exits with 0 or dies of it, with a true report."""
     running = shell.start("send", f"hello {attempt}")
     name = running.line()
     running.signal(signal.SIGTERM)
@@ -291,7 +291,7 @@ def test_interrupted_after_posting(shell: Shell, chat: Emulator, attempt: int) -
 
 
 def test_a_signal_that_is_ignored(shell: Shell, chat: Emulator) -> None:
-    """A signal that was ignored when the command started, like a background job's SIGINT, does not end it."""
+    """A signal that was ignored at chatpost's start, such as a background job's SIGINT, does not end it."""
     chat.faults.append(answering(503))
     running = Running(shell, "sh", "-c", 'trap "" INT; exec chatpost send hello')
     running.wait_to_say("trying again in")
@@ -316,8 +316,8 @@ MESSAGES = 6 * len(FAULTS)
 
 
 def test_soak(shell: Shell, chat: Emulator) -> None:
-    """60 messages through as many faults, a third killed and run again: each is stored exactly once."""
-    chance = random.Random(3)  # noqa: S311 - a die, thrown the same each time
+    """60 messages face 60 faults, and a third of the processes are killed and rerun: Chat stores each message once."""
+    chance = random.Random(3)  # noqa: S311 - a fixed seed, for the same sequence in each run
     chat.faults.extend(chance.sample(FAULTS * 6, MESSAGES))
     killed_after = [None if number % 3 else chance.uniform(0, 1.5) for number in range(MESSAGES)]
 
@@ -336,7 +336,7 @@ def test_soak(shell: Shell, chat: Emulator) -> None:
             done = shell(*argv)
         return done
 
-    with ThreadPoolExecutor(24) as pool:  # they mostly wait
+    with ThreadPoolExecutor(24) as pool:  # mostly waiting
         ended = list(pool.map(send, range(MESSAGES)))
     assert {done.status for done in ended} == {0}
     stored = chat.space().messages

@@ -1,4 +1,4 @@
-"""The promises about odd text: what a terminal would have left is posted, and what is piped mentions nobody."""
+"""Promises about unusual text: chatpost posts the text that a terminal would show, and piped text mentions no user."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def posted(shell: Shell, chat: Emulator, *argv: str, stdin: bytes = b"") -> tuple[str, str]:
-    """Post; return the text as the space has it, and what was said on stderr."""
+    """Post, and return the text in the space and the output on stderr."""
     done = shell("send", *argv, stdin=stdin)
     assert done.status == 0, done.err
     return chat.space().messages[-1].text, done.err
@@ -29,7 +29,7 @@ def posted(shell: Shell, chat: Emulator, *argv: str, stdin: bytes = b"") -> tupl
     ],
 )
 def test_bytes_that_are_not_utf_8_in_a_pipe(shell: Shell, chat: Emulator, piped: bytes, text: str) -> None:
-    """Bytes that are not UTF-8 are posted as U+FFFD, with a warning that --quiet leaves out."""
+    """Bytes that are not UTF-8 are posted as U+FFFD, with a warning that `--quiet` suppresses."""
     assert posted(shell, chat, stdin=piped) == (
         text,
         "chatpost: warning: the text holds bytes that are not UTF-8; each is posted as U+FFFD\n",
@@ -56,25 +56,25 @@ def test_bytes_that_are_not_utf_8_in_a_pipe(shell: Shell, chat: Emulator, piped:
     ],
 )
 def test_text_as_a_terminal_would_show_it(shell: Shell, chat: Emulator, piped: bytes, text: str) -> None:
-    """Control characters, colours, links and progress lines are dropped; the text is what a screen would show."""
+    """Control characters, colours and links are removed, and the text that a screen would show is posted."""
     assert posted(shell, chat, stdin=piped) == (text, "")
 
 
 def test_arguments_are_cleaned(shell: Shell, chat: Emulator) -> None:
-    """An argument is cleaned like a pipe; its bytes that are not UTF-8 become U+FFFD, with a warning."""
+    """Arguments are cleaned like piped text. Bytes that are not UTF-8 become U+FFFD, with a warning."""
     shell.run("sh", "-c", r'chatpost send "$(printf "\033[1mbold\033[0m caf\351")"').expect(0, "not UTF-8")
     assert chat.space().messages[0].text == "bold caf\N{REPLACEMENT CHARACTER}"
 
 
 def test_nothing_but_control_characters(shell: Shell, chat: Emulator) -> None:
-    """Text that is empty after cleaning is an empty text."""
+    """A text that is empty after cleaning counts as an empty text."""
     assert shell("send", stdin=b"\x1b[0m\x00\r\n").status == 65
     assert chat.received == []
 
 
 @pytest.mark.parametrize("source", ["yes", "cat /dev/zero"])
 def test_endless_stdin(shell: Shell, chat: Emulator, source: str) -> None:
-    """Endless stdin ends with 65, in bounded memory, and nothing is posted."""
+    """On endless stdin, chatpost exits with 65 in bounded memory, and posts nothing."""
     # Python and its libraries take some 100 MB of address space; the text must fit into the rest.
     done = shell.run("bash", "-c", f"{source} | (ulimit -v 300000; exec chatpost send --overflow fail)")
     assert (done.status, chat.received) == (65, [])
@@ -85,7 +85,7 @@ MENTIONS = "<users/all> and <users/1234>, <USERS/all>"
 
 
 def test_mentions_in_piped_text(shell: Shell, chat: Emulator) -> None:
-    """Piped text mentions nobody but looks the same; with --allow-mentions it mentions people."""
+    """Mentions in piped text look the same but notify no user, unless `--allow-mentions` is set."""
     text, _ = posted(shell, chat, stdin=MENTIONS.encode())
     assert "<users/" not in text.lower()
     assert text.replace("\N{ZERO WIDTH SPACE}", "") == MENTIONS
@@ -94,12 +94,12 @@ def test_mentions_in_piped_text(shell: Shell, chat: Emulator) -> None:
 
 
 def test_mentions_in_typed_text(shell: Shell, chat: Emulator) -> None:
-    """A mention on the command line mentions people."""
+    """Mentions in a text on the command line notify users."""
     assert posted(shell, chat, MENTIONS) == (MENTIONS, "")
 
 
 def test_mentions_as_each_profile_has_it(shell: Shell, chat: Emulator) -> None:
-    """With several profiles, each one's allow_mentions holds for itself."""
+    """With several profiles, each profile's `allow_mentions` applies to its own message."""
     shell.write_profiles(
         f'[profiles.may]\nurl = "{chat.url("MAY")}"\nallow_mentions = true\n[profiles.not]\nurl = "{chat.url("NOT")}"\n'
     )

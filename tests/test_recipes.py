@@ -1,4 +1,4 @@
-"""The recipes of docs/recipes.md, each run in as real a form as a test can."""
+"""Runs the recipes of docs/recipes.md in conditions as real as a test allows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from chatpost.emulator import Emulator
 
-__all__ = ["runner"]  # the fixture
+__all__ = ["runner"]  # a fixture of another module
 
 PAGE = (TOP / "docs" / "recipes.md").read_text()
 ALERTS: dict[str, Any] = {
@@ -47,7 +47,7 @@ ALERTS: dict[str, Any] = {
 
 
 def section(heading: str) -> str:
-    """Return what is below a heading."""
+    """Return the text below a heading."""
     return PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
 
 
@@ -58,7 +58,7 @@ def recipe(heading: str, language: str) -> str:
 
 @pytest.fixture
 def user(shell: Shell, chat: Emulator) -> Shell:
-    """Give a user with a profile and scripts of their own, for whom pip and pipx have installed chatpost."""
+    """Return a user with a profile and scripts. Stubs stand in for pip, pipx and make."""
     shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url(key=KEY, token=TOKEN)}"\n')
     scripts = {**READERS_SCRIPTS, "pip": "exit 0", "make": "exit 0"}
     scripts["pipx"] = 'test "$1 $2 $3" = "run --spec chatpost-cli" && shift 3 && exec "$@"'
@@ -75,13 +75,13 @@ def shown(chat: Emulator) -> str:
 
 
 def test_the_action(runner: Shell, chat: Emulator) -> None:
-    """The step names inputs that the action has, and posts."""
+    """The workflow step uses only inputs that the action declares, and posts the message."""
     (step,) = [
         its
         for its in yaml.safe_load(recipe("GitHub Actions, with the action", "yaml"))["jobs"]["build"]["steps"]
         if "chatpost" in its.get("uses", "")
     ]
-    given = {("on" if name is True else name): value for name, value in step["with"].items()}  # YAML 1.1 reads on so
+    given = {("on" if name is True else name): value for name, value in step["with"].items()}  # YAML 1.1: "on" is true
     assert set(given) <= set(ACTION["inputs"])
     given["webhook-url"] = url_of(chat)
     ended = run_action(
@@ -92,7 +92,7 @@ def test_the_action(runner: Shell, chat: Emulator) -> None:
 
 
 def lines_of(heading: str) -> list[str]:
-    """Return the lines of shell of a CI's configuration."""
+    """Return the shell commands of a CI configuration."""
     document = yaml.safe_load(recipe(heading, "yaml"))
     lines: list[str] = []
 
@@ -122,7 +122,7 @@ def lines_of(heading: str) -> list[str]:
     ],
 )
 def test_cis(user: Shell, chat: Emulator, heading: str, environment: dict[str, str]) -> None:
-    """Each line of the configuration runs in its CI's environment, and a failure is told."""
+    """Each shell command of the configuration runs in the CI's environment, and the recipe posts the failure."""
     user.env |= environment
     for line in lines_of(heading):
         assert user.run("bash", "-e", "-c", line).status == 0, line
@@ -132,7 +132,7 @@ def test_cis(user: Shell, chat: Emulator, heading: str, environment: dict[str, s
 
 
 def test_jenkins(user: Shell, chat: Emulator) -> None:
-    """The steps in the shell run in Jenkins's environment."""
+    """The pipeline's shell steps run in Jenkins' environment."""
     user.env |= JENKINS
     lines = re.findall(r"sh '(.*)'", recipe("Jenkins", "groovy"))
     assert [user.run("sh", "-c", line).status for line in lines] == [0, 0]
@@ -140,7 +140,7 @@ def test_jenkins(user: Shell, chat: Emulator) -> None:
 
 
 def test_docker() -> None:
-    """The image installs the package, runs as a user of its own, and is the command."""
+    """The Dockerfile installs the package, switches to a non-root user, and sets chatpost as its entrypoint."""
     text = recipe("Docker", "dockerfile")
     assert re.search(r"^RUN pip install .*\bchatpost-cli\b", text, re.MULTILINE)
     assert re.search(r"^USER (?!root)", text, re.MULTILINE)
@@ -149,7 +149,7 @@ def test_docker() -> None:
 
 
 def test_make(user: Shell, chat: Emulator) -> None:
-    """`make deploy` posts how it went, and fails as the deployment does."""
+    """`make deploy` posts the outcome of the deployment, and fails if the deployment fails."""
     (user.home / "Makefile").write_text(recipe("A Makefile", "make"))
     program = shutil.which("make", path="/usr/bin:/bin:/usr/local/bin")
     assert program
@@ -161,7 +161,7 @@ def test_make(user: Shell, chat: Emulator) -> None:
 
 
 def test_ansible(user: Shell, chat: Emulator) -> None:
-    """Ansible plays it on two hosts, and one message names them."""
+    """Ansible runs the playbook on two hosts, and chatpost posts one message that names both."""
     (user.home / "play.yml").write_text(recipe("Ansible", "yaml"))
     (user.home / "hosts").write_text("[web]\nweb-[1:2]\n[web:vars]\nansible_connection=local\n")
     (user.home / "secrets.json").write_text(json.dumps({"chat_webhook": chat.url()}))
@@ -171,7 +171,7 @@ def test_ansible(user: Shell, chat: Emulator) -> None:
 
 
 def test_alerts(user: Shell, chat: Emulator) -> None:
-    """The server gives the alerts to the script, which posts them; to what is none, the answer is an error."""
+    """The webhook server passes alerts to the script, which posts them. A payload without alerts gets a 500."""
     program = user.home / "chatpost-alerts"
     program.write_text(recipe("Alertmanager and Grafana", "sh"))
     program.chmod(0o755)
@@ -190,7 +190,7 @@ def test_alerts(user: Shell, chat: Emulator) -> None:
 
 @contextmanager
 def webhook_server(user: Shell) -> Iterator[str]:
-    """Run it on a free port of loopback; give its URL."""
+    """Run webhook on a free loopback port. Yield its URL."""
     while True:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
@@ -205,7 +205,7 @@ def webhook_server(user: Shell) -> Iterator[str]:
 
 
 def has_started(process: subprocess.Popen[bytes], port: int) -> bool:
-    """Wait until it accepts connections; return whether it does: another process can have taken the port."""
+    """Wait until the server accepts connections. Return False if it exits, for example because the port is taken."""
     while process.poll() is None:
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), 10):
             return True
@@ -214,7 +214,7 @@ def has_started(process: subprocess.Popen[bytes], port: int) -> bool:
 
 
 def test_git_hooks(user: Shell, chat: Emulator, tmp_path: Path) -> None:
-    """A push to a real repository is told."""
+    """The post-receive hook posts each push to a real repository."""
     bare, work = tmp_path / "bare.git", tmp_path / "work"
     who = {"GIT_AUTHOR_NAME": "Alice", "GIT_AUTHOR_EMAIL": "a@example.com", "GIT_CONFIG_GLOBAL": "/dev/null"}
     who |= {"GIT_COMMITTER_NAME": "Alice", "GIT_COMMITTER_EMAIL": "a@example.com"}
@@ -252,7 +252,7 @@ def test_git_hooks(user: Shell, chat: Emulator, tmp_path: Path) -> None:
     ],
 )
 def test_a_script_that_fails(user: Shell, chat: Emulator, line: str, command: str, status: int) -> None:
-    """The trap tells once the line and the command that failed, and the script fails as it would without it."""
+    """The trap posts the failed line and command once, and the script exits with its original status."""
     script = user.home / "job.sh"
     script.write_text(recipe("A script that fails", "sh").replace("ls /no/such/file", line))
     done = user.run("bash", str(script))
@@ -263,16 +263,16 @@ def test_a_script_that_fails(user: Shell, chat: Emulator, line: str, command: st
 
 
 def test_systemd(user: Shell, chat: Emulator) -> None:
-    """The template's command runs, as systemd fills it in; the timer's unit posts what it has kept."""
+    """The template's command runs with systemd's substitutions, and the timer's service flushes the spooled message."""
     template, service = re.findall(r"^ExecStart=(.*chatpost.*)$", section("systemd"), re.MULTILINE)
-    assert section("systemd").count("\nEnvironment=XDG_STATE_HOME=/var/lib\n") == 2  # one outbox
+    assert section("systemd").count("\nEnvironment=XDG_STATE_HOME=/var/lib\n") == 2  # both units use the same outbox
     filled = template.replace("%i", "backup.service").replace("%H", "db-1")
     user.env["CHATPOST_RETRIES"] = "0"
     chat.faults.append(answering(503))
     assert (user.run("sh", "-c", filled).status, chat.spaces) == (0, {})
     assert user.run("sh", "-c", service).status == 0
     assert "backup.service has failed" in shown(chat)
-    assert os.path.exists("/usr/bin/env")  # noqa: PTH110 - as the units name it
+    assert os.path.exists("/usr/bin/env")  # noqa: PTH110 - the path as the units have it
 
 
 SCHEMAS = {
@@ -285,7 +285,7 @@ SCHEMAS = {
 
 @pytest.mark.parametrize("heading", SCHEMAS)
 def test_schemas(tmp_path: Path, heading: str) -> None:
-    """The configuration is of the form that its CI's schema demands."""
+    """The configuration is valid against the CI's own schema."""
     path = tmp_path / "ci.yml"
     path.write_text(recipe(heading, "yaml"))
     check = [str(BIN / "check-jsonschema"), "--builtin-schema", f"vendor.{SCHEMAS[heading]}", str(path)]

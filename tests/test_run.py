@@ -26,7 +26,7 @@ TOOK = r"\d+\.\d s"
 
 
 def outcome(chat: Emulator) -> str:
-    """Return the only message's first line, without its host and its times."""
+    """Return the first line of the only message, with placeholders for host and times."""
     (text,) = texts(chat)
     return re.sub(TOOK, "T", text.split("\n")[0]).replace(os.uname().nodename, "HOST")
 
@@ -43,7 +43,7 @@ def outcome(chat: Emulator) -> str:
     ],
 )
 def test_the_end_of_the_job(shell: Shell, chat: Emulator, script: str, status: int, said: str) -> None:
-    """The exit status is the job's, or chatpost dies of the same signal; the message says so."""
+    """The exit status is the job's, or chatpost dies of the same signal, and the message names it."""
     assert shell.start("run", "--", "sh", "-c", script).end() == (status, "", "")
     assert outcome(chat) == said
 
@@ -53,14 +53,14 @@ def test_the_end_of_the_job(shell: Shell, chat: Emulator, script: str, status: i
     [("no-such-command", 127, "not found"), ("/etc/passwd", 126, "permission denied"), ("/", 126, "permission denied")],
 )
 def test_a_job_that_cannot_be_started(shell: Shell, chat: Emulator, command: str, status: int, why: str) -> None:
-    """It is 127 or 126, as of a shell, told on stderr and in the message."""
+    """If the job cannot be started, chatpost exits with 127 or 126, like a shell, and posts the reason."""
     done = shell("run", "--", command)
     assert (done.status, done.err) == (status, f"chatpost: {command} could not be started: {why}\n")
     assert outcome(chat).endswith(f"on HOST could not be started: {why}")
 
 
 def test_a_script_without_its_interpreter(shell: Shell) -> None:
-    """A script that names no interpreter is the shell's, as everywhere."""
+    """A script without an interpreter line runs in the shell."""
     script = shell.home / "script"
     script.write_text("echo $1; exit 4\n")
     script.chmod(0o755)
@@ -69,7 +69,7 @@ def test_a_script_without_its_interpreter(shell: Shell) -> None:
 
 
 def test_every_byte_passes(shell: Shell, chat: Emulator) -> None:
-    """Stdin is the job's, and its stdout and stderr go to ours, byte for byte, each to its own."""
+    """The job inherits stdin, and its stdout and stderr pass through unchanged."""
     raw = bytes(range(256)) * 2000
     done = subprocess.run(
         ["chatpost", "run", "--", "sh", "-c", "tee /dev/stderr"],
@@ -83,7 +83,7 @@ def test_every_byte_passes(shell: Shell, chat: Emulator) -> None:
 
 
 def test_the_order_of_both_streams(shell: Shell, chat: Emulator) -> None:
-    """Both streams stand in the message in the order in which they came; with `--merge`, exactly so."""
+    """The message shows the lines of both streams. With `--merge`, their order is exact."""
     script = "for i in 1 2 3 4 5; do echo out $i; echo err $i >&2; done; exit 1"
     done = shell("run", "--merge", "--", "sh", "-c", script)
     lines = [f"{stream} {number}" for number in range(1, 6) for stream in ("out", "err")]
@@ -93,7 +93,7 @@ def test_the_order_of_both_streams(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2])
 def test_signals_reach_the_whole_group(shell: Shell, chat: Emulator, number: signal.Signals) -> None:
-    """A signal that is sent to chatpost reaches the job and what it has started, once."""
+    """On a signal, chatpost passes it on to the job's whole process group, once."""
     name = number.name.removeprefix("SIG")
     inner = f"trap 'echo inner {name}; exit 0' {name}; echo ready; while :; do :; done"
     script = f"trap 'echo outer {name}; exit 9' {name}; sh -c \"{inner}\"; exit 8"
@@ -106,13 +106,13 @@ def test_signals_reach_the_whole_group(shell: Shell, chat: Emulator, number: sig
 
 
 def test_an_ignored_signal_stays_ignored(shell: Shell) -> None:
-    """What `nohup` lets chatpost ignore, the job ignores too."""
+    """The job also ignores a signal that chatpost was started to ignore, for example by `nohup`."""
     done = shell.run("sh", "-c", "trap '' HUP; exec chatpost run -- sh -c 'kill -HUP $$; echo alive'")
     assert (done.status, done.out) == (0, "alive\n")
 
 
 def test_a_process_that_is_left_behind(shell: Shell, chat: Emulator) -> None:
-    """A child that the job leaves behind with the pipe open keeps chatpost for two seconds, not for ever."""
+    """If the job leaves a child with an open pipe, chatpost waits two seconds for it, not forever."""
     running = shell.start("run", "--", "sh", "-c", "sleep 300 & echo $!; exit 5")
     left_behind = int(running.line())
     assert running.process.wait(60) == 5
@@ -122,14 +122,14 @@ def test_a_process_that_is_left_behind(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_reader_that_goes_away(shell: Shell, chat: Emulator) -> None:
-    """If nobody reads our stdout any more, the job learns it as it would have without us."""
+    """If the reader of chatpost's stdout exits, the job gets SIGPIPE, as it would without chatpost."""
     done = shell.run("bash", "-c", "chatpost run -- yes | head -n 1; exit ${PIPESTATUS[0]}")
     assert (done.status, done.out) == (128 + signal.SIGPIPE, "y\n")
     assert "was killed by SIGPIPE" in outcome(chat)
 
 
 def test_a_full_disk(shell: Shell, chat: Emulator) -> None:
-    """If our stdout cannot be written, the job learns it; if it ends well all the same, that is 74, and no success."""
+    """If stdout cannot be written, the job gets SIGPIPE. If the job still succeeds, chatpost exits with 74."""
     done = shell("run", "--", "seq", "1000000", redirect=">/dev/full")
     done.expect(-signal.SIGPIPE, "could not be written: no space left")
     done = shell("run", "--", "echo", "short", redirect=">/dev/full")
@@ -140,14 +140,14 @@ def test_a_full_disk(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_closed_streams(shell: Shell, chat: Emulator, closed: str) -> None:
-    """A stream of ours that is closed is closed for the job, and the message is posted."""
+    """A stream that is closed for chatpost is closed for the job, and the message is posted."""
     done = shell("run", "--", "sh", "-c", "exit 7", redirect=closed)
     assert (done.status, done.err) == (7, "")
     assert "exit status 7" in outcome(chat)
 
 
 def test_no_output(shell: Shell, chat: Emulator) -> None:
-    """With `--no-output` the job has our stdout and stderr itself, and nothing of it is posted."""
+    """With `--no-output`, the job writes directly to chatpost's stdout and stderr, and the message has no output."""
     with (shell.home / "out").open("wb") as out:
         child = subprocess.run(
             ["chatpost", "run", "--no-output", "--", "sh", "-c", "readlink /proc/self/fd/1; exit 1"],
@@ -161,7 +161,7 @@ def test_no_output(shell: Shell, chat: Emulator) -> None:
 
 
 def test_the_time_limit(shell: Shell, chat: Emulator) -> None:
-    """After `--time-limit` the job is ended by SIGTERM, with its whole group: 124, and the message says so."""
+    """After `--time-limit`, chatpost sends SIGTERM to the job's process group, exits with 124, and posts the reason."""
     script = "(trap 'echo inner; exit' TERM; while :; do sleep 0.05; done) & trap 'exit 0' TERM; wait"
     done = shell("run", "--time-limit", "0.5", "--", "sh", "-c", script)
     assert (done.status, done.out) == (124, "inner\n")
@@ -182,7 +182,7 @@ def test_the_death_of_chatpost(shell: Shell) -> None:
 
 
 def test_what_is_inherited(shell: Shell) -> None:
-    """The job inherits the open files that chatpost was given, and the environment as it was."""
+    """The job inherits chatpost's open files and its unchanged environment."""
     done = shell.run(
         "bash", "-c", "exec 7>seven; chatpost run -- sh -c 'echo hello >&7; env | cut -d = -f 1' && cat seven"
     )
@@ -192,7 +192,7 @@ def test_what_is_inherited(shell: Shell) -> None:
 
 
 def test_signals_after_the_end(shell: Shell, chat: Emulator) -> None:
-    """Signals that come once the job has ended change neither the exit status nor the message."""
+    """Signals after the end of the job change neither the exit status nor the message."""
     chat.faults.append(Fault(Kind.DELAY, seconds=1))
     running = shell.start("run", "--", "sh", "-c", "exit 3")
     wait_for_requests(chat)
@@ -201,7 +201,7 @@ def test_signals_after_the_end(shell: Shell, chat: Emulator) -> None:
     assert running.end() == (3, "", "")
     running = shell.start("run", "--", "sh", "-c", "sleep 300 & echo $!; exit 4")
     left_behind = int(running.line())
-    running.signal(signal.SIGTERM)  # while the output of what is left behind is waited for, or before
+    running.signal(signal.SIGTERM)  # during or before the wait for the output of the child
     assert running.process.wait(60) in {4, -signal.SIGTERM}
     os.kill(left_behind, signal.SIGKILL)
     running.end()
@@ -209,7 +209,7 @@ def test_signals_after_the_end(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_stuck_reader(shell: Shell, chat: Emulator) -> None:
-    """A reader that reads nothing does not keep the time limit from ending it all."""
+    """The time limit ends the job even if the reader of its output is stuck."""
     read, write = os.pipe()
     running = shell.start("run", "--time-limit", "0.5", "--", "yes", stdout=write)
     os.close(write)
@@ -219,18 +219,18 @@ def test_a_stuck_reader(shell: Shell, chat: Emulator) -> None:
 
 
 def test_what_ignores_sigterm(shell: Shell, chat: Emulator) -> None:
-    """What the job has started and what ignores SIGTERM gets SIGKILL ten seconds after the time limit."""
+    """Ten seconds after the time limit, chatpost sends SIGKILL to processes of the job that ignore SIGTERM."""
     script = "sh -c 'trap \"\" TERM; echo $$; exec sleep 300' & trap 'exit 5' TERM; wait"
     running = shell.start("run", "--time-limit", "0.5", "--", "sh", "-c", script)
     left_behind = int(running.line())
     assert running.end().status == 124
     stat = Path(f"/proc/{left_behind}/stat")
-    assert not stat.exists() or ") Z " in stat.read_text()  # nobody may have asked yet how it ended
+    assert not stat.exists() or ") Z " in stat.read_text()  # its parent may not have collected its status yet
     assert "was ended after" in outcome(chat)
 
 
 def test_variables_that_clash(shell: Shell, chat: Emulator) -> None:
-    """Variables that do not go together keep no job from running, either."""
+    """Contradictory variables cause a warning, and the job runs."""
     shell.env |= {"CHATPOST_THREAD": "spaces/AAAA/threads/T", "CHATPOST_THREAD_KEY": "k"}
     shell("run", "--", "sh", "-c", "exit 5").expect(5, "are both set")
     del shell.env["CHATPOST_THREAD"]
@@ -240,7 +240,7 @@ def test_variables_that_clash(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_signal_while_a_kept_message_is_posted(shell: Shell, chat: Emulator) -> None:
-    """News that is kept in the outbox counts as told, also if a signal ends the posting."""
+    """A report in the outbox counts as posted, even if a signal ends the attempt."""
     chat.faults.append(Fault(Kind.DELAY, seconds=300))
     argv = ("run", "--spool", "--on", "change", "--name", "x", "--", "false")
     running = shell.start(*argv)
@@ -253,7 +253,7 @@ def test_a_signal_while_a_kept_message_is_posted(shell: Shell, chat: Emulator) -
 
 
 def test_a_wrong_variable(shell: Shell, chat: Emulator) -> None:
-    """A variable of ours that is wrong keeps no job from running: a warning, and the job has it as it was."""
+    """An invalid CHATPOST_ variable causes a warning, and the job runs with the variable unchanged."""
     shell.env["CHATPOST_TIMEOUT"] = "abc"
     done = shell("run", "--", "sh", "-c", "echo $CHATPOST_TIMEOUT; exit 5")
     assert (done.status, done.out, len(texts(chat))) == (5, "abc\n", 1)
@@ -261,7 +261,7 @@ def test_a_wrong_variable(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_wrong_profile_file(shell: Shell, chat: Emulator) -> None:
-    """If the profile file that is named cannot be used, nothing goes to another file's space; the job runs."""
+    """If the named profile file cannot be read, the job runs, and chatpost does not use another profile file."""
     shell.write_profiles(f'[profiles.private]\nurl = "{shell.env.pop("CHATPOST_URL")}"\n')
     shell.env["CHATPOST_CONFIG"] = "/"
     done = shell("run", "--", "sh", "-c", "echo ran; exit 5")
@@ -273,7 +273,7 @@ def test_a_wrong_profile_file(shell: Shell, chat: Emulator) -> None:
 
 
 def test_the_tail(shell: Shell, chat: Emulator) -> None:
-    """The last 20 lines stand in the message, as a terminal would show them, and a line says how many are left out."""
+    """The message shows the last 20 lines as on a terminal, and the number of lines left out."""
     shell("run", "--", "sh", "-c", r"seq 100000; printf '\033[31mred\033[0m\nhalf\rdone\n<users/all>'")
     lines = texts(chat)[0].split("\n")
     assert lines[1:3] == ["[99,983 lines before this are left out]", "```"]
@@ -282,14 +282,14 @@ def test_the_tail(shell: Shell, chat: Emulator) -> None:
 
 
 def test_other_encodings(shell: Shell, chat: Emulator) -> None:
-    """UTF-16 with a byte order mark is read as such; bytes that are no text are shown as U+FFFD."""
+    """The message shows UTF-16 with a byte order mark decoded, and invalid bytes as U+FFFD."""
     shell("run", "--", "sh", "-c", r"printf '\377\376a\000\n\000b\000\n\000'", redirect=">/dev/null")
     shell("run", "--", "sh", "-c", r"printf 'a\377\n'", redirect=">/dev/null")
     assert [text.split("\n")[1:] for text in texts(chat)] == [["```", "a", "b", "```"], ["```", "a\ufffd", "```"]]
 
 
 def test_a_name_that_is_no_text(shell: Shell, chat: Emulator) -> None:
-    """A command whose name is not UTF-8, or empty, is run, or not found, as by a shell."""
+    """A command whose name is not UTF-8 runs, and an empty name is not found, as in a shell."""
     done = shell.run("bash", "-c", r"cp /bin/true $'x\xff'; chatpost run -- $'./x\xff' && chatpost run -- ''")
     assert (done.status, texts(chat)[0][:5]) == (127, "✅ *x\ufffd")
     assert "*''* on" in texts(chat)[1]
@@ -297,14 +297,14 @@ def test_a_name_that_is_no_text(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize(("lines", "shown"), [(0, []), (1, ["3"]), (3, ["1", "2", "3"]), (9, ["1", "2", "3"])])
 def test_so_many_lines(shell: Shell, chat: Emulator, lines: int, shown: list[str]) -> None:
-    """`--tail` says how many lines are shown; 0 is none."""
+    """`--tail` sets the number of lines in the message; 0 shows none."""
     shell("run", "--tail", str(lines), "--", "seq", "3")
     assert re.findall(r"^\d$", texts(chat)[0], re.MULTILINE) == shown
     assert ("left out" in texts(chat)[0]) == (lines == 1)
 
 
 def test_it_fits_into_a_message(shell: Shell, chat: Emulator) -> None:
-    """The message never has more than 32,000 bytes, whatever the lines are."""
+    """The message has at most 32,000 bytes, regardless of its lines."""
     assert shell("run", "--tail", "9999", "--", "sh", "-c", "yes é`x`é | head -n 30000").status == 0
     assert shell("run", "--", "sh", "-c", "head -c 300000 /dev/zero | tr '\\0' x").status == 0
     assert len(texts(chat)) == 2
@@ -312,7 +312,7 @@ def test_it_fits_into_a_message(shell: Shell, chat: Emulator) -> None:
 
 
 def test_secrets_in_the_output(shell: Shell, chat: Emulator) -> None:
-    """The values of variables named like secrets, and webhooks' URLs, are masked in the message, not on stdout."""
+    """The message, but not stdout, masks webhook URLs and the values of variables with secret-like names."""
     shell.env |= {
         "MY_TOKEN": "first-secret",
         "db_password": "second\nthird-secret",
@@ -321,7 +321,7 @@ def test_secrets_in_the_output(shell: Shell, chat: Emulator) -> None:
     }
     script = 'echo "$MY_TOKEN $db_password $SSH_KEY $A_KEY" && echo "$CHATPOST_URL" | sed "s/&/\\&amp;/"'
     command = ["chatpost", "run", "--show-command", "--", "sh", "-c", f"{script} && : first-secret"]
-    done = subprocess.run(command, env=shell.env, capture_output=True, text=True, check=True)  # it may show secrets
+    done = subprocess.run(command, env=shell.env, capture_output=True, text=True, check=True)  # may show secrets
     assert "first-secret" in done.stdout
     assert TOKEN in done.stdout
     (text,) = texts(chat)
@@ -331,7 +331,7 @@ def test_secrets_in_the_output(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_card(shell: Shell, chat: Emulator) -> None:
-    """As a card, its status is the outcome's."""
+    """A card shows the status of the outcome and the output."""
     shell("run", "--title", "Backup", "--field", "host=db", "--", "sh", "-c", "echo output; exit 1")
     (message,) = chat.space().messages
     widgets = str(message.body["cardsV2"])
@@ -340,13 +340,13 @@ def test_a_card(shell: Shell, chat: Emulator) -> None:
 
 
 def test_the_name(shell: Shell, chat: Emulator) -> None:
-    """`--name` names the job; `--markdown` writes it in Markdown."""
+    """`--name` sets the job's name, and `--markdown` formats the message as Markdown."""
     shell("run", "--name", "nightly  backup", "--markdown", "--", "true")
     assert outcome(chat).startswith("✅ **nightly backup** succeeded")
 
 
 def test_what_is_printed(shell: Shell, chat: Emulator) -> None:
-    """Nothing of ours stands beside the job's output, unless `-o` asks for it on the command line or in a variable."""
+    """`run` adds nothing to the job's stdout, unless `-o` is on the command line or in a variable."""
     shell.write_profiles(f'default = "ops"\n[profiles.ops]\nurl = "{chat.url()}"\noutput = "json"\n')
     del shell.env["CHATPOST_URL"]
     assert shell("run", "--", "echo", "out").out == "out\n"
@@ -359,14 +359,14 @@ def test_what_is_printed(shell: Shell, chat: Emulator) -> None:
 
 
 def test_on_failure(shell: Shell, chat: Emulator) -> None:
-    """`--on failure` posts failures alone."""
+    """`--on failure` posts only failures."""
     assert shell("run", "--on", "failure", "--", "true").status == 0
     assert shell("run", "--on", "failure", "--", "false").status == 1
     assert outcome(chat) == "❌ *false* failed on HOST: exit status 1 after T"
 
 
 def test_on_change(shell: Shell, chat: Emulator) -> None:
-    """`--on change` posts the first failure and the recovery, in one thread; only the failure mentions anybody."""
+    """`--on change` posts the first failure and the recovery in one thread. Only the failure mentions users."""
     for script in ("true", "true", "exit 1", "exit 1", "exit 2", "true", "true"):
         shell("run", "--on", "change", "--name", "backup", "--mention", "all", "--", "sh", "-c", script)
     failure, recovery = (re.sub(TOOK, "T", text) for text in texts(chat))
@@ -378,14 +378,14 @@ def test_on_change(shell: Shell, chat: Emulator) -> None:
 
 
 def test_the_third_failure(shell: Shell, chat: Emulator) -> None:
-    """With `--after 3` the third failure in a row is the first that is posted."""
+    """With `--after-failures 3`, chatpost posts the third consecutive failure first."""
     for script in ("exit 1", "exit 1", "true", "exit 1", "exit 1", "exit 1", "exit 1"):
         shell("run", "--on", "change", "--after", "3", "--name", "backup", "--", "sh", "-c", script)
     assert "3 failures in a row" in outcome(chat)
 
 
 def test_reminders(shell: Shell, chat: Emulator) -> None:
-    """While the job goes on failing, it is posted again after every `--remind`, in the same thread."""
+    """While the job keeps failing, chatpost posts a reminder in the same thread after each `--remind-every`."""
     for _ in range(3):
         shell("run", "--on", "change", "--remind", "0.001", "--", "false")
     assert [("in a row" in text) for text in texts(chat)] == [False, True, True]
@@ -393,7 +393,7 @@ def test_reminders(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_change_whose_message_failed(shell: Shell, chat: Emulator) -> None:
-    """A change counts as told only once it is posted: the next run makes up for it."""
+    """A change counts as reported only after it is posted. Otherwise, the next run reports it."""
     chat.faults.append(answering(403))
     run = ("run", "--on", "change", "--name", "x", "--")
     shell(*run, "false").expect(1, "403")
@@ -407,7 +407,7 @@ def test_a_change_whose_message_failed(shell: Shell, chat: Emulator) -> None:
 
 
 def test_jobs_without_a_name(shell: Shell, chat: Emulator) -> None:
-    """Without `--name`, each command line is a job of its own, and no file of ours shows it."""
+    """Without `--name`, each command line is a separate job, and no state file contains it."""
     for word in ("one", "two", "one"):
         shell("run", "--on", "change", "--", "sh", "-c", f"exit 1 # {word}-word-of-a-command")
     assert len(texts(chat)) == 2
@@ -415,7 +415,7 @@ def test_jobs_without_a_name(shell: Shell, chat: Emulator) -> None:
 
 
 def test_two_runs_at_once(shell: Shell, chat: Emulator) -> None:
-    """Runs of one job at the same time do not break its past."""
+    """Concurrent runs of a job do not corrupt its history."""
     running = [shell.start("run", "--on", "change", "--name", "x", "--", "false") for _ in range(6)]
     assert [each.end().status for each in running] == [1] * 6
     assert texts(chat)
@@ -425,7 +425,10 @@ def test_two_runs_at_once(shell: Shell, chat: Emulator) -> None:
 
 @pytest.mark.parametrize("damage", ["garbage", "directory", "not ours", "no directory", "no home"])
 def test_a_past_that_cannot_be_read(shell: Shell, chat: Emulator, damage: str) -> None:
-    """Without its past a failure is posted all the same; a damaged file is set aside, else there is a warning."""
+    """If the history cannot be read, chatpost posts the failure.
+
+    It replaces damaged data, and warns if it cannot store any.
+    """
     path = shell.home / "state" / "chatpost" / "jobs.sqlite3"
     path.parent.mkdir(parents=True)
     if damage == "garbage":
@@ -451,7 +454,7 @@ def test_a_past_that_cannot_be_read(shell: Shell, chat: Emulator, damage: str) -
         assert len(texts(chat)) == 1
 
 
-# The message never harms the job -------------------------------------------------------------------------------
+# The message never affects the job -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -464,11 +467,11 @@ def test_a_past_that_cannot_be_read(shell: Shell, chat: Emulator, damage: str) -
         (None, ["--thread", "spaces/OTHER/threads/T"], "in another space"),
     ],
 )
-@pytest.mark.parametrize("follow", [[], ["--follow"]], ids=["", "follow"])
+@pytest.mark.parametrize("follow", [[], ["--follow"]], ids=["without --follow", "with --follow"])
 def test_what_is_wrong_harms_no_job(
     shell: Shell, url: str | None, argv: list[str], said: str, follow: list[str]
 ) -> None:
-    """Whatever is wrong with the message, it is a line on stderr, and the exit status is the job's."""
+    """If the message cannot be posted, chatpost prints an error, and exits with the job's status."""
     if url is not None:
         shell.env["CHATPOST_URL"] = url
     done = shell("run", *follow, *argv, "--", "sh", "-c", "echo ran; exit 5")
@@ -491,14 +494,14 @@ def test_what_is_wrong_harms_no_job(
     ],
 )
 def test_a_wrong_option(shell: Shell, chat: Emulator, argv: list[str], said: str) -> None:
-    """A wrong option is 2, before the job starts."""
+    """On an invalid option, chatpost exits with 2 before it starts the job."""
     shell("run", *argv, "--", "touch", "ran").expect(2, said)
     assert not (shell.home / "ran").exists()
     assert chat.received == []
 
 
 def test_it_starts_at_once(shell: Shell, chat: Emulator) -> None:
-    """The job does not wait for the webhook's URL."""
+    """The job starts before chatpost resolves the webhook's URL."""
     shell.write_profiles(
         f"default = 'a'\n[profiles.a]\nurl = {{ command = ['sh', '-c', 'test -e started && echo \"{chat.url()}\"'] }}\n"
     )
@@ -508,7 +511,7 @@ def test_it_starts_at_once(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_signal_while_it_posts(shell: Shell, chat: Emulator) -> None:
-    """A signal after the job's end ends the posting, and the exit status is still the job's."""
+    """A signal after the job's end stops the post, and chatpost exits with the job's status."""
     chat.faults.append(Fault(Kind.DELAY, seconds=300))
     running = shell.start("run", "--", "sh", "-c", "exit 3")
     wait_for_requests(chat)
@@ -520,7 +523,7 @@ def test_a_signal_while_it_posts(shell: Shell, chat: Emulator) -> None:
 
 
 def test_follow(shell: Shell, chat: Emulator) -> None:
-    """The output becomes replies in a thread that the job's start opens and its outcome closes."""
+    """With `--follow`, the start opens a thread, the output becomes replies, and the outcome closes the thread."""
     shell.env["MY_TOKEN"] = "first-secret"
     script = "echo one; echo two first-secret >&2; printf 'no end'; exit 4"
     done = shell("run", "--follow", "--merge", "--mention", "7", "--name", "deploy", "--", "sh", "-c", script)
@@ -540,7 +543,10 @@ def test_runs_share_a_thread(shell: Shell, chat: Emulator) -> None:
 
 
 def test_a_job_faster_than_chat(shell: Shell, chat: Emulator) -> None:
-    """The job does not wait for Chat: lines that come too fast are left out, and the thread says how many."""
+    """The job does not wait for Chat.
+
+    If chatpost falls behind, it leaves lines out, and the thread gives their number.
+    """
     end = shell.home / "end"
     chat.on_received = lambda _: wait_for("the job's end", end.exists)
     done = shell("run", "--follow", "--", "sh", "-c", "seq 600000; touch end")
@@ -553,7 +559,7 @@ def test_a_job_faster_than_chat(shell: Shell, chat: Emulator) -> None:
 
 
 def test_the_outcome_comes_within_the_deadline(tmp_path: Path) -> None:
-    """After the job, the deadline is for all that is left: lines that have no time are lost, the outcome is posted."""
+    """After the job, the outcome is posted within the deadline, and lines that do not fit into it are lost."""
     with Emulator() as chat:
         shell = Shell(tmp_path)
         del shell.env["CHATPOST_PACING"]
@@ -566,7 +572,7 @@ def test_the_outcome_comes_within_the_deadline(tmp_path: Path) -> None:
 
 
 def test_a_thread_that_cannot_be_opened(shell: Shell, chat: Emulator) -> None:
-    """If the thread cannot be opened, the outcome is posted by itself, with the end of the output."""
+    """If the thread cannot be opened, chatpost posts only the outcome, with the end of the output."""
     chat.faults.append(answering(503))
     shell("run", "--follow", "--retries", "0", "--", "sh", "-c", "echo output; exit 3").expect(3, "503")
     assert "exit status 3" in outcome(chat)
@@ -574,7 +580,7 @@ def test_a_thread_that_cannot_be_opened(shell: Shell, chat: Emulator) -> None:
 
 
 def test_secrets_in_a_stream(shell: Shell, chat: Emulator) -> None:
-    """A secret that is coloured, or stands in a quoted word, is masked in replies and in the command line."""
+    """Secrets are masked in replies and in the command line, even if they are coloured or quoted."""
     shell.env["MY_TOKEN"] = "it's-a-secret"
     script = """printf 'it\\033[31m%s\\033[0m\\n' "'s-a-secret\""""
     assert shell("run", "--follow", "--show-command", "--", "sh", "-c", script, "it's-a-secret").status == 0
@@ -583,7 +589,7 @@ def test_secrets_in_a_stream(shell: Shell, chat: Emulator) -> None:
 
 
 def test_names_come_after_the_output(shell: Shell, chat: Emulator) -> None:
-    """With `-o name`, the names of the messages are printed after the job's output."""
+    """With `-o name`, chatpost prints the message names after the job's output."""
     done = shell("run", "--follow", "-o", "name", "--", "sh", "-c", "echo one; sleep 0.3; echo two")
     assert done.out.splitlines()[:2] == ["one", "two"]
     assert done.out.splitlines()[2:] == [message.name for message in chat.space().messages]
@@ -613,7 +619,7 @@ class ShellTerminal(Terminal):
         )
 
     def wait_for_stop(self) -> None:
-        """Wait until chatpost has stopped, which the shell shows, and its job, too, which could still read a line."""
+        """Wait until chatpost and its job have stopped. A running job could read the next input."""
         self.wait_for("Stopped")
         self.wait_for("$ ")
         wait_for("the job to stop", lambda: all(state.startswith("T") for state in self._states_below(self.shell.pid)))
@@ -625,7 +631,7 @@ class ShellTerminal(Terminal):
         return [state for pid, its in below for state in (its, *self._states_below(pid))]
 
     def end(self) -> None:
-        """Kill the shell, and close the terminal."""
+        """Kill the shell and close the terminal."""
         self.shell.kill()
         self.shell.wait()
         os.close(self.theirs)
@@ -634,7 +640,7 @@ class ShellTerminal(Terminal):
 
 @pytest.fixture
 def terminal(shell: Shell, tmp_path: Path) -> Iterator[ShellTerminal]:
-    """Give a terminal."""
+    """Start a shell at a terminal, with a script as the job."""
     (tmp_path / "job").write_text(
         'trap "echo INT-$((n += 1))" INT\necho re""ady\nread line\nread line\necho "got-$line"\nexit 3\n'
     )
@@ -644,7 +650,7 @@ def terminal(shell: Shell, tmp_path: Path) -> Iterator[ShellTerminal]:
 
 
 def test_control_c(terminal: ShellTerminal, chat: Emulator) -> None:
-    """Ctrl-C at a terminal reaches the job once, and chatpost waits for it."""
+    """Ctrl-C at a terminal reaches the job once, and chatpost waits for the job."""
     terminal.type("chatpost run -- bash job; echo status-$?\n")
     terminal.wait_for("ready")
     terminal.type("\x03")
@@ -676,7 +682,7 @@ def test_a_signal_that_is_noticed_late(shell: Shell) -> None:
 
 
 def test_control_z(terminal: ShellTerminal) -> None:
-    """Ctrl-Z stops the job and chatpost, and `fg` lets both go on."""
+    """Ctrl-Z stops the job and chatpost, and `fg` resumes both."""
     terminal.type("chatpost run -- bash job; echo status-$?\n")
     terminal.wait_for("ready")
     terminal.type("\x1a")
@@ -689,7 +695,7 @@ def test_control_z(terminal: ShellTerminal) -> None:
 
 
 def test_a_job_that_stops_itself(terminal: ShellTerminal) -> None:
-    """A job that stops itself stops chatpost too, so that the shell takes over."""
+    """If the job stops itself, chatpost stops too, so that the shell takes over."""
     terminal.type('chatpost run -- sh -c \'kill -STOP $$; echo go""ne on\'; echo sta""tus-$?\n')
     terminal.wait_for_stop()
     terminal.type("fg\n")
@@ -697,7 +703,7 @@ def test_a_job_that_stops_itself(terminal: ShellTerminal) -> None:
 
 
 def test_ctrl_c_reaches_a_group_of_its_own(terminal: ShellTerminal) -> None:
-    """A job that makes a process group of its own, as `timeout` does, gets Ctrl-C from chatpost."""
+    """A job that creates a new process group, like `timeout`, receives Ctrl-C from chatpost."""
     terminal.type('chatpost run -- timeout 300 sh -c \'echo re""ady; exec sleep 300\'; echo sta""tus-$?\n')
     terminal.wait_for("ready")
     terminal.type("\x03")
@@ -705,6 +711,6 @@ def test_ctrl_c_reaches_a_group_of_its_own(terminal: ShellTerminal) -> None:
 
 
 def test_a_time_limit_reaches_a_group_of_its_own(terminal: ShellTerminal) -> None:
-    """At a terminal, the time limit ends a job in a process group of its own too."""
+    """At a terminal, the time limit also ends a job that creates a new process group."""
     terminal.type('chatpost run --time-limit 1 -- timeout 300 sleep 300; echo sta""tus-$?\n')
     terminal.wait_for("status-124")

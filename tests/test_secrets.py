@@ -1,4 +1,4 @@
-"""No failure shows a secret: not a piece of 8 characters or more of a key, a token or a proxy's password."""
+"""No failure shows 8 or more consecutive characters of a key, a token or a proxy's password."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ URL = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TOK
 FORMS = (URL, unquote(URL), quote(URL, safe=""), KEY, TOKEN, unquote(TOKEN), quote(TOKEN, safe=""))
 ECHO = f"You sent {' and '.join(FORMS)} to us."
 
-# A bug in the middle of posting, with the URL in its words.
+# Simulates a bug during the request, whose message contains the URL.
 BUG = f"""
 import requests
 def post(*_, **__):
@@ -40,7 +40,7 @@ requests.Session.post = post
 
 @dataclass
 class Stage:
-    """The parts of a failure to stage: the shell, the servers, the command line."""
+    """The parts of a simulated failure: the shell, the servers and the command line."""
 
     shell: Shell
     chat: Emulator
@@ -51,7 +51,7 @@ class Stage:
 
 
 def answered(code: int, **headers: str) -> Callable[[Stage], None]:
-    """Answer with an error that quotes everything that was sent."""
+    """Answer with an error that quotes the secrets."""
     error = {"code": code, "message": ECHO, "status": f"BAD_{KEY}", "details": [{"fieldViolations": [{"field": ECHO}]}]}
     return lambda stage: stage.chat.faults.extend(
         [answering(code, json.dumps({"error": error}).encode(), **headers)] * 2
@@ -63,7 +63,7 @@ def faulty(fault: Fault) -> Callable[[Stage], None]:
 
 
 def endless(fault: Fault) -> Callable[[Stage], None]:
-    """Have a fault that only the deadline ends."""
+    """Use a fault that only the deadline ends."""
 
     def put_on(stage: Stage) -> None:
         faulty(fault)(stage)
@@ -107,7 +107,7 @@ def ca_bundle(path: str) -> Callable[[Stage], None]:
 
 
 def proxy(answer: bytes | None, form: str = "http://me:{}@127.0.0.1:{}") -> Callable[[Stage], None]:
-    """Use a proxy that gives this answer, or is dead."""
+    """Use a proxy that sends this answer, or one that is down."""
 
     def put_on(stage: Stage) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -120,7 +120,7 @@ def proxy(answer: bytes | None, form: str = "http://me:{}@127.0.0.1:{}") -> Call
 
 
 def profiles(text: str, *argv: str, mode: int = 0o600) -> Callable[[Stage], None]:
-    """Have a profile file, and a command that reads it."""
+    """Use a profile file, and a command that reads it."""
 
     def put_on(stage: Stage) -> None:
         del stage.shell.env["CHATPOST_URL"]
@@ -131,7 +131,7 @@ def profiles(text: str, *argv: str, mode: int = 0o600) -> Callable[[Stage], None
 
 
 def saying(*argv: str, stdin: str = "", redirect: str = "") -> Callable[[Stage], None]:
-    """Use a wrong command line, or one that ends in a file."""
+    """Use a command line with this stdin and redirection."""
 
     def put_on(stage: Stage) -> None:
         stage.argv, stage.stdin, stage.redirect = list(argv), stdin, redirect
@@ -220,7 +220,7 @@ FAILURES: dict[str, tuple[Callable[[Stage], None], int]] = {
 
 @pytest.mark.parametrize("failure", FAILURES)
 def test_no_failure_shows_a_secret(shell: Shell, chat: Emulator, failure: str) -> None:
-    """No failure shows a piece of a secret on stdout or stderr, at any verbosity and as JSON."""
+    """No failure shows a piece of a secret on stdout or stderr, at any verbosity or in JSON."""
     pieces = secret_pieces(KEY, TOKEN, PASSWORD)
     put_on, status = FAILURES[failure]
     shell.env.pop("HTTPS_PROXY", None)

@@ -1,4 +1,4 @@
-"""The back-off, and the one way for every message: its turn, its draft, its attempts, its deadline."""
+"""Backoff, and the sender that posts every message: its turn, its request, its attempts and its deadline."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WEBHOOK = Webhook.parse("https://chat.googleapis.com/v1/spaces/A/messages?key=an
 
 
 class World:
-    """A clock that only waits and attempts move, with a script of the space's turns and of the attempts' outcomes."""
+    """A simulated clock, with scripted turns and outcomes of attempts."""
 
     def __init__(self, script: Iterable[DeliveryError | CreatedMessage], seconds: float = 0.0) -> None:
         self.now = 0.0
@@ -84,7 +84,7 @@ class World:
 
 
 class _Pacer:
-    """Gives the world's turns."""
+    """A pacer that returns the world's turns."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -95,7 +95,7 @@ class _Pacer:
         return self
 
     def sent(self) -> None:
-        """Take note of nothing."""
+        """Do nothing."""
 
     def leave(self) -> None:
         self.world.left.append(self.world.now)
@@ -103,20 +103,20 @@ class _Pacer:
 
 @given(st.integers(1, 10_000), st.floats(0, 1), st.none() | st.floats(0, 1e9))
 def test_backoff_is_clamped(failures: int, jitter: float, retry_after: float | None) -> None:
-    """A wait is at least what the server asked for, and without that between half a second and the longest wait."""
+    """A wait is at least the server's Retry-After, or else between half a second and the longest backoff."""
     wait = backoff(failures, jitter, retry_after)
     assert wait >= (retry_after or 0.5)
     assert wait <= max(LONGEST_BACKOFF, retry_after or 0)
 
 
 def test_backoff_doubles() -> None:
-    """Without jitter the waits are 1, 2, 4, 8, 16, 16 seconds; jitter cuts up to a half of each."""
+    """Without jitter, the waits are 1, 2, 4, 8, 16 and 16 seconds. Jitter shortens each by up to half."""
     assert [backoff(n, 0.0) for n in range(1, 7)] == [1, 2, 4, 8, 16, 16]
     assert [backoff(n, 1.0) for n in range(1, 4)] == [0.5, 1, 2]
 
 
 def test_posts_after_failures() -> None:
-    """A passing error is retried until the message is posted; each attempt is told, with the wait after it."""
+    """The sender retries a transient error until the message is posted, and reports each attempt and wait."""
     world = World([Unavailable("a"), BrokenAnswer("b"), CREATED])
     progress = world.run(RetryPolicy())
     assert (progress.attempts, progress.created, progress.error, progress.maybe_posted) == (3, CREATED, None, False)
@@ -125,7 +125,7 @@ def test_posts_after_failures() -> None:
 
 
 def test_final_failure_is_not_retried() -> None:
-    """A final answer ends it at once."""
+    """The sender does not retry a permanent error."""
     world = World([NotAllowed("no", code=403)])
     progress = world.run(RetryPolicy())
     assert (progress.attempts, str(progress.error), progress.gave_up) == (1, "no", None)
@@ -134,14 +134,14 @@ def test_final_failure_is_not_retried() -> None:
 
 @pytest.mark.parametrize(("retries", "said"), [(0, "no retry was allowed"), (2, "gave up after 3 attempts")])
 def test_attempts_are_limited(retries: int, said: str) -> None:
-    """There is one attempt, and at most as many more as retries are allowed."""
+    """The sender makes one attempt, plus at most the allowed number of retries."""
     world = World([Unavailable("a")] * 10)
     progress = world.run(RetryPolicy(retries=retries))
     assert (progress.attempts, progress.gave_up) == (retries + 1, said)
 
 
 def test_never_waits_for_what_it_cannot_reach() -> None:
-    """A wait that would end at or past the deadline is not begun."""
+    """The sender does not start a wait that would end at or after the deadline."""
     world = World([Unavailable("a", retry_after=600.0)])
     progress = world.run(RetryPolicy(deadline=60))
     assert (progress.attempts, world.waits) == (1, [])
@@ -150,7 +150,7 @@ def test_never_waits_for_what_it_cannot_reach() -> None:
 
 @given(st.floats(0.2, 100), st.floats(0.2, 100), st.floats(0, 50), st.integers(0, 20))
 def test_keeps_the_deadline(deadline: float, timeout: float, seconds: float, retries: int) -> None:
-    """No attempt gets more time than is left, and everything is over by the deadline."""
+    """Each attempt's timeout fits into the remaining time, and the sender finishes by the deadline."""
     world = World([Unavailable("a")] * 30, seconds)
     world.run(RetryPolicy(timeout, deadline, retries))
     assert world.now <= deadline
@@ -158,14 +158,14 @@ def test_keeps_the_deadline(deadline: float, timeout: float, seconds: float, ret
 
 
 def test_one_uncertain_attempt_makes_the_outcome_uncertain() -> None:
-    """A message may have been posted if any attempt may have posted it, whatever the last one said."""
+    """A message may have been posted if any attempt may have posted it, regardless of the last error."""
     world = World([Unavailable("a", maybe_posted=True), NotAllowed("no")])
     assert world.run(RetryPolicy()).maybe_posted
     assert not World([Unavailable("a"), NotAllowed("no")]).run(RetryPolicy()).maybe_posted
 
 
 def test_waits_for_the_spaces_turn() -> None:
-    """Every attempt, a retry too, waits for the space's turn, and is told of the wait."""
+    """The sender waits for the space's turn before every attempt, and reports the wait."""
     world = World([Unavailable("a"), CREATED])
     world.places = [Place(2.0, 3.0), Place(1.0, 1.0), Place(0, 0), Place(0.5, 0.5)]
     assert world.run(RetryPolicy()).created == CREATED
@@ -174,7 +174,7 @@ def test_waits_for_the_spaces_turn() -> None:
 
 
 def test_a_turn_that_is_put_off() -> None:
-    """A wait is told once; if the turn is put off, it is told again; it never ends past the deadline."""
+    """The sender reports a wait once, and again if the turn is postponed. It never waits past the deadline."""
     world = World([])
     world.places = [Place(2.0, 10.0), Place(2.0, 8.0), Place(2.0, 30.0), Place(2.0, 28.0), Place(2.0, 300.0)]
     progress = world.run(RetryPolicy())
@@ -184,7 +184,7 @@ def test_a_turn_that_is_put_off() -> None:
 
 
 def test_leaves_the_queue() -> None:
-    """A sender leaves the queue when its message is over, and while it waits to try again."""
+    """The sender gives up its turn when its message is done, and during a backoff."""
     world = World([Unavailable("a"), CREATED])
     world.run(RetryPolicy())
     assert world.left == [0, 1]
@@ -195,7 +195,7 @@ def test_leaves_the_queue() -> None:
 
 
 def test_does_not_wait_for_a_turn_past_the_deadline() -> None:
-    """If the space's turn is past the deadline it ends at once; an earlier attempt's error still counts."""
+    """If the space's turn is after the deadline, the sender gives up at once, with the error of any earlier attempt."""
     world = World([])
     world.places = [Place(2.0, 60.0)]
     progress = world.run(RetryPolicy())
@@ -211,7 +211,7 @@ def test_does_not_wait_for_a_turn_past_the_deadline() -> None:
 
 
 def test_progress_can_be_read_on_the_way() -> None:
-    """While an attempt sends, the message may be posted; once an answer says it is not, it may not."""
+    """During an attempt, the message may be posted. After a definite failure, it is not."""
     world = World([Unavailable("a"), NotAllowed("b")])
     delivery = world.delivery(RetryPolicy())
     seen: list[tuple[int, bool]] = []
@@ -232,7 +232,7 @@ def test_progress_can_be_read_on_the_way() -> None:
 
 
 def test_a_draft_is_made_once_and_when_its_turn_has_come() -> None:
-    """A request is drafted after the wait for the space's turn, and every attempt sends the same one."""
+    """The sender builds a request after the wait for the turn, and sends the same request in every attempt."""
     world = World([Unavailable("a"), CREATED])
     world.places = [Place(2.0, 3.0), Place(1.0, 1.0)]
     drafted: list[float] = []
@@ -249,7 +249,7 @@ def test_a_draft_is_made_once_and_when_its_turn_has_come() -> None:
 
 
 def test_parts_follow_the_first() -> None:
-    """Each part is a request under its own id; all but the first reply to the first; each is told of."""
+    """Each part has its own request ID and its own event. All parts but the first reply to the first."""
     world = World([CREATED, Unavailable("a"), CREATED._replace(name="spaces/A/messages/T.N")])
     factories = request_factories(REQUEST, [Message("one"), Message("two")])
     progress = world.sender().deliver(world.delivery(RetryPolicy(), factories)).progress
@@ -263,7 +263,7 @@ def test_parts_follow_the_first() -> None:
 
 
 def test_a_part_that_fails_ends_the_delivery() -> None:
-    """No part is posted after one that failed."""
+    """If a part fails, the sender does not post the parts after it."""
     world = World([CREATED, NotAllowed("no")])
     factories = request_factories(REQUEST, [Message("one"), Message("two"), Message("three")])
     progress = world.sender().deliver(world.delivery(RetryPolicy(), factories)).progress
@@ -272,14 +272,14 @@ def test_a_part_that_fails_ends_the_delivery() -> None:
 
 @pytest.mark.parametrize(("retry_after", "pushed"), [(5.0, 5.0), (None, None)])
 def test_a_429_closes_the_space(retry_after: float | None, pushed: float | None) -> None:
-    """A 429 pushes the queue back for everybody, by as much as Chat asked for; other errors do not."""
+    """A 429 closes the space for all senders, for the time that Chat asks for. Other errors do not."""
     world = World([Unavailable("a", code=503, retry_after=1.0), Unavailable("b", code=429, retry_after=retry_after)])
     world.run(RetryPolicy(retries=1))
     assert world.pushes == [pushed]
 
 
 def test_several_deliveries_come_back_in_order() -> None:
-    """Deliveries run at the same time and are yielded in the order given; a bug in one is raised at the end."""
+    """Deliveries run concurrently, and results keep their order. A bug in one is raised at the end."""
     world = World([CREATED] * 2)
 
     def broken(_: CreatedMessage | None) -> CreateMessageRequest:

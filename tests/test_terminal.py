@@ -70,13 +70,13 @@ PIECES = st.sampled_from(
     ],
 )
 def test_what_is_left_on_the_screen(output: str, screen: str) -> None:
-    """The text is what a terminal would have left on its screen."""
+    """`screen_text` returns the text that a terminal would show on its screen."""
     assert screen_text(output) == screen
 
 
 @given(st.text() | st.lists(PIECES).map("".join))
 def test_nothing_controls_a_terminal_any_more(output: str) -> None:
-    """The only control characters left are line ends and tabs, and cleaning again changes nothing."""
+    """The only control characters left are newlines and tabs, and a second cleaning changes nothing."""
     screen = screen_text(output)
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", screen)
     assert screen_text(screen) == screen
@@ -96,7 +96,7 @@ def test_nothing_controls_a_terminal_any_more(output: str) -> None:
     ],
 )
 def test_movements_are_dropped(sequence: str) -> None:
-    """A job writes to a pipe, not to a screen: all text of one that moves the cursor about is kept, in its order."""
+    """Cursor movements have no effect, because a job writes to a pipe. All of its text stays, in order."""
     assert screen_text(f"one\ntwo{sequence}three\n") == "one\ntwothree\n"
 
 
@@ -127,7 +127,7 @@ def test_movements_are_dropped(sequence: str) -> None:
     ],
 )
 def test_time_grows_with_length_alone(before: str, repeated: str) -> None:
-    """Eight times as much of any sequence costs some eight times the CPU, not sixty-four times."""
+    """Eight times the length of any sequence takes about eight times the CPU, not 64 times."""
 
     def seconds(times: int) -> float:
         output = before * times + repeated * times
@@ -144,6 +144,6 @@ def test_time_grows_with_length_alone(before: str, repeated: str) -> None:
 
 @given(st.text(alphabet=st.characters(blacklist_categories=["Cc", "Cs"])))
 def test_plain_text_stays(text: str) -> None:
-    """Text without control characters stays as it is, under colours too."""
+    """Text without control characters stays unchanged, even inside colours."""
     assert screen_text(text) == text
     assert screen_text(f"\x1b[31m{text}\x1b[0m") == text

@@ -15,7 +15,7 @@ from chatpost.errors import DataError
     ],
 )
 def test_names_of_a_thread(name: str, thread: str) -> None:
-    """A thread is named by its own name, or by that of a message in it."""
+    """A thread name, or the name of a message in the thread, identifies a thread."""
     assert Thread.named(name) == Thread(name=thread)
     assert Thread.named(name).space == "spaces/AAAA"
     assert Thread(key="k").space is None
@@ -37,19 +37,19 @@ def test_names_of_a_thread(name: str, thread: str) -> None:
     ],
 )
 def test_what_names_no_thread(name: str) -> None:
-    """Anything else does not name a thread; a message's id without a dot does not contain its thread."""
+    """Any other string is rejected. A message name without a dot does not contain its thread."""
     with pytest.raises(ValueError, match="thread"):
         Thread.named(name)
 
 
 def test_size_is_counted_in_bytes() -> None:
-    """A message can have 32,000 bytes of UTF-8, not characters."""
+    """The limit of a message is 32,000 bytes of UTF-8, not characters."""
     Message("é" * 16_000).check_size()
     with pytest.raises(DataError, match="32,002 bytes"):
         Message("é" * 16_001).check_size()
 
 
 def test_a_request_asks_for_no_more_than_it_must() -> None:
-    """A plain request has a text and a request id, and no key that Chat might not know."""
+    """A plain request contains only a text and a request ID."""
     request = CreateMessageRequest(Message("x"), "id")
     assert (request.body(), request.parameters()) == ({"text": "x"}, {"requestId": "id"})

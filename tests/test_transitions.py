@@ -9,9 +9,9 @@ from chatpost.jobs.transitions import DAY, JobHistory, NotifyRule, Transition
 
 
 def reported_of(runs: str, rule: NotifyRule, step: float = 60.0) -> list[tuple[int, str, int]]:
-    """Run a job, once a ``step``; each letter is a success (s) or failure (f), in capitals if its message fails.
+    """Run a job once per ``step``. A letter is a success (s) or failure (f), in capitals if its report fails.
 
-    Return the number, kind and failures of each outcome that was reported.
+    Return the run's number, kind and failure count of each reported outcome.
     """
     history, reported = JobHistory(), []
     for number, run in enumerate(runs):
@@ -45,12 +45,12 @@ def reported_of(runs: str, rule: NotifyRule, step: float = 60.0) -> list[tuple[i
     ],
 )
 def test_reported_runs(rule: NotifyRule, runs: str, reported: list[tuple[int, str, int]]) -> None:
-    """A failure is reported once until its recovery is; what could not be reported is made up for."""
+    """A failure is reported once until its recovery. The next run repeats a report that could not be posted."""
     assert reported_of(runs, rule) == reported
 
 
 def test_times() -> None:
-    """The time without a failure, and the time of the failures, are counted from the first of each."""
+    """The times without failures and with failures each start at the first such run."""
     history = JobHistory()
     for now, failed in ((0, False), (DAY, False), (3 * DAY, True), (4 * DAY, True)):
         history = history.after_run(now, failed=failed)
@@ -60,7 +60,7 @@ def test_times() -> None:
 
 
 def test_a_failure_that_is_told_too_late() -> None:
-    """If its recovery is reported before the failure is, the failure leaves nothing: the next one is reported."""
+    """If a recovery is reported before its failure, chatpost forgets the failure and reports the next one as new."""
     failed = JobHistory().after_run(1, failed=True)
     failure = failed.transition(1, NotifyRule("change"))
     recovered = failed.after_run(2, failed=False)
@@ -74,7 +74,7 @@ def test_a_failure_that_is_told_too_late() -> None:
 
 
 def test_one_thread() -> None:
-    """A failure, its reminders and its recovery have one thread; the next failure has another."""
+    """A failure, its reminders and its recovery share a thread. The next failure starts a new one."""
     history, keys = JobHistory(), []
     for now, failed in enumerate([True, True, False, True]):
         history = history.after_run(now, failed=failed)
@@ -86,8 +86,8 @@ def test_one_thread() -> None:
 
 
 @given(st.lists(st.booleans()), st.booleans())
-def test_a_recovery_leaves_nothing(runs: list[bool], reported: bool) -> None:  # noqa: FBT001 - hypothesis gives it
-    """After a recovery that was reported, a job's history is as if it had never failed."""
+def test_a_recovery_leaves_nothing(runs: list[bool], reported: bool) -> None:  # noqa: FBT001 - given by hypothesis
+    """After a reported recovery, a job's history is the same as if the job had never failed."""
     history = JobHistory()
     for now, failed in enumerate([*runs, False]):
         history = history.after_run(now, failed=failed)
@@ -115,12 +115,12 @@ def test_a_recovery_leaves_nothing(runs: list[bool], reported: bool) -> None:  #
     ],
 )
 def test_durations(seconds: float, words: str) -> None:
-    """A time is reported in its two largest units."""
+    """A duration is shown in its two largest units."""
     assert format_duration(seconds) == words
 
 
 def test_secrets() -> None:
-    """The values of variables named like secrets are masked, each line by itself, the longest first."""
+    """The values of variables with secret-like names are masked line by line, the longest first."""
     environment = {
         "GITHUB_TOKEN": "ghp_1234",
         "a_secret_b": "ghp_1234567",

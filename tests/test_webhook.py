@@ -24,8 +24,8 @@ GOOD = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TO
         (GOOD.replace(f"key={KEY}&token={TOKEN}", f"token={TOKEN}&key={KEY}"), "https://chat.googleapis.com", False),
     ],
 )
-def test_reads_a_webhook(url: str, origin: str, loopback: bool) -> None:  # noqa: FBT001 - a table's column
-    """A webhook's URL is read, and requested, as Chat gave it; only loopback hosts may go without TLS."""
+def test_reads_a_webhook(url: str, origin: str, loopback: bool) -> None:  # noqa: FBT001 - a column of the table
+    """`Webhook.parse` keeps the key and token of a URL unchanged. Only loopback hosts may use HTTP."""
     webhook = Webhook.parse(url)
     assert (webhook.origin, webhook.space, webhook.is_loopback) == (origin, "spaces/AAAA", loopback)
     assert webhook.request_url({}) == f"{origin}/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
@@ -66,7 +66,7 @@ def test_reads_a_webhook(url: str, origin: str, loopback: bool) -> None:  # noqa
     ],
 )
 def test_refuses_what_is_no_webhook(url: str, names: str) -> None:
-    """A URL that is not a webhook's is refused; the error names the part that is wrong, and quotes no secret."""
+    """`Webhook.parse` rejects a URL that is not a webhook, names the invalid part, and quotes no secret."""
     with pytest.raises(ConfigurationError) as refusal:
         Webhook.parse(url)
     assert names in str(refusal.value)
@@ -79,7 +79,7 @@ def test_refuses_what_is_no_webhook(url: str, names: str) -> None:
     | st.text().map(lambda host: f"https://{host}/v1/spaces/A/messages")
 )
 def test_reads_any_string(url: str) -> None:
-    """Any string is a webhook under googleapis.com or loopback, or is refused without being quoted."""
+    """Any string is either a webhook on googleapis.com or loopback, or is rejected without being quoted."""
     try:
         webhook = Webhook.parse(url)
     except ConfigurationError as refusal:
@@ -89,7 +89,7 @@ def test_reads_any_string(url: str) -> None:
 
 
 def test_shows_itself_masked() -> None:
-    """No way of turning a webhook into text shows its key or token."""
+    """No string form of a webhook shows its key or token."""
     webhook = Webhook.parse(GOOD)
     shown = f"{webhook} {webhook!r} {[webhook]} {webhook.masked_url({'requestId': 'x'})}"
     assert "key=***&token=***&requestId=x" in shown
@@ -98,7 +98,7 @@ def test_shows_itself_masked() -> None:
 
 @given(st.text(), st.integers(0, 30), st.integers(8, 40), st.text())
 def test_masks_pieces(before: str, start: int, length: int, after: str) -> None:
-    """8 characters or more of a secret are masked in a text, and the text around them stays."""
+    """Pieces of 8 or more characters of a secret are masked, and the surrounding text stays."""
     webhook = Webhook.parse(GOOD)
     piece = (KEY + TOKEN)[start : start + length]
     masked = webhook.mask(f"{before}\n{KEY[start:][:length]}\n{after}\n{piece}")
@@ -107,7 +107,7 @@ def test_masks_pieces(before: str, start: int, length: int, after: str) -> None:
 
 
 def test_masks_urls_it_does_not_know() -> None:
-    """A webhook's URL in an unexpected place is masked, although it was never parsed."""
+    """`mask_urls` masks a webhook's URL even if it was never parsed."""
     assert mask_urls(f"no such command '{GOOD}'") == (
         "no such command 'https://chat.googleapis.com/v1/spaces/AAAA/messages?key=***&token=***'"
     )
@@ -125,7 +125,7 @@ def test_masks_urls_it_does_not_know() -> None:
     ],
 )
 def test_masks_webhooks_in_messages(form: str) -> None:
-    """A webhook's URL in a message, in whatever form, shows neither key nor token; other URLs stay as they are."""
+    """`mask_webhooks` masks the key and token of a webhook's URL in any encoding. Other URLs stay unchanged."""
     other = "https://example.com/?token=theirs"
     masked = mask_webhooks({"text": f"{form} {other}", "cards": [(form,)], "number": 1})
     assert not [piece for piece in PIECES if piece in str(masked)], masked

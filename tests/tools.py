@@ -1,4 +1,4 @@
-"""The programs that some tests need. Run as a program, it installs those that are missing (`make test`)."""
+"""External programs that some tests need. Run as a script, it installs missing ones (`make test`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BROWSERS = (
 
 
 def find_browser() -> str | None:
-    """Return the program of a Chrome or Chromium: the machine's own, else Playwright's."""
+    """Return the path of a Chrome or Chromium: the system's browser, or else Playwright's."""
     own = next(filter(None, map(shutil.which, _BROWSERS)), None)
     if own is not None:
         return own
@@ -42,11 +42,11 @@ _FINDERS: dict[str, Callable[[], str | None]] = {
     "webhook": lambda: shutil.which("webhook"),
     "ansible-core": lambda: shutil.which("ansible-playbook"),
 }
-"""The programs, by the names of their packages."""
+"""Functions that find each program, by package name."""
 
 
 def need(package: str) -> str:
-    """Return the path of a program; without it the test is skipped, or with CI=true fails."""
+    """Return the path of a program. If it is missing, skip the test, or fail it when CI=true."""
     program = _FINDERS[package]()
     if program is None:
         reason = f"there is no {package}, and it could not be installed: apt install {package}"
@@ -55,14 +55,14 @@ def need(package: str) -> str:
 
 
 def main() -> None:
-    """Install the missing programs by apt or Homebrew, if that is possible, else a browser by Playwright."""
+    """Install missing programs with apt or Homebrew if possible, and a missing browser with Playwright."""
     missing = [package for package, find in _FINDERS.items() if find() is None]
     if not missing:
         return
     as_root = [] if os.getuid() == 0 else ["sudo", "-n"]
     if shutil.which("apt-get") and (not as_root or shutil.which("sudo")):
         _run(*as_root, "apt-get", "update", "-q")
-        for package in missing:  # one by one: apt installs nothing at all if it does not know one of them
+        for package in missing:  # one at a time: apt installs nothing if it does not know one of the packages
             _run(*as_root, "apt-get", "install", "-y", "-q", "--no-install-recommends", package)
     elif shutil.which("brew"):
         for package in missing:
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def _run(*command: str) -> None:
-    print(" ".join(command), file=sys.stderr)  # noqa: T201 - it is a program
+    print(" ".join(command), file=sys.stderr)  # noqa: T201 - it is a script
     subprocess.run(command, check=False, stdout=sys.stderr)
 
 

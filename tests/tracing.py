@@ -1,7 +1,7 @@
-"""Counts the files of chatpost that one command executes, and how often it goes from one file to another.
+"""Counts how many chatpost files a command executes, and how often execution moves between files.
 
-Run as `python tests/tracing.py ARGUMENT...`: runs the command with these arguments, then writes both numbers to stderr.
-Counted are calls of functions and properties, in each thread by itself, but not what makes a class or an object.
+`python tests/tracing.py ARGUMENT...` runs chatpost with these arguments and writes both counts to stderr. It counts
+calls of functions and properties per thread, but not class bodies or constructors.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from types import FrameType
 
 SOURCE = str(Path(chatpost.__file__).parent)
-_IS_FUNCTION = 0x02  # CO_NEWLOCALS: not a module or a class body
+_IS_FUNCTION = 0x02  # CO_NEWLOCALS: set for functions, but not for module or class bodies
 
 calls: defaultdict[int, list[str]] = defaultdict(list)
 
 
 def trace(frame: FrameType, event: str, _: Any) -> None:
-    """Note a call into the package."""
+    """Record a call into the package."""
     code = frame.f_code
     if (
         event == "call"
@@ -39,7 +39,7 @@ def trace(frame: FrameType, event: str, _: Any) -> None:
 
 
 def report_and_exit(status: int) -> None:
-    """Stand in for `os._exit`: write the numbers first."""
+    """Write the counts, then exit. Replaces `os._exit`."""
     sys.setprofile(None)
     files = {name for names in calls.values() for name in names}
     changes = sum(one != other for names in calls.values() for one, other in pairwise(names))
