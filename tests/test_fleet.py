@@ -49,7 +49,7 @@ def own() -> Iterator[RedisProcess]:
 @pytest.fixture
 def shell(tmp_path: Path, chat: Emulator) -> Shell:
     """Return the installed command, with pacing enabled."""
-    shell = InProcess(tmp_path)
+    shell = Shell(tmp_path)
     del shell.env["CHATPOST_PACING"]
     shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
     return shell
@@ -541,7 +541,7 @@ def test_mistakes_in_the_configuration(shell: Shell, profiles: str, variables: d
 @pytest.fixture
 def machines(tmp_path: Path, chat: Emulator, redis: RedisProcess) -> list[Shell]:
     """Return two machines whose outbox is in the same Redis."""
-    shells = []
+    shells: list[Shell] = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         shell = InProcess(tmp_path / name)

@@ -25,7 +25,7 @@ from chatpost.outbox.resolver import reference_to
 from chatpost.outbox.sqlite import SqliteOutbox
 from chatpost.outbox.store import CoolDown
 from chatpost.redis_client import RedisClient
-from tests.conftest import KEY, PIECES, TOKEN, Shell, texts
+from tests.conftest import KEY, PIECES, TOKEN, InProcess, Shell, texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -77,8 +77,8 @@ def end_leases(shell: Shell) -> None:
 
 @pytest.fixture(params=["a file", "Redis"])
 def shell(request: pytest.FixtureRequest, tmp_path: Path, chat: Emulator) -> Shell:
-    """Return the installed command, with its outbox on the machine's disk or in the fleet's Redis."""
-    shell = Shell(tmp_path)
+    """Return the command in this process, with its outbox on the machine's disk or in the fleet's Redis."""
+    shell = InProcess(tmp_path)
     shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
     if request.param == "Redis":
         shell.env |= {"CHATPOST_STORE": request.getfixturevalue("redis").url, "CHATPOST_OUTBOX": "store"}

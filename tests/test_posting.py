@@ -292,7 +292,7 @@ def test_bad_environment(shell: Shell, chat: Emulator, variable: str, value: str
     assert said in done.err
 
 
-def test_environment_of_every_option(chatpost: InProcess, chat: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_of_every_option(chatpost: InProcess, chat: Emulator) -> None:
     """Each option has a variable, CHATPOST_ and its name. The command line takes precedence."""
     for variable, value in {
         "CHATPOST_THREAD_KEY": "from-env",
@@ -301,7 +301,7 @@ def test_environment_of_every_option(chatpost: InProcess, chat: Emulator, monkey
         "CHATPOST_SILENT": "1",
         "CHATPOST_REQUEST_ID": "id-from-env",
     }.items():
-        monkeypatch.setenv(variable, value)
+        chatpost.env[variable] = value
     chatpost("thread", "a")
     done = chatpost("reply", "--request-id", "id-of-argv", "b")
     assert json.loads(done.out)["requestId"] == "id-of-argv"
@@ -349,12 +349,10 @@ def test_help_in_a_closed_pipe(shell: Shell) -> None:
     assert shell.run("bash", "-c", "chatpost send -h | true; exit ${PIPESTATUS[0]}").status == 0
 
 
-def test_repeated_values_in_the_environment(
-    chatpost: InProcess, chat: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_repeated_values_in_the_environment(chatpost: InProcess, chat: Emulator) -> None:
     """A variable of a repeatable option holds several values: user IDs separated by spaces, fields by newlines."""
-    monkeypatch.setenv("CHATPOST_FIELD", "Size=12 GB\nHost=db 1")
-    monkeypatch.setenv("CHATPOST_MENTION", "1 2")
+    chatpost.env["CHATPOST_FIELD"] = "Size=12 GB\nHost=db 1"
+    chatpost.env["CHATPOST_MENTION"] = "1 2"
     assert chatpost("send", "a").status == 0
     body = chat.space().messages[0].body
     texts = [widget["decoratedText"]["text"] for widget in body["cardsV2"][0]["card"]["sections"][0]["widgets"][1:]]
@@ -368,9 +366,9 @@ def test_a_wrong_command_line_comes_first(shell: Shell, argv: list[str]) -> None
     assert shell("send", *argv, "a").status == 2
 
 
-def test_no_configuration(chatpost: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_configuration(chatpost: InProcess) -> None:
     """Without a webhook, three lines explain how to create one and where to store its URL."""
-    monkeypatch.delenv("CHATPOST_URL")
+    del chatpost.env["CHATPOST_URL"]
     done = chatpost("send", "a")
     assert (done.status, done.err.count("\n")) == (78, 3)
     assert "Add webhooks" in done.err

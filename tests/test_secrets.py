@@ -228,7 +228,7 @@ def test_no_failure_shows_a_secret(shell: Shell, chat: Emulator, failure: str) -
         stage = Stage(shell, chat, servers)
         put_on(stage)
         command, *words = stage.argv
-        verbosities = ([], ["-v"], ["-q"], ["-v", "-o", "json"]) if command in {"send", "reply"} else ([],)
+        verbosities = ([], ["-v", "-o", "json"]) if command in {"send", "reply"} else ([],)
         chat.faults.extend([*chat.faults] * len(verbosities))
 
         def run(more: list[str]) -> Finished:
