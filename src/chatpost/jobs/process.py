@@ -155,19 +155,19 @@ class Job:
     def _wait_for_command(self, time_limit: float | None) -> ExitResult:
         due = [] if time_limit is None else [(time_limit, signal.SIGTERM), (time_limit + _GRACE, signal.SIGKILL)]
         is_over_time = False
-        while True:  # until the command's SIGCHLD: a signal that came before it is the command's, not chatpost's
+        while self._process.poll() is None:
             received = next_signal(self._signals, due[0][0] - self._seconds() if due else None)
             if received is None:
                 is_over_time = True
                 self._signal(due.pop(0)[1])
                 self._signal(signal.SIGCONT)  # a stopped process does not end
             elif received.number == signal.SIGCHLD:
-                if self._process.poll() is not None:
-                    break
                 self._stop_with_command()
             elif not self._is_known(received):
                 self._signal(received.number)
         seconds, code = self._seconds(), self._process.returncode
+        while next_signal(self._signals - {signal.SIGCHLD}, 0.0):  # signals for the command, which has ended meanwhile
+            pass
         if is_over_time:
             self._end_group(time_limit + _GRACE if time_limit else 0.0)
             return ExitResult(_OVER_TIME, seconds, time_limit=time_limit)
