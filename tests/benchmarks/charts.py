@@ -63,7 +63,7 @@ def charts() -> dict[str, str]:
         rows = [(label, _number(cells[chart.column])) for label, cells in cells_of if cells[chart.column]]
         if chart.letter == "e":  # a table of one row without a label
             cells = rows_of(page, "e")[0]
-            rows = [("chatpost outbox flush --digest", _number(cells[1][1])), ("one message a second", 1000.0)]
+            rows = [("chatpost outbox flush --digest", _number(cells[1][1])), ("one message per second", 1000.0)]
         drawn[name] = draw(chart, rows)
     return drawn
 
