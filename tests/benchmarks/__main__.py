@@ -91,11 +91,11 @@ def running(bench: Bench, *command: str) -> Callable[[], Run]:
     return run
 
 
-def compare(title: str, runs: Mapping[str, Run], ours: str, targets: Mapping[str, float]) -> None:
-    """Print a table of medians, with the ratio of our CPU time to that of each row, and its target."""
+def compare(title: str, runs: Mapping[str, Run], own: str, targets: Mapping[str, float]) -> None:
+    """Print a table of medians, with the ratio of chatpost's CPU time to that of each row, and its target."""
     print(f"\n**{title}**\n\n| | CPU | time | CPU ratio | target |\n|---|--:|--:|--:|--:|")
     for name, run in runs.items():
-        ratio = f"{runs[ours].cpu / run.cpu:.2f}"
+        ratio = f"{runs[own].cpu / run.cpu:.2f}"
         target = f"{targets[name]:.2f}" if name in targets else ""
         print(f"| {name} | {run.cpu * 1000:.0f} ms | {run.wall * 1000:.0f} ms | {ratio} | {target} |")
 
