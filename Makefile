@@ -18,7 +18,7 @@ lint: .venv/dev
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions .github/actions/*/action.yml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/[!c]*.yml
 
-# Writes the help pages in docs/usage.md, the man pages and the scripts that complete words, and takes the pictures of the emulator.
+# Writes the help pages in docs/usage.md, the man pages, the shell completions, the charts and the screenshots.
 docs: .venv/dev
 	$(BIN)/python tests/help_pages.py
 	$(BIN)/python tests/man_pages.py
@@ -27,20 +27,20 @@ docs: .venv/dev
 	CHATPOST_SCREENSHOT="$(CURDIR)/docs/emulator.png" CHATPOST_MENTIONS="$(CURDIR)/docs/mentions.png" \
 		$(BIN)/pytest -q tests/test_page.py -k "screenshot or picture"
 
-# Builds the site of the docs in docs/.site.
+# Builds the documentation site in docs/.site.
 site: .venv/dev
 	$(BIN)/zensical build -f docs/zensical.toml --clean
 
-# Prints the tables of docs/performance.md, in some twenty minutes, and draws what stands there.
+# Prints the tables of docs/performance.md, in about 20 minutes, and draws the charts from the figures on that page.
 bench: .venv/bench
 	$(BIN)/python -m tests.benchmarks
 	$(BIN)/python -m tests.benchmarks.charts
 
-# Posts 1,000 messages through faults and kills, in some minutes; MESSAGES=10000 for more.
+# Posts 1,000 messages through faults and kills, in a few minutes. MESSAGES=10000 posts more.
 soak: .venv/dev
 	$(BIN)/python -m tests.soak $(or $(MESSAGES),1000)
 
-# Builds build/chatpost.pyz, one file that needs nothing but Python 3.11. What is native is left out of it.
+# Builds build/chatpost.pyz, a single file that needs only Python 3.11 or newer. Native code is left out.
 zipapp: .venv/dev
 	rm -rf build/zipapp
 	$(BIN)/pip install --quiet --no-compile --no-deps --target build/zipapp .
@@ -48,7 +48,7 @@ zipapp: .venv/dev
 		click requests urllib3 rich platformdirs tomlkit redis
 	$(BIN)/python tests/build_zipapp.py build/zipapp build/chatpost.pyz
 
-# All of a release that needs no GitHub: builds, checks, and runs the demo with what a user would install.
+# Everything in a release that does not need GitHub: builds and checks the packages, and runs the demo with each of them.
 release-check: .venv/release zipapp
 	rm -rf dist
 	$(BIN)/python -m build --outdir dist .

@@ -1,4 +1,4 @@
-"""The least that has a help page with click: a group of as many commands as chatpost has."""
+"""A minimal help page with click: a group of five commands."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""The least that posts with click and requests: what a user would write in five minutes."""
+"""A minimal sender with click and requests, as a user would write it in five minutes."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Processes of contenders: the server that they talk to, their environment, and what they cost."""
+"""The processes of the contenders: their server, their environment, and their cost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BIN = Path(sys.executable).parent
 
 @dataclass(frozen=True)
 class Run:
-    """A process that has ended: seconds of CPU, of the clock, and its status."""
+    """A finished process: its seconds of CPU time and of wall-clock time, and its exit status."""
 
     cpu: float
     wall: float
@@ -29,15 +29,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Bench:
-    """The server, and a home for the processes that talk to it."""
+    """The server, and the home directory of the processes that post to it."""
 
     chat: Chat
     home: Path
 
     def environment(self, command: Sequence[str], **more: str) -> dict[str, str]:
-        """Return the environment of a contender, in which it trusts the server as it trusts Chat by default.
+        """Return the environment of a contender, which trusts the server as it trusts Google by default.
 
-        requests, httplib2 and curl load a file. chatpost looks into the machine's hashed directory.
+        requests, httplib2 and curl load a bundle. chatpost looks into the machine's hashed directory.
         """
         bundle = str(self.chat.ca_bundle)
         trusted = dict.fromkeys(("REQUESTS_CA_BUNDLE", "HTTPLIB2_CA_CERTS", "CURL_CA_BUNDLE"), bundle)
@@ -47,7 +47,7 @@ class Bench:
         return {"PATH": f"{BIN}:/usr/bin:/bin", **homes, **trusted, **more}
 
     def start(self, command: Sequence[str], **more: str) -> Callable[[], Run]:
-        """Start a process; return what waits for its end."""
+        """Start a process; return a function that waits for its end."""
         began = time.perf_counter()
         process = subprocess.Popen(
             command,

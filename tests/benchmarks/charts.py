@@ -1,4 +1,4 @@
-"""Draws the tables of docs/performance.md as bars, in SVG, for that page and the README (`make bench`)."""
+"""Draws bar charts of the tables in docs/performance.md, as SVG, for the docs and the README (`make bench`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _WIDTH, _ROW, _LEFT, _TOP = 640, 34, 230, 44
 
 
 class Chart(NamedTuple):
-    """A table of the page, by the letter before its title; the column that is drawn, and its unit."""
+    """A bar chart of one column of a table, with the column's unit. The letter is the table's."""
 
     letter: str
     title: str
@@ -21,21 +21,21 @@ class Chart(NamedTuple):
 
 
 CHARTS = {
-    "bench-send.svg": Chart("a", "CPU of one message, in milliseconds (less is better)", 0, "ms"),
-    "bench-jobs.svg": Chart("c", "Delivered of 20 messages at once (more is better)", 0, ""),
-    "bench-outbox.svg": Chart("e", "Seconds until 1,000 kept messages are posted", 2, "s"),
+    "bench-send.svg": Chart("a", "CPU time of one message, in milliseconds (less is better)", 0, "ms"),
+    "bench-jobs.svg": Chart("c", "Messages delivered when 20 are posted at once (more is better)", 0, ""),
+    "bench-outbox.svg": Chart("e", "Seconds to post 1,000 messages from the outbox (less is better)", 2, "s"),
 }
 
 
 def rows_of(page: str, letter: str) -> list[tuple[str, list[str]]]:
-    """Return the rows of a table: the first cell without its markup, and the others."""
+    """Return the rows of a table: the first cell without markup, and the other cells."""
     table = page.split(f"**({letter}) ")[1].split("\n\n")[1]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
     return [(re.sub("[`*]", "", cells[0]), cells[1:]) for cells in rows]
 
 
 def draw(chart: Chart, rows: list[tuple[str, float]]) -> str:
-    """Return the bars as SVG, which reads on light and dark pages."""
+    """Return the chart as SVG, with colors for light and dark pages."""
     height = _TOP + _ROW * len(rows) + 10
     most = max(value for _, value in rows)
     style = "text{font:14px system-ui,sans-serif;fill:#444}.b{fill:#1967d2}.o{fill:#9aa0a6}"
@@ -55,14 +55,15 @@ def draw(chart: Chart, rows: list[tuple[str, float]]) -> str:
 
 
 def charts() -> dict[str, str]:
-    """Return the drawings by the names of their files."""
+    """Return each chart by the name of its file. Rows without figures are left out."""
     page = (DOCS / "performance.md").read_text()
     drawn = {}
     for name, chart in CHARTS.items():
-        rows = [(label, _number(cells[chart.column])) for label, cells in rows_of(page, chart.letter)]
-        if chart.letter == "e":  # a table of one row, whose first cell is a figure, too
+        cells_of = rows_of(page, chart.letter)
+        rows = [(label, _number(cells[chart.column])) for label, cells in cells_of if cells[chart.column]]
+        if chart.letter == "e":  # a table of one row without a label
             cells = rows_of(page, "e")[0]
-            rows = [("chatpost outbox flush --digest", _number(cells[1][1])), ("one message a second", 1000.0)]
+            rows = [("chatpost outbox flush --digest", _number(cells[1][1])), ("one message per second", 1000.0)]
         drawn[name] = draw(chart, rows)
     return drawn
 

@@ -1,4 +1,4 @@
-"""The server that every contender talks to: Chat as far as a sender can tell, over TLS, an answer in one write."""
+"""The server for all contenders: like Chat for a sender, over TLS, with each response in one write."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ SECONDS_PER_REQUEST = 1.0
 
 @dataclass
 class Space:
-    """The requests to a space; ``quota`` is one request a second, ``latency`` the seconds before each answer.
+    """A space and its requests.
 
-    ``ids`` are the request ids of its messages, in the order in which they came.
+    ``quota``: reject requests beyond one per second. ``latency``: seconds before each response. ``taken``: times of
+    the accepted requests. ``ids``: the request IDs of the messages, in order of arrival.
     """
 
     quota: bool = False
@@ -37,7 +38,7 @@ class Space:
     ids: dict[str, float] = field(default_factory=dict)
 
     def take(self, request_id: str) -> HTTPStatus:
-        """Count a request, and say how it is answered."""
+        """Count a request; return the status of its response."""
         self.requests += 1
         now = time.monotonic()
         if self.quota and self.taken and now - self.taken[-1] < SECONDS_PER_REQUEST:
@@ -48,15 +49,15 @@ class Space:
 
     @property
     def delivered(self) -> int:
-        """How many messages stand in it: one for each request id."""
+        """Number of messages in the space: one per request ID."""
         return len(self.ids)
 
 
-def _hashed(directory: Path, ours: bytes) -> Path:
-    """Make a hashed directory of authorities, as a machine has it: certifi's, and ours."""
+def _hashed(directory: Path, own: bytes) -> Path:
+    """Create a hashed directory of authorities, as in /etc/ssl: certifi's, and the server's."""
     directory.mkdir()
     ending = "-----END CERTIFICATE-----\n"
-    authorities = [*certifi.contents().split(ending)[:-1], ours.decode().removesuffix(ending)]
+    authorities = [*certifi.contents().split(ending)[:-1], own.decode().removesuffix(ending)]
     for number, authority in enumerate(authorities):
         (directory / f"{number}.pem").write_text(f"{authority}{ending}")
     subprocess.run(["openssl", "rehash", directory], check=True, capture_output=True)
@@ -64,11 +65,11 @@ def _hashed(directory: Path, ours: bytes) -> Path:
 
 
 class Chat:
-    """Serves https on loopback from a thread; a context manager."""
+    """Serves HTTPS on loopback in a thread; a context manager."""
 
     def __init__(self, directory: Path) -> None:
         authority = trustme.CA()
-        # certifi's authorities and ours: to load them is part of the cost of a contender that trusts certifi.
+        # certifi's authorities and the server's: loading them is part of the cost of contenders that trust certifi.
         self.ca_bundle = directory / "ca.pem"
         self.ca_bundle.write_bytes(certifi.contents().encode() + authority.cert_pem.bytes())
         self.ca_directory = _hashed(directory / "authorities", authority.cert_pem.bytes())
@@ -93,7 +94,7 @@ class Chat:
         self._thread.join()
 
     def new_space(self, *, quota: bool = False, latency: float = 0.0) -> str:
-        """Make a space of its own for a run; return its id."""
+        """Create a space for a run; return its ID."""
         name = f"S{len(self.spaces)}"
         self.spaces[name] = Space(quota, latency)
         return name

@@ -1,4 +1,4 @@
-"""Benchmark of a full outbox: on the machine's disk and in a real redis-server, with short and long messages."""
+"""Benchmark of a full outbox in SQLite and in a redis-server, with short and long messages."""
 
 from __future__ import annotations
 
@@ -27,37 +27,38 @@ if TYPE_CHECKING:
 
 SIZES = (100, 8000)
 FLUSHED = 100
-"""Bytes of the messages that are also flushed. Three of the long ones fill a digest, and a space takes one a second."""
+"""Bytes of the messages that are also flushed. Three long ones fill a digest, so flushing those would take an hour."""
 
 
 class Timed(NamedTuple):
-    """A command's seconds, and the longest that the outbox kept another process waiting meanwhile."""
+    """The seconds of a command, and the longest that another process waited for the outbox during it."""
 
     seconds: float
     longest_wait: float
 
 
 def full_outbox(bench: Bench) -> None:
-    """Benchmark (j): list, post and delete as many messages as an outbox holds."""
-    print(f"\n(j) An outbox with {MOST_MESSAGES:,} messages, one space, one request a second\n")
-    print(
-        "| outbox | bytes each | listed in | deleted in | longest wait of others | posted in | requests | each once |"
-    )
+    """Benchmark (j): list, post and delete the largest number of messages that an outbox holds."""
+    print(f"\n**(j) An outbox with {MOST_MESSAGES:,} messages, one space, one request per second**\n")
+    columns = "outbox | bytes each | listed in | deleted in | longest delay of other processes"
+    print(f"| {columns} | posted in | requests | each once |")
     print("|---|--:|--:|--:|--:|--:|--:|---|")
     with PortProcess() as redis:
         url = f"redis://127.0.0.1:{redis.port}"
         file = bench.home / "chatpost" / "outbox.sqlite3"
         stores: dict[str, tuple[Callable[[], Outbox], dict[str, str]]] = {
-            "a file": (lambda: SqliteOutbox(file, time.time), {}),
+            "SQLite": (lambda: SqliteOutbox(file, time.time), {}),
             "Redis": (
                 lambda: RedisOutbox(RedisClient(url, 30)),
-                {"CHATPOST_STORE": url, "CHATPOST_OUTBOX": "store"},
+                {"CHATPOST_REDIS_URL": url, "CHATPOST_OUTBOX": "redis"},
             ),
         }
         for name, (opened, variables) in stores.items():
             for size in SIZES:
                 _measure(bench, f"{name} | {size:,}", opened, variables, size)
-    print("\nTargets: listed within 1 s, deleted within 2 s, no wait longer than 0.1 s, posted within 60 s, each once.")
+    print(
+        "\nTargets: listed within 1 s, deleted within 2 s, no delay longer than 0.1 s, posted within 60 s, each once."
+    )
 
 
 def _measure(bench: Bench, name: str, opened: Callable[[], Outbox], variables: dict[str, str], size: int) -> None:
@@ -74,13 +75,13 @@ def _measure(bench: Bench, name: str, opened: Callable[[], Outbox], variables: d
             posted = f"{flushed.seconds:.1f} s | {len(chat.received)} | {verdict}"
             waits.append(flushed.longest_wait)
             _fill(opened(), chat.url(), size)
-        deleted = _timed(bench, opened, variables, "drop", "--all", "--yes")
+        deleted = _timed(bench, opened, variables, "delete", "--all", "--yes")
         longest = max(*waits, listed.longest_wait, deleted.longest_wait)
         print(f"| {name} | {listed.seconds:.2f} s | {deleted.seconds:.2f} s | {longest * 1000:.0f} ms | {posted} |")
 
 
 def _fill(outbox: Outbox, url: str, size: int) -> list[str]:
-    """Spool different messages until the outbox is full; return their texts."""
+    """Spool distinct messages until the outbox is full; return their texts."""
     reference, texts = reference_to(Webhook.parse(url), None, None), []
     for start in range(0, MOST_MESSAGES, 100):
         texts += [f"{number:05} ".ljust(size, "x") for number in range(start, start + 100)]
@@ -105,7 +106,7 @@ def _fill(outbox: Outbox, url: str, size: int) -> list[str]:
 
 
 def _timed(bench: Bench, opened: Callable[[], Outbox], variables: dict[str, str], *argv: str) -> Timed:
-    """Run a command on the outbox, which another process uses all the time."""
+    """Run a command on the outbox, while a thread with a separate connection keeps reading it."""
     outbox, waits, is_over = opened(), [0.0], threading.Event()
 
     def wait() -> None:

@@ -1,4 +1,4 @@
-"""Google's quickstart for webhooks in Python, with httplib2, as its page has it."""
+"""Google's webhook quickstart for Python, with httplib2, as published."""
 
 import os
 from json import dumps
