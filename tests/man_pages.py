@@ -25,7 +25,7 @@ _VARIABLES = {
     "CHATPOST_URL": "The webhook's URL. It comes before the default profile, and -p before it.",
     "CHATPOST_PROFILE": "The profiles to post to, with spaces between their names.",
     "CHATPOST_CONFIG": "The profile file.",
-    "CHATPOST_STORE": "The URL of a Redis by which many machines share a space.",
+    "CHATPOST_REDIS_URL": "The URL of a Redis by which many machines share a space.",
     "CHATPOST_OUTBOX": "store, if messages wait in that Redis, or machine.",
     "HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE": "The network's proxy, and its certificate authorities.",
 }

@@ -25,7 +25,7 @@ ACTION: dict[str, Any] = yaml.safe_load(FILE.read_text())
 
 # Stands in for uvx, which installs a version and runs it. This one runs the checkout.
 UVX = """#!/bin/sh
-test "$1 $2" = "--quiet --from" && test "$3" = "chatpost-cli==VERSION" && shift 3 && exec "$@"
+test "$1 $2 $3" = "--quiet --from /actions/chatpost/v1/.github/actions/chatpost/../../.." && shift 3 && exec "$@"
 """
 
 
@@ -63,7 +63,12 @@ def run_action(runner: Shell, **inputs: str) -> Ended:
         script = runner.home / "script.sh"
         script.write_text(step["run"])
         command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", str(script)]
-        environment = {**runner.env, **env, "GITHUB_OUTPUT": str(output)}
+        environment = {
+            **runner.env,
+            **env,
+            "GITHUB_OUTPUT": str(output),
+            "GITHUB_ACTION_PATH": "/actions/chatpost/v1/.github/actions/chatpost",
+        }
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=runner.home)
         said += done.stdout
         hidden = [
@@ -138,7 +143,7 @@ def test_a_failure(runner: Shell, chat: Emulator, errors: str, status: int) -> N
     assert (ended.status, ended.outputs["ok"]) == (status, "false")
     assert "name" not in ended.outputs
     level = "error" if status else "warning"
-    assert re.search(rf"^::{level} title=chatpost::Posting has failed \(status 77\): .*403", ended.said, re.MULTILINE)
+    assert re.search(rf"^::{level} title=chatpost::Posting failed \(exit status 77\): .*403", ended.said, re.MULTILINE)
 
 
 def test_a_part(runner: Shell, chat: Emulator) -> None:
@@ -155,7 +160,7 @@ def test_no_room(runner: Shell, chat: Emulator) -> None:
     runner.env["TMPDIR"] = str(runner.home / "nowhere")
     ended = run_action(runner, webhook_url=url_of(chat))
     assert (ended.status, ended.outputs["ok"], chat.received) == (0, "false", [])
-    assert "::warning title=chatpost::There is no room for a temporary file" in ended.said
+    assert "::warning title=chatpost::Cannot create a temporary file" in ended.said
 
 
 def test_a_field_without_a_value(runner: Shell, chat: Emulator) -> None:
@@ -178,7 +183,7 @@ def test_wrong_inputs(runner: Shell, chat: Emulator, inputs: dict[str, str]) -> 
 
 @pytest.mark.parametrize(
     "variables",
-    [{"CHATPOST_SOFT_FAIL": "1"}, {"CHATPOST_SPOOL": "1"}, {"CHATPOST_SPOOL_FIRST": "1"}, {"CHATPOST_DRY_RUN": "1"}],
+    [{"CHATPOST_SOFT_FAIL": "1"}, {"CHATPOST_SPOOL": "1"}, {"CHATPOST_SPOOL_ONLY": "1"}, {"CHATPOST_DRY_RUN": "1"}],
     ids=lambda variables: next(iter(variables)),
 )
 def test_the_jobs_own_variables(runner: Shell, chat: Emulator, variables: dict[str, str]) -> None:
@@ -211,7 +216,7 @@ def test_no_input_is_put_into_a_script() -> None:
 
 def test_it_is_pinned() -> None:
     """The action installs the current version of chatpost, with setup-uv pinned by hash."""
-    assert str(ACTION["inputs"]["version"]["default"]) == __version__
+    assert ACTION["inputs"]["version"]["default"] == ""
     uses = [step["uses"] for step in ACTION["runs"]["steps"] if "uses" in step]
     assert [re.fullmatch(r"astral-sh/setup-uv@[0-9a-f]{40}", its) is not None for its in uses] == [True]
 

@@ -93,7 +93,7 @@ def test_reads_a_status_bare_and_wrapped(wrap: Any) -> None:
     error = failure(
         503, wrap({"code": 503, "message": "The service is currently unavailable.", "status": "UNAVAILABLE"})
     )
-    assert str(error) == 'Chat answered 503 UNAVAILABLE: "The service is currently unavailable."'
+    assert str(error) == 'Chat returned 503 UNAVAILABLE: "The service is currently unavailable."'
     assert error.status == "UNAVAILABLE"
 
 
@@ -162,7 +162,7 @@ def test_a_page_is_quoted_harmlessly() -> None:
     """The error quotes only a short excerpt of a page, without markup, scripts or control characters."""
     page = b"<html><head><title>502 Bad\x1b[31m Gateway</title><script>alert('x')</script></head>" + b"<p>padding" * 50
     line = str(failure(502, page))
-    assert line.startswith('the answer was 502, with a page that begins "502 Bad [31m Gateway padding')
+    assert line.startswith('the server returned 502, with a page that begins "502 Bad [31m Gateway padding')
     assert "alert" not in line
     assert len(line) < 150
 
@@ -173,5 +173,5 @@ def test_secrets_that_the_server_quotes_are_masked() -> None:
     body = {"error": {"status": KEY, "message": f"no {KEY}", "details": [{"fieldViolations": [{"field": TOKEN}]}]}}
     with pytest.raises(DeliveryError) as raised:
         read_answer(Answer(400, {}, json.dumps(body).encode()), webhook.mask, NOW)
-    assert str(raised.value) == 'Chat answered 400 ***: "no ***"; ***'
+    assert str(raised.value) == 'Chat returned 400 ***: "no ***"; ***'
     assert raised.value.status == "***"

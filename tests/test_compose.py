@@ -102,7 +102,7 @@ def test_one_end(end: str) -> None:
     note = lines.pop(0 if end == "tail" else -1)
     kept = "\n".join(lines)
     gone = f"{len(LONG) - len(kept) + 1000:,} bytes"
-    assert note == (f"[{gone} before this are left out]" if end == "tail" else f"[{gone} more are left out]")
+    assert note == (f"[{gone} before this were omitted]" if end == "tail" else f"[{gone} more were omitted]")
     assert LONG.endswith(f"\n{kept}") if end == "tail" else LONG.startswith(f"{kept}\n")
     assert SIZE_LIMIT - 100 < message.size <= SIZE_LIMIT
 
@@ -110,7 +110,7 @@ def test_one_end(end: str) -> None:
 @pytest.mark.parametrize(
     ("overflow", "said"),
     [
-        (Overflow("fail"), "has 78,889 bytes, and Chat takes at most 32,000"),
+        (Overflow("fail"), "has 78,889 bytes, but Chat accepts at most 32,000"),
         (Overflow("split", 2), "makes 3 messages, and at most 2 are allowed"),
     ],
 )

@@ -163,7 +163,7 @@ def test_a_card_from_stdin_beside_a_text(shell: Shell, chat: Emulator) -> None:
         (b"\xff", "is not UTF-8"),
         ("[" * 100_000, "is not valid JSON"),
         ("9" * 5000, "is not valid JSON"),
-        ('{"a":' * 200 + "1" + "}" * 200, "it is nested too deep"),
+        ('{"a":' * 200 + "1" + "}" * 200, "it is nested too deeply"),
         ("1", "it is not an object"),
         ("[]", "cardsV2 has no card"),
         ('{"cardsV2": 1}', "cardsV2 is not a list"),
@@ -200,7 +200,7 @@ def test_a_wrong_card(shell: Shell, chat: Emulator, card: Any, field: str) -> No
     """Chat validates a card. If it rejects the card, chatpost exits with 65 and one line that names the wrong field."""
     done = shell("send", "--card", "-", stdin=json.dumps([card]))
     assert (done.status, len(chat.received)) == (65, 1)
-    assert "Chat answered 400 INVALID_ARGUMENT" in done.err
+    assert "Chat returned 400 INVALID_ARGUMENT" in done.err
     assert field in done.err
     assert done.err.count("\n") == 1
 

@@ -34,7 +34,7 @@ PAGES = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
 # a published release.
 RUN_ELSEWHERE = {
     *("make demo", "make test", "make bench", "make soak"),
-    *("pipx install chatpost-cli", "pipx install --force 'chatpost-cli[redis]'"),
+    *("pipx install chatpost-cli", "in a checkout, run pipx install --force '.[redis]'"),
 }
 ASKS = {"chatpost profiles add ops"}
 
@@ -221,7 +221,7 @@ def test_short_help(shell: Shell, command: str) -> None:
     assert max(map(len, lines)) <= 80
     assert f"  chatpost {command}" in "\n".join(lines[lines.index("Examples:") :])
     assert len([line for line in lines if line.startswith("  -")]) == 10
-    assert lines[-1] == "--help lists all options."
+    assert lines[-1] == "Use --help to list all options."
 
 
 @pytest.mark.parametrize("command", ["send", "reply", "thread"])

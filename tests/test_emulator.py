@@ -297,7 +297,7 @@ def test_faults_of_the_command_line(shell: Shell) -> None:
     done = shell("emulator", "--no-quota", "--fault", "drop-after", "--fault", "503*2", "--", "chatpost", "send", "x")
     assert done.status == 0
     assert done.err.count("trying again") == 3
-    assert "broke off" in done.err.splitlines()[0]
+    assert "was lost" in done.err.splitlines()[0]
     assert "holds 1 message." in done.err
 
 
@@ -306,7 +306,7 @@ def test_port_is_taken(shell: Shell, chat: Emulator) -> None:
     done = shell("emulator", "--port", str(chat.port))
     assert (done.status, done.err) == (
         78,
-        f"chatpost: cannot serve on port {chat.port}: address already in use; choose another --port, or leave it out\n",
+        f"chatpost: cannot serve on port {chat.port}: address already in use; use another --port, or omit the option\n",
     )
 
 
@@ -405,4 +405,4 @@ def test_without_the_extra(shell: Shell, tmp_path: Path) -> None:
     for argv in (["--", "true"], ["--fault", "503", "--", "true"]):
         done = shell("emulator", *argv)
         assert (done.status, done.err.count("\n")) == (78, 1)
-        assert "pipx install 'chatpost-cli[emulator]'" in done.err
+        assert "in a checkout, run pipx install --force '.[emulator]'" in done.err

@@ -36,7 +36,7 @@ Watch: TypeAlias = "Callable[..., subprocess.Popen[bytes]]"
 
 PASSWORD = "made-up:password@of/the?tests"
 ENCODED = "made-up%3Apassword%40of%2Fthe%3Ftests"
-ALONE = "messages are paced by this machine alone: "
+ALONE = "messages are paced on this machine only: "
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_sources(shell: Shell, redis: RedisProcess, source: str) -> None:
     """The Redis URL is in CHATPOST_REDIS_URL, or in profiles.toml in any form that a profile's URL can have."""
     url = shell.env["CHATPOST_URL"]
     if source == "variable":
-        shell.env["CHATPOST_STORE"] = redis.url
+        shell.env["CHATPOST_REDIS_URL"] = redis.url
     else:
         (shell.home / "store").write_text(f"{redis.url}\n")
         store = {
@@ -126,7 +126,7 @@ def test_sources(shell: Shell, redis: RedisProcess, source: str) -> None:
             "command": f'{{ command = ["cat", "{shell.home}/store"] }}',
         }[source]
         shell.env["OUR_REDIS"] = redis.url
-        shell.write_profiles(f'store = {store}\n[profiles.ops]\nurl = "{url}"\n')
+        shell.write_profiles(f'redis = {store}\n[profiles.ops]\nurl = "{url}"\n')
         del shell.env["CHATPOST_URL"]
     done = shell("send", "hello")
     done.expect(0)
@@ -136,8 +136,8 @@ def test_sources(shell: Shell, redis: RedisProcess, source: str) -> None:
 
 def test_no_store(shell: Shell, redis: RedisProcess) -> None:
     """An empty CHATPOST_REDIS_URL disables the Redis of the profile file."""
-    shell.write_profiles(f'store = "{redis.url}"\n[profiles.ops]\nurl = "{shell.env["CHATPOST_URL"]}"\n')
-    shell.env["CHATPOST_STORE"] = ""
+    shell.write_profiles(f'redis = "{redis.url}"\n[profiles.ops]\nurl = "{shell.env["CHATPOST_URL"]}"\n')
+    shell.env["CHATPOST_REDIS_URL"] = ""
     done = shell("send", "-p", "ops", "hello")
     done.expect(0)
     assert done.err == ""
@@ -155,7 +155,7 @@ def test_ways_to_redis(shell: Shell, own: RedisProcess, where: str) -> None:
     with forwarded(own.socket, tls if where != "TCP" else None) as port:
         scheme = "redis" if where == "TCP" else "rediss"
         option = f"?ssl_ca_certs={ca}" if where == "an option of redis-py" else ""
-        shell.env["CHATPOST_STORE"] = f"{scheme}://fleet:{ENCODED}@127.0.0.1:{port}/3{option}"
+        shell.env["CHATPOST_REDIS_URL"] = f"{scheme}://fleet:{ENCODED}@127.0.0.1:{port}/3{option}"
         if where == "TLS":
             shell.env["SSL_CERT_FILE"] = str(ca)
         shell("profiles", "check").expect(0, f"{port}/3: ok, version")
@@ -164,7 +164,7 @@ def test_ways_to_redis(shell: Shell, own: RedisProcess, where: str) -> None:
             "a send by this Redis",
             lambda: shell("send", "hello").status == 0 and b"db3:" in own.call("INFO", "keyspace"),
         )
-        shell.env["CHATPOST_STORE"] = f"{scheme}://fleet:wrong@127.0.0.1:{port}/3{option}"
+        shell.env["CHATPOST_REDIS_URL"] = f"{scheme}://fleet:wrong@127.0.0.1:{port}/3{option}"
         shell("profiles", "check").expect(78, f"{port}/3", "its user or password is wrong")
 
 
@@ -173,7 +173,7 @@ def test_a_certificate_that_is_not_trusted(shell: Shell, own: RedisProcess) -> N
     tls, authority = SSLContext(PROTOCOL_TLS_SERVER), trustme.CA()
     authority.issue_cert("127.0.0.1").configure_cert(tls)
     with forwarded(own.socket, tls) as port:
-        shell.env["CHATPOST_STORE"] = f"rediss://:{ENCODED}@127.0.0.1:{port}"
+        shell.env["CHATPOST_REDIS_URL"] = f"rediss://:{ENCODED}@127.0.0.1:{port}"
         shell("send", "hello").expect(0, ALONE)
         shell("profiles", "check").expect(78, "its certificate cannot be trusted")
 
@@ -183,12 +183,12 @@ def test_a_cluster(shell: Shell, chat: Emulator) -> None:
     with PortProcess("--cluster-enabled", "yes") as node:
         node.call("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
         wait_for("the cluster to be ready", lambda: b"cluster_state:ok" in node.call("CLUSTER", "INFO"))
-        shell.env["CHATPOST_STORE"] = f"redis+cluster://127.0.0.1:{node.port}"
-        shell.env["CHATPOST_OUTBOX"] = "store"
+        shell.env["CHATPOST_REDIS_URL"] = f"redis+cluster://127.0.0.1:{node.port}"
+        shell.env["CHATPOST_OUTBOX"] = "redis"
         done = shell("send", "hello")
         done.expect(0)
         assert done.err == ""
-        assert shell("send", "--spool-first", "later").status == 0
+        assert shell("send", "--spool-only", "later").status == 0
         assert shell("outbox", "flush").status == 0
         assert "ok, version" in shell("profiles", "check").err
     assert texts(chat) == ["hello", "later"]
@@ -199,12 +199,12 @@ def test_sentinel(shell: Shell, chat: Emulator) -> None:
     with PortProcess() as primary:
         watch = f"sentinel monitor main 127.0.0.1 {primary.port} 1\n"
         with PortProcess("--sentinel", config=watch) as sentinel:
-            shell.env["CHATPOST_STORE"] = f"redis+sentinel://127.0.0.1:{sentinel.port}/main"
+            shell.env["CHATPOST_REDIS_URL"] = f"redis+sentinel://127.0.0.1:{sentinel.port}/main"
             done = shell("send", "hello")
             done.expect(0)
             assert done.err == ""
             assert primary.call("DBSIZE") == 1
-            shell.env["CHATPOST_STORE"] += "x"
+            shell.env["CHATPOST_REDIS_URL"] += "x"
             done = shell("send", "again")
             done.expect(0, ALONE)
             assert "its sentinels know no primary of this service" in done.err
@@ -248,7 +248,7 @@ FAULTS: dict[str, tuple[Callable[[RedisProcess], None], str]] = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_never_in_the_way(shell: Shell, chat: Emulator, own: RedisProcess, fault: str) -> None:
     """If Redis cannot be used, chatpost prints one warning and posts the message anyway."""
-    shell.env["CHATPOST_STORE"] = own.url
+    shell.env["CHATPOST_REDIS_URL"] = own.url
     assert shell("send", "before").err == ""
     inflict, said = FAULTS[fault]
     inflict(own)
@@ -262,13 +262,13 @@ def test_never_in_the_way(shell: Shell, chat: Emulator, own: RedisProcess, fault
 
 def waiting_sender(shell: Shell, chat: Emulator, redis: RedisProcess) -> subprocess.Popen[bytes]:
     """Start a sender and wait until it is waiting for its turn in Redis."""
-    shell.env["CHATPOST_STORE"] = redis.url
+    shell.env["CHATPOST_REDIS_URL"] = redis.url
     store = RedisPacer(redis.client(), pytest.fail, timeout=30)
     store.turn(f"{chat.url().partition('/v1/')[0]}/spaces/AAAA", 1.1).close_for(20)
     command = ["chatpost", "send", "-v", "--deadline", "900", "hello"]
     process = subprocess.Popen(command, env=shell.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr is not None
-    assert b"for the space's turn" in process.stderr.readline()
+    assert b"for its turn in the space" in process.stderr.readline()
     return process
 
 
@@ -293,7 +293,7 @@ def test_data_lost_while_a_sender_waits(shell: Shell, chat: Emulator, own: Redis
 
 def test_a_machine_without_a_home(shell: Shell, redis: RedisProcess) -> None:
     """Redis paces the messages of a user without a home directory."""
-    shell.env |= {"CHATPOST_STORE": redis.url, "HOME": "relative"}
+    shell.env |= {"CHATPOST_REDIS_URL": redis.url, "HOME": "relative"}
     del shell.env["XDG_STATE_HOME"]
     done = shell("send", "hello")
     done.expect(0)
@@ -322,8 +322,8 @@ def test_no_password_is_shown(shell: Shell, own: RedisProcess) -> None:
             f"http://{word}",
             f"redis+cluster://:{word}@127.0.0.1:1",
         ):
-            shell.env |= {"CHATPOST_STORE": store, "CHATPOST_OUTBOX": "store"}
-            for argv in (["send", "-v", "x"], ["send", "--spool-first", "x"], ["outbox"], ["profiles", "check"]):
+            shell.env |= {"CHATPOST_REDIS_URL": store, "CHATPOST_OUTBOX": "redis"}
+            for argv in (["send", "-v", "x"], ["send", "--spool-only", "x"], ["outbox"], ["profiles", "check"]):
                 done = shell(*argv)
                 assert not [piece for piece in ("made-up", "password@", "password%40") if piece in done.out + done.err]
 
@@ -342,7 +342,7 @@ def test_no_password_is_shown(shell: Shell, own: RedisProcess) -> None:
 )
 def test_never_in_the_way_by_redis_py(shell: Shell, chat: Emulator, store: str) -> None:
     """If redis-py rejects a URL or cannot connect, chatpost prints one warning and posts the message anyway."""
-    shell.env["CHATPOST_STORE"] = store
+    shell.env["CHATPOST_REDIS_URL"] = store
     done = shell("send", "hello")
     done.expect(0)
     assert texts(chat) == ["hello"]
@@ -369,16 +369,16 @@ def test_never_in_the_way_by_redis_py(shell: Shell, chat: Emulator, store: str) 
 def test_what_is_no_redis(shell: Shell, chat: Emulator, answer: bytes) -> None:
     """If a server does not speak Redis' protocol, chatpost prints one warning and posts. Spooling to it fails."""
     with raw_server(lambda connection: connection.sendall(answer)) as (port, _):
-        shell.env |= {"CHATPOST_STORE": f"redis://127.0.0.1:{port}", "CHATPOST_OUTBOX": "store"}
+        shell.env |= {"CHATPOST_REDIS_URL": f"redis://127.0.0.1:{port}", "CHATPOST_OUTBOX": "redis"}
         done = shell("send", "hello")
         done.expect(0)
         assert texts(chat) == ["hello"]
         assert done.err.count(ALONE) == 1
         assert done.err.count("\n") == 1
-        assert done.err.endswith(("it does not speak Redis's protocol\n", "the connection was closed\n"))
-        done = shell("send", "--spool-first", "kept")
+        assert done.err.endswith(("it does not speak the Redis protocol\n", "the connection was closed\n"))
+        done = shell("send", "--spool-only", "kept")
         done.expect(75)
-        assert "kept in the outbox as" not in done.err
+        assert "stored in the outbox as" not in done.err
 
 
 @pytest.mark.parametrize(
@@ -403,7 +403,7 @@ def test_what_is_no_redis(shell: Shell, chat: Emulator, answer: bytes) -> None:
 )
 def test_answers_that_make_no_sense(shell: Shell, chat: Emulator, answer: bytes) -> None:
     """If Redis returns invalid answers, chatpost prints one warning and posts the message anyway."""
-    with answering_redis(answer) as shell.env["CHATPOST_STORE"]:
+    with answering_redis(answer) as shell.env["CHATPOST_REDIS_URL"]:
         done = shell("send", "hello")
         done.expect(0)
         assert texts(chat) == ["hello"]
@@ -427,7 +427,7 @@ def test_nothing_is_sent_late(own: RedisProcess) -> None:
 
 def test_without_redis_py(shell: Shell, chat: Emulator) -> None:
     """Without the redis extra, chatpost posts with one warning that gives the installation command."""
-    shell.env["CHATPOST_STORE"] = "redis://127.0.0.1:1"
+    shell.env["CHATPOST_REDIS_URL"] = "redis://127.0.0.1:1"
     shell.env["PYTHONPATH"] = str(shell.home)
     (shell.home / "redis.py").write_text("raise ModuleNotFoundError")
     done = shell("send", "hello")
@@ -440,18 +440,18 @@ def test_without_redis_py(shell: Shell, chat: Emulator) -> None:
 
 def test_no_command_after_a_refused_password(shell: Shell, redis: RedisProcess) -> None:
     """If Redis rejects the database or password, chatpost runs no command in another database or as another user."""
-    shell.env |= {"CHATPOST_STORE": redis.url, "CHATPOST_OUTBOX": "store"}
-    shell("send", "--spool-first", "so that the scripts are known")
+    shell.env |= {"CHATPOST_REDIS_URL": redis.url, "CHATPOST_OUTBOX": "redis"}
+    shell("send", "--spool-only", "so that the scripts are known")
     for store in (f"{redis.url}?db=99", f"unix://:useless@{redis.socket}"):
-        shell.env["CHATPOST_STORE"] = store
-        assert shell("send", "--spool-first", "hello").status == 75
-    shell.env["CHATPOST_STORE"] = redis.url
+        shell.env["CHATPOST_REDIS_URL"] = store
+        assert shell("send", "--spool-only", "hello").status == 75
+    shell.env["CHATPOST_REDIS_URL"] = redis.url
     assert "hello" not in shell("outbox").out
 
 
 def test_one_warning_for_all_profiles(shell: Shell, chat: Emulator) -> None:
     """For several profiles and the outbox, chatpost prints one warning about a faulty Redis."""
-    shell.env |= {"CHATPOST_STORE": "redis://127.0.0.1:1", "CHATPOST_OUTBOX": "store"}
+    shell.env |= {"CHATPOST_REDIS_URL": "redis://127.0.0.1:1", "CHATPOST_OUTBOX": "redis"}
     shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{chat.url(name)}"\n' for name in "abc"))
     profiles = ("-p", "a", "-p", "b", "-p", "c")
     assert shell("send", *profiles, "hello").err.count("\n") == 1
@@ -464,7 +464,7 @@ def test_a_program_that_prints_the_url(shell: Shell, redis: RedisProcess) -> Non
     """A command that prints the Redis URL runs once, and only if pacing or the outbox needs the URL."""
     count = shell.home / "count"
     store = f'{{ command = ["sh", "-c", "echo x >> {count}; echo {redis.url}"] }}'
-    shell.write_profiles(f'store = {store}\noutbox = "store"\n[profiles.ops]\nurl = "{shell.env["CHATPOST_URL"]}"\n')
+    shell.write_profiles(f'redis = {store}\noutbox = "redis"\n[profiles.ops]\nurl = "{shell.env["CHATPOST_URL"]}"\n')
     assert shell("send", "--spool", "-p", "ops", "hello").status == 0
     assert count.read_text() == "x\n"
     assert shell("send", "--no-pacing", "-p", "ops", "hello").status == 0
@@ -476,10 +476,10 @@ def test_a_url_in_the_environment(shell: Shell, redis: RedisProcess) -> None:
 
     If the file is broken, chatpost prints a warning and posts.
     """
-    shell.write_profiles(f'store = "{redis.url}"\noutbox = "store"\n')
-    assert shell("send", "--spool-first", "hello").status == 0
+    shell.write_profiles(f'redis = "{redis.url}"\noutbox = "redis"\n')
+    assert shell("send", "--spool-only", "hello").status == 0
     assert "hello" in shell("outbox").out
-    shell.config.write_text("store = ")
+    shell.config.write_text("redis = ")
     done = shell("send", "hello")
     done.expect(0, "a store in the profile file is not used")
 
@@ -489,10 +489,10 @@ def test_a_url_in_the_environment(shell: Shell, redis: RedisProcess) -> None:
 
 def test_a_check(shell: Shell, redis: RedisProcess) -> None:
     """`profiles check` reports that Redis is usable, with its version, and warns if it may lose the outbox."""
-    shell.write_profiles(f'store = "{redis.url}"\n[profiles.ops]\nurl = "{shell.env["CHATPOST_URL"]}"\n')
+    shell.write_profiles(f'redis = "{redis.url}"\n[profiles.ops]\nurl = "{shell.env["CHATPOST_URL"]}"\n')
     done = shell("profiles", "check")
     done.expect(0, f"store {redis.url}: ok, version ")
-    shell.env["CHATPOST_OUTBOX"] = "store"
+    shell.env["CHATPOST_OUTBOX"] = "redis"
     redis.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     done = shell("profiles", "check")
     redis.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
@@ -503,7 +503,7 @@ def test_a_check(shell: Shell, redis: RedisProcess) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_check_of_a_store_that_fails(shell: Shell, own: RedisProcess, fault: str) -> None:
     """`profiles check` names the fault of Redis, and exits with 75 if it may be temporary, or else with 78."""
-    shell.env["CHATPOST_STORE"] = own.url
+    shell.env["CHATPOST_REDIS_URL"] = own.url
     assert shell("profiles", "check").status == 0
     inflict, said = FAULTS[fault]
     inflict(own)
@@ -515,13 +515,13 @@ def test_a_check_of_a_store_that_fails(shell: Shell, own: RedisProcess, fault: s
 @pytest.mark.parametrize(
     ("profiles", "variables", "said"),
     [
-        ("store = 5", {}, "store is not a string, { env"),
-        ('outbox = "here"', {}, 'outbox is not "store" or "machine"'),
-        ('outbox = "store"', {}, "there is none: set CHATPOST_STORE"),
-        ('store = { env = "GONE" }', {}, "store: the URL's variable GONE is not set"),
-        ('store = "redis://x:y"', {}, "store: the store's URL is not of the form redis://"),
-        ("", {"CHATPOST_STORE": "nonsense"}, "CHATPOST_STORE: the store's URL does not begin"),
-        ("", {"CHATPOST_OUTBOX": "nonsense"}, "CHATPOST_OUTBOX is not store or machine"),
+        ("redis = 5", {}, "store is not a string, { env"),
+        ('outbox = "here"', {}, 'outbox is not "redis" or "local"'),
+        ('outbox = "redis"', {}, "there is none: set CHATPOST_REDIS_URL"),
+        ('redis = { env = "GONE" }', {}, "store: the URL's variable GONE is not set"),
+        ('redis = "redis://x:y"', {}, "store: the Redis URL does not have the form redis://"),
+        ("", {"CHATPOST_REDIS_URL": "nonsense"}, "CHATPOST_REDIS_URL: the store's URL does not begin"),
+        ("", {"CHATPOST_OUTBOX": "nonsense"}, "CHATPOST_OUTBOX is not redis or local"),
     ],
 )
 def test_mistakes_in_the_configuration(shell: Shell, profiles: str, variables: dict[str, str], said: str) -> None:
@@ -545,8 +545,8 @@ def machines(tmp_path: Path, chat: Emulator, redis: RedisProcess) -> list[Shell]
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         shell = InProcess(tmp_path / name)
-        shell.env |= {"CHATPOST_URL": chat.url(key=KEY, token=TOKEN), "CHATPOST_STORE": redis.url}
-        shell.env["CHATPOST_OUTBOX"] = "store"
+        shell.env |= {"CHATPOST_URL": chat.url(key=KEY, token=TOKEN), "CHATPOST_REDIS_URL": redis.url}
+        shell.env["CHATPOST_OUTBOX"] = "redis"
         shells.append(shell)
     return shells
 
@@ -554,7 +554,7 @@ def machines(tmp_path: Path, chat: Emulator, redis: RedisProcess) -> list[Shell]
 def test_any_machine_posts(machines: list[Shell], chat: Emulator) -> None:
     """One machine posts a message that another machine spooled."""
     one, two = machines
-    assert one("send", "--spool-first", "hello").status == 0
+    assert one("send", "--spool-only", "hello").status == 0
     assert [json.loads(line)["id"] for line in two("outbox", "-o", "json").out.splitlines()] == [1]
     assert (two("outbox", "flush").status, texts(chat)) == (0, ["hello"])
     assert one("outbox").err == "chatpost: the outbox is empty\n"
@@ -563,21 +563,21 @@ def test_any_machine_posts(machines: list[Shell], chat: Emulator) -> None:
 def test_the_machines_own_outbox(machines: list[Shell], redis: RedisProcess) -> None:
     """Without `outbox = "redis"`, messages stay in the machine's outbox, even if a Redis is configured."""
     one, two = machines
-    one.write_profiles(f'store = "{redis.url}"\noutbox = "store"\n')
-    del one.env["CHATPOST_STORE"]
-    one.env["CHATPOST_OUTBOX"] = "machine"
-    one("send", "--spool-first", "hello")
+    one.write_profiles(f'redis = "{redis.url}"\noutbox = "redis"\n')
+    del one.env["CHATPOST_REDIS_URL"]
+    one.env["CHATPOST_OUTBOX"] = "local"
+    one("send", "--spool-only", "hello")
     assert (two("outbox").err, redis.call("KEYS", "chatpost:{outbox}:*")) == ("chatpost: the outbox is empty\n", [])
 
 
 def test_a_named_file(machines: list[Shell], redis: RedisProcess) -> None:
     """`outbox --config FILE` uses the Redis that the file configures."""
     one, two = machines
-    one("send", "--spool-first", "hello")
-    for variable in ("CHATPOST_STORE", "CHATPOST_OUTBOX"):
+    one("send", "--spool-only", "hello")
+    for variable in ("CHATPOST_REDIS_URL", "CHATPOST_OUTBOX"):
         del two.env[variable]
     file = two.home / "shared.toml"
-    file.write_text(f'store = "{redis.url}"\noutbox = "store"\n')
+    file.write_text(f'redis = "{redis.url}"\noutbox = "redis"\n')
     file.chmod(0o600)
     assert two("outbox").err == "chatpost: the outbox is empty\n"
     assert "hello" in two("outbox", "--config", str(file)).out
@@ -592,7 +592,7 @@ def test_a_profile_in_another_place(machines: list[Shell], chat: Emulator) -> No
     file = one.home / "named.toml"
     file.write_text(f'[profiles.ops]\nurl = "{chat.url()}"\n')
     file.chmod(0o600)
-    one("send", "--spool-first", "--config", str(file), "-p", "ops", "hello")
+    one("send", "--spool-only", "--config", str(file), "-p", "ops", "hello")
     file.unlink()
     two.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\n')
     assert (two("outbox", "flush").status, texts(chat)) == (0, ["hello"])
@@ -614,7 +614,7 @@ def test_a_flusher_that_dies(machines: list[Shell], chat: Emulator, end: signal.
     """If a flusher is killed or stopped while it posts, another takes over within seconds, without duplicates."""
     one, two = machines
     for number in range(3):
-        one("send", "--spool-first", f"message {number}")
+        one("send", "--spool-only", f"message {number}")
     stored = arrival(chat)
     chat.faults.append(Fault(Kind.DELAY, seconds=300))
     dying = flushing(one)
@@ -633,7 +633,7 @@ def test_a_flusher_that_dies(machines: list[Shell], chat: Emulator, end: signal.
 def test_a_lease_is_renewed(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
     """While a flusher waits for a slow answer, no other flusher posts to the space."""
     one, two = machines
-    one("send", "--spool-first", "hello")
+    one("send", "--spool-only", "hello")
     stored = arrival(chat)
     chat.faults.append(Fault(Kind.DELAY, seconds=8))
     slow = flushing(one)
@@ -650,8 +650,8 @@ def test_a_lease_is_renewed(machines: list[Shell], chat: Emulator, redis: RedisP
 def test_hosts_in_a_digest(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
     """A digest combines the messages of all hosts, and names the host of each."""
     one, two = machines
-    one("send", "--spool-first", "hello")
-    two("send", "--spool-first", "hello")
+    one("send", "--spool-only", "hello")
+    two("send", "--spool-only", "hello")
     outbox = RedisOutbox(redis.client())
     space = outbox.index()[1].webhook.space
     outbox.change(space, [2], lambda found: [each._replace(origin=Origin("db-2", time.time())) for each in found])
@@ -663,17 +663,17 @@ def test_hosts_in_a_digest(machines: list[Shell], chat: Emulator, redis: RedisPr
 def test_spooling_while_redis_is_down(machines: list[Shell], chat: Emulator, own: RedisProcess) -> None:
     """If Redis is down, `--spool` posts with a warning, and `--spool-only` and a flush exit with 75."""
     one, _ = machines
-    one.env["CHATPOST_STORE"] = own.url
+    one.env["CHATPOST_REDIS_URL"] = own.url
     own.kill()
     done = one("send", "--spool", "hello")
     done.expect(0, "it is not kept")
     assert texts(chat) == ["hello"]
-    done = one("send", "--spool-first", "hello")
+    done = one("send", "--spool-only", "hello")
     done.expect(75, f"the message is not kept: {own.url} cannot be used")
     assert one("outbox", "flush").status == 75
-    one.env["CHATPOST_STORE"] = "nonsense"
-    done = one("send", "--spool-first", "hello")
-    done.expect(78, "the message is not kept: CHATPOST_STORE")
+    one.env["CHATPOST_REDIS_URL"] = "nonsense"
+    done = one("send", "--spool-only", "hello")
+    done.expect(78, "the message is not kept: CHATPOST_REDIS_URL")
 
 
 @contextmanager
@@ -708,17 +708,17 @@ def deaf(redis: RedisProcess) -> Iterator[str]:
 def test_no_answer(machines: list[Shell], own: RedisProcess) -> None:
     """If Redis receives a message but does not answer, chatpost says that the message may already be in the outbox."""
     one, _ = machines
-    with deaf(own) as one.env["CHATPOST_STORE"]:
-        done = one("send", "--spool-first", "hello")
+    with deaf(own) as one.env["CHATPOST_REDIS_URL"]:
+        done = one("send", "--spool-only", "hello")
     done.expect(75, "it is not known whether the message is kept")
 
 
 def test_a_store_that_is_stopped(machines: list[Shell], own: RedisProcess) -> None:
     """If Redis does not answer before it receives the message, chatpost says that the message is not in the outbox."""
     one, _ = machines
-    one.env["CHATPOST_STORE"] = own.url
+    one.env["CHATPOST_REDIS_URL"] = own.url
     stop(own)
-    done = one("send", "--spool-first", "hello")
+    done = one("send", "--spool-only", "hello")
     own.signal(signal.SIGCONT)
     done.expect(75, "the message is not kept")
 
@@ -726,10 +726,10 @@ def test_a_store_that_is_stopped(machines: list[Shell], own: RedisProcess) -> No
 def test_a_full_store(machines: list[Shell], chat: Emulator, own: RedisProcess) -> None:
     """A full Redis rejects new messages, but flushes still post the spooled ones."""
     one, _ = machines
-    one.env["CHATPOST_STORE"] = own.url
-    assert one("send", "--spool-first", "hello").status == 0
+    one.env["CHATPOST_REDIS_URL"] = own.url
+    assert one("send", "--spool-only", "hello").status == 0
     fill(own)
-    done = one("send", "--spool-first", "more")
+    done = one("send", "--spool-only", "more")
     done.expect(75, "the message is not kept", "it is full")
     done = one("outbox", "flush")
     assert (done.status, texts(chat)) == (0, ["hello"])
@@ -738,7 +738,7 @@ def test_a_full_store(machines: list[Shell], chat: Emulator, own: RedisProcess) 
 def test_nothing_in_clear(machines: list[Shell], redis: RedisProcess) -> None:
     """Redis stores no space or thread key in a key name, and no part of a webhook's key or token. All keys expire."""
     one, _ = machines
-    one("send", "--spool-first", "-k", "night", f"look at {one.env['CHATPOST_URL']}")
+    one("send", "--spool-only", "-k", "night", f"look at {one.env['CHATPOST_URL']}")
     keys = [key.decode() for key in redis.call("KEYS", "*")]
     assert keys
     assert all(key.startswith("chatpost:") and "AAAA" not in key and "night" not in key for key in keys)
@@ -753,7 +753,7 @@ def test_a_message_that_redis_has_thrown_away(machines: list[Shell], chat: Emula
     """If Redis evicts a message, the message is lost, and chatpost still posts the others."""
     one, _ = machines
     for number in range(3):
-        one("send", "--spool-first", f"message {number}")
+        one("send", "--spool-only", f"message {number}")
     redis.call("DEL", "chatpost:{outbox}:content:1")
     assert one("outbox", "flush").status == 0
     assert texts(chat) == ["message 1", "message 2"]
@@ -769,7 +769,7 @@ def test_ids_that_are_given_again(machines: list[Shell], chat: Emulator, redis: 
     process = subprocess.Popen(["chatpost", "send", "--spool", "mine"], env=one.env, stderr=subprocess.PIPE)
     assert come.wait(60)
     redis.call("FLUSHALL")
-    two("send", "--spool-first", "other")
+    two("send", "--spool-only", "other")
     _, err = process.communicate(timeout=60)
     assert (process.returncode, b"not in the outbox any more" in err) == (75, True)
     assert "mine" not in texts(chat)
@@ -780,10 +780,10 @@ def test_a_message_that_is_moved(machines: list[Shell], chat: Emulator) -> None:
     one, _ = machines
     one.write_profiles(f'[profiles.same]\nurl = "{one.env["CHATPOST_URL"]}"\n')
     for text in ("one", "two"):
-        one("send", "--spool-first", text)
+        one("send", "--spool-only", text)
     chat.faults.append(Fault(Kind.DROP_AFTER))
     assert one("outbox", "flush", "--digest", "--retries", "0").status == 75
-    one("send", "--spool-first", "three")
+    one("send", "--spool-only", "three")
     assert one("outbox", "retry", "1", "-p", "same").status == 0
     assert one("outbox", "flush", "--digest").status == 0
     posted = "".join(texts(chat))
@@ -793,13 +793,13 @@ def test_a_message_that_is_moved(machines: list[Shell], chat: Emulator) -> None:
 def test_a_late_note_of_another_message(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
     """If Redis loses its data during an attempt, the answer does not apply to the next message with the same ID."""
     one, two = machines
-    one("send", "--spool-first", "first")
+    one("send", "--spool-only", "first")
     stored = arrival(chat)
     chat.faults.append(Fault(Kind.DELAY, seconds=3))
     slow = flushing(one)
     assert stored.wait(60)
     redis.call("FLUSHALL")
-    two("send", "--spool-first", "second")
+    two("send", "--spool-only", "second")
     slow.communicate()
     two("outbox", "flush")
     assert texts(chat) == ["first", "second"]
@@ -808,7 +808,7 @@ def test_a_late_note_of_another_message(machines: list[Shell], chat: Emulator, r
 def test_a_store_that_dies_under_a_sender(machines: list[Shell], chat: Emulator, own: RedisProcess) -> None:
     """If Redis dies during an attempt, the sender still posts the message once and prints the message name."""
     one, _ = machines
-    one.env["CHATPOST_STORE"] = own.url
+    one.env["CHATPOST_REDIS_URL"] = own.url
     come = arrival(chat)
     chat.faults.append(Fault(Kind.DELAY, seconds=1))
     process = subprocess.Popen(
@@ -826,7 +826,7 @@ def test_a_store_that_dies_under_a_sender(machines: list[Shell], chat: Emulator,
 def test_a_long_text_whose_store_dies(machines: list[Shell], chat: Emulator, own: RedisProcess, how: str) -> None:
     """If Redis loses a long text in the middle, the sender posts the rest, each part once, and counts all parts."""
     one, _ = machines
-    one.env["CHATPOST_STORE"] = own.url
+    one.env["CHATPOST_REDIS_URL"] = own.url
     text = "\n".join(f"line {number}" for number in range(8000))
     come = arrival(chat)
     chat.faults.append(Fault(Kind.DELAY, seconds=1))
@@ -862,7 +862,7 @@ def test_what_is_posted_is_said(machines: list[Shell], chat: Emulator, redis: Re
 def test_moved_too_late(machines: list[Shell], chat: Emulator) -> None:
     """`outbox retry` and `outbox delete` report messages that have already been posted."""
     one, two = machines
-    for command in (["outbox", "retry", "1"], ["outbox", "drop", "2"]):
+    for command in (["outbox", "retry", "1"], ["outbox", "delete", "2"]):
         come = arrival(chat)
         chat.faults.append(Fault(Kind.DELAY, seconds=10))  # longer than the command below takes
         process = subprocess.Popen(["chatpost", "send", "--spool", "M"], env=one.env, stdout=subprocess.DEVNULL)
@@ -875,12 +875,12 @@ def test_moved_too_late(machines: list[Shell], chat: Emulator) -> None:
 def test_a_late_answer(machines: list[Shell], chat: Emulator, own: RedisProcess) -> None:
     """If a sender posts a message itself that Redis has also stored, the message is posted once."""
     one, _ = machines
-    one.env["CHATPOST_STORE"] = own.url
+    one.env["CHATPOST_REDIS_URL"] = own.url
     one("send", "--spool", "so that the script is known")
-    with deaf(own) as one.env["CHATPOST_STORE"]:
+    with deaf(own) as one.env["CHATPOST_REDIS_URL"]:
         assert one("send", "--spool", "deployed").status == 0
-    one.env["CHATPOST_STORE"] = own.url
-    one("send", "--spool-first", "another")
+    one.env["CHATPOST_REDIS_URL"] = own.url
+    one("send", "--spool-only", "another")
     assert "deployed" in one("outbox").out
     assert one("outbox", "flush", "--digest").status == 0
     assert "".join(texts(chat)).count("deployed") == 1
@@ -890,16 +890,16 @@ def test_a_digest_whose_head_is_thrown_away(machines: list[Shell], chat: Emulato
     """If Redis evicts the content of a digest, chatpost posts its other messages, and does not reuse IDs."""
     one, _ = machines
     for number in range(3):
-        one("send", "--spool-first", f"message {number}")
+        one("send", "--spool-only", f"message {number}")
     chat.faults.append(answering(503))
     one("outbox", "flush", "--digest", "--retries", "0")
     redis.call("DEL", "chatpost:{outbox}:content:1", "chatpost:{outbox}:totals")
     assert one("outbox", "flush").status == 0
     assert texts(chat) == ["message 1", "message 2"]
     for number in range(2):
-        one("send", "--spool-first", f"later {number}")
+        one("send", "--spool-only", f"later {number}")
     redis.call("DEL", "chatpost:{outbox}:totals")
-    one("send", "--spool-first", "later 2")
+    one("send", "--spool-only", "later 2")
     assert one("outbox", "flush").status == 0
     assert texts(chat)[2:] == ["later 0", "later 1", "later 2"]
 
@@ -907,7 +907,7 @@ def test_a_digest_whose_head_is_thrown_away(machines: list[Shell], chat: Emulato
 def test_connections_that_redis_closes(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
     """If Redis closes a connection while chatpost waits for Chat, chatpost reconnects without a warning."""
     one, _ = machines
-    one("send", "--spool-first", "hello")
+    one("send", "--spool-only", "hello")
     stored = arrival(chat)
     chat.faults.append(Fault(Kind.DELAY, seconds=1))
     slow = flushing(one)
@@ -927,12 +927,12 @@ def test_a_path_that_is_not_utf8(machines: list[Shell], chat: Emulator) -> None:
     file = os.fsencode(one.home) + b"/pro\xfffiles.toml"
     with open(file, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as profiles:
         profiles.write(f'[profiles.ops]\nurl = "{chat.url()}"\n')
-    for where in ("store", "machine"):
+    for where in ("redis", "local"):
         one.env["CHATPOST_OUTBOX"] = where
-        command = ["chatpost", "send", "--spool-first", "-p", "ops", "--config", os.fsdecode(file), where]
+        command = ["chatpost", "send", "--spool-only", "-p", "ops", "--config", os.fsdecode(file), where]
         subprocess.run(command, env=one.env, check=True, stderr=subprocess.DEVNULL)
         assert one("outbox", "flush").status == 0
-    assert texts(chat) == ["store", "machine"]
+    assert texts(chat) == ["redis", "local"]
 
 
 # Watching ------------------------------------------------------------------------------------------------------
@@ -955,23 +955,23 @@ def watching() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
             process.stderr.close()
 
 
-@pytest.mark.parametrize("where", ["store", "machine"])
+@pytest.mark.parametrize("where", ["redis", "local"])
 def test_watch(machines: list[Shell], chat: Emulator, watching: Watch, where: str) -> None:
     """`outbox flush --watch` posts pending messages and new ones as they arrive, until a signal ends it."""
     one, two = machines
-    two = two if where == "store" else one
+    two = two if where == "redis" else one
     one.env["CHATPOST_OUTBOX"] = where
-    one("send", "--spool-first", "before")
+    one("send", "--spool-only", "before")
     process = watching(two)
     wait_for("the messages in the space", lambda: texts(chat) == ["before"])
-    one("send", "--spool-first", "after")
+    one("send", "--spool-only", "after")
     wait_for("the messages in the space", lambda: texts(chat) == ["before", "after"])
     process.terminate()
     _, err = process.communicate()
     assert process.returncode == -signal.SIGTERM
     assert err.decode().splitlines() == [
-        "chatpost: watching the outbox, and posting what comes",
-        "chatpost: interrupted: what is not posted stays in the outbox",
+        "chatpost: watching the outbox; posting messages as they arrive",
+        "chatpost: interrupted: unposted messages stay in the outbox",
     ]
 
 
@@ -979,7 +979,7 @@ def test_watch_through_faults(machines: list[Shell], chat: Emulator, own: RedisP
     """The watcher keeps running while Redis or Chat is down, reports each failure once, and then resumes."""
     one, two = machines
     for shell in machines:
-        shell.env["CHATPOST_STORE"] = own.url
+        shell.env["CHATPOST_REDIS_URL"] = own.url
     own.kill()
     process = watching(two, "--retries", "0")
     assert process.stderr is not None
@@ -987,11 +987,11 @@ def test_watch_through_faults(machines: list[Shell], chat: Emulator, own: RedisP
     assert b"cannot be used" in process.stderr.readline()
     own.start()
     chat.faults.extend([answering(503)] * 2)
-    one("send", "--spool-first", "hello")
+    one("send", "--spool-only", "hello")
     wait_for("the messages in the space", lambda: texts(chat) == ["hello"])
     process.terminate()
     rest = process.stderr.read().decode()
-    assert rest.count("Chat answered 503") == 1
+    assert rest.count("Chat returned 503") == 1
     assert rest.count("cannot be used") == 0
 
 
@@ -1000,10 +1000,10 @@ def test_watch_leaves_no_space_behind(machines: list[Shell], chat: Emulator, wat
     one, two = machines
     gone = chat.url("GONE")
     one.env["CHATPOST_URL"], good = gone, one.env["CHATPOST_URL"]
-    one("send", "--spool-first", "never")
+    one("send", "--spool-only", "never")
     watching(two)
     one.env["CHATPOST_URL"] = good
-    one("send", "--spool-first", "hello")
+    one("send", "--spool-only", "hello")
     wait_for("the messages in the space", lambda: texts(chat) == ["hello"])
 
 
@@ -1012,7 +1012,7 @@ def test_two_watchers(machines: list[Shell], chat: Emulator, watching: Watch) ->
     one, two = machines
     first, _ = watching(one, "--digest"), watching(two, "--digest")
     for number in range(12):
-        one("send", "--spool-first", f"message {number:02}")
+        one("send", "--spool-only", f"message {number:02}")
         if number == 5:
             first.kill()
     wait_for("the messages in the space", lambda: "message 11" in "".join(texts(chat)))

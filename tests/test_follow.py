@@ -70,7 +70,7 @@ def test_a_card_opens_it(shell: Shell, chat: Emulator) -> None:
 @pytest.mark.parametrize("stdin", ["", "\n", " \n\t\n\n"])
 def test_nothing_on_stdin(shell: Shell, chat: Emulator, stdin: str) -> None:
     """An empty, blank or closed stream produces no reply."""
-    assert shell("thread", "--follow", "Deploy", "--last", "Done", stdin=stdin).status == 0
+    assert shell("thread", "--follow", "Deploy", "--closing", "Done", stdin=stdin).status == 0
     assert shell("thread", "--follow", "Deploy", redirect="<&-").status == 0
     assert texts(chat) == ["Deploy", "Done", "Deploy"]
 
@@ -78,7 +78,7 @@ def test_nothing_on_stdin(shell: Shell, chat: Emulator, stdin: str) -> None:
 def test_the_last_message(shell: Shell, chat: Emulator) -> None:
     """`--closing` posts a last message after all lines, cleaned like any text, and not as code."""
     last = "All \x1b[32m*done*\x1b[0m"
-    assert shell("thread", "--follow", "--last", last, "Deploy", stdin="no end of line").status == 0
+    assert shell("thread", "--follow", "--closing", last, "Deploy", stdin="no end of line").status == 0
     assert texts(chat) == ["Deploy", "```\nno end of line\n```", "All *done*"]
 
 
@@ -104,7 +104,7 @@ def test_tee_to_nobody(shell: Shell, chat: Emulator) -> None:
 def test_tee_to_a_full_disk(shell: Shell, chat: Emulator) -> None:
     """If the copy cannot be written, chatpost exits with 74 but posts the whole stream."""
     done = shell("thread", "--follow", "--tee", "Deploy", stdin=LINES, redirect=">/dev/full")
-    done.expect(74, "stdout could not be written, so nothing more is copied: no space left on device")
+    done.expect(74, "cannot write to stdout, so --tee stops copying: no space left on device")
     assert "\n".join(replies(chat)) == LINES.rstrip("\n")
 
 
@@ -177,7 +177,7 @@ def test_lines_of_a_failed_reply_go_with_the_next(shell: Shell, chat: Emulator) 
     following.write(b"one\n")
     wait_for_requests(chat, 2)
     following.write(b"two\n")
-    following.end().expect(0, "Its lines wait for the next reply.")
+    following.end().expect(0, "Its lines will be in the next reply.")
     assert replies(chat) == ["one\ntwo"]
 
 
@@ -200,13 +200,13 @@ def test_a_reply_that_may_be_posted_is_sent_again_as_it_was(shell: Shell, chat: 
 def test_lines_that_are_lost_in_the_end(shell: Shell, chat: Emulator) -> None:
     """If the last reply fails until its deadline, the thread and stderr give the number of lost lines."""
     chat.faults.extend([OK, *[answering(429, Retry_After="5")] * 1])
-    done = shell("thread", "--follow", "--deadline", "2", "--last", "Bye", "Deploy", stdin="one\ntwo\n")
-    done.expect(75, "2 lines are lost")
-    assert texts(chat) == ["Deploy", "[2 lines are lost]\nBye"]
+    done = shell("thread", "--follow", "--deadline", "2", "--closing", "Bye", "Deploy", stdin="one\ntwo\n")
+    done.expect(75, "2 lines were lost")
+    assert texts(chat) == ["Deploy", "[2 lines were lost]\nBye"]
 
 
 def test_a_reply_that_chat_finds_invalid(shell: Shell, chat: Emulator) -> None:
-    """If Chat rejects a reply, its lines are lost and counted, the next ones are posted, and chatpost exits with 65."""
+    """If Chat rejects a reply, its lines are lost and counted, chatpost posts the next ones, and exits with 65."""
     chat.faults.extend([OK, answering(400)])
     done = shell("thread", "--follow", "-o", "json", "Deploy", stdin=LINES)
     assert done.status == 65
@@ -214,7 +214,7 @@ def test_a_reply_that_chat_finds_invalid(shell: Shell, chat: Emulator) -> None:
     assert [record["error"] is None for record in records] == [True, False, *[True] * (len(records) - 2)]
     assert records[1]["thread"] == {"name": chat.space().messages[0].thread_name, "threadKey": None}
     posted = texts(chat)
-    lost = re.fullmatch(r"\[(\d+) lines are lost\]", posted[-1])
+    lost = re.fullmatch(r"\[(\d+) lines were lost\]", posted[-1])
     assert lost is not None
     kept = [line for text in posted[1:-1] for line in text[4:-4].split("\n")]
     assert int(lost[1]) + len(kept) == 20_000
@@ -225,11 +225,11 @@ def test_a_busy_space_is_waited_for(shell: Shell, chat: Emulator) -> None:
     """If the space's turn is after the deadline, chatpost reports it once and keeps waiting during the stream."""
     del shell.env["CHATPOST_PACING"]
     chat.faults.extend([OK, answering(429, Retry_After="4")])
-    following = follow(shell, "--deadline", "2", "--every", "0.1", "--last", "Bye")
+    following = follow(shell, "--deadline", "2", "--every", "0.1", "--closing", "Bye")
     following.write(b"one\n")
     wait_for_requests(chat, 3)
     following.write(b"two\n")
-    done = following.end().expect(0, "Its lines wait for the next reply.")
+    done = following.end().expect(0, "Its lines will be in the next reply.")
     assert done.err.count("\n") == 1
     assert texts(chat) == ["Deploy", "```\none\n```", "```\ntwo\n```", "Bye"]
 
@@ -253,7 +253,7 @@ def test_the_writer_lives_on(shell: Shell, chat: Emulator, posted: int) -> None:
     assert (done.status, len(chat.received)) == (77, posted + 1)
     assert "the writer has ended well" in done.err
     assert done.err.count("403") == 1
-    assert ("200000 lines are lost" in done.err) == bool(posted)
+    assert ("200000 lines were lost" in done.err) == bool(posted)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_the_writer_lives_on(shell: Shell, chat: Emulator, posted: int) -> None:
         (["--deadline", "abc", "x"], "'abc' is not a number"),
         (["--bogus", "x"], "No such option"),
         ([], "needs a text that opens the thread"),
-        (["--last", "$(seq 9000)", "x"], "--last is longer than a message"),
+        (["--closing", "$(seq 9000)", "x"], "--closing is longer than a message"),
         (["--last=x", "--tee=3", "x"], "does not take a value (see chatpost thread --help)"),
         (["-p", "nope", "x"], "there is no profile nope"),
         (["-"], "--follow reads stdin"),
@@ -284,7 +284,7 @@ def test_a_mistake_does_not_kill_the_writer(shell: Shell, chat: Emulator, argv: 
 def test_a_signal_flushes(shell: Shell, chat: Emulator, number: signal.Signals) -> None:
     """On a signal, chatpost posts all lines it has read, even an incomplete one, then dies of the signal."""
     del shell.env["CHATPOST_PACING"]
-    following = follow(shell, "--tee", "--last", "Bye")
+    following = follow(shell, "--tee", "--closing", "Bye")
     following.wait_to_say("/messages/")  # the thread is open, and the next turn is a second away
     text = b"one\ntwo, and no end"
     following.write(text)
@@ -415,7 +415,7 @@ def test_a_warning_for_bad_bytes(shell: Shell, chat: Emulator) -> None:
     """Bytes that are not UTF-8 cause a warning, like in `send`."""
     done = shell("thread", "--follow", "Deploy", stdin=b"caf\xe9\n")
     assert replies(chat) == ["caf\ufffd"]
-    assert "warning: stdin has bytes that are not UTF-8" in done.err
+    assert "warning: stdin contains bytes that are not UTF-8" in done.err
 
 
 def test_writers_are_slowed() -> None:

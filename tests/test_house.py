@@ -179,7 +179,7 @@ def test_start_up_of_send_with_a_profile(shell: Shell, chat: Emulator) -> None:
 
 def test_start_up_of_send_with_a_store(shell: Shell, chat: Emulator, redis: RedisProcess) -> None:
     """A fleet's Redis adds only redis-py and chatpost's own modules to the modules that `send` loads."""
-    shell.env |= {"CHATPOST_PACING": "1", "CHATPOST_STORE": redis.url}
+    shell.env |= {"CHATPOST_PACING": "1", "CHATPOST_REDIS_URL": redis.url}
     bare = modules_after("import sys, click, requests, sqlite3, platformdirs.unix, pkgutil, redis, secrets", shell.env)
     more = modules_after(RUN.format(["chatpost", "send", "x"]), shell.env) - bare
     assert len(chat.received) == 1
@@ -202,7 +202,7 @@ def test_a_command_runs_through_few_files(shell: Shell, argv: list[str], most_fi
     """A command executes few files, and execution rarely moves between them."""
     shell.env["CHATPOST_PACING"] = "1"
     if argv[0] == "outbox":
-        assert shell("send", "--spool-first", "hi").status == 0
+        assert shell("send", "--spool-only", "hi").status == 0
     done = shell.run(sys.executable, str(Path(__file__).parent / "tracing.py"), *argv)
     files, changes = map(int, re.findall(r"(\d+) files, (\d+) changes", done.err)[0])
     assert (done.status, files <= most_files, changes <= most_changes) == (0, True, True), done.err

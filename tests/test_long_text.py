@@ -127,11 +127,11 @@ def test_tail_and_head(shell: Shell, chat: Emulator) -> None:
     tail, head = texts(chat)
     note, _, kept = tail.partition("\n")
     assert LINES.rstrip("\n").endswith(f"\n{kept}")
-    assert note == f"[{len(LINES) - 1 - len(kept):,} bytes before this are left out]"
+    assert note == f"[{len(LINES) - 1 - len(kept):,} bytes before this were omitted]"
     *lines, note, _ = head.split("\n")
     kept = "\n".join(lines).removeprefix("```\n")
     assert LINES.startswith(f"{kept}\n")
-    assert note == f"[{len(LINES) - 1 - len(kept):,} bytes more are left out]"
+    assert note == f"[{len(LINES) - 1 - len(kept):,} bytes more were omitted]"
     assert max(len(tail), len(head)) <= 32_000
 
 

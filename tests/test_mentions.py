@@ -73,7 +73,7 @@ def test_a_job_with_an_unknown_name_in_a_variable(user: Shell, chat: Emulator, o
     user.env["CHATPOST_MENTION"] = "zoe alice"
     done = user("run", *options, "--", "sh", "-c", "echo ran; exit 3")
     assert (done.status, done.out) == (3, "ran\n")
-    assert done.err.count("warning: a name in CHATPOST_MENTION is left out: --mention zoe is no user") == 1
+    assert done.err.count("warning: ignoring a name in CHATPOST_MENTION: --mention zoe is no user") == 1
     assert "<users/1234567890>" in "".join(json.loads(request.body).get("text", "") for request in chat.received)
 
 
@@ -119,13 +119,13 @@ def test_a_profile_that_mentions(user: Shell, chat: Emulator) -> None:
         ('[mentions]\n12 = "12"', "[mentions] has a name"),
         (
             f"[mentions]\nteam = {[str(number) for number in range(501)]}",
-            "mentions.team stands for more than 500 users",
+            "mentions.team resolves to more than 500 users",
         ),
         (
             '[mentions]\nn0 = "0"\n' + "".join(f'n{n + 1} = ["n{n}", "{n + 1}"]\n' for n in range(20_000)),
-            "mentions.n500 stands for more than 500 users",
+            "mentions.n500 resolves to more than 500 users",
         ),
-        ('[mentions]\na = ["b"]\nb = ["c"]\nc = ["a"]', "mentions.a stands for itself: a > b > c > a"),
+        ('[mentions]\na = ["b"]\nb = ["c"]\nc = ["a"]', "mentions.a refers to itself: a > b > c > a"),
     ],
 )
 def test_tables_that_are_wrong(shell: Shell, chatpost: InProcess, table: str, said: str) -> None:
@@ -136,8 +136,8 @@ def test_tables_that_are_wrong(shell: Shell, chatpost: InProcess, table: str, sa
 
 def test_names_like_keys(user: Shell, chat: Emulator) -> None:
     """A name may be the same as a key of the profile file."""
-    user.write_profiles('[mentions]\nstore = ["7"]\n')
-    assert user("send", "--mention", "store", "Look").status == 0
+    user.write_profiles('[mentions]\nredis = ["7"]\n')
+    assert user("send", "--mention", "redis", "Look").status == 0
     assert texts(chat)[-1] == "<users/7> Look"
 
 

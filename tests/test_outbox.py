@@ -43,10 +43,10 @@ def box_of(shell: Shell) -> Path:
 @contextmanager
 def stored_by(shell: Shell) -> Iterator[Outbox]:
     """Open the outbox that the commands use: the file or Redis."""
-    if "CHATPOST_STORE" not in shell.env:
+    if "CHATPOST_REDIS_URL" not in shell.env:
         yield SqliteOutbox(box_of(shell), time.time)
         return
-    with closing(RedisClient(shell.env["CHATPOST_STORE"], 30)) as server:
+    with closing(RedisClient(shell.env["CHATPOST_REDIS_URL"], 30)) as server:
         yield RedisOutbox(server)
 
 
@@ -69,8 +69,8 @@ def let_expire(shell: Shell, ids: Iterable[int] = range(1, 10)) -> None:
 
 def end_leases(shell: Shell) -> None:
     """Delete the leases of killed processes, which would otherwise expire after some seconds."""
-    if "CHATPOST_STORE" in shell.env:
-        with closing(RedisClient(shell.env["CHATPOST_STORE"], 30)) as server:
+    if "CHATPOST_REDIS_URL" in shell.env:
+        with closing(RedisClient(shell.env["CHATPOST_REDIS_URL"], 30)) as server:
             for key in server.call("KEYS", "chatpost:{outbox}:lock:*"):
                 server.call("DEL", key.decode())
 
@@ -81,7 +81,7 @@ def shell(request: pytest.FixtureRequest, tmp_path: Path, chat: Emulator) -> She
     shell = InProcess(tmp_path)
     shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
     if request.param == "Redis":
-        shell.env |= {"CHATPOST_STORE": request.getfixturevalue("redis").url, "CHATPOST_OUTBOX": "store"}
+        shell.env |= {"CHATPOST_REDIS_URL": request.getfixturevalue("redis").url, "CHATPOST_OUTBOX": "redis"}
     return shell
 
 
@@ -129,7 +129,7 @@ def test_what_cannot_be_posted_now_is_kept(shell: Shell, chat: Emulator, fault: 
     chat.faults.extend([fault])
     done = shell("send", "--spool", "--retries", "0", "hello")
     assert (done.status, done.out) == (0, "")
-    assert done.err.endswith("; kept in the outbox as 1: `chatpost outbox flush` posts it\n")
+    assert done.err.endswith("; stored in the outbox as 1: run `chatpost outbox flush` to post it\n")
     assert shell(*FLUSH).status == 0
     assert texts(chat) == ["hello"]
     assert len({received.query["requestId"] for received in chat.received}) == 1
@@ -142,7 +142,7 @@ def test_no_network(shell: Shell, chat: Emulator) -> None:
     with Emulator(quota=False) as away:
         shell.env["CHATPOST_URL"] = away.url(key=KEY, token=TOKEN)
     done = shell("send", "--spool", "--retries", "0", "hello")
-    done.expect(0, "kept in the outbox as 1")
+    done.expect(0, "stored in the outbox as 1")
     shell.write_profiles(f'[profiles.ops]\nurl = "{url}"\n')
     assert shell("outbox", "retry", "1", "-p", "ops").status == 0
     assert (shell(*FLUSH).status, texts(chat)) == (0, ["hello"])
@@ -192,7 +192,7 @@ def test_the_sources_of_the_option(shell: Shell, chat: Emulator, where: str) -> 
 
 def test_at_once(shell: Shell, chat: Emulator) -> None:
     """`--spool-only` stores a message without an attempt. `-o json` prints its ID, and `-q` suppresses the notice."""
-    done = shell("send", "--spool-first", "-o", "json", "-q", "hello")
+    done = shell("send", "--spool-only", "-o", "json", "-q", "hello")
     record = json.loads(done.out)
     done.expect(0)
     assert done.err == ""
@@ -207,8 +207,8 @@ def test_at_once(shell: Shell, chat: Emulator) -> None:
 def test_a_long_text(shell: Shell, chat: Emulator) -> None:
     """A flush posts the parts of a long text in one thread, in order, each under its own request ID."""
     text = "\n".join(f"line {number}" for number in range(6000))
-    assert shell("send", "--spool-first", stdin=text).status == 0
-    assert shell("send", "--spool-first", "other").status == 0
+    assert shell("send", "--spool-only", stdin=text).status == 0
+    assert shell("send", "--spool-only", "other").status == 0
     assert shell(*FLUSH).status == 0
     threads = [[message.text for message in thread] for thread in chat.space().threads().values()]
     assert ["other"] in threads
@@ -222,7 +222,7 @@ def test_a_long_text_that_breaks_off(shell: Shell, chat: Emulator) -> None:
     text = "\n".join(f"line {number}" for number in range(6000))
     chat.faults.extend([Fault(Kind.NONE), answering(503)])
     done = shell("send", "--spool", "--retries", "0", stdin=text)
-    done.expect(0, "kept in the outbox as 2")
+    done.expect(0, "stored in the outbox as 2")
     assert shell(*FLUSH).status == 0
     assert "\n".join(texts(chat)) == text
 
@@ -254,7 +254,7 @@ def test_a_job(shell: Shell, chat: Emulator) -> None:
     chat.faults.append(answering(503))
     run = ("run", "--spool", "--retries", "0", "--on", "change", "--", "sh", "-c", "exit 3")
     done = shell(*run)
-    done.expect(3, "kept in the outbox as 1")
+    done.expect(3, "stored in the outbox as 1")
     assert shell(*run).status == 3
     assert shell(*FLUSH).status == 0
     assert len(texts(chat)) == 1
@@ -266,7 +266,7 @@ def test_a_job(shell: Shell, chat: Emulator) -> None:
 def test_order(shell: Shell, chat: Emulator) -> None:
     """If messages are pending, a later `send --spool` posts them first, then its own message."""
     for number in range(3):
-        shell("send", "--spool-first", f"message {number}")
+        shell("send", "--spool-only", f"message {number}")
     done = shell("send", "--spool", "message 3")
     assert (done.status, done.out.strip()) == (0, chat.space().messages[3].name)
     assert texts(chat) == [f"message {number}" for number in range(4)]
@@ -290,7 +290,7 @@ def test_threads(shell: Shell, chat: Emulator) -> None:
     """A flush posts a thread's messages in order, and a thread that fails does not block other threads."""
     for thread in "ab":
         for number in range(2):
-            shell("send", "--spool-first", "-k", thread, f"{thread}{number}")
+            shell("send", "--spool-only", "-k", thread, f"{thread}{number}")
     chat.faults.extend([answering(503)])
     assert shell(*FLUSH).status == 0
     assert texts(chat).index("a0") < texts(chat).index("a1")
@@ -301,11 +301,11 @@ def test_threads(shell: Shell, chat: Emulator) -> None:
 def test_a_message_that_chat_finds_wrong(shell: Shell, chat: Emulator) -> None:
     """If Chat rejects a message, a flush posts the others, and does not retry it until `outbox retry`."""
     for number in range(3):
-        shell("send", "--spool-first", f"message {number}")
+        shell("send", "--spool-only", f"message {number}")
     chat.faults.extend([Fault(Kind.NONE), answering(400)])
     done = shell(*FLUSH)
     done.expect(0, "1 will not be posted")
-    assert (texts(chat), states(shell)) == (["message 0", "message 2"], [("message 1", "refused")])
+    assert (texts(chat), states(shell)) == (["message 0", "message 2"], [("message 1", "rejected")])
     shell(*FLUSH)
     assert len(chat.received) == 3
     assert shell("outbox", "retry", "2").status == 0
@@ -317,10 +317,10 @@ def test_a_webhook_that_is_gone(shell: Shell, chat: Emulator, code: int) -> None
     """If a webhook fails, its messages stay pending in order, and do not block other spaces."""
     shell.write_profiles(f'[profiles.other]\nurl = "{chat.url("other")}"\n')
     for number in range(2):
-        shell("send", "--spool-first", f"message {number}")
+        shell("send", "--spool-only", f"message {number}")
     chat.faults.extend([answering(code)])
     assert shell(*FLUSH, "--retries", "0").status == 75
-    shell("send", "--spool-first", "-p", "other", "for another")
+    shell("send", "--spool-only", "-p", "other", "for another")
     assert [text for text, _ in states(shell)] == ["message 0", "message 1", "for another"]
     assert shell(*FLUSH).status == 0
     assert (texts(chat), texts(chat, "other")) == (["message 0", "message 1"], ["for another"])
@@ -336,8 +336,8 @@ def test_nothing_waits(shell: Shell) -> None:
 
 def test_a_message_that_is_late(shell: Shell, chat: Emulator) -> None:
     """A message that is posted more than 5 minutes after it was written says so in its first line."""
-    shell("send", "--spool-first", "hello")
-    shell("send", "--spool-first", "soon")
+    shell("send", "--spool-only", "hello")
+    shell("send", "--spool-only", "soon")
     age(shell, 4 * 3600, [1])
     assert shell(*FLUSH).status == 0
     late, soon = texts(chat)
@@ -365,11 +365,11 @@ def test_messages_expire(shell: Shell, chat: Emulator) -> None:
     The next flush posts one notice with the count.
     """
     for number in range(3):
-        shell("send", "--spool-first", f"message {number}")
+        shell("send", "--spool-only", f"message {number}")
     let_expire(shell, [1, 2])
     assert shell(*FLUSH).status == 0
     assert texts(chat)[0] == "message 2"
-    assert re.match(r"⚠️ 2 messages have waited too long and will not be posted; the first was written", texts(chat)[1])
+    assert re.match(r"⚠️ 2 messages have expired and will not be posted; the first was written", texts(chat)[1])
     assert states(shell) == [("message 0", "expired"), ("message 1", "expired")]
     shell(*FLUSH)
     assert len(texts(chat)) == 2
@@ -384,7 +384,7 @@ def test_messages_expire(shell: Shell, chat: Emulator) -> None:
 def test_no_secret_is_kept(shell: Shell, chat: Emulator) -> None:
     """The outbox contains no part of a webhook's key or token, and only its user can read it."""
     url = shell.env["CHATPOST_URL"]
-    assert shell("send", "--spool-first", f"look at {url}").status == 0
+    assert shell("send", "--spool-only", f"look at {url}").status == 0
     (shell.home / "state" / "chatpost").chmod(0o700)
     raw = box_of(shell).read_bytes().decode("latin-1")
     assert not [piece for piece in PIECES if piece in raw]
@@ -396,7 +396,7 @@ def test_no_secret_is_kept(shell: Shell, chat: Emulator) -> None:
 @pytest.mark.parametrize("how", ["unset", "another"])
 def test_the_variable_names_no_webhook_any_more(shell: Shell, chat: Emulator, how: str) -> None:
     """A message for CHATPOST_URL stays pending until CHATPOST_URL names the same webhook again."""
-    shell("send", "--spool-first", "hello")
+    shell("send", "--spool-only", "hello")
     url = shell.env.pop("CHATPOST_URL")
     if how == "another":
         shell.env["CHATPOST_URL"] = chat.url("BBBB")
@@ -411,7 +411,7 @@ def test_the_variable_names_no_webhook_any_more(shell: Shell, chat: Emulator, ho
 def test_a_profile_that_is_gone(shell: Shell, chat: Emulator, how: str) -> None:
     """If a message's profile is deleted or changed, the message stays pending until `outbox retry --profile`."""
     shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url("AAAA")}"\n')
-    shell("send", "--spool-first", "-p", "ops", "hello")
+    shell("send", "--spool-only", "-p", "ops", "hello")
     name = "new" if how == "gone" else "ops"
     shell.write_profiles(f'[profiles.{name}]\nurl = "{chat.url("BBBB")}"\n')
     done = shell(*FLUSH)
@@ -426,14 +426,14 @@ def test_a_named_profile_file(shell: Shell, chat: Emulator) -> None:
     path = shell.home / "mine.toml"
     path.write_text(f'[profiles.x]\nurl = "{chat.url()}"\n')
     path.chmod(0o600)
-    assert shell("send", "--spool-first", "--config", "mine.toml", "-p", "x", "hello").status == 0
+    assert shell("send", "--spool-only", "--config", "mine.toml", "-p", "x", "hello").status == 0
     assert (shell(*FLUSH).status, texts(chat)) == (0, ["hello"])
 
 
 def test_a_directory_that_is_gone(shell: Shell, chat: Emulator) -> None:
     """A message sent from a deleted working directory is posted or spooled, although its profile file is missing."""
     shell.env["CHATPOST_CONFIG"] = "mine.toml"
-    for option in ("--spool", "--spool-first"):
+    for option in ("--spool", "--spool-only"):
         script = f"mkdir gone; cd gone; rmdir ../gone; chatpost send {option} hello"
         assert shell.run("sh", "-c", script).status == 0
     del shell.env["CHATPOST_CONFIG"]
@@ -448,30 +448,30 @@ def test_the_list(shell: Shell, chat: Emulator) -> None:
     """`outbox list` prints one tab-separated line per message, and `outbox show` prints a message as JSON."""
     chat.faults.append(answering(503))
     shell("send", "--spool", "--retries", "0", "-k", "deploy", f"first {'word ' * 30}")
-    shell("send", "--spool-first", "second")
+    shell("send", "--spool-only", "second")
     first, second = (line.split("\t") for line in shell("outbox").out.splitlines())
     assert (first[0], *first[2:6], first[6][:19]) == (
         "1",
-        "sealed",
+        "in_flight",
         "CHATPOST_URL",
         "deploy",
         "1",
-        "Chat answered 503 U",
+        "Chat returned 503 U",
     )
-    assert (len(first[7]), second[2:]) == (60, ["waiting", "CHATPOST_URL", "-", "0", "-", "second"])
+    assert (len(first[7]), second[2:]) == (60, ["pending", "CHATPOST_URL", "-", "0", "-", "second"])
     assert json.loads(shell("outbox", "show", "2").out)["body"] == {"text": "second"}
 
 
 def test_drop(shell: Shell, chat: Emulator) -> None:
     """`outbox delete` deletes messages. Without a terminal, `--all` needs `--yes`."""
     for number in range(4):
-        shell("send", "--spool-first", f"message {number}")
-    assert shell("outbox", "drop", "1", "3").status == 0
+        shell("send", "--spool-only", f"message {number}")
+    assert shell("outbox", "delete", "1", "3").status == 0
     assert [text for text, _ in states(shell)] == ["message 1", "message 3"]
-    done = shell("outbox", "drop", "--all")
+    done = shell("outbox", "delete", "--all")
     done.expect(2, "add --yes")
     assert len(waiting(shell)) == 2
-    assert shell("outbox", "drop", "--all", "--yes").status == 0
+    assert shell("outbox", "delete", "--all", "--yes").status == 0
     assert (waiting(shell), chat.received) == ([], [])
     for command in ("list", "drop --all", "retry --all"):
         assert shell("outbox", *command.split()).err == "chatpost: the outbox is empty\n"
@@ -481,7 +481,7 @@ def test_drop(shell: Shell, chat: Emulator) -> None:
     ("argv", "status", "said"),
     [
         (["show", "7"], 66, "there is no message 7"),
-        (["retry", "x"], 2, "'x' is no number of a message: `chatpost outbox list` shows them"),
+        (["retry", "x"], 2, "'x' is not a message ID: list the IDs with `chatpost outbox list`"),
         (["drop", "7"], 66, "there is no message 7"),
         (["retry"], 2, "name messages by their ids"),
         (["drop", "1", "--all"], 2, "name messages by their ids"),
@@ -500,12 +500,12 @@ def test_mistakes_in_outbox_commands(shell: Shell, argv: list[str], status: int,
 
 def test_a_full_outbox(shell: Shell, chat: Emulator) -> None:
     """The outbox holds 10,000 messages. When it is full, `--spool-only` exits with 75, and `--spool` still posts."""
-    shell("send", "--spool-first", "first")
+    shell("send", "--spool-only", "first")
     with stored_by(shell) as outbox:
         (first,) = outbox.index()
         (first,) = outbox.read(first.webhook.space, [1])
         outbox.add([first] * 9999, 60)
-    done = shell("send", "--spool-first", "one more")
+    done = shell("send", "--spool-only", "one more")
     done.expect(75, "is not kept: the outbox is full (10,000 messages)")
     done = shell("send", "--spool", "-k", "k", "one more")
     done.expect(0, "is not kept")
@@ -515,7 +515,7 @@ def test_a_full_outbox(shell: Shell, chat: Emulator) -> None:
 @on_disk
 def test_a_full_disk(shell: Shell, chat: Emulator) -> None:
     """If the disk is full, chatpost exits with 75 and says that the message is not in the outbox."""
-    script = "ulimit -f 8; chatpost send --spool-first -- $(seq 1 6000)"
+    script = "ulimit -f 8; chatpost send --spool-only -- $(seq 1 6000)"
     done = shell.run("bash", "-c", script)
     done.expect(75, "the message is not kept")
     assert chat.received == []
@@ -540,7 +540,7 @@ def test_an_outbox_that_cannot_be_used(shell: Shell, chat: Emulator, damage: str
     done = shell("send", "--spool", "hello")
     done.expect(0, "warning")
     assert texts(chat) == ["hello"]
-    assert shell("send", "--spool-first", "hello").status == 75
+    assert shell("send", "--spool-only", "hello").status == 75
     assert shell(*FLUSH).status == 75
     if damage == "garbage":
         assert path.read_text().startswith("garbage")
@@ -630,7 +630,7 @@ def test_a_send_behind_a_long_flush(shell: Shell, chat: Emulator) -> None:
         while not texts(chat):
             time.sleep(0.05)
         done = shell("send", "--spool", "--interval", "0.5", "mine")
-        done.expect(0, "others post to the space now; kept")
+        done.expect(0, "another process is posting to this space; kept")
         assert len(texts(chat)) < 60  # waiting until the deadline would post more than these
     finally:
         flush.terminate()
@@ -646,9 +646,9 @@ def test_a_digest(shell: Shell, chat: Emulator) -> None:
     Some messages stay separate.
     """
     for text in ("one", "same", "same", "same", "<users/1>", "two", "```open", "three"):
-        shell("send", "--spool-first", "--", text)
-    shell("send", "--spool-first", "--request-id", "mine", "own id")
-    shell("send", "--spool-first", "-k", "thread", "alone in its thread")
+        shell("send", "--spool-only", "--", text)
+    shell("send", "--spool-only", "--request-id", "mine", "own id")
+    shell("send", "--spool-only", "-k", "thread", "alone in its thread")
     assert shell(*FLUSH, "--digest").status == 0
     time_of_day = r"(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d UTC"
     plain = [re.sub(time_of_day, "T", text) for text in texts(chat)]
@@ -664,10 +664,10 @@ def test_a_digest(shell: Shell, chat: Emulator) -> None:
 def test_a_digest_that_may_have_been_posted(shell: Shell, chat: Emulator) -> None:
     """A digest that may have been posted is retried unchanged, without messages that were spooled later."""
     for number in range(3):
-        shell("send", "--spool-first", f"message {number}")
+        shell("send", "--spool-only", f"message {number}")
     chat.faults.append(Fault(Kind.DROP_AFTER))
     assert shell(*FLUSH, "--digest", "--retries", "0").status == 75
-    shell("send", "--spool-first", "message 3")
+    shell("send", "--spool-only", "message 3")
     assert shell(*FLUSH, "--digest").status == 0
     first, second = texts(chat)
     assert (first.count("message"), second) == (3, "message 3")
@@ -677,7 +677,7 @@ def test_a_digest_that_may_have_been_posted(shell: Shell, chat: Emulator) -> Non
 def test_digests_fit_into_messages(shell: Shell, chat: Emulator) -> None:
     """A digest has at most 32,000 bytes. The remaining messages go into the next digest, in order."""
     for number in range(7):
-        shell("send", "--spool-first", "--", f"{number} " + "é" * 5000)
+        shell("send", "--spool-only", "--", f"{number} " + "é" * 5000)
     assert shell(*FLUSH, "--digest").status == 0
     assert len(texts(chat)) == 3
     assert all(len(text.encode()) <= 32_000 for text in texts(chat))
@@ -687,17 +687,17 @@ def test_digests_fit_into_messages(shell: Shell, chat: Emulator) -> None:
 def test_a_digest_that_chat_finds_wrong(shell: Shell, chat: Emulator) -> None:
     """If Chat rejects a digest, the flush posts its messages one by one."""
     for number in range(3):
-        shell("send", "--spool-first", f"message {number}")
+        shell("send", "--spool-only", f"message {number}")
     chat.faults.extend([answering(400), Fault(Kind.NONE), answering(400)])
     shell(*FLUSH, "--digest")
-    assert (texts(chat), states(shell)) == (["message 0", "message 2"], [("message 1", "refused")])
+    assert (texts(chat), states(shell)) == (["message 0", "message 2"], [("message 1", "rejected")])
 
 
 def test_a_profile_that_wants_digests(shell: Shell, chat: Emulator) -> None:
     """With `digest = true` in a profile, every flush combines the profile's messages."""
     shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\ndigest = true\n')
     for number in range(3):
-        shell("send", "--spool-first", "-p", "ops", f"message {number}")
+        shell("send", "--spool-only", "-p", "ops", f"message {number}")
     assert shell(*FLUSH).status == 0
     assert len(texts(chat)) == 1
 
@@ -705,7 +705,7 @@ def test_a_profile_that_wants_digests(shell: Shell, chat: Emulator) -> None:
 def test_a_digest_of_several_hosts(shell: Shell, chat: Emulator) -> None:
     """If the messages of a digest are from several hosts, the digest names the host of each."""
     for number in range(2):
-        shell("send", "--spool-first", f"message {number}")
+        shell("send", "--spool-only", f"message {number}")
     edit(shell, lambda message: message._replace(origin=Origin(f"db-{message.id}", message.origin.written)))
     assert shell(*FLUSH, "--digest").status == 0
     assert re.findall(r", (db-\d)\]", texts(chat)[0]) == ["db-1", "db-2"]
@@ -732,7 +732,7 @@ def test_a_digest_stays_together(shell: Shell, chat: Emulator, what: str) -> Non
     chat.faults.append(answering(503))
     assert shell(*FLUSH, "--digest", "--retries", "0").status == 75
     if what == "drop":
-        assert shell("outbox", "drop", "2").err == "chatpost: 3 messages are dropped\n"
+        assert shell("outbox", "delete", "2").err == "chatpost: 3 messages are dropped\n"
         assert (waiting(shell), shell(*FLUSH).status, texts(chat)) == ([], 0, [])
     else:
         assert shell("outbox", "retry", "2", "-p", "other").status == 0
@@ -745,7 +745,7 @@ def test_a_digest_that_may_be_posted_and_is_wrong(shell: Shell, chat: Emulator) 
     chat.faults.extend([Fault(Kind.DROP_AFTER), answering(400)])
     assert shell(*FLUSH, "--digest").status == 0
     assert len(texts(chat)) == 1
-    assert [entry["state"] for entry in waiting(shell)] == ["refused", "refused"]
+    assert [entry["state"] for entry in waiting(shell)] == ["rejected", "rejected"]
 
 
 def test_a_digest_that_expires(shell: Shell, chat: Emulator) -> None:
@@ -761,8 +761,8 @@ def test_a_digest_that_expires(shell: Shell, chat: Emulator) -> None:
 
 def test_another_reply_option(shell: Shell, chat: Emulator) -> None:
     """A digest does not combine a reply with `--or-fail` and one that may open a new thread."""
-    shell("send", "--spool-first", "-k", "t", "zero")
-    shell("send", "--spool-first", "-k", "t", "--or-fail", "one")
+    shell("send", "--spool-only", "-k", "t", "zero")
+    shell("send", "--spool-only", "-k", "t", "--or-fail", "one")
     assert shell(*FLUSH, "--digest").status == 0
     assert texts(chat) == ["zero", "one"]
 
@@ -799,7 +799,7 @@ def test_two_profiles_of_one_webhook(shell: Shell, chat: Emulator) -> None:
     profiles = [f'[profiles.{name}]\nurl = "{chat.url()}"\n' for name in "ab"]
     shell.write_profiles("".join(profiles))
     for name in "ab":
-        shell("send", "--spool-first", "-p", name, "-k", name, f"of {name}")
+        shell("send", "--spool-only", "-p", name, "-k", name, f"of {name}")
     shell.write_profiles(profiles[1])
     assert (shell(*FLUSH).status, texts(chat)) == (75, ["of b"])
 
@@ -815,7 +815,7 @@ def test_a_quiet_flush(shell: Shell, chat: Emulator) -> None:
     quiet.expect(75)
     assert quiet.err == ""
     told = shell(*FLUSH, "--retries", "1")
-    told.expect(75, "trying again in", "0 posted, 1 still waiting")
+    told.expect(75, "retrying in", "0 posted, 1 pending")
     done = shell(*FLUSH, "-q")
     done.expect(0)
     assert done.err == ""
@@ -832,15 +832,15 @@ def test_a_damaged_message(shell: Shell, chat: Emulator, part: str) -> None:
         edit(shell, lambda message: message._replace(request=cast("Any", ("garbage",))), [1])
     assert (shell(*FLUSH).status, texts(chat)) == (0, ["one"])
     done = shell("outbox")
-    assert (done.status, "chatpost outbox drop 1" in done.out) == (0, True)
-    assert shell("outbox", "drop", "1").status == 0
+    assert (done.status, "chatpost outbox delete 1" in done.out) == (0, True)
+    assert shell("outbox", "delete", "1").status == 0
     assert waiting(shell) == []
 
 
 def test_a_thread_in_another_space(shell: Shell, chat: Emulator) -> None:
     """`outbox retry -p` does not move a message with a thread name to another space."""
     shell.write_profiles(f'[profiles.other]\nurl = "{chat.url("BBBB")}"\n')
-    shell("send", "--spool-first", "--thread", "spaces/AAAA/threads/T", "hello")
+    shell("send", "--spool-only", "--thread", "spaces/AAAA/threads/T", "hello")
     done = shell("outbox", "retry", "1", "-p", "other")
     done.expect(2, "is for a thread in spaces/AAAA")
 
@@ -881,7 +881,7 @@ def test_killed_and_then_wrong(shell: Shell, chat: Emulator) -> None:
     kill_while_sending(shell, chat, "--digest")
     chat.faults.append(answering(400))
     assert shell(*FLUSH).status == 0
-    assert (len(texts(chat)), [entry["state"] for entry in waiting(shell)]) == (1, ["refused"] * 2)
+    assert (len(texts(chat)), [entry["state"] for entry in waiting(shell)]) == (1, ["rejected"] * 2)
 
 
 def test_killed_and_then_expired(shell: Shell, chat: Emulator) -> None:
@@ -913,7 +913,7 @@ def test_a_rotated_token(shell: Shell, chat: Emulator) -> None:
     """A message for a profile's old webhook stays pending, with a warning, and messages for the new one are posted."""
     for token, text in (("old", "one"), ("new", "two")):
         shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url(token=token)}"\n')
-        shell("send", "--spool-first", "-p", "ops", text)
+        shell("send", "--spool-only", "-p", "ops", text)
     done = shell(*FLUSH)
     done.expect(75, "profile ops is another webhook now")
     assert texts(chat) == ["two"]
@@ -926,7 +926,7 @@ def test_dropped_while_it_is_sent(shell: Shell, chat: Emulator) -> None:
     chat.faults.append(answering(429, Retry_After="3"))
     process = subprocess.Popen(["chatpost", "send", "--spool", "mine"], env=shell.env, stderr=subprocess.PIPE)
     assert come.wait(60)
-    while shell("outbox", "drop", "1").status:
+    while shell("outbox", "delete", "1").status:
         pass
     _, err = process.communicate(timeout=60)
     assert (process.returncode, b"not in the outbox any more: it was dropped" in err, texts(chat)) == (75, True, [])

@@ -356,7 +356,7 @@ def test_a_file_that_is_locked(machine: Machine) -> None:
     stuck.close()
     assert ask(turn) == NOW  # once off, pacing stays off
     (warning,) = machine.warnings
-    reasons = ("database is locked", "it does not answer within 0.1 s")  # either, depending on how busy the machine is
+    reasons = ("database is locked", "it did not answer within 0.1 s")  # either, depending on how busy the machine is
     assert warning in [f"messages are not paced: {machine.path} cannot be used: {reason}" for reason in reasons]
 
 
@@ -612,7 +612,7 @@ def test_a_store_that_fails_while_a_sender_waits(tmp_path: Path) -> None:
         post(behind)
     assert len(queues.fleet.warnings) == 1
     assert all(
-        warning.startswith("messages are paced by this machine alone: unix://") for warning in queues.fleet.warnings
+        warning.startswith("messages are paced on this machine only: unix://") for warning in queues.fleet.warnings
     )
 
 

@@ -106,7 +106,7 @@ def test_the_one_file(one_file: Path, shell: Shell, chat: Emulator) -> None:
     assert shell.run(*python, "send", "--help").status == 0
     # Google's types, which validate cards, are not included.
     assert shell.run(*python, "send", "--dry-run", "--card", "-", stdin='{"header": {"title": 1}}').status == 0
-    shell.env["CHATPOST_STORE"] = "redis://127.0.0.1:1"
+    shell.env["CHATPOST_REDIS_URL"] = "redis://127.0.0.1:1"
     assert "connection refused" in shell.run(*python, "send", "Hello").err
 
 

@@ -189,7 +189,7 @@ def test_quiet_and_verbose(chatpost: InProcess, chat: Emulator) -> None:
     chat.faults.extend([answering(503, Retry_After="0.1"), answering(503), answering(403)])
     quiet = chatpost("send", "-q", "--retries", "1", "a")
     assert (quiet.status, quiet.err.count("\n")) == (75, 1)
-    assert chatpost("send", "-q", "a").err.startswith("chatpost: Chat answered 403")
+    assert chatpost("send", "-q", "a").err.startswith("chatpost: Chat returned 403")
     verbose = chatpost("send", "-vv", "a").err
     assert re.fullmatch(
         r"chatpost: attempt 1: POST http\S+key=\*\*\*&token=\*\*\*&requestId=\S+ posted \(\d.\d\d s\)\n", verbose
@@ -220,7 +220,7 @@ def test_several_profiles_where_one_fails(shell: Shell, chat: Emulator) -> None:
     done = shell("send", "-p", "a", "-p", "b", "hello")
     assert done.status == 75
     assert done.out == f"{chat.space('B').messages[0].name}\n"
-    assert done.err.startswith("chatpost: a: no connection to 127.0.0.1:1")
+    assert done.err.startswith("chatpost: a: could not connect to 127.0.0.1:1")
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_several_profiles_where_one_fails(shell: Shell, chat: Emulator) -> None:
         ),
         (["send", "-p", "a", "-p", "a", "text"], 2, "named twice"),
         (["send", "--text", "a"], 2, "No such option '--text' (see"),
-        (["send", "--keep-for", "0", "a"], 2, "above 0 and up to 31622400"),
+        (["send", "--expire-after", "0", "a"], 2, "above 0 and up to 31622400"),
         (
             ["profiles", "add", "ops", f"https://chat.googleapis.com/?key={KEY}"],
             2,
@@ -281,7 +281,7 @@ def test_bad_input(chatpost: InProcess, chat: Emulator, argv: list[str], status:
         ("CHATPOST_DEADLINE", "soon", "CHATPOST_DEADLINE: 'soon' is not a number"),
         ("CHATPOST_RETRIES", "-1", "CHATPOST_RETRIES: '-1' is not a whole number"),
         ("CHATPOST_OUTPUT", "xml", "CHATPOST_OUTPUT: 'xml' is not one of"),
-        ("CHATPOST_SILENT", "perhaps", "CHATPOST_SILENT: 'perhaps' is neither 1 nor 0"),
+        ("CHATPOST_SILENT", "perhaps", "CHATPOST_SILENT: 'perhaps' is not a boolean: use 1 or 0"),
     ],
 )
 def test_bad_environment(shell: Shell, chat: Emulator, variable: str, value: str, said: str) -> None:
@@ -319,7 +319,7 @@ def test_environment_of_every_option(chatpost: InProcess, chat: Emulator) -> Non
         (["emulator", "chatpost", "send", "--retries", "1"], "Put -- before the command to run: chatpost emulator --"),
         (["send", "--bogus"], "No such option '--bogus' (see chatpost send --help)"),
         (["send", "--thred-key", "x"], "Did you mean --thread-key?"),
-        (["send", "-5 degrees"], "Text that begins with a dash goes after --"),
+        (["send", "-5 degrees"], "Put -- before text that begins with a dash"),
         (["send", "-k"], "(see chatpost send --help)"),
         (["-p", "ops", "send"], "Options go after the command"),
     ],
@@ -418,7 +418,7 @@ def test_a_bug_is_told_without_a_traceback(chatpost: InProcess, monkeypatch: pyt
     done = chatpost("send", "a")
     assert done.status == 70
     assert re.fullmatch(
-        r"chatpost: broken off by a bug. Nothing was posted.\n"
+        r"chatpost: stopped by a bug. Nothing was posted.\n"
         r"chatpost: this is a bug in chatpost \S+: ZeroDivisionError at test_posting.py:\d+; .*\n",
         done.err,
     )

@@ -43,7 +43,7 @@ def test_add_makes_the_file(user: Shell) -> None:
     assert (done.status, done.out) == (0, "")
     assert "profile ops, the default, posts to spaces/AAAA" in done.err
     assert "profile ci posts to spaces/AAAA" in user("profiles", "add", "ci", stdin=f"{URL}\n").err
-    assert user("profiles", "remove", "ci").status == 0
+    assert user("profiles", "delete", "ci").status == 0
     assert stat.S_IMODE(user.config.stat().st_mode) == 0o600
     assert tomllib.loads(user.config.read_text()) == {"default": "ops", "profiles": {"ops": {"url": URL}}}
 
@@ -298,14 +298,14 @@ def test_default(user: Shell) -> None:
 def test_remove(user: Shell) -> None:
     """`profiles delete` deletes a profile, also as the default, and keeps everything else."""
     user.write_profiles(f'default = "ci"\n{COMMENTED}[profiles.ci]\nurl = "{URL}"\n')
-    done = user("profiles", "remove", "ci")
+    done = user("profiles", "delete", "ci")
     assert (done.status, done.out) == (0, "")
     assert "the default is now ops" in done.err
     assert set(COMMENTED.splitlines()) <= set(user.config.read_text().splitlines())
     assert tomllib.loads(user.config.read_text()) == {
         "profiles": {"ops": {"url": {"env": "OPS"}, "thread_key": "night"}}
     }
-    assert user("profiles", "remove", "ci").status == 78
+    assert user("profiles", "delete", "ci").status == 78
 
 
 def test_path(user: Shell) -> None:

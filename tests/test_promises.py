@@ -41,8 +41,8 @@ def test_a_passing_server_error(shell: Shell, chat: Emulator, code: int) -> None
     assert len(chat.received) == 2
     assert len(request_ids(chat)) == 1
     assert done.err.count("\n") == 1
-    assert f"Chat answered {code}" in done.err
-    assert "trying again in" in done.err
+    assert f"Chat returned {code}" in done.err
+    assert "retrying in" in done.err
 
 
 def test_a_lasting_server_error(shell: Shell, chat: Emulator) -> None:
@@ -53,8 +53,8 @@ def test_a_lasting_server_error(shell: Shell, chat: Emulator) -> None:
     assert 1 < len(chat.received) <= 6
     (request_id,) = request_ids(chat)
     last = done.err.splitlines()[-1]
-    assert 'Chat answered 503 UNAVAILABLE: "The service is currently unavailable."' in last
-    assert f"may have been posted; to try again without posting it twice, add --request-id {request_id}" in last
+    assert 'Chat returned 503 UNAVAILABLE: "The service is currently unavailable."' in last
+    assert f"may have been posted; to retry without posting it twice, add --request-id {request_id}" in last
 
 
 def test_attempts_are_limited_by_retries(shell: Shell, chat: Emulator) -> None:
@@ -126,7 +126,7 @@ def test_an_invalid_message(shell: Shell, chat: Emulator) -> None:
     chat.faults.append(answering(400, json.dumps(body).encode()))
     done = shell("send", "hello")
     assert (done.status, len(chat.received)) == (65, 1)
-    assert 'Chat answered 400 INVALID_ARGUMENT: "Message has odd things."' in done.err
+    assert 'Chat returned 400 INVALID_ARGUMENT: "Message has odd things."' in done.err
 
 
 @pytest.mark.parametrize("thread", [["-k", "unknown"], ["--thread", "spaces/AAAA/threads/unknown"]])
@@ -193,7 +193,7 @@ def test_connection_refused(shell: Shell) -> None:
     with closed_port() as port:
         shell.env["CHATPOST_URL"] = url_on(port)
         done = shell("send", "--deadline", "1", "hello")
-    done.expect(75, f"no connection to 127.0.0.1:{port}: connection refused", "Nothing was posted")
+    done.expect(75, f"could not connect to 127.0.0.1:{port}: connection refused", "Nothing was posted")
 
 
 def test_a_name_that_is_not_resolved(shell: Shell) -> None:
@@ -236,7 +236,7 @@ def test_a_ca_bundle_without_certificates(shell: Shell, chat: Emulator, tmp_path
     bundle = tmp_path / "ca.pem"
     bundle.write_text("no certificate")
     shell.env |= {"REQUESTS_CA_BUNDLE": str(bundle), "CHATPOST_URL": url_on(chat.port, "https")}
-    shell("send", "hello").expect(78, f"REQUESTS_CA_BUNDLE names {bundle}, which holds no certificates")
+    shell("send", "hello").expect(78, f"REQUESTS_CA_BUNDLE names {bundle}, which contains no certificates")
 
 
 def test_a_dead_proxy(shell: Shell) -> None:
@@ -277,7 +277,7 @@ def test_an_invalid_proxy(shell: Shell, proxy: str) -> None:
     done = shell("send", "hello")
     assert done.status == 78
     assert done.err == (
-        "chatpost: HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is not the URL of a proxy. Nothing was posted.\n"
+        "chatpost: the proxy URL in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is invalid. Nothing was posted.\n"
     )
 
 
@@ -309,7 +309,7 @@ def test_stdout_is_full_for_several(shell: Shell, chat: Emulator) -> None:
     done = shell("send", "-p", "a", "-p", "b", "hello", redirect=">/dev/full")
     assert done.status == 74
     for name in "ab":
-        assert f"{name}: stdout could not be written" in done.err
+        assert f"{name}: cannot write to stdout" in done.err
         assert chat.space(name).messages[0].name in done.err
 
 

@@ -58,7 +58,7 @@ def test_a_waiting_process_is_killed(paced: Shell, chat: Emulator) -> None:
     """If a process is killed while it waits for its turn, the others continue, and its message is not posted."""
     turn_of(paced, chat).close_for(5)
     killed = paced.start("send", "-v", "of the killed one")
-    killed.wait_to_say("for the space's turn")
+    killed.wait_to_say("for its turn in the space")
     killed.signal(signal.SIGKILL)
     assert killed.end().status == -signal.SIGKILL
     assert paced("send", "of another").status == 0
@@ -70,7 +70,7 @@ def test_cancelled_processes_give_way(paced: Shell, chat: Emulator) -> None:
     turn_of(paced, chat).close_for(10)
     queued = [paced.start("send", "-v", f"cancelled {number}") for number in range(12)]
     for running in queued:
-        running.wait_to_say("for the space's turn")
+        running.wait_to_say("for its turn in the space")
     for running in queued:
         running.signal(signal.SIGTERM)
     assert {running.end().status for running in queued} == {-signal.SIGTERM}
@@ -88,7 +88,7 @@ def test_a_crowd_of_which_some_are_gone(tmp_path: Path) -> None:
         for number in range(24):
             turn_of(shell, chat).close_for(8)  # no turn is due before the next process waits for one
             crowd.append(shell.start("send", "-v", str(number)))
-            crowd[-1].wait_to_say("for the space's turn")
+            crowd[-1].wait_to_say("for its turn in the space")
         for number, running in enumerate(crowd):
             if number % 3:
                 running.signal(signal.SIGKILL if number % 3 == 1 else signal.SIGTERM)
@@ -113,7 +113,7 @@ def test_a_disk_that_hangs(paced: Shell, chat: Emulator) -> None:
     assert (done.status, len(chat.space().messages)) == (0, 1)
     assert done.err == (
         f"chatpost: warning: messages are not paced: {paced.home}/state/chatpost/pacing.sqlite3 cannot be used:"
-        " it does not answer within 2.0 s\n"
+        " it did not answer within 2.0 s\n"
     )
     done = paced("send", "--deadline", "1", "hello")  # pacing may use half of the deadline
     assert (done.status, len(chat.space().messages)) == (0, 2)
@@ -216,7 +216,7 @@ def test_interrupted_while_sending(shell: Shell, chat: Emulator, number: signal.
     assert (done.status, done.out) == (-number, "")
     again = f"add --request-id {received.query['requestId']}"
     assert done.err == (
-        f"chatpost: interrupted. The message may have been posted; to try again without posting it twice, {again}\n"
+        f"chatpost: interrupted. The message may have been posted; to retry without posting it twice, {again}\n"
     )
 
 
@@ -228,7 +228,7 @@ def test_interrupted_between_attempts(
     """On a signal before a retry, chatpost reports the state after the last answer, and dies of the signal."""
     chat.faults.append(answering(code, Retry_After="50"))
     running = shell.start("send", "hello")
-    running.wait_to_say("trying again in")
+    running.wait_to_say("retrying in")
     running.signal(number)
     done = running.end()
     done.expect(-number, "interrupted. ")
@@ -240,7 +240,7 @@ def test_interrupted_while_waiting_for_a_turn(paced: Shell, chat: Emulator, numb
     """On a signal during the wait for the turn, chatpost dies of the signal, and nothing was posted."""
     turn_of(paced, chat).close_for(50)
     running = paced.start("send", "-v", "hello")
-    running.wait_to_say("for the space's turn")
+    running.wait_to_say("for its turn in the space")
     running.signal(number)
     done = running.end()
     assert (done.status, chat.received) == (-number, [])
@@ -294,7 +294,7 @@ def test_a_signal_that_is_ignored(shell: Shell, chat: Emulator) -> None:
     """A signal that was ignored at chatpost's start, such as a background job's SIGINT, does not end it."""
     chat.faults.append(answering(503))
     running = Running(shell, "sh", "-c", 'trap "" INT; exec chatpost send hello')
-    running.wait_to_say("trying again in")
+    running.wait_to_say("retrying in")
     running.signal(signal.SIGINT)
     assert running.end().status == 0
     assert len(chat.space().messages) == 1

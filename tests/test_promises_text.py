@@ -32,7 +32,7 @@ def test_bytes_that_are_not_utf_8_in_a_pipe(shell: Shell, chat: Emulator, piped:
     """Bytes that are not UTF-8 are posted as U+FFFD, with a warning that `--quiet` suppresses."""
     assert posted(shell, chat, stdin=piped) == (
         text,
-        "chatpost: warning: the text holds bytes that are not UTF-8; each is posted as U+FFFD\n",
+        "chatpost: warning: the text contains bytes that are not UTF-8; each is posted as U+FFFD\n",
     )
     assert posted(shell, chat, "-q", stdin=piped) == (text, "")
 

@@ -61,7 +61,7 @@ def user(shell: Shell, chat: Emulator) -> Shell:
     """Return a user with a profile and scripts. Stubs stand in for pip, pipx and make."""
     shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url(key=KEY, token=TOKEN)}"\n')
     scripts = {**READERS_SCRIPTS, "pip": "exit 0", "make": "exit 0"}
-    scripts["pipx"] = 'test "$1 $2 $3" = "run --spec chatpost-cli" && shift 3 && exec "$@"'
+    scripts["pipx"] = 'test "$1 $2 $3" = "run --spec $ARCHIVE" && shift 3 && exec "$@"'
     for name, script in scripts.items():
         path = shell.home / name
         path.write_text(f"#!/bin/sh\n{script}\n")
@@ -78,7 +78,7 @@ def test_the_action(runner: Shell, chat: Emulator) -> None:
     """The workflow step uses only inputs that the action declares, and posts the message."""
     (step,) = [
         its
-        for its in yaml.safe_load(recipe("GitHub Actions, with the action", "yaml"))["jobs"]["build"]["steps"]
+        for its in yaml.safe_load(recipe("GitHub Actions with the chatpost action", "yaml"))["jobs"]["build"]["steps"]
         if "chatpost" in its.get("uses", "")
     ]
     given = {("on" if name is True else name): value for name, value in step["with"].items()}  # YAML 1.1: "on" is true
@@ -116,7 +116,7 @@ def lines_of(heading: str) -> list[str]:
 @pytest.mark.parametrize(
     ("heading", "environment"),
     [
-        ("GitHub Actions, without it", GITHUB),
+        ("GitHub Actions without the action", GITHUB),
         ("GitLab CI", GITLAB | {"CI_JOB_STATUS": "failed"}),
         ("Bitbucket Pipelines", BITBUCKET | {"BITBUCKET_EXIT_CODE": "1"}),
     ],
@@ -124,6 +124,7 @@ def lines_of(heading: str) -> list[str]:
 def test_cis(user: Shell, chat: Emulator, heading: str, environment: dict[str, str]) -> None:
     """Each shell command of the configuration runs in the CI's environment, and the recipe posts the failure."""
     user.env |= environment
+    user.env["ARCHIVE"] = "https://github.com/OWNER/chatpost/archive/main.tar.gz"
     for line in lines_of(heading):
         assert user.run("bash", "-e", "-c", line).status == 0, line
     assert len(chat.received) == 1
@@ -150,7 +151,7 @@ def test_docker() -> None:
 
 def test_make(user: Shell, chat: Emulator) -> None:
     """`make deploy` posts the outcome of the deployment, and fails if the deployment fails."""
-    (user.home / "Makefile").write_text(recipe("A Makefile", "make"))
+    (user.home / "Makefile").write_text(recipe("Make", "make"))
     program = shutil.which("make", path="/usr/bin:/bin:/usr/local/bin")
     assert program
     assert user.run(program, "deploy").status == 0
@@ -254,7 +255,7 @@ def test_git_hooks(user: Shell, chat: Emulator, tmp_path: Path) -> None:
 def test_a_script_that_fails(user: Shell, chat: Emulator, line: str, command: str, status: int) -> None:
     """The trap posts the failed line and command once, and the script exits with its original status."""
     script = user.home / "job.sh"
-    script.write_text(recipe("A script that fails", "sh").replace("ls /no/such/file", line))
+    script.write_text(recipe("Shell script errors", "sh").replace("ls /no/such/file", line))
     done = user.run("bash", str(script))
     assert (done.status, len(chat.received)) == (status, 1)
     assert f"Line 6 failed: {command}" in shown(chat)
@@ -276,8 +277,8 @@ def test_systemd(user: Shell, chat: Emulator) -> None:
 
 
 SCHEMAS = {
-    "GitHub Actions, with the action": "github-workflows",
-    "GitHub Actions, without it": "github-workflows",
+    "GitHub Actions with the chatpost action": "github-workflows",
+    "GitHub Actions without the action": "github-workflows",
     "GitLab CI": "gitlab-ci",
     "Bitbucket Pipelines": "bitbucket-pipelines",
 }

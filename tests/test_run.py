@@ -133,7 +133,7 @@ def test_a_full_disk(shell: Shell, chat: Emulator) -> None:
     done = shell("run", "--", "seq", "1000000", redirect=">/dev/full")
     done.expect(-signal.SIGPIPE, "could not be written: no space left")
     done = shell("run", "--", "echo", "short", redirect=">/dev/full")
-    assert (done.status, done.err) == (74, "chatpost: the output could not be written: no space left on device\n")
+    assert (done.status, done.err) == (74, "chatpost: cannot write the job's output: no space left on device\n")
     assert texts(chat)[1].startswith("❌ *echo* on ")
     assert "lost its output" in texts(chat)[1]
 
@@ -246,7 +246,7 @@ def test_a_signal_while_a_kept_message_is_posted(shell: Shell, chat: Emulator) -
     running = shell.start(*argv)
     wait_for_requests(chat)
     running.signal(signal.SIGTERM)
-    running.end().expect(1, "kept in the outbox as 1")
+    running.end().expect(1, "stored in the outbox as 1")
     assert shell(*argv).status == 1
     assert shell("outbox", "flush").status == 0
     assert len(texts(chat)) == 1
@@ -276,7 +276,7 @@ def test_the_tail(shell: Shell, chat: Emulator) -> None:
     """The message shows the last 20 lines as on a terminal, and the number of lines left out."""
     shell("run", "--", "sh", "-c", r"seq 100000; printf '\033[31mred\033[0m\nhalf\rdone\n<users/all>'")
     lines = texts(chat)[0].split("\n")
-    assert lines[1:3] == ["[99,983 lines before this are left out]", "```"]
+    assert lines[1:3] == ["[99,983 lines before this were omitted]", "```"]
     assert lines[3:5] == ["99984", "99985"]
     assert lines[-4:] == ["red", "done", "<\u200busers/all>", "```"]
 
@@ -380,14 +380,14 @@ def test_on_change(shell: Shell, chat: Emulator) -> None:
 def test_the_third_failure(shell: Shell, chat: Emulator) -> None:
     """With `--after-failures 3`, chatpost posts the third consecutive failure first."""
     for script in ("exit 1", "exit 1", "true", "exit 1", "exit 1", "exit 1", "exit 1"):
-        shell("run", "--on", "change", "--after", "3", "--name", "backup", "--", "sh", "-c", script)
+        shell("run", "--on", "change", "--after-failures", "3", "--name", "backup", "--", "sh", "-c", script)
     assert "3 failures in a row" in outcome(chat)
 
 
 def test_reminders(shell: Shell, chat: Emulator) -> None:
     """While the job keeps failing, chatpost posts a reminder in the same thread after each `--remind-every`."""
     for _ in range(3):
-        shell("run", "--on", "change", "--remind", "0.001", "--", "false")
+        shell("run", "--on", "change", "--remind-every", "0.001", "--", "false")
     assert [("in a row" in text) for text in texts(chat)] == [False, True, True]
     assert len(chat.space().threads()) == 1
 
@@ -559,15 +559,15 @@ def test_a_job_faster_than_chat(shell: Shell, chat: Emulator) -> None:
 
 
 def test_the_outcome_comes_within_the_deadline(tmp_path: Path) -> None:
-    """After the job, the outcome is posted within the deadline, and lines that do not fit into it are lost."""
+    """After the job, the outcome is posted within the deadline, and lines that do not fit into it were lost."""
     with Emulator() as chat:
         shell = Shell(tmp_path)
         del shell.env["CHATPOST_PACING"]
         shell.env["CHATPOST_URL"] = chat.url(token=TOKEN)
         done = shell("run", "--follow", "--deadline", "8", "--", "seq", "300000")
         lost, last = texts(chat)[-1].split("\n")
-    done.expect(0, "lines are lost")
-    assert "lines are lost" in lost
+    done.expect(0, "lines were lost")
+    assert "lines were lost" in lost
     assert last.startswith("✅ *seq* succeeded")
 
 

@@ -132,7 +132,7 @@ def test_final_failure_is_not_retried() -> None:
     assert world.waits == []
 
 
-@pytest.mark.parametrize(("retries", "said"), [(0, "no retry was allowed"), (2, "gave up after 3 attempts")])
+@pytest.mark.parametrize(("retries", "said"), [(0, "no retries were allowed"), (2, "gave up after 3 attempts")])
 def test_attempts_are_limited(retries: int, said: str) -> None:
     """The sender makes one attempt, plus at most the allowed number of retries."""
     world = World([Unavailable("a")] * 10)
@@ -165,7 +165,7 @@ def test_one_uncertain_attempt_makes_the_outcome_uncertain() -> None:
 
 
 def test_waits_for_the_spaces_turn() -> None:
-    """The sender waits for the space's turn before every attempt, and reports the wait."""
+    """The sender waits for its turn in the space before every attempt, and reports the wait."""
     world = World([Unavailable("a"), CREATED])
     world.places = [Place(2.0, 3.0), Place(1.0, 1.0), Place(0, 0), Place(0.5, 0.5)]
     assert world.run(RetryPolicy()).created == CREATED

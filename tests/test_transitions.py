@@ -36,11 +36,11 @@ def reported_of(runs: str, rule: NotifyRule, step: float = 60.0) -> list[tuple[i
         (NotifyRule("change"), "sfSss", [(1, "failure", 1), (3, "recovery", 1)]),
         (NotifyRule("change"), "sfSf", [(1, "failure", 1)]),
         (NotifyRule("change"), "sFs", [(2, "recovery", 1)]),
-        (NotifyRule("change", after=3), "ffsfffs", [(5, "failure", 3), (6, "recovery", 3)]),
-        (NotifyRule("change", remind=120), "ffffff", [(0, "failure", 1), (2, "still", 3), (4, "still", 5)]),
-        (NotifyRule("change", remind=120), "fFFFf", [(0, "failure", 1), (4, "still", 5)]),
+        (NotifyRule("change", after_failures=3), "ffsfffs", [(5, "failure", 3), (6, "recovery", 3)]),
+        (NotifyRule("change", remind_every=120), "ffffff", [(0, "failure", 1), (2, "still", 3), (4, "still", 5)]),
+        (NotifyRule("change", remind_every=120), "fFFFf", [(0, "failure", 1), (4, "still", 5)]),
         (NotifyRule("failure"), "sfsff", [(1, "failure", 1), (3, "failure", 1), (4, "still", 2)]),
-        (NotifyRule("failure", after=2), "fffsf", [(1, "failure", 2), (2, "still", 3)]),
+        (NotifyRule("failure", after_failures=2), "fffsf", [(1, "failure", 2), (2, "still", 3)]),
         (NotifyRule("always"), "sffs", [(0, "success", 0), (1, "failure", 1), (2, "still", 2), (3, "recovery", 2)]),
     ],
 )
@@ -78,7 +78,7 @@ def test_one_thread() -> None:
     history, keys = JobHistory(), []
     for now, failed in enumerate([True, True, False, True]):
         history = history.after_run(now, failed=failed)
-        transition = history.transition(now, NotifyRule("change", remind=1))
+        transition = history.transition(now, NotifyRule("change", remind_every=1))
         assert transition is not None
         keys.append(transition.thread_key)
         history = history.reported(transition, now)

@@ -5,7 +5,7 @@
     ├── DataError             65   the text is empty or too long
     ├── InputError            66   a file, or stdin, cannot be read
     ├── ConfigurationError    78   profile file, webhook URL, environment
-    ├── OutputError           74   stdout could not be written
+    ├── OutputError           74   cannot write to stdout
     ├── StorageError          75   a state file, or Redis, cannot be used
     │   └── OutboxFull
     └── DeliveryError              an attempt to post failed
@@ -100,7 +100,7 @@ class OutboxFull(StorageError):
 
     def __init__(self, count: int) -> None:
         ChatpostError.__init__(
-            self, f"the outbox is full ({count:,} messages): flush it, or drop those that are refused or expired"
+            self, f"the outbox is full ({count:,} messages): flush it, or delete rejected and expired messages"
         )
         self.reason = "it is full"
 

@@ -1,12 +1,35 @@
-"""Formats durations and texts for one line."""
+"""Parses and formats durations, and formats texts for one line."""
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 _UNITS = (("day", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 _MANY = 24  # counts from which the smaller unit is left out: 12 min 4 s, but 45 min
 _SHORT = 10.0  # seconds below which tenths are shown
+
+
+_NUMBER = r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
+_DURATION = re.compile(rf"{_NUMBER}|(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?")
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of a duration such as ``90``, ``90s``, ``5m``, ``1.5h`` or ``1h30m``; raises `ValueError`."""
+    found = _DURATION.fullmatch(text.strip() or "-")
+    if found is None:
+        raise ValueError(f"{text!r:.60} is not a duration: use 90s, 5m, 2h or 3d")
+    plain, *parts = found.groups(default="0")
+    return float(plain) + sum(float(number) * size for number, (_, size) in zip(parts, _UNITS, strict=True))
+
+
+class Seconds(float):
+    """A number of seconds whose string is a duration, such as ``60s`` or ``3d``, as help pages show defaults."""
+
+    def __str__(self) -> str:
+        """Return the duration in its largest whole unit of days, hours or seconds."""
+        unit, size = next(((unit, size) for unit, size in (("d", 86_400), ("h", 3600)) if self % size == 0), ("s", 1))
+        return f"{self / size:.10g}{unit}"
 
 
 def format_duration(seconds: float) -> str:

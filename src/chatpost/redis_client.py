@@ -35,25 +35,25 @@ _ECHO = b"chatpost"
 
 # Reasons, by patterns of an error's name and text. A retry does not help against those of the first table.
 _PERMANENT = {
-    "Authentication.required": "it wants a password: put it into the store's URL",
+    "Authentication.required": "it requires a password: add it to the Redis URL",
     "AuthenticationError|AuthenticationWrongNumber": "its user or password is wrong",
-    "NoPermissionError|NOPERM": f"its user may not run scripts, or not use keys that begin with {PREFIX}",
+    "NoPermissionError|NOPERM": f"its user may not run scripts or use keys that begin with {PREFIX}",
     "WRONGTYPE": f"another program uses keys that begin with {PREFIX}",
-    "MovedError": "it is a part of a cluster: begin its URL with redis+cluster://",
-    "ImportError|ModuleNotFoundError": "redis-py is not installed: pipx install --force 'chatpost-cli[redis]'",
+    "MovedError": "it is part of a cluster: use a redis+cluster:// URL",
+    "ImportError|ModuleNotFoundError": "redis-py is not installed: in a checkout, run pipx install --force '.[redis]'",
 }
 _TRANSIENT = {
     "OutOfMemoryError|-OOM": "it is full",
-    "ReadOnlyError|READONLY": "it is a replica, which takes no writes",
+    "ReadOnlyError|READONLY": "it is a read-only replica",
     "BusyLoadingError": "it is loading its data",
     "MISCONF": "it cannot save its data",
-    "MasterDownError": "its primary is away",
+    "MasterDownError": "its primary is down",
     "MasterNotFoundError": "its sentinels know no primary of this service: check the service's name",
     "ClusterDownError": "its cluster is down",
     "BUSY": "it is busy with a script",
     "LOST": "it has lost its messages",
     "Connection.closed.by.server": "the connection was closed",
-    "InvalidResponse": "it does not speak Redis's protocol",
+    "InvalidResponse": "it does not speak the Redis protocol",
 }
 
 
@@ -100,7 +100,7 @@ class RedisClient:
 
     def reject(self, answer: Any) -> StorageError:
         """Treat an invalid answer as a failure; return the error to raise."""
-        return self._failure(f"it answered {str(answer)[:100]}")
+        return self._failure(f"it returned {str(answer)[:100]}")
 
     def _failure(self, reason: str, *, is_permanent: bool = False, maybe_done: bool = False) -> StorageError:
         self.failed_at = time.monotonic()
@@ -149,14 +149,14 @@ class _Address(NamedTuple):
 def _parse(text: str) -> _Address:
     scheme = re.match(r"(?P<unix>unix)://|(?P<plain>rediss?)(\+(?P<kind>sentinel|cluster))?://", text)
     if scheme is None:
-        raise ConfigurationError(f"the store's URL does not begin with {_SCHEMES}")
+        raise ConfigurationError(f"the Redis URL does not begin with {_SCHEMES}")
     kind = scheme["unix"] or scheme["kind"] or ""
     form, written = _FORMS[kind]
     # The last @ ends the password. The options after the ? contain no @.
     found = re.fullmatch(rf"((?P<who>[^/?#\[\]]*)@)?(?P<where>{form})(?P<options>\?[^#@]*)?", text[scheme.end() :])
     if found is None:
         raise ConfigurationError(
-            f"the store's URL is not of the form {scheme[0]}[[USER]:PASSWORD@]{written};"
+            f"the Redis URL does not have the form {scheme[0]}[[USER]:PASSWORD@]{written};"
             " in a password, write %2F %3F %23 %40 %5B %5D for / ? # @ [ ]"
         )
     parts = found.groupdict(default="")
@@ -252,13 +252,13 @@ def _reason(error: Exception, connection: _Connection, limit: float, secrets: Se
             if re.search(pattern, text):
                 return reason, pattern in _PERMANENT
         if isinstance(cause, SSLCertVerificationError):
-            return f"its certificate cannot be trusted: {cause.verify_message.rstrip('.')}", True
+            return f"its certificate is not trusted: {cause.verify_message.rstrip('.')}", True
         if type(cause).__name__ == "TimeoutError":
-            return f"it does not answer within {limit:g} s", False
+            return f"it did not answer within {limit:g} s", False
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror.lower(), False
         if isinstance(cause, TypeError | ValueError) and not connection.is_met:
-            return "redis-py cannot use its URL, or an option there", True
+            return "redis-py rejects its URL, or an option in it", True
         cause = cause.__cause__ or cause.__context__
     if not type(error).__module__.startswith("redis"):
         return _TRANSIENT["InvalidResponse"], False
@@ -267,4 +267,4 @@ def _reason(error: Exception, connection: _Connection, limit: float, secrets: Se
     said = str(error).rstrip(".")
     if any(secret in said for secret in secrets):  # a server may quote the command in its error
         said = said.partition(" ")[0]
-    return f"it answered {said[:100]}" if isinstance(error, ResponseError) else said[:1].lower() + said[1:], False
+    return f"it returned {said[:100]}" if isinstance(error, ResponseError) else said[:1].lower() + said[1:], False

@@ -71,7 +71,7 @@ class ChatClient:
         except TimeoutError:
             body.abandoned = True
             raise Unavailable(
-                f"{webhook.host} gave no answer within {timeout:.3g} s", maybe_posted=body.begun
+                f"{webhook.host} did not answer within {timeout:.3g} s", maybe_posted=body.begun
             ) from None
         except RequestException as failure:
             raise error_of(failure, webhook, timeout, self._environment, posting_begun=body.begun) from None

@@ -19,7 +19,7 @@ from chatpost.errors import DeliveryError, ProtocolError, Unavailable, UnusableR
 if TYPE_CHECKING:
     from requests.exceptions import RequestException
 
-NO_SUCH_PROXY = "HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is not the URL of a proxy"
+NO_SUCH_PROXY = "the proxy URL in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is invalid"
 """The error for an invalid proxy. It does not quote the URL, which can contain a password."""
 
 
@@ -47,15 +47,15 @@ def error_of(
     codes = (cause.errno or 0 for cause in causes if isinstance(cause, OSError))
     reason = next((f": {os.strerror(code).lower()}" for code in codes if code in errno.errorcode), "")
     if posting_begun:
-        return Unavailable(f"the connection to {webhook.host} broke off{reason}", maybe_posted=True)
-    return Unavailable(f"no connection to {webhook.host}{reason}")
+        return Unavailable(f"the connection to {webhook.host} was lost{reason}", maybe_posted=True)
+    return Unavailable(f"could not connect to {webhook.host}{reason}")
 
 
 def _proxy_failure(causes: list[BaseException]) -> str:
     answer = re.search(r"^Tunnel connection failed: (\d{3})\b", "\n".join(map(str, causes)), re.MULTILINE)
     if answer and answer[1] == "407":
-        return "the proxy answered 407: it asks for a user name and password, so put them into HTTPS_PROXY"
-    what = f"answered {answer[1]}" if answer else "did not let the request through"
+        return "the proxy requires authentication (407): add the user name and password to HTTPS_PROXY"
+    what = f"answered {answer[1]}" if answer else "refused the connection"
     return f"the proxy in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY {what}"
 
 
@@ -73,15 +73,15 @@ def _tls_failure(
         for cause in causes
     ):
         when = "" if posting_begun else " during the TLS handshake"
-        return Unavailable(f"the connection to {webhook.host} broke off{when}", maybe_posted=posting_begun)
+        return Unavailable(f"the connection to {webhook.host} was lost{when}", maybe_posted=posting_begun)
     if bundle := unusable_bundle(environment):
         return UnusableRoute(bundle)
     if certificate is not None:
         return ProtocolError(
-            f"the certificate of {webhook.host} cannot be trusted: {certificate.verify_message.rstrip('.')};"
+            f"the certificate of {webhook.host} is not trusted: {certificate.verify_message.rstrip('.')};"
             " if your network has its own certificate authority, set REQUESTS_CA_BUNDLE to its file"
         )
-    return ProtocolError(f"{webhook.host} does not speak TLS correctly", maybe_posted=posting_begun)
+    return ProtocolError(f"{webhook.host} failed the TLS handshake", maybe_posted=posting_begun)
 
 
 def _causes(failure: BaseException) -> list[BaseException]:

@@ -52,11 +52,9 @@ class Thread(NamedTuple):
             return cls(name=name)
         match = _MESSAGE_NAME.fullmatch(name)
         if match is None:
-            raise ValueError("not the name of a thread (spaces/SPACE/threads/THREAD)")
+            raise ValueError("not a thread name (spaces/SPACE/threads/THREAD)")
         if "." not in name:
-            raise ValueError(
-                "this message's name does not contain its thread: post with -o thread to get a thread's name"
-            )
+            raise ValueError("this message name does not contain its thread: use a thread name, which -o thread prints")
         return cls(name=f"spaces/{match[1]}/threads/{match[2]}")
 
 
@@ -79,7 +77,7 @@ class Message(NamedTuple):
         if self.size > SIZE_LIMIT:
             what = "the text and the cards have" if self.cards else "the text has"
             raise DataError(
-                f"{what} {self.size:,} bytes, and Chat takes at most {SIZE_LIMIT:,}, so nothing was posted: shorten it"
+                f"{what} {self.size:,} bytes, over the limit of {SIZE_LIMIT:,}, so nothing was posted: shorten it"
             )
 
     def body(self) -> dict[str, Any]:

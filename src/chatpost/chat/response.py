@@ -71,8 +71,8 @@ def error_of_answer(answer: Answer, mask: Callable[[str], str], now: float) -> D
     ``mask`` removes secrets from quoted text; ``now`` is in seconds since the epoch: ``Retry-After`` can be a date.
     """
     if answer.code in SUCCESSES:
-        what = "was cut short" if answer.body is None else "names no message"
-        msg = f"Chat answered {answer.code}, but the answer {what}"
+        what = "was cut short" if answer.body is None else "contains no message name"
+        msg = f"Chat returned {answer.code}, but the response {what}"
         return BrokenAnswer(msg, code=answer.code, maybe_posted=True)
     status = Status.read(answer.body or b"")
     said = mask(_said(answer, status))
@@ -92,37 +92,37 @@ def _meaning(code: int, status: Status) -> tuple[type[DeliveryError], str]:
     copy = "copy the webhook's link from Chat again"
     match code:
         case 400 if "API_KEY_INVALID" in status.reasons:
-            return NotAllowed, f"the webhook URL's key is not valid: {copy}"
+            return NotAllowed, f"the key in the webhook URL is invalid: {copy}"
         case 400 | 413:
             violations = one_line("; ".join(status.violations), _LONGEST_QUOTE)
-            return InvalidMessage, violations or "the message itself is invalid"
+            return InvalidMessage, violations or "the message is invalid"
         case 401 | 403 if status.status or status.message:
-            return NotAllowed, f"Chat does not accept the webhook's key or token: {copy}"
+            return NotAllowed, f"the webhook's key or token is invalid: {copy}"
         case 401 | 403:
-            return NotAllowed, f"this may be a proxy's answer: check the network, or {copy}"
+            return NotAllowed, f"the response may be from a proxy: check the network, or {copy}"
         case 404:
             return Refused, "the webhook, its space or the thread does not exist"
         case 407:
-            return Unavailable, "the proxy asks for a user name and password: put them into HTTPS_PROXY"
+            return Unavailable, "the proxy requires authentication: add the user name and password to HTTPS_PROXY"
         case 429:
-            return Unavailable, "a space takes one message a second from all its webhooks together"
+            return Unavailable, "a space accepts one message per second from all its webhooks together"
         case _ if code in _REDIRECTS:
-            return ProtocolError, "Chat never redirects: check the network between here and Chat, and any proxy"
+            return ProtocolError, "Chat never redirects: check your network and proxy"
         case _ if code >= HTTPStatus.INTERNAL_SERVER_ERROR or code == HTTPStatus.REQUEST_TIMEOUT:
             return Unavailable, ""
-    return Refused, "do not try again"
+    return Refused, "retrying will not help"
 
 
 def _said(answer: Answer, status: Status) -> str:
     if status.status or status.message:
         name = f" {one_line(status.status, _LONGEST_EXCERPT)}" if status.status else ""
         words = f': "{one_line(status.message, _LONGEST_QUOTE)}"' if status.message else ""
-        return f"Chat answered {answer.code}{name}{words}"
+        return f"Chat returned {answer.code}{name}{words}"
     if answer.code in _REDIRECTS:  # its page has no message
-        return f"the answer was {answer.code}, a redirect"
+        return f"the server returned {answer.code}, a redirect"
     page = re.sub(_UNSEEN_HTML, " ", (answer.body or b"").decode(errors="replace"))
     excerpt = one_line(page, _LONGEST_EXCERPT)
-    return f"the answer was {answer.code}" + (f', with a page that begins "{excerpt}"' if excerpt else "")
+    return f"the server returned {answer.code}" + (f', with a page that begins "{excerpt}"' if excerpt else "")
 
 
 def _text(value: Any) -> str | None:

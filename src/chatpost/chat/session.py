@@ -170,5 +170,5 @@ def unusable_bundle(environment: Mapping[str, str]) -> str | None:
         if bundle and not Path(bundle).is_dir():
             ssl.create_default_context(cafile=bundle)
     except OSError:
-        return f"{variable} names {bundle}, which holds no certificates"
+        return f"{variable} names {bundle}, which contains no certificates"
     return None

@@ -164,10 +164,10 @@ def _problem_of_query(query: list[tuple[str, str, str]]) -> str | None:
         if name in seen:
             return f"the webhook URL has two {name} parameters"
         if not _SECRET.fullmatch(value):
-            return f"the webhook URL's {name} is empty or has characters that no URL can have"
+            return f"the webhook URL's {name} is empty or contains invalid characters"
         seen.add(name)
     for name in ("key", "token"):
         if name not in seen:
-            fix = "copy the whole link, and in a shell put it in quotes, since & ends a word"
+            fix = "copy the whole link, and quote it in a shell, because & ends a command"
             return f"the webhook URL has no {name}: {fix}"
     return None

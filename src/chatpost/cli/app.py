@@ -84,7 +84,7 @@ class SectionedCommand(click.Command):
             is_eager=True,
             expose_value=False,
             callback=self._show_short_page,
-            help="Show the options that most people need, and exit.",
+            help="Show the most common options, and exit.",
         )
         options = [option for section in sections for option in section.options]
         super().__init__(name, params=[*options, self._short_help_option, *(params or ())], **attributes)
@@ -103,7 +103,7 @@ class SectionedCommand(click.Command):
         self._write_examples(formatter)
         formatter.write_paragraph()
         formatter.write_text(
-            "Every option can be set in the environment, as CHATPOST_ and its name: CHATPOST_DEADLINE=10."
+            "Set any option in the environment as CHATPOST_ and its name, for example CHATPOST_DEADLINE=10s."
         )
 
     def short_page(self, ctx: click.Context) -> str:
@@ -115,7 +115,7 @@ class SectionedCommand(click.Command):
         options = {option.name: option for option in self.params}
         _write_options(ctx, formatter, "Options", [options[name] for name in self._short])
         formatter.write_paragraph()
-        formatter.write_text("--help lists all options.")
+        formatter.write_text("Use --help to list all options.")
         return formatter.getvalue().rstrip("\n")
 
     def _write_examples(self, formatter: click.HelpFormatter) -> None:
@@ -159,7 +159,7 @@ def run(command: click.Command) -> int:
     except OSError as failure:
         # Click itself writes help pages and the version.
         full = failure.errno == errno.ENOSPC
-        _say("stdout could not be written: no space left on device" if full else bug_line(failure))
+        _say("cannot write to stdout: no space left on device" if full else bug_line(failure))
         return ExitStatus.IO if full else ExitStatus.BUG
     except Exception as bug:  # noqa: BLE001 - a traceback could hold a secret
         _say(bug_line(bug))
@@ -169,7 +169,7 @@ def run(command: click.Command) -> int:
 def _say(line: str) -> None:
     from chatpost.cli.console import say  # not for --help
 
-    say(line)
+    say(line, "error")
 
 
 def _drain_followed(surroundings: Surroundings) -> None:
@@ -193,7 +193,7 @@ def _usage_line(error: click.UsageError) -> str:
         if isinstance(error, click.NoSuchOption):
             message = f"No such option {error.option_name!r}. {_option_hint(error.option_name, ctx)}"
         elif ctx.command.name == "add" and "://" in error.message:
-            message = "The webhook's URL is asked for, or read from a pipe: on the command line, others could see it"
+            message = "Omit the URL: chatpost asks for it, or reads it from a pipe; other users can see command lines"
         elif param and ctx.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT:
             message = f"{param.envvar}: {error.message}"
     return f"{message.strip().rstrip('.')} (see {ctx.command_path if ctx is not None else 'chatpost'} --help)"
@@ -210,7 +210,7 @@ def _option_hint(name: str, ctx: click.Context) -> str:
         return f"Did you mean {nearest[0]}?"
     if ctx.command.name in {"emulator", "run"}:  # they run a command with its own options
         return f"Put -- before the command to run: {ctx.command_path} -- COMMAND"
-    return "Text that begins with a dash goes after --" if not name.startswith("--") else ""
+    return "Put -- before text that begins with a dash" if not name.startswith("--") else ""
 
 
 def bug_line(bug: Exception) -> str:

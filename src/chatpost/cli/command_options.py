@@ -9,12 +9,13 @@ import click
 from chatpost.cli import types
 from chatpost.cli.options import CARD, CONFIG, LINES, OUTPUT, QUIET, STYLE, VERBOSE, OutputOptions
 from chatpost.cli.settings import Option, Section
+from chatpost.formatting import Seconds
 from chatpost.jobs.transitions import DAY, NotifyRule
 from chatpost.outbox.options import FlushOptions
 
 
 class FollowOptions(NamedTuple):
-    """Whether to post lines as replies, the seconds between two replies, and the thread's ``last`` message.
+    """Whether to post lines as replies, the seconds between two replies, and the thread's ``closing`` message.
 
     ``tee``: copy stdin to stdout.
     """
@@ -22,39 +23,39 @@ class FollowOptions(NamedTuple):
     follow: bool
     every: float
     tee: bool = False
-    last: str | None = None
+    closing: str | None = None
 
 
 _EVERY = Option(
-    "--every", type=types.Seconds(), default=5, help="Seconds between two replies, if the lines fit into one message."
+    "--every", type=types.Duration(), default=Seconds(5), help="Time between two replies that are not full."
 )
 
 FOLLOW = Section(
-    "Following stdin",
+    "Follow stdin",
     FollowOptions,
-    Option("--follow", is_flag=True, in_profile=False, help="Post each line of stdin as a reply, as it comes."),
-    Option("--tee", is_flag=True, in_profile=False, help="Copy stdin to stdout; message names go to stderr."),
+    Option("--follow", is_flag=True, in_profile=False, help="Post each line of stdin as a reply, as it arrives."),
+    Option("--tee", is_flag=True, in_profile=False, help="Copy stdin to stdout, and print message names on stderr."),
     _EVERY,
-    Option("--last", type=types.LINE, in_profile=False, help="With --follow, last message of the thread."),
+    Option("--closing", type=types.LINE, in_profile=False, help="Last message in the thread, with --follow."),
 )
 
 FOLLOW_JOB = Section(
-    "Following the output",
+    "Follow the output",
     FollowOptions,
-    Option("--follow", is_flag=True, in_profile=False, help="Post the output as replies in a thread, as it comes."),
+    Option("--follow", is_flag=True, in_profile=False, help="Post the output as replies in a thread, as it arrives."),
     _EVERY,
 )
 
 FLUSH = Section(
     "Flush",
     FlushOptions,
-    Option("--digest", is_flag=True, help="Join messages for the same thread into one."),
-    Option("--watch", is_flag=True, in_profile=False, help="Stay, and post what comes."),
+    Option("--digest", is_flag=True, help="Combine messages of the same thread into one."),
+    Option("--watch", is_flag=True, in_profile=False, help="Keep running and post new messages as they arrive."),
     CONFIG,
 )
 
 LIST_FORMAT = Option(
-    "-o", "--output", type=click.Choice(["table", "json"]), default="table", envvar=None, help="Format of the list."
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", envvar=None, help="Output format."
 )
 
 
@@ -74,36 +75,40 @@ class ReportOptions(NamedTuple):
     show_command: bool
 
 
-_LONG_SECONDS = types.Seconds(types.YEAR)
+_LONG_DURATION = types.Duration(types.YEAR)
 
 JOB = Section(
     "Job",
     JobOptions,
-    Option("--time-limit", type=_LONG_SECONDS, in_profile=False, help="Seconds after which the job is ended."),
-    Option("--merge", is_flag=True, in_profile=False, help="Pass stderr on as stdout, to keep their exact order."),
-    Option("--no-output", is_flag=True, in_profile=False, help="Leave the job's output alone, and post none."),
+    Option("--time-limit", type=_LONG_DURATION, in_profile=False, help="Stop the job after this long."),
+    Option("--merge", is_flag=True, in_profile=False, help="Redirect the job's stderr to stdout, to keep their order."),
+    Option("--no-output", is_flag=True, in_profile=False, help="Do not capture or post the job's output."),
 )
 
 REPORT = Section(
     "Message",
     ReportOptions,
-    Option("--name", type=types.LINE, in_profile=False, help="Name of the job.  [default: the command's]"),
-    Option("--tail", type=types.Whole(0, 10_000), default=20, help="Lines of the end of the output to post."),
-    Option("--show-command", is_flag=True, help="Post the command line, too."),
+    Option("--name", type=types.LINE, in_profile=False, help="Name of the job.  [default: the command]"),
+    Option(
+        "--tail", type=types.Whole(0, 10_000), default=20, help="Number of lines to post from the end of the output."
+    ),
+    Option("--show-command", is_flag=True, help="Include the command line."),
 )
 
 _ON = click.Choice(["always", "failure", "change"])
 
 NOTIFY = Section(
-    "When to post",
+    "Notification",
     NotifyRule,
-    Option("--on", type=_ON, default="always", help="Post each time, if the job fails, or if that changes."),
-    Option("--after", type=types.Whole(1, 1000), default=1, help="Failures in a row that make one to post."),
     Option(
-        "--remind",
-        type=_LONG_SECONDS,
-        default=DAY,
-        help="With --on change, seconds until a lasting failure is posted again.",
+        "--on", type=_ON, default="always", help="Post after every run, after failures, or when the outcome changes."
+    ),
+    Option("--after-failures", type=types.Whole(1, 1000), default=1, help="Consecutive failures before posting."),
+    Option(
+        "--remind-every",
+        type=_LONG_DURATION,
+        default=Seconds(DAY),
+        help="With --on change, post a lasting failure again this often.",
     ),
 )
 
@@ -115,7 +120,7 @@ OUTPUT_OF_JOB = Section(
     OUTPUT.heading,
     OutputOptions,
     # The job's stdout must stay as it is.
-    Option("-o", "--output", type=LINES, default="none", in_profile=False, help="Line to print for each message."),
+    Option("-o", "--output", type=LINES, default="none", in_profile=False, help="Data to print for each message."),
     QUIET,
     VERBOSE,
     Option("--dry-run", is_flag=True, in_profile=False, hidden=True),

@@ -7,11 +7,15 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO, TypeAlias
 
 from chatpost.chat.webhook import mask_urls
 from chatpost.errors import OutputError, system_reason
 
+Kind: TypeAlias = Literal["note", "retry", "warning", "error"]
+"""A kind of message to the user."""
+
+_COLOURS = {"retry": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[1;31m"}
 # Control characters, except line ends.
 _CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n")}, "\ufffd")
 
@@ -27,7 +31,7 @@ def write_data(line: str) -> None:
     except (AttributeError, BrokenPipeError):  # AttributeError: the process was started without a stdout
         pass
     except OSError as failure:
-        raise OutputError(f"stdout could not be written: {system_reason(failure)}") from None
+        raise OutputError(f"cannot write to stdout: {system_reason(failure)}") from None
 
 
 def write_aside(line: str) -> None:
@@ -37,15 +41,19 @@ def write_aside(line: str) -> None:
         sys.stderr.flush()
 
 
-def say(sentence: str) -> None:
-    """Write a message to stderr, without secrets. A failed write is no error."""
-    line = f"chatpost: {_plain(sentence)}\n"
+def say(sentence: str, kind: Kind = "note") -> None:
+    """Write a message to stderr, without secrets; at a terminal, set it off by its kind. A failed write is no error."""
+    prefix = "chatpost:" if kind in {"note", "retry"} else f"chatpost: {kind}:"
+    line = f"{prefix} {_plain(sentence)}"
+    if kind in _COLOURS and is_terminal(sys.stderr) and not os.environ.get("NO_COLOR"):
+        coloured = line if kind == "retry" else prefix
+        line = f"{_COLOURS[kind]}{coloured}\x1b[0m{line.removeprefix(coloured)}"
     with suppress(AttributeError, OSError):
         try:
-            sys.stderr.write(line)
+            sys.stderr.write(f"{line}\n")
             sys.stderr.flush()
         except RuntimeError:  # a signal handler calls this during another write
-            os.write(sys.stderr.fileno(), line.encode(errors="replace"))
+            os.write(sys.stderr.fileno(), f"{line}\n".encode(errors="replace"))
 
 
 def _plain(text: str) -> str:

@@ -26,29 +26,28 @@ def describe_failure(delivery: Delivery, known: str | None, *, can_repeat: bool)
     return f"{progress.error}{why}. {known}"
 
 
-def describe_kept(delivery: Delivery) -> str:
+def describe_spooled(delivery: Delivery) -> str:
     """Say that the message was spooled, and why."""
     progress = delivery.progress
     why = f"{progress.gave_up}; " if progress.gave_up else ""
-    return f"{why}kept in the outbox as {progress.outbox_id}: `chatpost outbox flush` posts it"
+    return f"{why}stored in the outbox as {progress.outbox_id}: run `chatpost outbox flush` to post it"
 
 
 def describe_state(delivery: Delivery, *, can_repeat: bool) -> str:
     """Say whether the message was posted, and if ``can_repeat``, how to retry without posting it twice."""
     progress, count, request_id = delivery.progress, len(delivery.factories), delivery.request_id
     if progress.outbox_id is not None:
-        return f"The message is kept in the outbox as {progress.outbox_id}: `chatpost outbox flush` posts it"
+        return f"The message is in the outbox as {progress.outbox_id}: run `chatpost outbox flush` to post it"
     if count > 1 and (progress.posted or progress.maybe_posted):
-        known = (
-            f"{progress.posted} of {count} parts are posted{', and the next may be' if progress.maybe_posted else ''}"
-        )
+        next_one = ", and the next one may have been" if progress.maybe_posted else ""
+        known = f"{progress.posted} of {count} parts were posted{next_one}"
         again = f"; to post only the rest, send the same text again with --request-id {request_id}"
     elif progress.created is not None:
         return f"The message was posted: {progress.created.name}"
     elif progress.maybe_posted:
         likely = "was probably" if isinstance(progress.error, BrokenAnswer) else "may have been"
         known = f"The message {likely} posted"
-        again = f"; to try again without posting it twice, add --request-id {request_id}"
+        again = f"; to retry without posting it twice, add --request-id {request_id}"
     else:
         return "Nothing was posted."
     return known + (again if can_repeat else ".")

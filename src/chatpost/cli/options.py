@@ -16,6 +16,7 @@ from chatpost.content.compose import Overflow
 from chatpost.content.markup import Style
 from chatpost.delivery.retry import RetryPolicy
 from chatpost.errors import ConfigurationError
+from chatpost.formatting import Seconds
 from chatpost.outbox.options import EXPIRE_AFTER, SpoolOptions
 from chatpost.pacing.queue import DEFAULT_INTERVAL
 
@@ -62,7 +63,7 @@ CONFIG = Option(
     help="Read profiles from FILE.",
 )
 PROFILES = Section(
-    "Where to post",
+    "Destination",
     ProfileOptions,
     Option(
         *("-p", "--profile"),
@@ -71,7 +72,7 @@ PROFILES = Section(
         envvar=None,
         in_profile=False,
         shell_complete=complete_profile,
-        help="Profile to post to; repeatable, to post to several spaces at once.",
+        help="Profile to post to. Repeat to post to several spaces at once.",
     ),
     CONFIG,
 )
@@ -85,14 +86,16 @@ class ThreadOptions(NamedTuple):
     thread: Thread | None = None
 
 
-_THREAD_KEY = Option("-k", "--thread-key", type=types.THREAD_KEY, help="Your own name for the thread.")
+_THREAD_KEY = Option(
+    "-k", "--thread-key", type=types.THREAD_KEY, help="Thread key: a key that you choose for the thread."
+)
 _FALLBACK = "--fallback-new-thread/--or-fail"
 THREAD = Section(
     "Thread",
     ThreadOptions,
     _THREAD_KEY,
-    Option("--thread", type=types.THREAD_NAME, help="Chat's name for the thread, or for a message in it."),
-    Option(_FALLBACK, default=True, help="If the thread does not exist, start one or fail."),
+    Option("--thread", type=types.THREAD_NAME, help="Thread name, or the name of a message in the thread."),
+    Option(_FALLBACK, default=True, help="If the thread does not exist, start a new one, or fail."),
     one_of=(("thread",), ("thread_key",)),
 )
 
@@ -102,17 +105,17 @@ NEW_THREAD = Section("Thread", ThreadOptions, _THREAD_KEY, Option(_FALLBACK, def
 STYLE = Section(
     "Text",
     Style,
-    Option("--code", is_flag=True, help="Show the text as code."),
-    Option("--language", type=types.LANGUAGE, help="Show the text as code in this language."),
-    Option("--markdown", is_flag=True, help="Read the text as Markdown (CommonMark), not as Chat's own markup."),
+    Option("--code", is_flag=True, help="Format the text as code."),
+    Option("--language", type=types.LANGUAGE, help="Format the text as code in this language."),
+    Option("--markdown", is_flag=True, help="Parse the text as Markdown (CommonMark) instead of Chat's markup."),
     Option(
         "--mention",
         type=types.USER,
         multiple=True,
         shell_complete=complete_user,
-        help="User id, name in [mentions], or all, to mention; repeatable.",
+        help="User to mention: user ID, name in [mentions], or all. Repeatable.",
     ),
-    Option("--allow-mentions", is_flag=True, help="Let <users/...> in piped text mention people."),
+    Option("--allow-mentions", is_flag=True, help="Allow <users/...> in piped text to mention people."),
 )
 
 OVERFLOW = Section(
@@ -122,29 +125,31 @@ OVERFLOW = Section(
         "--overflow",
         type=click.Choice(["split", "head", "tail", "fail"]),
         default="split",
-        help="For text beyond 32,000 bytes: post several messages, its beginning, its end, or nothing.",
+        help="For text over 32,000 bytes: split it, post its head or tail, or fail.",
     ),
-    Option("--max-parts", type=types.Whole(1, 100), default=10, help="Messages that one text may make, at most."),
+    Option(
+        "--max-parts", type=types.Whole(1, 100), default=10, help="Maximum number of messages to split a text into."
+    ),
 )
 
 CARD = Section(
     "Card",
     CardOptions,
-    Option("--title", type=types.LINE, help="Make a card with this title; the text is its paragraph."),
+    Option("--title", type=types.LINE, help="Create a card with this title; the text becomes its paragraph."),
     Option("--subtitle", type=types.LINE, help="Line below the title."),
-    Option("--icon", type=types.LINK, help="Image beside the title."),
-    Option("--status", type=click.Choice(list(STATUSES)), help="Coloured status on the card."),
-    Option("--field", type=types.Pair("LABEL=VALUE", types.text), multiple=True, help="Labelled value; repeatable."),
+    Option("--icon", type=types.LINK, help="Image next to the title."),
+    Option("--status", type=click.Choice(list(STATUSES)), help="Coloured status of the card."),
+    Option("--field", type=types.Pair("LABEL=VALUE", types.text), multiple=True, help="Labelled value. Repeatable."),
     Option(
-        "--button", type=types.Pair("TEXT=URL", types.link), multiple=True, help="Button that opens a link; repeatable."
+        "--button", type=types.Pair("TEXT=URL", types.link), multiple=True, help="Button that opens a link. Repeatable."
     ),
-    Option("--ci", is_flag=True, help="Add what the CI tells of its run: branch, commit, a button, and more."),
+    Option("--ci", is_flag=True, help="Add details of the CI run and a link to it."),
     Option(
         "--card",
         type=click.Path(allow_dash=True, dir_okay=False),
         metavar="FILE",
         in_profile=False,
-        help="Read the card from a JSON file; - is stdin.",
+        help="Read the card from a JSON file, or from stdin if FILE is -.",
     ),
     one_of=(("card",), ("title", "subtitle", "icon", "status", "field", "button", "ci")),
 )
@@ -160,27 +165,27 @@ class RequestOptions(NamedTuple):
 REQUEST = Section(
     "Delivery",
     RequestOptions,
-    Option("--silent", is_flag=True, help="Ask Chat to notify nobody; Chat may refuse."),
+    Option("--silent", is_flag=True, help="Suppress notifications. Chat may reject this for webhooks."),
     Option(
         "--request-id",
         type=types.REQUEST_ID,
         in_profile=False,
-        help="Post only once, however often this id is used.  [default: random]",
+        help="Idempotency key: Chat creates at most one message per ID.  [default: random]",
     ),
 )
 
-_POLICY, _SECONDS = RetryPolicy(), types.Seconds()
+_POLICY, _DURATION = RetryPolicy(), types.Duration()
 RETRY = Section(
     "Delivery",
     RetryPolicy,
-    Option("--timeout", type=_SECONDS, default=_POLICY.timeout, help="Seconds for each attempt."),
+    Option("--timeout", type=_DURATION, default=Seconds(_POLICY.timeout), help="Timeout of each attempt."),
     Option(
         "--deadline",
-        type=_SECONDS,
-        default=_POLICY.deadline,
-        help="Seconds in all, except reading stdin or running a job.",
+        type=_DURATION,
+        default=Seconds(_POLICY.deadline),
+        help="Total time limit, except for reading stdin or running a job.",
     ),
-    Option("--retries", type=types.Whole(0, 100), default=_POLICY.retries, help="Attempts after the first, at most."),
+    Option("--retries", type=types.Whole(0, 100), default=_POLICY.retries, help="Maximum number of retries."),
 )
 
 
@@ -194,20 +199,22 @@ class PacingOptions(NamedTuple):
 PACING = Section(
     "Delivery",
     PacingOptions,
-    Option("--pacing/--no-pacing", default=True, help="Queue with your other processes, and with your fleet's."),
-    Option("--interval", type=_SECONDS, default=DEFAULT_INTERVAL, help="Seconds between two messages to the space."),
+    Option("--pacing/--no-pacing", default=True, help="Take turns with other processes that post to the space."),
+    Option(
+        "--interval", type=_DURATION, default=Seconds(DEFAULT_INTERVAL), help="Time between two messages to a space."
+    ),
 )
 
 SPOOL = Section(
     "Outbox",
     SpoolOptions,
-    Option("--spool", is_flag=True, help="If the message cannot be posted now, keep it in the outbox and exit 0."),
-    Option("--spool-first", is_flag=True, help="Keep the message in the outbox at once, without trying."),
+    Option("--spool", is_flag=True, help="If the message cannot be posted now, store it in the outbox and exit 0."),
+    Option("--spool-only", is_flag=True, help="Store the message in the outbox without trying to post it."),
     Option(
-        "--keep-for",
-        type=types.Seconds(types.YEAR),
-        default=EXPIRE_AFTER,
-        help="Seconds after which a message in the outbox is not worth posting.",
+        "--expire-after",
+        type=types.Duration(types.YEAR),
+        default=Seconds(EXPIRE_AFTER),
+        help="Expire messages in the outbox after this long.",
     ),
 )
 
@@ -222,15 +229,17 @@ class OutputOptions(NamedTuple):
 
 
 LINES = click.Choice(["name", "thread", "json", "none"])
-QUIET = Option("-q", "--quiet", is_flag=True, help="Hide retry messages and warnings.")
+QUIET = Option("-q", "--quiet", is_flag=True, help="Suppress retry messages and warnings.")
 VERBOSE = Option("-v", "--verbose", is_flag=True, help="Show every attempt.")
 OUTPUT = Section(
     "Output",
     OutputOptions,
-    Option("-o", "--output", type=LINES, default="name", help="Line to print for each message."),
+    Option("-o", "--output", type=LINES, default="name", help="Data to print for each message."),
     QUIET,
     VERBOSE,
-    Option("--dry-run", is_flag=True, in_profile=False, help="Print the request, secrets masked; send nothing."),
+    Option(
+        "--dry-run", is_flag=True, in_profile=False, help="Print the request, with secrets masked, without sending it."
+    ),
 )
 
 
@@ -244,8 +253,8 @@ class ExitOptions(NamedTuple):
 EXIT = Section(
     "Exit status",
     ExitOptions,
-    Option("--skip-empty", is_flag=True, help="If there is no text, post nothing and exit 0."),
-    Option("--soft-fail", is_flag=True, help="Report a failure on stderr, but exit 0."),
+    Option("--skip-empty", is_flag=True, help="If the text is empty, post nothing and exit 0."),
+    Option("--soft-fail", is_flag=True, help="Exit 0 even if posting fails; report the failure on stderr."),
 )
 
 POSTING = (STYLE, OVERFLOW, CARD, REQUEST, RETRY, PACING, SPOOL, OUTPUT, EXIT)

@@ -27,7 +27,9 @@ def load_defaults(profile: Profile) -> dict[str, Any]:
             shown = f".{key}" if re.fullmatch(r"[A-Za-z0-9_-]{1,64}", key) else ": a key"
             raise ConfigurationError(f"{where}{shown} is not an option{_nearest_key(key, options)}")
         if not option.in_profile:
-            raise ConfigurationError(f"{where}.{key} cannot be set in a profile: it is for one message only")
+            raise ConfigurationError(
+                f"{where}.{key} cannot be set in a profile: use the command line or the environment"
+            )
         try:
             values[key] = option.read_toml(value)
         except ValueError as error:
@@ -39,7 +41,9 @@ def load_defaults(profile: Profile) -> dict[str, Any]:
             raise ConfigurationError(f"{where} sets both {firsts[0]} and {firsts[1]}: remove one of them")
     for user in values.get("mention", ()):
         if not (user.isdigit() or user == "all" or user in profile.mentions):
-            raise ConfigurationError(f"{where}.mention has something that is no user's id, and no name in [mentions]")
+            raise ConfigurationError(
+                f"{where}.mention contains a value that is neither a user ID nor a name in [mentions]"
+            )
     return values
 
 
@@ -48,4 +52,4 @@ def _nearest_key(key: str, options: Mapping[str, Option]) -> str:
 
     names = ["url", *(name for name, option in options.items() if option.in_profile)]
     nearest = get_close_matches(key, names, 1)
-    return f": did you mean {nearest[0]}?" if nearest else " of a profile: its keys are the long options, with _ for -"
+    return f": did you mean {nearest[0]}?" if nearest else " of a profile: keys are option names with _ instead of -"

@@ -13,7 +13,7 @@ import click
 
 from chatpost.chat.webhook import mask_urls
 from chatpost.cli.app import SectionedCommand
-from chatpost.cli.console import as_json, say, write_data
+from chatpost.cli.console import Kind, as_json, say, write_data
 from chatpost.cli.options import EXIT, OUTPUT, OutputOptions
 from chatpost.cli.settings import Settings
 from chatpost.delivery.model import Delivery
@@ -81,7 +81,7 @@ class Reporter:
             self.status = error.exit_status
             return True
         if isinstance(error, Exception) and not isinstance(error, UsageError):
-            self.interrupted("broken off by a bug")
+            self.interrupted("stopped by a bug")
         return False
 
     def expect(self, deliveries: Sequence[Delivery]) -> None:
@@ -102,17 +102,17 @@ class Reporter:
                 _say(delivery, describe_attempt(delivery, event))
             if event.wait is not None and not self.options.quiet:
                 error = "" if self.options.verbose else f"{event.error}; "
-                _say(delivery, f"{error}trying again in {event.wait:.1f} s")
+                _say(delivery, f"{error}retrying in {event.wait:.1f} s", "retry")
         elif isinstance(event, PartPosted):
             if self._bars is not None:
                 self._bars.show(delivery.to.label or "posting", event.number, event.of)
         elif isinstance(event, RetryPlanned):
             if not self.options.quiet:
-                _say(delivery, f"{event.error}; trying again in {event.wait:.1f} s")
+                _say(delivery, f"{event.error}; retrying in {event.wait:.1f} s", "retry")
         elif isinstance(event, Paused):
             self._next_turn = time.monotonic() + event.seconds
             if self.options.verbose or (self._has_reader and event.seconds > _LONG_PAUSE):
-                _say(delivery, f"waiting {event.seconds:.1f} s for the space's turn")
+                _say(delivery, f"waiting {event.seconds:.1f} s for its turn in the space")
 
     def _close_bars(self) -> None:
         if self._bars is not None:
@@ -123,7 +123,7 @@ class Reporter:
         """Print a warning, unless it was printed before."""
         if not self.options.quiet and sentence not in self._warned:
             self._warned.add(sentence)
-            say(f"warning: {sentence}")
+            say(sentence, "warning")
 
     def report(self, delivery: Delivery, known: str | None = None) -> ExitStatus:
         """Print the delivery's line or its error; return its exit status.
@@ -136,12 +136,12 @@ class Reporter:
         if progress.created is not None and progress.error is None and progress.outbox_id is None:
             line = {"name": progress.created.name, "thread": progress.created.thread_name}.get(output)
         else:
-            from chatpost.cli.messages import describe_failure, describe_kept
+            from chatpost.cli.messages import describe_failure, describe_spooled
 
             if progress.error is not None:
-                _say(delivery, describe_failure(delivery, known, can_repeat=self.can_repeat))
+                _say(delivery, describe_failure(delivery, known, can_repeat=self.can_repeat), "error")
             elif progress.outbox_id is not None and not self.options.quiet:
-                _say(delivery, describe_kept(delivery))
+                _say(delivery, describe_spooled(delivery))
         if output == "json":
             from chatpost.cli.messages import record
 
@@ -153,7 +153,7 @@ class Reporter:
         except OutputError as failure:
             # An error of the delivery takes precedence over this one.
             name = progress.created.name if progress.created else None
-            _say(delivery, f"{failure}" + (f", but the message was posted: {name}" if name else ""))
+            _say(delivery, f"{failure}{f', but the message was posted: {name}' if name else ''}", "error")
             status = status or failure.exit_status
         progress.reported = True
         self.status = self.status or status
@@ -161,7 +161,7 @@ class Reporter:
 
     def report_error(self, error: ChatpostError) -> None:
         """Report an error that was raised before there was a delivery."""
-        say(str(error))
+        say(str(error), "error")
         if self.options.output == "json" and not isinstance(error, OutputError):
             from chatpost.cli.messages import failure_record
 
@@ -200,6 +200,6 @@ class Reporter:
         return self._live
 
 
-def _say(delivery: Delivery, sentence: str) -> None:
+def _say(delivery: Delivery, sentence: str, kind: Kind = "note") -> None:
     """Print a sentence about a delivery, after the name of its profile, if any."""
-    say(f"{delivery.to.label}: {sentence}" if delivery.to.label else sentence)
+    say(f"{delivery.to.label}: {sentence}" if delivery.to.label else sentence, kind)

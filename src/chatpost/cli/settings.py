@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import click
 from click.core import ParameterSource
 
-from chatpost.cli.types import Flag, Seconds
+from chatpost.cli.types import Duration, Flag
 from chatpost.errors import UsageError, VariablesClash
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ class Option(click.Option):
             return "a list of strings", (str,)
         if isinstance(self.type, click.IntRange):
             return "a whole number", (int,)
-        return ("a number", (int, float)) if isinstance(self.type, Seconds) else ("a string", (str,))
+        return ("a duration", (int, float, str)) if isinstance(self.type, Duration) else ("a string", (str,))
 
 
 class Section(Generic[T]):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from math import nan
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from chatpost.chat.message import THREAD_KEY_LIMIT, Thread
 from chatpost.content.terminal import screen_text
+from chatpost.formatting import Seconds, parse_duration
 
 if TYPE_CHECKING:
     from click import Context, Parameter
@@ -32,20 +32,17 @@ class Parsed(click.types.FuncParamType[Any, Any]):
         self.name, self.allowed = name, allowed
 
 
-class Seconds(Parsed):
-    """A number of seconds above 0, up to ``longest``."""
+class Duration(Parsed):
+    """A duration above 0, up to ``longest`` seconds; its value is in seconds."""
 
     def __init__(self, longest: float = 86_400) -> None:
         def parse(value: str | float) -> float:
-            try:
-                seconds = float(value)
-            except (OverflowError, ValueError):
-                seconds = nan
+            seconds = parse_duration(value) if isinstance(value, str) else float(value)
             # NaN fails this comparison.
-            _require(0 < seconds <= longest, f"{value!r} is not a number of seconds above 0 and up to {longest:.10g}")
+            _require(0 < seconds <= longest, f"{value!r} is not {self.allowed}")
             return seconds
 
-        super().__init__("S", parse, f"a number of seconds above 0, up to {longest:.10g}")
+        super().__init__("DURATION", parse, f"a duration above 0s, up to {Seconds(longest)}")
 
 
 class Flag(click.types.BoolParamType):
@@ -55,7 +52,7 @@ class Flag(click.types.BoolParamType):
         """Parse the value as Click does."""
         is_set = self.str_to_bool(value)
         if is_set is None:
-            self.fail(f"{value!r:.60} is neither 1 nor 0", param, ctx)
+            self.fail(f"{value!r:.60} is not a boolean: use 1 or 0", param, ctx)
         return is_set
 
 
@@ -84,12 +81,12 @@ def _thread_key(value: str) -> str:
 
 
 def _request_id(value: str) -> str:
-    _require(value.strip(), "a request id cannot be empty")
+    _require(value.strip(), "a request ID cannot be empty")
     return _utf8(value)
 
 
 def _utf8(value: str) -> str:
-    _require(not re.search("[\ud800-\udfff]", value), "the value has bytes that are not UTF-8")
+    _require(not re.search("[\ud800-\udfff]", value), "the value is not valid UTF-8")
     return value
 
 
@@ -108,7 +105,7 @@ def _language(value: str) -> str:
 def _user(value: str) -> str:
     """Parse a user ID (``users/ID`` too), all, or a name in the profile file."""
     user = value.removeprefix("users/")
-    what = "a user id, which is a number and no e-mail address, a name in [mentions], or all"
+    what = "a user ID (a number, not an email address), a name in [mentions], or all"
     _require(re.fullmatch(r"[0-9]{1,30}|[A-Za-z][A-Za-z0-9._-]{0,63}", user), f"{value!r:.60} is not {what}")
     return user
 
@@ -126,13 +123,13 @@ def _line(value: str) -> str:
 
 def link(value: str) -> str:
     """Validate a web page's URL; raises `ValueError`."""
-    complaint = "the URL does not begin with https:// or http://, or has a space, quote, < or >"
+    complaint = "the URL must begin with https:// or http:// and contain no spaces, quotes, < or >"
     _require(re.fullmatch(r"https?://[^\s<>\"]+", value), complaint)
     return _utf8(value)
 
 
 THREAD_KEY = Parsed("KEY", _thread_key, f"a thread key of 1 to {THREAD_KEY_LIMIT} characters")
-THREAD_NAME = Parsed("NAME", _thread, "the name of a thread (spaces/SPACE/threads/THREAD)")
+THREAD_NAME = Parsed("NAME", _thread, "a thread name (spaces/SPACE/threads/THREAD)")
 REQUEST_ID = Parsed("ID", _request_id)
 LANGUAGE = Parsed("LANG", _language, "the name of a language")
 USER = Parsed("USER", _user, "a list of user ids and names, or all")

@@ -8,22 +8,22 @@ from chatpost import __version__
 from chatpost.cli.app import LazyGroup
 
 COMMANDS = {
-    "send": "Post a message and print its name.",
-    "reply": "Post into a thread and print the message's name.",
-    "thread": "Open a thread and print the name of its first message.",
-    "run": "Run a job, post how it went, and exit as it did.",
-    "outbox": "List and post messages that wait in the outbox.",
+    "send": "Post a message.",
+    "reply": "Reply in a thread.",
+    "thread": "Start a thread.",
+    "run": "Run a job and post its outcome.",
+    "outbox": "List, flush and manage the messages in the outbox.",
     "profiles": "Manage profiles.",
-    "completion": "Print the script that completes words in a shell.",
-    "emulator": "Serve a local Google Chat for tests and trials.",
+    "completion": "Print a shell completion script.",
+    "emulator": "Run a local Google Chat for testing.",
 }
 """The commands, with the first line of each one's help."""
 
 EPILOG = """\b
-Start with:
-  chatpost profiles add ops          keep a webhook's URL under a name
-  chatpost send -p ops "Hello"       post a message there
-  chatpost COMMAND -h                learn a command by examples
+Get started:
+  chatpost profiles add ops          store a webhook URL as a profile
+  chatpost send -p ops "Hello"       post a message
+  chatpost COMMAND -h                show examples and common options
 """
 
 chatpost = click.version_option(__version__, prog_name="chatpost", message="%(prog)s %(version)s")(

@@ -10,7 +10,7 @@ from chatpost.cli.console import write_data
 _ZSH_SETUP = "(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i; }\n"
 
 EPILOG = """\b
-To use it in every new shell:
+To enable completion in new shells:
   echo 'eval "$(chatpost completion bash)"' >> ~/.bashrc
   echo 'eval "$(chatpost completion zsh)"' >> ~/.zshrc
   chatpost completion fish > ~/.config/fish/completions/chatpost.fish
@@ -20,9 +20,9 @@ To use it in every new shell:
 @click.command(epilog=EPILOG)
 @click.argument("shell", type=click.Choice(("bash", "zsh", "fish")), metavar="SHELL")
 def completion(shell: str) -> None:
-    """Print the script that completes words in a shell.
+    """Print a shell completion script.
 
-    It completes commands, options, their values, and the names of profiles and mentions.
+    The script completes commands, options, their values, and the names of profiles and mentions.
     """
     from click.shell_completion import ShellComplete, get_completion_class
 

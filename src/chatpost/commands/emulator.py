@@ -31,16 +31,16 @@ _WIDTH = 44  # characters of a message that are shown
 
 EPILOG = """\b
 Examples:
-  chatpost emulator                    serve until Ctrl-C, and print a URL
-  chatpost emulator -- ./notify.sh     run a command against it
+  chatpost emulator                    serve until Ctrl-C and print a webhook URL
+  chatpost emulator -- ./notify.sh     run a command against the emulator
   chatpost emulator --fault '503*2' -- chatpost send Hi
 
 \b
 Faults, each for one request (*N: for N requests):
-  503  429,retry-after=2    answer with this status; store nothing
-  delay=1.5                 store; answer after so many seconds
-  drop-before  drop-after   drop the connection before or after storing
-  truncate  drip            store; cut the answer short, or never end it
+  503  429,retry-after=2    return this status; do not store the message
+  delay=1.5s                store the message; respond after this long
+  drop-before  drop-after   close the connection before or after storing
+  truncate  drip            store; truncate the response, or never end it
   ok                        no fault
 """
 
@@ -56,23 +56,23 @@ def _parse_faults(value: str) -> list[Fault]:
 
 
 @click.command(epilog=EPILOG)
-@click.option("--port", type=Whole(0, 65535), default=0, metavar="PORT", help="Port to serve on.  [default: any]")
-@click.option("--open", is_flag=True, help="Open the page that shows the spaces in a browser.")
-@click.option("--no-quota", is_flag=True, help="Do not limit a space to one request a second.")
+@click.option("--port", type=Whole(0, 65535), default=0, metavar="PORT", help="Port to listen on.  [default: any]")
+@click.option("--open", is_flag=True, help="Open the page of messages in a browser.")
+@click.option("--no-quota", is_flag=True, help="Disable the limit of one request per second and space.")
 @click.option(
     "--fault",
     type=Parsed("FAULT", _parse_faults),
     multiple=True,
-    help="Fault to inject into the next request; repeatable.",
+    help="Fault to inject into the next request. Repeatable.",
 )
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, shell_complete=complete_file)
 @click.pass_obj
 def emulator(surroundings: Surroundings, /, port: int, command: Sequence[str], **options: Any) -> int:
-    """Serve a local Google Chat for tests and trials.
+    """Run a local Google Chat for testing.
 
-    It does what Chat does for a webhook, on loopback, and forgets all messages when it stops. With a COMMAND, it runs
-    the command with CHATPOST_URL set to a webhook, then shows the space's messages on stderr. With -p, the command
-    still posts to its profile's webhook.
+    The emulator accepts webhook requests as Chat does, on loopback, and deletes all messages when it stops. With
+    COMMAND, it runs the command with CHATPOST_URL set to a webhook, then shows the messages on stderr. A command that
+    uses -p still posts to its profile's webhook.
     """
     _check_extra()
     from chatpost.emulator import Emulator  # needs the extra
@@ -85,7 +85,7 @@ def emulator(surroundings: Surroundings, /, port: int, command: Sequence[str], *
         chat = Emulator(port=port, quota=not options["no_quota"], faults=chain(*options["fault"]), on_received=log)
     except OSError as failure:
         reason = f"cannot serve on port {port}: {system_reason(failure)}"
-        raise ConfigurationError(f"{reason}; choose another --port, or leave it out") from None
+        raise ConfigurationError(f"{reason}; use another --port, or omit the option") from None
     with chat:
         if options["open"]:
             webbrowser.open(chat.page)
@@ -112,7 +112,7 @@ def _check_extra() -> None:
         if (missing.name or "").split(".")[0] not in {"flask", "google"}:
             raise
         raise ConfigurationError(
-            "the emulator needs Flask and Google's types: pipx install 'chatpost-cli[emulator]'"
+            "the emulator needs Flask and Google's types: in a checkout, run pipx install --force '.[emulator]'"
         ) from None
 
 
@@ -127,7 +127,7 @@ def _serve(chat: Emulator, surroundings: Surroundings) -> int:
         else:
             write_data(chat.url())
             say("serving until Ctrl-C; set CHATPOST_URL to this URL to post here")
-        say(f"the page that shows the messages: {chat.page}")
+        say(f"view the messages at {chat.page}")
         threading.Event().wait()
     return ExitStatus.OK
 

@@ -62,15 +62,15 @@ class FlushCommand:
         with report_on_signal(partial(_interrupted, [sender])):
             for failures in run_concurrently(steps):
                 for sentence in self._sentences(failures):
-                    say(sentence)
+                    say(sentence, "error")
                 left += failures.left
         pending = {message.id for message in left if message.is_pending}
         given_up = {message.id for message in left if message.status.state != "posted"} - pending
         before = {message.id for message in chain(*spaces.values()) if message.is_pending}
         lost, posted = len(before & given_up), len(before - given_up - pending)
         if lost or (not self._output.quiet and (pending or self._output.verbose or reporter.is_watched)):
-            more = f", {lost} will not be posted (chatpost outbox list)" if lost else ""
-            say(f"{posted} posted, {len(pending)} still waiting{more}")
+            more = f", {lost} rejected or expired (see `chatpost outbox list`)" if lost else ""
+            say(f"{posted} posted, {len(pending)} pending{more}")
         return ExitStatus.TRY_LATER if pending else ExitStatus.OK
 
     def _pending_spaces(self) -> dict[str, list[OutboxMessage]]:
@@ -106,7 +106,7 @@ class Watcher(FlushCommand):
         self._warned: set[str] = set()
         self._failures, self._open_at = 0, 0.0
         if not self._output.quiet:
-            say("watching the outbox, and posting what comes")
+            say("watching the outbox; posting messages as they arrive")
         with report_on_signal(lambda: _interrupted(list(self._senders.values()))):
             while True:
                 began = TIMING.clock()
@@ -155,11 +155,11 @@ class Watcher(FlushCommand):
     def _say_once(self, space: str, sentences: set[str]) -> None:
         """Print the sentences that the previous flush of the space did not print; ``space`` is "" for the outbox."""
         for sentence in sorted(sentences - self._said[space]):
-            say(sentence)
+            say(sentence, "error")
         self._said[space] = sentences
 
 
 def _interrupted(senders: Sequence[Sender]) -> None:
-    say("interrupted: what is not posted stays in the outbox")
+    say("interrupted: unposted messages stay in the outbox")
     for sender in senders:
         sender.leave_queues()

@@ -55,7 +55,7 @@ class Follower:
         """
         options, lines, stdin = settings[FOLLOW], Lines(TIMING.clock), surroundings.stdin
         is_shared = is_terminal(stdin) or (options.tee and is_terminal(surroundings.stdout))
-        follower = cls(lines, lambda: options.last, is_shared=is_shared)
+        follower = cls(lines, lambda: options.closing, is_shared=is_shared)
         if options.tee:
             follower.write, follower._tee = write_aside, Tee(surroundings.stdout, follower._stopped)
         if stdin is None:
@@ -112,12 +112,12 @@ class Follower:
             is_complete = replies.post_all(settings[FOLLOW].every)
             if self._reader is not None:
                 if not is_complete and not self._lines.has_ended and not self._is_typed:
-                    say("lines that come from now on are not posted")
+                    say("lines read from now on are not posted")
                     self._reader.discard()
                 if not is_complete:
                     replies.lost += self._reader.discarded + self._lines.waiting
                 if self._reader.had_bad_bytes:
-                    reporter.warn("stdin has bytes that are not UTF-8; each is posted as U+FFFD")
+                    reporter.warn("stdin contains bytes that are not UTF-8; each is posted as U+FFFD")
             last = self._last()
             if replies.lost:
                 say(f"{lines_are(replies.lost)} lost: not everything was posted")
@@ -137,7 +137,7 @@ class Follower:
 class Tee:
     """Copies stdin to stdout, until stdout's reader closes it or ``stopped`` is set while stdout is full.
 
-    ``status`` is the exit status: not 0 if stdout could not be written.
+    ``status`` is the exit status: not 0 if cannot write to stdout.
     """
 
     def __init__(self, stdout: TextIO | None, stopped: SelectableEvent) -> None:
@@ -162,4 +162,4 @@ class Tee:
             except OSError as failure:
                 self._stdout = None
                 self.status = ExitStatus.IO
-                say(f"stdout could not be written, so nothing more is copied: {system_reason(failure)}")
+                say(f"cannot write to stdout, so --tee stops copying: {system_reason(failure)}", "error")

@@ -1,4 +1,4 @@
-"""`chatpost outbox`: list, show, flush, retry and drop the messages in the outbox."""
+"""`chatpost outbox`: list, show, flush, retry and delete the messages in the outbox."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from chatpost.cli.command_options import FLUSH, LIST_FORMAT
 from chatpost.cli.console import as_json, is_terminal, print_table, say, write_data
 from chatpost.cli.options import CONFIG, QUIET, RETRY, VERBOSE, OutputOptions, complete_profile
 from chatpost.cli.settings import Option, Section, Settings
-from chatpost.cli.types import Parsed, Seconds
+from chatpost.cli.types import Duration, Parsed
 from chatpost.commands.flushing import FlushCommand, Watcher
 from chatpost.delivery.retry import RetryPolicy
 from chatpost.errors import InputError, StorageError, UsageError
-from chatpost.formatting import format_duration
+from chatpost.formatting import Seconds, format_duration
 from chatpost.outbox.model import OutboxMessage, batches, delete, requeue
 from chatpost.outbox.options import EXPIRE_AFTER
 from chatpost.outbox.resolver import reference_to
@@ -30,13 +30,13 @@ from chatpost.profiles.sources import RedisConfig, find_sources
 
 EPILOG = """\b
 Examples:
-  chatpost outbox                       list what waits
-  chatpost outbox flush                 post it
-  chatpost outbox flush --digest        post it, many in one message
-  chatpost outbox flush --watch         stay, and post what comes
-  chatpost outbox show 12               show one as JSON
-  chatpost outbox retry 12 -p ops       let one wait again, for another webhook
-  chatpost outbox drop 12 13            take some out
+  chatpost outbox                       list the messages
+  chatpost outbox flush                 post the pending messages
+  chatpost outbox flush --digest        combine messages of a thread into one
+  chatpost outbox flush --watch         keep running and post new messages
+  chatpost outbox show 12               show a message as JSON
+  chatpost outbox retry 12 -p ops       make a message pending again, for another webhook
+  chatpost outbox delete 12 13          delete messages
 """
 
 FLUSH_EXAMPLES = """\
@@ -57,14 +57,21 @@ def _parse_id(value: str) -> int:
     with suppress(ValueError):
         if (number := int(value)) > 0:
             return number
-    raise ValueError(f"{value!r:.60} is no number of a message: `chatpost outbox list` shows them")
+    raise ValueError(f"{value!r:.60} is not a message ID: list the IDs with `chatpost outbox list`")
 
 
 _ID = Parsed("ID", _parse_id)
 _IDS = click.Argument(["ids"], nargs=-1, type=_ID, metavar="ID...")
-_DEADLINE = Option("--deadline", type=Seconds(), default=60, help="Seconds for each message, and for each wait.")
-_PROFILE = click.Option(["-p", "--profile"], metavar="NAME", shell_complete=complete_profile, help="Send them there.")
-_ALL = click.Option(["--all", "is_all"], is_flag=True, help="All messages.")
+_DEADLINE = Option(
+    "--deadline",
+    type=Duration(),
+    default=Seconds(60),
+    help="Time limit for each message, including its wait for a turn.",
+)
+_PROFILE = click.Option(
+    ["-p", "--profile"], metavar="NAME", shell_complete=complete_profile, help="Profile to post the messages to."
+)
+_ALL = click.Option(["--all", "is_all"], is_flag=True, help="Select all messages.")
 
 EACH_MESSAGE = Section(
     RETRY.heading, RETRY.make, *(_DEADLINE if option.key == "deadline" else option for option in RETRY.options)
@@ -75,9 +82,9 @@ OUTPUT = Section("Output", partial(OutputOptions, output="none", dry_run=False),
 @click.group(invoke_without_command=True, params=[CONFIG, LIST_FORMAT], epilog=EPILOG)
 @click.pass_context
 def outbox(ctx: click.Context, config: Path | None, output: str) -> None:
-    """List and post messages that wait in the outbox.
+    """List, flush and manage the messages in the outbox.
 
-    They came there by --spool or --spool-first.
+    Messages are stored there by --spool and --spool-only.
     """
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_, config=config, output=output)
@@ -97,7 +104,7 @@ def list_(ctx: click.Context, config: Path | None, output: str) -> None:
         for message in _with_contents(box, index):
             write_data(as_json(_record(message)))
     else:
-        columns = ("ID", "AGE", "STATE", "TO", "THREAD", "TRIES", "ERROR", "TEXT")
+        columns = ("ID", "AGE", "STATE", "TO", "THREAD", "ATTEMPTS", "ERROR", "TEXT")
         print_table(columns, [_row(message, now) for message in index])
 
 
@@ -135,8 +142,7 @@ def _row(message: OutboxMessage, now: float) -> tuple[str, ...]:
 
 
 def _state(message: OutboxMessage) -> str:
-    state = "sealed" if message.is_in_flight else message.status.state
-    return {"pending": "waiting", "rejected": "refused"}.get(state, state)
+    return "in flight" if message.is_in_flight else message.status.state
 
 
 def _record(message: OutboxMessage) -> dict[str, Any]:
@@ -144,7 +150,7 @@ def _record(message: OutboxMessage) -> dict[str, Any]:
     return {
         "id": message.id,
         "written": message.origin.written,
-        "state": _state(message),
+        "state": _state(message).replace(" ", "_"),
         "host": message.origin.host,
         "profile": message.webhook.profile,
         "space": message.webhook.space.rpartition("/spaces/")[2],
@@ -174,21 +180,21 @@ def show(ctx: click.Context, id: int, config: Path | None) -> None:  # noqa: A00
 )
 @click.pass_context
 def flush(ctx: click.Context, /, **_: object) -> int:
-    """Post what waits in the outbox.
+    """Post the pending messages.
 
-    In each space and thread the messages are posted in their order. Exits with 75 if some have to wait on.
+    Messages of the same space and thread are posted in order. Exits with 75 if messages remain in the outbox.
     """
     options, policy, output = Settings(ctx).values((FLUSH, EACH_MESSAGE, OUTPUT))
     return (Watcher if options.watch else FlushCommand)(options, policy, output, ctx.obj).run()
 
 
 @outbox.command(
-    short_help="Let messages wait again, or send them by another profile.",
+    short_help="Make messages pending again, or move them to another profile.",
     params=[_IDS, _ALL, CONFIG, _PROFILE],
 )
 @click.pass_context
 def retry(ctx: click.Context, /, ids: Sequence[int], config: Path | None, profile: str | None, *, is_all: bool) -> None:
-    """Let messages wait again that were refused or have expired, or send them by another profile."""
+    """Make rejected and expired messages pending again, or move messages to another profile."""
     box, chosen = _choose(ctx, ids, config, is_all=is_all)
     reference = None
     if profile is not None:
@@ -198,11 +204,11 @@ def retry(ctx: click.Context, /, ids: Sequence[int], config: Path | None, profil
             space, _, thread = message.thread.partition("/threads/")
             if thread and not message.thread.startswith("key ") and space != webhook.space:
                 raise UsageError(
-                    f"message {message.id} is for a thread in {space}, and profile {profile} posts to {webhook.space}"
+                    f"message {message.id} is for a thread in {space}, but profile {profile} posts to {webhook.space}"
                 )
         reference = reference_to(webhook, profile, config)
     left, _ = _change(box, chosen, partial(requeue, webhook=reference, expires_at=box.now() + EXPIRE_AFTER))
-    _report(left, "waiting: `chatpost outbox flush` posts what waits", len(chosen) - left)
+    _report(left, "pending: run `chatpost outbox flush` to post them", len(chosen) - left)
 
 
 def _change(box: Outbox, chosen: Sequence[OutboxMessage], step: Step) -> tuple[int, int]:
@@ -217,7 +223,7 @@ def _change(box: Outbox, chosen: Sequence[OutboxMessage], step: Step) -> tuple[i
             until = time.monotonic() + _LONGEST_ATTEMPT
             while not locks.enter_context(box.lock(space)):
                 if time.monotonic() > until:
-                    raise StorageError("the outbox", "its messages are being sent; try again")
+                    raise StorageError("the outbox", "another process is posting its messages; try again later")
                 time.sleep(_POLL)
         index = _index(box)
         left = {message.id for message in index} & {message.id for message in chosen}
@@ -228,23 +234,25 @@ def _change(box: Outbox, chosen: Sequence[OutboxMessage], step: Step) -> tuple[i
 
 
 def _report(count: int, outcome: str, posted: int) -> None:
-    messages = "1 message is" if count == 1 else f"{count} messages are"
-    say(f"{messages} {outcome}{f'; {posted} posted meanwhile' if posted else ''}")
+    messages = "1 message" if count == 1 else f"{count} messages"
+    say(f"{messages} {outcome}{f'; {posted} had already been posted' if posted else ''}")
 
 
-@outbox.command(params=[_IDS, _ALL, CONFIG, click.Option(["--yes"], is_flag=True, help="Do not ask.")])
+@outbox.command(
+    "delete", params=[_IDS, _ALL, CONFIG, click.Option(["--yes"], is_flag=True, help="Skip the confirmation.")]
+)
 @click.pass_context
-def drop(ctx: click.Context, /, ids: Sequence[int], config: Path | None, *, is_all: bool, yes: bool) -> None:
-    """Take messages out of the outbox. They are not posted."""
+def delete_(ctx: click.Context, /, ids: Sequence[int], config: Path | None, *, is_all: bool, yes: bool) -> None:
+    """Delete messages from the outbox without posting them."""
     box, chosen = _choose(ctx, ids, config, is_all=is_all)
     if is_all and not yes:
         all_of_them = "the only message" if len(chosen) == 1 else f"all {len(chosen)} messages"
         if not is_terminal(ctx.obj.stdin):
-            raise UsageError(f"this would drop {all_of_them}: add --yes")
-        if not click.confirm(f"Drop {all_of_them}?", err=True):
+            raise UsageError(f"this would delete {all_of_them}: add --yes to confirm")
+        if not click.confirm(f"Delete {all_of_them}?", err=True):
             return
-    left, dropped = _change(box, chosen, delete)
-    _report(dropped, "dropped", len(chosen) - left)
+    left, deleted = _change(box, chosen, delete)
+    _report(deleted, "deleted", len(chosen) - left)
 
 
 def _choose(
@@ -256,12 +264,12 @@ def _choose(
     """
     box = _open(ctx, config)
     if bool(ids) == is_all:
-        raise UsageError("name messages by their ids, or all of them by --all")
+        raise UsageError("specify message IDs, or --all")
     index = {message.id: message for message in _index(box)}
     for number in ids:
         if number not in index:
             raise InputError(
-                f"there is no message {number} in the outbox: `chatpost outbox list` shows those there are"
+                f"there is no message {number} in the outbox: list the messages with `chatpost outbox list`"
             )
     if not index:
         say(_EMPTY)

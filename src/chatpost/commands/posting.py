@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from chatpost.content.ci import CiRun
     from chatpost.profiles.file import Profile
 
-ONE_PROFILE = "--follow posts into one thread: name one profile"
+ONE_PROFILE = "--follow posts to a single thread: use one profile"
 TIMING = Timing(clock=time.monotonic, sleep=time.sleep, random=random.random)
 
 
@@ -114,7 +114,7 @@ def find_thread(settings: Settings, missing: str | None = None) -> ReplyTo:
         fallback, or_fail = MessageReplyOption.FALLBACK_TO_NEW_THREAD, MessageReplyOption.OR_FAIL
         return ReplyTo(thread, fallback if options.fallback_new_thread else or_fail)
     if missing or settings.from_command_line("fallback_new_thread") is False:
-        raise UsageError(missing or "--or-fail needs a thread: add --thread-key KEY or --thread NAME")
+        raise UsageError(missing or "--or-fail requires a thread: add --thread-key KEY or --thread NAME")
     return ReplyTo()
 
 
@@ -133,7 +133,9 @@ def resolve_recipients(
         seconds = max(0.0, options.retry.deadline - (TIMING.clock() - began))
         recipients.append(Recipient(config, source, settings, options, target, webhook, seconds))
         if target.thread is not None and target.thread.space not in {None, webhook.space}:
-            raise UsageError(f"--thread {target.thread.name} is in another space than the webhook ({webhook.space})")
+            raise UsageError(
+                f"--thread {target.thread.name} is in a different space than the webhook ({webhook.space})"
+            )
     return recipients
 
 
@@ -174,7 +176,7 @@ def _delivery(recipient: Recipient, messages: Sequence[Message], count: int) -> 
     """``count`` is the number of messages to the same space."""
     options, (thread, reply_option) = recipient.options, recipient.target
     request_id = options.request.request_id or str(uuid4())
-    if thread is None and len(messages) > 1 and (options.spool.spool or options.spool.spool_first):
+    if thread is None and len(messages) > 1 and (options.spool.spool or options.spool.spool_only):
         # Another process may post the first part, and then only that process learns the name of the thread.
         thread, reply_option = Thread(key=f"chatpost-{request_id}"), MessageReplyOption.FALLBACK_TO_NEW_THREAD
     request = CreateMessageRequest(messages[0], request_id, thread, reply_option, options.request.silent)
@@ -187,7 +189,7 @@ def _delivery(recipient: Recipient, messages: Sequence[Message], count: int) -> 
 
 def _seconds_for(recipient: Recipient, messages: int, interval: float | None) -> float:
     extra, options = (messages - 1) * (interval or 0), recipient.options
-    if not extra or options.spool.spool_first:
+    if not extra or options.spool.spool_only:
         return recipient.seconds
     if not recipient.settings.is_set("deadline"):
         return recipient.seconds + extra
@@ -225,7 +227,7 @@ def deliver(
 
     with report_on_signal(interrupted, die=die):
         deliverer: Deliverer = sender
-        if any(each.options.spool.spool or each.options.spool.spool_first for each in recipients):
+        if any(each.options.spool.spool or each.options.spool.spool_only for each in recipients):
             from chatpost.outbox.spooler import Spooler
             from chatpost.outbox.sqlite import open_outbox
 
@@ -271,5 +273,5 @@ def _redis_pacer(redis: RedisConfig, warn: Callable[[str], None], retry_after: f
     try:
         return RedisPacer(redis.client(), warn, retry_after=retry_after)
     except ConfigurationError as error:
-        warn(f"messages are paced by this machine alone: {error}")
+        warn(f"messages are paced on this machine only: {error}")
         return None

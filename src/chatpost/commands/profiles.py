@@ -1,4 +1,4 @@
-"""`chatpost profiles`: list, add, check and remove profiles, and set the default."""
+"""`chatpost profiles`: list, add, check and delete profiles, and set the default."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from chatpost.surroundings import Surroundings
 
 EPILOG = """\b
 Examples:
-  chatpost profiles                     list them, and show the default
-  chatpost profiles add ops             add one, and ask for its URL
+  chatpost profiles                     list the profiles and the default
+  chatpost profiles add ops             add a profile; asks for its URL
   pass show ops | chatpost profiles add ops
-  chatpost profiles default ops         use it if no other is named
-  chatpost profiles check               check URLs and options; post nothing
+  chatpost profiles default ops         set the default profile
+  chatpost profiles check               check URLs and options without posting
 """
 
-_NO_PROFILES = "there are no profiles yet in {}: `chatpost profiles add NAME` makes one"
+_NO_PROFILES = "there are no profiles in {}: create one with `chatpost profiles add NAME`"
 
 
 @click.group(invoke_without_command=True, params=[CONFIG, LIST_FORMAT], epilog=EPILOG)
@@ -39,7 +39,7 @@ _NO_PROFILES = "there are no profiles yet in {}: `chatpost profiles add NAME` ma
 def profiles(ctx: click.Context, config: Path | None, output: str) -> None:
     """Manage profiles.
 
-    List them, add, check and remove them, and set the default. Keys and tokens are never shown.
+    A profile stores a webhook URL under a name, with defaults for options. Keys and tokens are never shown.
     """
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_, config=config, output=output)
@@ -48,7 +48,7 @@ def profiles(ctx: click.Context, config: Path | None, output: str) -> None:
 @profiles.command("list", params=[CONFIG, LIST_FORMAT])
 @click.pass_obj
 def list_(surroundings: Surroundings, config: Path | None, output: str) -> None:
-    """List the profiles, and show the default."""
+    """List the profiles and the default."""
     path = find_profile_file(config)
     if path is None:
         say(_NO_PROFILES.format(user_profile_file()))
@@ -72,18 +72,20 @@ def list_(surroundings: Surroundings, config: Path | None, output: str) -> None:
 
 @profiles.command(params=[CONFIG])
 @click.argument("name")
-@click.option("--replace", is_flag=True, help="Replace the URL of a profile that exists.")
+@click.option("--replace", is_flag=True, help="Replace the URL of an existing profile.")
 @click.pass_context
 def add(ctx: click.Context, name: str, config: Path | None, *, replace: bool) -> None:
-    """Add a profile. Asks for its webhook URL, or reads it from a pipe.
+    """Add a profile; ask for its webhook URL, or read it from a pipe.
 
-    The URL is checked, but nothing is posted. The file becomes readable by you only. The rest of it stays as it is.
-    The first profile becomes the default.
+    The URL is checked without posting. The file becomes readable only by you, and the rest of it is preserved. The
+    first profile becomes the default.
     """
     from chatpost.profiles.writer import add_profile, check_before_adding  # tomlkit, for these commands only
 
     if not PROFILE_NAME.fullmatch(name):
-        raise click.BadParameter("a profile's name has letters, digits, and . _ - between them", ctx, param_hint="NAME")
+        raise click.BadParameter(
+            "a profile name consists of letters and digits, with . _ - between them", ctx, param_hint="NAME"
+        )
     path = config or user_profile_file()
     check_before_adding(path, name, replace=replace)
     url = _read_url(ctx.obj.stdin)
@@ -95,21 +97,21 @@ def add(ctx: click.Context, name: str, config: Path | None, *, replace: bool) ->
 
 @profiles.command(params=[CONFIG])
 @click.argument("name", shell_complete=complete_profile)
-def remove(name: str, config: Path | None) -> None:
-    """Remove a profile. The webhook itself stays in Chat."""
-    from chatpost.profiles.writer import remove_profile
+def delete(name: str, config: Path | None) -> None:
+    """Delete a profile. The webhook still exists in Chat."""
+    from chatpost.profiles.writer import delete_profile
 
     before = _existing_file(config)
-    after = remove_profile(before.path, name)
-    say(f"profile {name} is removed from {before.path}")
+    after = delete_profile(before.path, name)
+    say(f"profile {name} was deleted from {before.path}")
     if before.default == name and after.profiles:
-        say(f"the default is now {after.default or 'not set'} (`chatpost profiles default NAME` changes it)")
+        say(f"the default is now {after.default or 'not set'} (change it with `chatpost profiles default NAME`)")
 
 
 @profiles.command(params=[CONFIG])
 @click.argument("name", required=False, shell_complete=complete_profile)
 def default(name: str | None, config: Path | None) -> int:
-    """Print the default profile's name, or make NAME the default."""
+    """Print the name of the default profile, or set it to NAME."""
     file = _existing_file(config)
     if name is not None:
         from chatpost.profiles.writer import set_default
@@ -117,26 +119,25 @@ def default(name: str | None, config: Path | None) -> int:
         set_default(file.path, name)
         say(f"profile {name} is now the default ({file.path})")
     elif file.default is None:
-        say(f"{file.path} sets no default: `chatpost profiles default NAME` does")
-        return ExitStatus.CONFIGURATION
+        raise ConfigurationError(f"{file.path} sets no default: set one with `chatpost profiles default NAME`")
     else:
         write_data(file.default)
     return ExitStatus.OK
 
 
-@profiles.command(params=[CONFIG], short_help="Print the path of the profile file, which may not exist.")
+@profiles.command(params=[CONFIG], short_help="Print the path of the profile file.")
 def path(config: Path | None) -> None:
     """Print the path of the profile file, even if it does not exist yet."""
     write_data(str(find_profile_file(config) or user_profile_file()))
 
 
-@profiles.command(params=[CONFIG], short_help="Check each profile's URL and options, and the file.")
+@profiles.command(params=[CONFIG], short_help="Check profiles without posting.")
 @click.argument("name", required=False, shell_complete=complete_profile)
 @click.pass_obj
 def check(surroundings: Surroundings, name: str | None, config: Path | None) -> int:
-    """Check each profile's URL and options, the file's owner and permissions, and a fleet's store.
+    """Check profiles without posting.
 
-    Nothing is posted.
+    Checks each profile's URL and options, the file's owner and permissions, and the fleet's Redis.
     """
     path = find_profile_file(config)
     file = None if path is None else load_trusted_profiles(path)
@@ -145,7 +146,7 @@ def check(surroundings: Surroundings, name: str | None, config: Path | None) -> 
     if file is not None and file.profiles:
         named = [file.profile(name)] if name else list(file.profiles.values())
         if warning := file.permission_warning():
-            say(warning)
+            say(warning, "warning")
         rows = []
         for profile in named:
             try:
@@ -185,7 +186,7 @@ def _read_url(stdin: TextIO | None) -> str:
             reraise_signal(number)
 
         with handling_ends(end):
-            return str(click.prompt("The webhook's URL (it is not shown)", hide_input=True, err=True)).strip()
+            return str(click.prompt("Webhook URL (input is hidden)", hide_input=True, err=True)).strip()
     read = b""
     for chunk in read_chunks(stdin.fileno(), "stdin") if stdin is not None else ():
         read += chunk
@@ -194,6 +195,6 @@ def _read_url(stdin: TextIO | None) -> str:
     url = first_line(read)
     if not url:
         raise ConfigurationError(
-            "no URL on stdin: pipe the webhook's URL in, or run this at a terminal to be asked for it"
+            "no URL on stdin: pipe the webhook URL in, or run this command at a terminal, where it asks for the URL"
         )
     return url

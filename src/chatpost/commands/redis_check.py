@@ -14,10 +14,10 @@ def check_redis(config: RedisConfig) -> ExitStatus:
         has_outbox, client = config.has_outbox(), config.client()
         check_queue(client)
     except StorageError as error:
-        say(f"store {error}")
+        say(str(error), "error")
         return ExitStatus.CONFIGURATION if error.is_permanent else error.exit_status
     except ConfigurationError as error:
-        say(str(error))
+        say(str(error), "error")
         return error.exit_status
     try:
         answer = client.call("INFO")
@@ -25,10 +25,12 @@ def check_redis(config: RedisConfig) -> ExitStatus:
         answer = None
     facts = answer if isinstance(answer, dict) else {}
     version = facts.get("valkey_version") or facts.get("redis_version", "")
-    say(f"store {client.url}: ok{version and f', version {version}'}{', has the outbox' if has_outbox else ''}")
-    policy, warning = facts.get("maxmemory_policy", "noeviction"), f"warning: store {client.url}"
+    say(f"{client.url}: ok{version and f', version {version}'}{', holds the outbox' if has_outbox else ''}")
+    policy = facts.get("maxmemory_policy", "noeviction")
     if has_outbox and policy != "noeviction":
-        say(f"{warning} throws messages away when it is full: set maxmemory-policy to noeviction (it is {policy})")
+        advice = f"set maxmemory-policy to noeviction (now {policy})"
+        say(f"{client.url} evicts messages when it is full: {advice}", "warning")
     if has_outbox and facts.get("aof_enabled") == 0:
-        say(f"{warning} does not write each message to its disk: with appendonly yes, a crash loses a second's at most")
+        advice = "set appendonly to yes, so that a crash loses at most one second of messages"
+        say(f"{client.url} does not persist each message: {advice}", "warning")
     return ExitStatus.OK

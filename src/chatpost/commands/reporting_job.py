@@ -93,9 +93,9 @@ class JobReporter:
             with self._reporter, report_on_signal(self._reporter.interrupted, die=die):
                 post()
         except ChatpostError as error:
-            say(str(error))
+            say(str(error), "error")
         except Exception as bug:  # noqa: BLE001 - the exit status is the job's
-            say(bug_line(bug))
+            say(bug_line(bug), "error")
 
     def _record(self, result: ExitResult, rule: NotifyRule) -> None:
         """Add the run to the job's history, and set the transition to report."""
@@ -105,7 +105,7 @@ class JobReporter:
             self._transition = _history().add_run(self._key, now, rule, failed=failed)
         except StorageError as error:
             if rule.on != "always":
-                self._reporter.warn(f"how the job went before is not known: {error}")
+                self._reporter.warn(f"the job's history is unavailable: {error}")
             self._transition = JobHistory().after_run(now, failed=failed).transition(now, rule)
 
     def _mark_reported(self) -> None:
@@ -180,7 +180,7 @@ class JobFollower(JobReporter):
             self._maker.end()
             self._lines.end()
             self._results.put(result)
-            with report_on_signal(lambda: say("interrupted: not all may be posted"), die=die):
+            with report_on_signal(lambda: say("interrupted: some output may not have been posted"), die=die):
                 self._poster.join()
         for line in self._printed:  # not between the job's own lines
             write_data(line)
@@ -192,7 +192,9 @@ class JobFollower(JobReporter):
 
     def _add_note_of_dropped(self) -> None:
         if self._dropped:
-            self._maker.add(f"[{lines_are(self._dropped)} left out: they came faster than Chat takes them]\n".encode())
+            self._maker.add(
+                f"[{lines_are(self._dropped)} omitted: the job printed faster than Chat accepts messages]\n".encode()
+            )
             self._dropped = 0
 
     def _post(self) -> None:

@@ -31,7 +31,7 @@ EXAMPLES = """\
 chatpost run -- ./backup.sh --full
 chatpost run --on change --name backup -- ./backup.sh
 chatpost run --on failure --mention all --tail 50 -- make check
-chatpost run --follow --time-limit 3600 -- ./deploy.sh 1.2
+chatpost run --follow --time-limit 1h -- ./deploy.sh 1.2
 chatpost run --merge -- sh -c "./export.sh | gzip > export.gz"\
 """
 
@@ -54,7 +54,7 @@ class _RunCommand(SectionedCommand):
                     source = error.ctx.get_parameter_source(error.param.name or "")
                     if source is not ParameterSource.ENVIRONMENT or variable not in os.environ:
                         raise
-                    say(f"warning: {variable} is not used: {error.message}")
+                    say(f"ignoring {variable}: {error.message}", "warning")
                     wrong[variable] = os.environ.pop(variable)
         finally:
             os.environ.update(wrong)  # the job's environment stays unchanged
@@ -66,7 +66,7 @@ class _RunCommand(SectionedCommand):
         *(PROFILES, THREAD, JOB, NOTIFY, REPORT, FOLLOW_JOB),
         *(STYLE_OF_JOB, CARD_OF_JOB, REQUEST, RETRY, PACING, SPOOL, OUTPUT_OF_JOB),
     ),
-    short=("profile", "name", "on", "remind", "tail", "time_limit", "follow", "mention", "no_output", "output"),
+    short=("profile", "name", "on", "remind_every", "tail", "time_limit", "follow", "mention", "no_output", "output"),
     examples=EXAMPLES,
     context_settings={"allow_interspersed_args": False},
     options_metavar="[OPTIONS] --",
@@ -74,10 +74,10 @@ class _RunCommand(SectionedCommand):
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=complete_file)
 @click.pass_context
 def run(ctx: click.Context, /, command: Sequence[str], **_: object) -> int:
-    """Run a job, post how it went, and exit as it did.
+    """Run a job, post its outcome, and exit with its status.
 
-    The job has your stdin, and its output goes to yours as it comes. Whatever becomes of the message, the exit status
-    is the job's.
+    The job inherits stdin; its output is passed through unchanged. The exit status is always the job's, even if posting
+    fails.
     """
     settings = Settings(ctx)
     _check(ctx, settings)
@@ -94,9 +94,9 @@ def run(ctx: click.Context, /, command: Sequence[str], **_: object) -> int:
     with _signals_after(result):
         job.release()
         if result.failure is not None:
-            say(f"{command[0]} could not be started: {result.failure}")
+            say(f"{command[0]} could not be started: {result.failure}", "error")
         if result.lost_output is not None:
-            say(f"the output could not be written: {result.lost_output}")
+            say(f"cannot write the job's output: {result.lost_output}", "error")
         reporter.report(result, output, partial(_exit_as, result))
     if result.signal is not None:
         _exit_as(result)
@@ -114,18 +114,20 @@ def _check(ctx: click.Context, settings: Settings) -> None:
     is_followed = settings[FOLLOW_JOB].follow
     profiles, typed = settings[PROFILES].profile, settings.from_command_line
     if typed("dry_run"):
-        raise UsageError("--dry-run would run the job all the same: try the message with chatpost send --dry-run")
+        raise UsageError(
+            "--dry-run cannot be used with run, which would still run the job: use chatpost send --dry-run"
+        )
     if len(set(profiles)) < len(profiles):
         raise UsageError(NAMED_TWICE)
     if is_followed and len(profiles) > 1:
         raise UsageError(ONE_PROFILE)
     if typed("no_output") and (typed("follow") or typed("merge")):
         other = "--follow" if is_followed else "--merge"
-        raise UsageError(f"--no-output cannot be used with {other}: leave one of them out")
+        raise UsageError(f"--no-output cannot be used with {other}: remove one of them")
     if is_followed and typed("on") not in {None, "always"}:
-        raise UsageError("--follow posts while the job runs, so --on must be always: leave one of them out")
-    if is_followed and (typed("spool") or typed("spool_first")):
-        raise UsageError("--follow posts while the job runs, so nothing of it is kept: leave out --spool")
+        raise UsageError("--follow posts while the job runs, so it requires --on always")
+    if is_followed and (typed("spool") or typed("spool_only")):
+        raise UsageError("--follow cannot be used with --spool or --spool-only: it posts lines as they arrive")
 
 
 def _check_mentions(ctx: click.Context, settings: Settings) -> None:
@@ -141,7 +143,7 @@ def _check_mentions(ctx: click.Context, settings: Settings) -> None:
             except UnknownUser as error:
                 if settings.from_command_line("mention"):
                     raise UsageError(str(error)) from None
-                say(f"warning: a name in CHATPOST_MENTION is left out: {error}")
+                say(f"ignoring a name in CHATPOST_MENTION: {error}", "warning")
                 continue
             except ConfigurationError:  # must not keep the job from running; reported when there is a message to post
                 pass

@@ -10,7 +10,7 @@ from chatpost.commands.posting import find_thread, post
 
 EXAMPLES = """\
 chatpost send "Deployed 1.2 to production"
-df -h / | chatpost send -p ops
+df -h / | chatpost send -p ops --code
 ./backup.sh 2>&1 | chatpost send --skip-empty --code
 chatpost send --title "Backup" --status ok --field "Size=12 GB" "All done"
 chatpost send -k nightly "Nightly run: started"
@@ -27,8 +27,8 @@ name=$(chatpost send "Deploying"); chatpost reply --thread "$name" "done"\
 @click.argument("text", nargs=-1)
 @click.pass_context
 def send(ctx: click.Context, /, **_: object) -> int:
-    """Post a message and print its name.
+    """Post a message and print its message name.
 
-    Without TEXT, or if it is -, the text is read from stdin.
+    Without TEXT, or if TEXT is -, the text is read from stdin.
     """
     return post(ctx, find_thread)

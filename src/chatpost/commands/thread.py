@@ -24,34 +24,36 @@ EXAMPLES = """\
 t=$(chatpost thread -o thread "Deploy"); chatpost reply --thread "$t" "done"
 chatpost thread -k deploy-1.2 "Deploy"; chatpost reply -k deploy-1.2 "done"
 chatpost thread -o json "Deploy 1.2" | jq -r .thread.threadKey
-./deploy.sh 2>&1 | chatpost thread --follow --last "Done" "Deploy 1.2"\
+./deploy.sh 2>&1 | chatpost thread --follow --closing "Done" "Deploy 1.2"\
 """
 
 
 @click.command(
     cls=SectionedCommand,
     sections=(PROFILES, NEW_THREAD, FOLLOW, *POSTING),
-    short=("profile", "thread_key", "follow", "tee", "last", "code", "mention", "title", "output", "dry_run"),
+    short=("profile", "thread_key", "follow", "tee", "closing", "code", "mention", "title", "output", "dry_run"),
     examples=EXAMPLES,
 )
 @click.argument("text", nargs=-1)
 @click.pass_context
 def thread(ctx: click.Context, /, **_: object) -> int:
-    """Open a thread and print the name of its first message.
+    """Start a thread and print the name of its first message.
 
-    If the thread of --thread-key exists, the message is a reply in it. Without that option, the key is random.
+    If the thread of --thread-key already exists, the message is a reply in it. Without --thread-key, the key is random.
     """
     settings, choose_thread = Settings(ctx), partial(_new_thread, random_key=str(uuid4()))
     if settings[FOLLOW].follow:
         return _follow(ctx, settings, choose_thread)
-    if any(map(settings.from_command_line, ("tee", "last", "every"))):
-        raise UsageError("--tee, --last and --every work only with --follow: add it, or leave them out")
+    if any(map(settings.from_command_line, ("tee", "closing", "every"))):
+        raise UsageError("--tee, --closing and --every require --follow")
     return post(ctx, choose_thread)
 
 
 def _new_thread(settings: Settings, *, random_key: str) -> ReplyTo:
     if settings.from_command_line("fallback_new_thread") is False:
-        raise UsageError("thread opens a new thread, so --or-fail makes no sense here: use chatpost reply --or-fail")
+        raise UsageError(
+            "--or-fail cannot be used with thread, which starts a new thread: use chatpost reply --or-fail"
+        )
     key = settings[NEW_THREAD].thread_key or random_key
     # Chat registers a key only with the fallback option; without it the key stays unknown.
     return ReplyTo(Thread(key=key), MessageReplyOption.FALLBACK_TO_NEW_THREAD)
@@ -73,22 +75,22 @@ def _follow(ctx: click.Context, settings: Settings, choose_thread: Callable[[Set
                     (opening,) = prepare(recipients, [compose_for(recipients[0], content)])
                     follower.post(opening, recipients[0], reporter)
         except UsageError as error:
-            say(str(error))  # now: the context reads stdin to its end first
+            say(str(error), "error")  # now: the context reads stdin to its end first
             return error.exit_status
         return reporter.exit_status
 
 
 def _check(ctx: click.Context, settings: Settings) -> None:
     """Raise `UsageError` for options that cannot be used with ``--follow``."""
-    from chatpost.follow.replies import LAST_LIMIT
+    from chatpost.follow.replies import CLOSING_LIMIT
 
     text, card = ctx.params["text"], settings[CARD]
-    if settings.from_command_line("spool") or settings.from_command_line("spool_first"):
-        raise UsageError("--follow posts a stream as it comes, so nothing of it is kept: leave out --spool")
+    if settings.from_command_line("spool") or settings.from_command_line("spool_only"):
+        raise UsageError("--follow cannot be used with --spool or --spool-only: it posts lines as they arrive")
     run = find_ci_run([card], ctx.obj.environment, warn=lambda _: None)
     if not text and not card.card and card.quick_card(run) is None:
-        raise UsageError('--follow needs a text that opens the thread: chatpost thread --follow "Deploy"')
-    if len((settings[FOLLOW].last or "").encode()) > LAST_LIMIT:
-        raise UsageError(f"the text of --last is longer than a message can be ({LAST_LIMIT:,} bytes)")
+        raise UsageError('--follow requires text to start the thread, as in chatpost thread --follow "Deploy"')
+    if len((settings[FOLLOW].closing or "").encode()) > CLOSING_LIMIT:
+        raise UsageError(f"the text of --closing is too long for a message ({CLOSING_LIMIT:,} bytes)")
     if text == ("-",) or card.card == "-":
         raise UsageError("--follow reads stdin, so neither the text nor the card can be -")

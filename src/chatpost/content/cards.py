@@ -77,7 +77,7 @@ def _parsed(raw: bytes, source: str) -> Any:
             f"{source} is not JSON: {error.msg[:1].lower()}{error.msg[1:]} (line {error.lineno}, column {error.colno})"
         )
     except (ValueError, RecursionError):
-        msg = f"{source} is not valid JSON: a number in it is too long, or it is nested too deep"
+        msg = f"{source} is not valid JSON: a number in it is too long, or it is nested too deeply"
     raise DataError(msg)
 
 
@@ -105,7 +105,7 @@ def _fault(message: Any) -> str | None:
 def _cleaned(value: Any, where: str = "", depth: int = 0) -> Any:
     """Return a JSON value with each string as a terminal would show it; raises `ValueError` if it cannot be posted."""
     if depth > _DEEPEST:
-        raise ValueError("it is nested too deep")
+        raise ValueError("it is nested too deeply")
     if isinstance(value, dict):
         return {
             _cleaned(name, where, depth): _cleaned(item, f"{where}.{name}" if where else name, depth + 1)
@@ -119,7 +119,7 @@ def _cleaned(value: Any, where: str = "", depth: int = 0) -> Any:
         value.encode()
     except UnicodeEncodeError:
         raise ValueError(
-            f"{where or 'it'} has half of a character (\\ud800 to \\udfff without the other half)"
+            f"{where or 'it'} contains half of a surrogate pair (\\ud800 to \\udfff without the other half)"
         ) from None
     return screen_text(value)
 

@@ -43,8 +43,8 @@ def compose(content: Content, style: Style, overflow: Overflow, quick: CardOptio
     messages = composer.parts(words)
     if len(messages) > overflow.max_parts:
         raise DataError(
-            f"the text makes {len(messages)} messages, and at most {overflow.max_parts} are allowed, so nothing was"
-            " posted: use --max-parts N to allow more, or --overflow tail to post the end"
+            f"the text needs {len(messages)} messages, more than the maximum of {overflow.max_parts}, so nothing was"
+            " posted: raise --max-parts, or use --overflow tail to post the end"
         )
     return messages
 
@@ -111,7 +111,7 @@ class _Composer(NamedTuple):
             kept = (tail if how == "tail" else head)(words, room, syntax=self.style.syntax)
             gone = f"{size - len(kept.encode()):,} bytes"
             message = self.first(
-                f"[{gone} before this are left out]\n{kept}" if how == "tail" else f"{kept}\n[{gone} more are left out]"
+                f"[{gone} before this were omitted]\n{kept}" if how == "tail" else f"{kept}\n[{gone} more were omitted]"
             )
             if message.size <= SIZE_LIMIT:
                 return message

@@ -92,9 +92,9 @@ def read_content(
         if options.skip_empty:
             return None
         if not has_card:
-            raise DataError("the text is empty, so nothing was posted (with --skip-empty this is no error)")
+            raise DataError("the text is empty, so nothing was posted (use --skip-empty to exit with 0)")
     if text.had_bad_bytes:
-        warn("the text holds bytes that are not UTF-8; each is posted as U+FFFD")
+        warn("the text contains bytes that are not UTF-8; each is posted as U+FFFD")
     return Content(text, file, run)
 
 
@@ -109,7 +109,7 @@ def find_ci_run(
 
     run = find_run(environment, secrets_of(environment))
     if run is None:
-        warn("--ci adds nothing: no variable of a CI is set")
+        warn("--ci has no effect: no CI variables are set")
     return run
 
 
@@ -133,7 +133,7 @@ def _read_all(source: IO[Any] | None, name: str) -> bytes:
     for chunk in read_chunks(source.fileno(), name) if source is not None else ():
         read += chunk
         if len(read) > _INPUT_LIMIT:
-            raise DataError(f"{name} is larger than {_INPUT_LIMIT:,} bytes, far more than a message takes")
+            raise DataError(f"{name} is larger than {_INPUT_LIMIT:,} bytes, the limit")
     return bytes(read)
 
 
@@ -150,7 +150,7 @@ def _read_text(words: Sequence[str], stdin: TextIO | None, *, ends_only: bool) -
     if stdin is None:  # the process was started without one
         return Text.whole("")
     if not words and stdin.isatty():
-        raise UsageError('no text: write it after the command (chatpost send "Hello"), or pipe it in')
+        raise UsageError('no text: pass it as arguments (chatpost send "Hello"), or pipe it in')
     return _read_stdin(stdin, ends_only=ends_only)
 
 
@@ -164,7 +164,7 @@ def _read_stdin(stdin: TextIO, *, ends_only: bool) -> Text:
             beginning += chunk
         elif not ends_only:
             raise DataError(
-                f"stdin holds more than {_INPUT_LIMIT:,} bytes, far more than messages take, so nothing was posted:"
+                f"stdin is larger than {_INPUT_LIMIT:,} bytes, so nothing was posted:"
                 " use --overflow tail or head to post one end of it"
             )
         ending += chunk

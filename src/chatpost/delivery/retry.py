@@ -43,7 +43,7 @@ def decide(
     if not error.retryable:
         return None, None
     if attempts > policy.retries:
-        return None, f"gave up after {attempts} attempts" if attempts > 1 else "no retry was allowed"
+        return None, f"gave up after {attempts} attempts" if attempts > 1 else "no retries were allowed"
     wait = backoff(attempts, jitter, error.retry_after)
     if wait + SHORTEST_ATTEMPT > left:
         return None, f"the next attempt, in {wait:.1f} s, would be {past_deadline(policy)}"

@@ -38,7 +38,7 @@ class PartPosted(NamedTuple):
 
 
 class Paused(NamedTuple):
-    """The sender waits ``seconds`` for the space's turn."""
+    """The sender waits ``seconds`` for its turn in the space."""
 
     seconds: float
 

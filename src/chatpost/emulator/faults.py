@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from chatpost.formatting import parse_duration
+
 _SPEC = re.compile(
-    r"(?:(?P<status>[345]\d\d)(?:,retry-after=(?P<retry_after>[^*]+))?|delay=(?P<seconds>\d+\.?\d*|\.\d+)"
+    r"(?:(?P<status>[345]\d\d)(?:,retry-after=(?P<retry_after>[^*]+))?|delay=(?P<delay>[^*]+)"
     r"|(?P<kind>ok|drop-before|drop-after|truncate|drip))(?:\*(?P<times>\d{1,12}))?"
 )
 _MOST_TIMES = 100_000
@@ -53,12 +55,12 @@ def parse_faults(spec: str) -> list[Fault]:
     match = _SPEC.fullmatch(spec)
     if match is None:
         raise ValueError(
-            "a fault is one of: 503 (any status from 300 to 599), 429,retry-after=2, delay=1.5, drop-before, "
+            "a fault is one of: 503 (any status from 300 to 599), 429,retry-after=2, delay=1.5s, drop-before, "
             "drop-after, truncate, drip, ok; add *N for N requests"
         )
     if match["status"]:
         headers = {"Retry-After": match["retry_after"]} if match["retry_after"] else {}
         fault = Fault(Kind.STATUS, int(match["status"]), headers=headers)
     else:
-        fault = Fault(Kind(match["kind"] or "delay"), seconds=float(match["seconds"] or 0))
+        fault = Fault(Kind(match["kind"] or "delay"), seconds=parse_duration(match["delay"] or "0"))
     return [fault] * min(int(match["times"] or 1), _MOST_TIMES)

@@ -17,7 +17,7 @@ from chatpost.follow.stream import Lines
 if TYPE_CHECKING:
     from chatpost.delivery.sender import Sender
 
-LAST_LIMIT = SIZE_LIMIT - 100
+CLOSING_LIMIT = SIZE_LIMIT - 100
 """Maximum bytes of the closing message, which can begin with a line about lost lines."""
 
 _NO_LIMIT = 1_000_000
@@ -147,7 +147,7 @@ class Replies:
         keeps = goes_on and not is_invalid
         self._retry_at = self._clock() + max(FIRST_WAIT, error.retry_after or 0)
         self._is_refused = not error.is_transient
-        self._report(delivery, "Its lines wait for the next reply." if keeps else "Its lines are lost.")
+        self._report(delivery, "Its lines will be in the next reply." if keeps else "Its lines were lost.")
         if not keeps:
             self.status = self.status or error.exit_status
         return goes_on
@@ -186,4 +186,4 @@ class _Patience(Deadline):
 
 def lines_are(lines: int) -> str:
     """Return ``1 line is``, or the plural."""
-    return "1 line is" if lines == 1 else f"{lines} lines are"
+    return "1 line was" if lines == 1 else f"{lines} lines were"

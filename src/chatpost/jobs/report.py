@@ -29,7 +29,7 @@ def outcome_line(name: str, result: ExitResult, transition: Transition | None, *
     if result.failure is not None:
         what = f"{name} on {host} could not be started: {result.failure}"
     elif result.time_limit is not None:
-        what = f"{name} on {host} was ended after {took}: its time limit is {format_duration(result.time_limit)}"
+        what = f"{name} on {host} was stopped after {took}: the time limit is {format_duration(result.time_limit)}"
     elif result.lost_output is not None:
         what = f"{name} on {host} lost its output after {took}: {result.lost_output}"
     elif result.signal is not None:

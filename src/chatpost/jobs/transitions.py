@@ -14,13 +14,13 @@ DAY = 86_400
 class NotifyRule(NamedTuple):
     """Which runs are reported: ``always``, each ``failure``, or each ``change``.
 
-    A failure is reported after ``after`` consecutive failures. With ``change``, a lasting failure is reported again
-    every ``remind`` seconds.
+    A failure is reported after ``after_failures`` consecutive failures. With ``change``, a lasting failure is reported
+    again every ``remind_every`` seconds.
     """
 
     on: str = "always"
-    after: int = 1
-    remind: float = DAY
+    after_failures: int = 1
+    remind_every: float = DAY
 
 
 class Transition(NamedTuple):
@@ -68,11 +68,11 @@ class JobHistory(NamedTuple):
     def transition(self, now: float, rule: NotifyRule) -> Transition | None:
         """Return the transition that the last run made, None if the rule does not report it."""
         is_failing = self.failures > 0 and not self.recovered
-        is_over = self.recovered and (self.reported_at is not None or self.failures >= rule.after)
+        is_over = self.recovered and (self.reported_at is not None or self.failures >= rule.after_failures)
         if is_failing:
             kind = "failure" if self.reported_at is None else "still"
-            is_due = self.reported_at is None or now - self.reported_at >= rule.remind or rule.on != "change"
-            is_reported = rule.on == "always" or (self.failures >= rule.after and is_due)
+            is_due = self.reported_at is None or now - self.reported_at >= rule.remind_every or rule.on != "change"
+            is_reported = rule.on == "always" or (self.failures >= rule.after_failures and is_due)
         else:
             kind = "recovery" if is_over else "success"
             is_reported = rule.on == "always" or (rule.on == "change" and is_over)

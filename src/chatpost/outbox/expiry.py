@@ -39,7 +39,7 @@ def _notice(expired: Sequence[OutboxMessage], before: OutboxMessage | None, now:
     number = len(expired) + (0 if before is None else before.rules.expired)
     count = "1 message has" if number == 1 else f"{number} messages have"
     when = f"{format_time(first.origin.written, now)} on {first.origin.host}"
-    text = f"{count} waited too long and will not be posted; the first was written {when}"
+    text = f"{count} expired and will not be posted; the first was written {when}"
     message = Message(f"⚠️ {text} (see `chatpost outbox list` there)")
     return OutboxMessage(
         0 if before is None else before.id,

@@ -218,7 +218,7 @@ class _SpaceFlush:
             self._change([first], model.delete)
             return None
         if whole.request is None:
-            error = f"it is damaged; `chatpost outbox drop {first.id}` takes it out"
+            error = f"it is damaged: delete it with `chatpost outbox delete {first.id}` "
             self._change(model.digest_of(index, first), partial(model.set_aside, error=error))
             return None
         if first.status.maybe_posted:

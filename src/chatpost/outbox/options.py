@@ -10,14 +10,14 @@ EXPIRE_AFTER = 3 * 86_400
 
 
 class SpoolOptions(NamedTuple):
-    """``spool``: store a message if it cannot be posted now; ``spool_first``: store it without an attempt.
+    """``spool``: store a message if it cannot be posted now; ``spool_only``: store it without an attempt.
 
-    It expires after ``keep_for`` seconds. ``has_own_id``: the user gave a request id.
+    It expires after ``expire_after`` seconds. ``has_own_id``: the user gave a request id.
     """
 
     spool: bool
-    spool_first: bool
-    keep_for: float
+    spool_only: bool
+    expire_after: float
     has_own_id: bool = False
 
 

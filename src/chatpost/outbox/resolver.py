@@ -53,7 +53,7 @@ class WebhookResolver:
         if found[0].fingerprint != reference.fingerprint:
             name = "CHATPOST_URL" if reference.profile is None else f"profile {reference.profile}"
             command = f"chatpost outbox retry {message.id} --profile NAME"
-            raise ConfigurationError(f"{name} is another webhook now: `{command}` chooses its webhook")
+            raise ConfigurationError(f"{name} is a different webhook now: `{command}` chooses its webhook")
         return found
 
     def _find(self, reference: WebhookReference) -> tuple[Webhook, bool] | ConfigurationError:
@@ -64,7 +64,7 @@ class WebhookResolver:
             config = Path(own) if os.path.isfile(own) else config  # noqa: PTH113 - pathlib's can raise
         names = () if reference.profile is None else (reference.profile,)
         if reference.profile is None and not self._environment.get("CHATPOST_URL"):
-            msg = "it was written for the webhook in CHATPOST_URL, which is not set: set it and flush again"
+            msg = "the message is for the webhook in CHATPOST_URL, which is not set: set it and flush again"
             return ConfigurationError(msg)
         try:
             (source,) = find_sources(names, config, self._environment, lambda _: None)

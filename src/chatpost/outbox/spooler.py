@@ -47,26 +47,27 @@ class Spooler(NamedTuple):
     def deliver(self, delivery: Delivery) -> Delivery:
         """Post or spool the delivery's messages; its progress has the outcome."""
         options, progress = self.options[delivery.progress], delivery.progress
-        if not (options.spool or options.spool_first):
+        if not (options.spool or options.spool_only):
             return self.sender.deliver(delivery)
         messages = self._messages(delivery, options)
         try:
             outbox = self.open_outbox()
-            ids = outbox.add(messages, options.keep_for)
+            ids = outbox.add(messages, options.expire_after)
         except (StorageError, ConfigurationError) as error:
             maybe_done = isinstance(error, StorageError) and error.maybe_done
-            if not options.spool_first:
-                self._post_without(delivery, error, "it may be kept" if maybe_done else "it is not kept")
+            if not options.spool_only:
+                self._post_without(
+                    delivery, error, "it may be in the outbox" if maybe_done else "it is not in the outbox"
+                )
             elif maybe_done:
-                repeat = f"repeat it with --request-id {delivery.request_id}"
-                msg = f"it is not known whether the message is kept: {error}; {repeat}"
+                msg = f"the message may already be in the outbox: {error}; check with `chatpost outbox list`"
                 progress.error = Unavailable(msg, maybe_posted=True)
             else:
                 kind = UnusableRoute if isinstance(error, ConfigurationError) else Unavailable
-                progress.error = kind(f"the message is not kept: {error}")
+                progress.error = kind(f"the message was not stored in the outbox: {error}")
             return delivery
         progress.outbox_id = ids[0]
-        if not options.spool_first:
+        if not options.spool_only:
             spooled = _Spooled(outbox, delivery, messages[0], ids)
             try:
                 self._post(spooled)
@@ -91,7 +92,7 @@ class Spooler(NamedTuple):
                     is_alone=is_alone or bool(request.message.cards or "<users/" in request.message.text),
                     is_part=number > 0,
                 ),
-                status=Status(is_awaited=not options.spool_first),
+                status=Status(is_awaited=not options.spool_only),
                 preview=preview_of(request.message),
                 size=request.message.size,
                 request=request,
@@ -113,7 +114,7 @@ class Spooler(NamedTuple):
         pairs = zip(spooled.delivery.factories, spooled.ids, strict=True)
         rest = [factory for factory, number in pairs if number not in spooled.created]
         if rest:  # until then the outbox id stays, for the report of an interruption
-            self._post_without(spooled.delivery._replace(factories=rest), error, "it may be kept")
+            self._post_without(spooled.delivery._replace(factories=rest), error, "it may be in the outbox")
         progress.outbox_id = None
 
     def _post(self, spooled: _Spooled) -> None:
@@ -129,9 +130,9 @@ class Spooler(NamedTuple):
             progress.error = None if left else error
         progress.outbox_id = left[0] if left else None
         if len(spooled.created.keys() | found) < len(spooled.ids):
-            progress.error = Unavailable("the message is not in the outbox any more: it was dropped")
+            progress.error = Unavailable("the message is no longer in the outbox: it was deleted")
         elif left:
-            progress.gave_up = str(error or "others post to the space now")
+            progress.gave_up = str(error or "another process is posting to this space")
 
     def _flush(self, spooled: _Spooled) -> ChatpostError | None:
         """Post the messages after those that are pending in their thread; return their first error."""
@@ -139,7 +140,9 @@ class Spooler(NamedTuple):
         fingerprint = first.webhook.fingerprint
         seconds = outbox.cool_down(fingerprint).retry_at - outbox.now()
         if 0 < seconds <= LONGEST_COOL_DOWN:  # a longer one means that the clock was set back
-            return Unavailable(f"Chat has failed before, so it is left alone for {format_duration(seconds)}")
+            return Unavailable(
+                f"Chat failed recently, so chatpost does not try it for another {format_duration(seconds)}"
+            )
         own = OwnMessages(first.lane, ids[-1], delivery.deadline, spooled.on_attempt)
         flusher = Flusher(outbox, self.sender, delivery.to.policy, lambda _: (delivery.to.webhook, False), own=own)
         failures = flusher.flush(first.webhook.space, outbox.index(first.webhook.space))

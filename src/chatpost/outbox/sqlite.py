@@ -38,7 +38,7 @@ def open_outbox(redis: RedisConfig) -> Outbox:
 
     Raises `ConfigurationError`, or `StorageError` if the user has no home directory.
     """
-    if redis.outbox != "machine" and redis.has_outbox():
+    if redis.outbox != "local" and redis.has_outbox():
         from chatpost.outbox.redis import RedisOutbox  # few commands use a Redis
 
         return RedisOutbox(redis.client())

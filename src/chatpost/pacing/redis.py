@@ -61,7 +61,7 @@ class RedisPacer(QueuePacer):
             turn.ticket, place = found
         except StorageError as failure:
             if next(self._failures) == 0:
-                self._warn(f"messages are paced by this machine alone: {failure}")
+                self._warn(f"messages are paced on this machine only: {failure}")
             return NOW
         return place
 

@@ -49,7 +49,7 @@ class SqlitePacer(QueuePacer):
         try:
             return run_with_timeout(limit, lambda: self._take(turn, name, seconds, limit))
         except TimeoutError:
-            reason = f"it does not answer within {limit:.1f} s"
+            reason = f"it did not answer within {limit:.1f} s"
         except StorageError as failure:
             reason = failure.reason
         self._usable = False

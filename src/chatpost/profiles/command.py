@@ -80,7 +80,7 @@ def _start(command: Sequence[str], group: int | None) -> subprocess.Popen[bytes]
     except OSError as failure:
         raise ConfigurationError(f"cannot be run: {system_reason(failure)}") from None
     except ValueError:
-        raise ConfigurationError("cannot be run: it has a NUL character") from None
+        raise ConfigurationError("cannot be run: it contains a NUL character") from None
 
 
 def _read_line(process: subprocess.Popen[bytes], until: float, limit: int) -> bytes:

@@ -27,18 +27,19 @@ _USER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 _MOST = 500  # users per name; a message has room for some thousand
 
 HOW_TO_FIND_AN_ID = (
-    "a user id is a number, which Chat on the web has as data-member-id around a person's name (right-click, Inspect)"
+    "a user ID is a number: in Chat on the web, right-click the person's name, choose Inspect, and look for"
+    " data-member-id"
 )
 
-NO_WEBHOOK = """there is no webhook to post to. To make one:
-  1. in a browser, open the space in Chat: the arrow beside its name > Apps & integrations > Add webhooks > Copy link;
-  2. keep the link with `chatpost profiles add ops`, or set CHATPOST_URL to it."""
+NO_WEBHOOK = """no webhook is configured. To create one:
+  1. In a browser, open the space in Chat: arrow next to its name > Apps & integrations > Add webhooks > Copy link.
+  2. Store the link with `chatpost profiles add ops`, or set CHATPOST_URL to it."""
 
 
 class Sharing(NamedTuple):
     """A profile file's settings of a fleet: the source of its Redis URL, and the location of the outbox."""
 
-    store: UrlSource | None = None
+    redis: UrlSource | None = None
     outbox: str | None = None
 
 
@@ -92,16 +93,16 @@ class ProfileFile(NamedTuple):
         from difflib import get_close_matches  # only for a mistake
 
         nearest = get_close_matches(name, self.profiles, 1)
-        known = f"did you mean {nearest[0]}?" if nearest else f"`chatpost profiles add {name}` adds it"
+        known = f"did you mean {nearest[0]}?" if nearest else f"add it with `chatpost profiles add {name}`"
         raise ConfigurationError(
             f"there is no profile {name} in {self.path} (it has: {', '.join(self.profiles) or 'none'}); {known}"
         )
 
     def permission_warning(self) -> str | None:
         """Return a warning if other users can read URLs in the file."""
-        sources = [self.sharing.store, *(profile.source for profile in self.profiles.values())]
+        sources = [self.sharing.redis, *(profile.source for profile in self.profiles.values())]
         if self.mode & stat.S_IROTH and any(source and source.kind == "in the file" for source in sources):
-            return f"{self.path} holds secret URLs and can be read by others: run chmod 600 on it"
+            return f"{self.path} contains secret URLs, and other users can read it: run chmod 600 on it"
         return None
 
 
@@ -120,7 +121,9 @@ def load_profiles(path: Path) -> ProfileFile:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path} is not TOML: {_without_values(str(error))}") from None
     except (ValueError, RecursionError):
-        raise ConfigurationError(f"{path} is not TOML: a number in it is too long, or it is nested too deep") from None
+        raise ConfigurationError(
+            f"{path} is not TOML: a number in it is too long, or it is nested too deeply"
+        ) from None
     try:
         return _read_document(path, document, mode)
     except ValueError as error:
@@ -162,15 +165,15 @@ def _without_values(complaint: str) -> str:
 
 def _read_document(path: Path, document: dict[str, Any], mode: int) -> ProfileFile:
     for key in document:
-        if key not in {"default", "store", "outbox", "mentions", "profiles"}:
+        if key not in {"default", "redis", "outbox", "mentions", "profiles"}:
             shown = f" {key}" if PROFILE_NAME.fullmatch(key) else ""  # else it could be a secret
             raise ValueError(
-                f"unknown key{shown}: a profile file has default, store, outbox, [mentions] and [profiles.NAME]"
+                f"unknown key{shown}: a profile file has default, redis, outbox, [mentions] and [profiles.NAME]"
             )
     outbox = document.get("outbox")
-    if outbox not in (None, "store", "machine"):
-        raise ValueError('outbox is not "store" or "machine"')
-    sharing = Sharing(read_source("store", document["store"], path.parent) if "store" in document else None, outbox)
+    if outbox not in (None, "redis", "local"):
+        raise ValueError('outbox is not "redis" or "local"')
+    sharing = Sharing(read_source("redis", document["redis"], path.parent) if "redis" in document else None, outbox)
     mentions = _read_mentions(document.get("mentions", {}))
     tables = document.get("profiles", {})
     if not isinstance(tables, dict):
@@ -181,7 +184,7 @@ def _read_document(path: Path, document: dict[str, Any], mode: int) -> ProfileFi
     }
     default = document.get("default")
     if default is not None and not (isinstance(default, str) and default in profiles):
-        raise ValueError(f"default names no profile in this file (it has: {', '.join(profiles) or 'none'})")
+        raise ValueError(f"default is not a profile in this file (it has: {', '.join(profiles) or 'none'})")
     return ProfileFile(path, profiles, default, mode, sharing, mentions)
 
 
@@ -204,9 +207,9 @@ def _read_mentions(table: object) -> dict[str, tuple[str, ...]]:
     for name, value in table.items():
         its = value if isinstance(value, list) else [value]
         if name == "all":
-            raise ValueError("[mentions] cannot name anybody all, which means everyone")
+            raise ValueError("[mentions] cannot define the name all, which means everyone")
         if not _USER_NAME.fullmatch(name):
-            raise ValueError("[mentions] has a name that is not letters, digits, and . _ - after a letter")
+            raise ValueError("[mentions] has an invalid name: use a letter, then letters, digits, and . _ -")
         if not its or not all(isinstance(word, str) for word in its):
             raise ValueError(f'mentions.{name} is not "USER_ID", in quotes, or a list of names')
         words[name] = [word.removeprefix("users/") for word in its]
@@ -220,7 +223,7 @@ def _user_ids(words: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
         names = [name for name in TopologicalSorter(words).static_order() if name in words]
     except CycleError as error:
         circle = error.args[1][::-1]
-        raise ValueError(f"mentions.{circle[0]} stands for itself: {' > '.join(circle)}") from None
+        raise ValueError(f"mentions.{circle[0]} refers to itself: {' > '.join(circle)}") from None
     found: dict[str, tuple[str, ...]] = {}
     for name in names:  # after the names that it stands for
         ids: dict[str, None] = {}
@@ -229,14 +232,14 @@ def _user_ids(words: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
                 raise ValueError(_unknown_user(name, word))
             ids |= dict.fromkeys(found.get(word, (word,)))
         if len(ids) > _MOST:
-            raise ValueError(f"mentions.{name} stands for more than {_MOST} users")
+            raise ValueError(f"mentions.{name} resolves to more than {_MOST} users")
         found[name] = tuple(ids)
     return {name: found[name] for name in words}
 
 
 def _unknown_user(name: str, word: str) -> str:
-    if name in {"default", "outbox", "store"}:
-        return f"mentions.{name} looks like a key of the whole file: write it above [mentions]"
+    if name in {"default", "outbox", "redis"}:
+        return f"mentions.{name} looks like a top-level key: move it above [mentions]"
     # Anything that does not look like a name could be a secret.
     what = word if re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{0,19}", word) else "something"
-    return f"mentions.{name} has {what}, which is no user's id, and no name in [mentions]: {HOW_TO_FIND_AN_ID}"
+    return f"mentions.{name} contains {what}, which is neither a user ID nor a name in [mentions]: {HOW_TO_FIND_AN_ID}"

@@ -23,12 +23,12 @@ def reason_for_distrust(path: Path) -> str | None:
         except OSError:  # opening the file reports the reason; a shell's pipe has no directory entry
             return None
         if found.st_uid not in trusted:
-            return f"{place} belongs to another user, who could redirect your messages: use a file of your own"
+            return f"{place} belongs to another user, who could redirect your messages: use a file that you own"
         others_can_write = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not stat.S_ISLNK(found.st_mode)
         # In a sticky directory, others cannot replace the user's files.
         is_sticky = stat.S_ISDIR(found.st_mode) and found.st_mode & stat.S_ISVTX
         if others_can_write and not is_sticky:
-            return f"others can write to {place} and could redirect your messages: run chmod go-w on it"
+            return f"other users can write to {place} and could redirect your messages: run chmod go-w on it"
     return None
 
 

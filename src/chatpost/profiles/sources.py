@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from chatpost.profiles.file import Profile, ProfileFile, Sharing
     from chatpost.redis_client import RedisClient
 
-URL = "CHATPOST_STORE"  # variable with the URL of a Redis; empty for no Redis
+URL = "CHATPOST_REDIS_URL"  # variable with the URL of a Redis; empty for no Redis
 OUTBOX = "CHATPOST_OUTBOX"  # variable with the location of the outbox
-NAMED_TWICE = "a profile is named twice: name each once"
+NAMED_TWICE = "a profile is specified twice: specify each profile once"
 _TIMEOUT = 5.0  # seconds for a command to print the Redis's URL, and for Redis to answer
 
 
@@ -66,7 +66,7 @@ def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], N
     file = find_profiles(config)
     if file is None and names:
         missing = f"there is no profile {names[0]}, and no profile file {user_profile_file()}"
-        raise ConfigurationError(f"{missing}: `chatpost profiles add {names[0]}` makes one")
+        raise ConfigurationError(f"{missing}: create it with `chatpost profiles add {names[0]}`")
     if file is not None and (warning := file.permission_warning()):
         warn(warning)
     if file is None or not (file.profiles or names):
@@ -102,8 +102,8 @@ class RedisConfig:
     def __init__(self, sharing: Sharing | None, environment: Mapping[str, str]) -> None:
         self._environment = environment
         self._url = environment.get(URL)
-        self._source = sharing.store if sharing is not None and self._url is None else None
-        self.outbox = environment.get(OUTBOX) or (sharing and sharing.outbox) or "machine"
+        self._source = sharing.redis if sharing is not None and self._url is None else None
+        self.outbox = environment.get(OUTBOX) or (sharing and sharing.outbox) or "local"
         self._lock = Lock()
         self._client: RedisClient | ConfigurationError | None = None
         self.is_configured = self._source is not None or bool(self._url and self._url.strip())
@@ -132,18 +132,18 @@ class RedisConfig:
         try:
             return cls.of_file(config, environment)
         except ConfigurationError as error:
-            warn(f"a store in the profile file is not used: {error}")
+            warn(f"ignoring redis in the profile file: {error}")
             return cls(None, environment)
 
     def has_outbox(self) -> bool:
         """Return whether the outbox is in Redis; raises `ConfigurationError` for an invalid setting."""
-        if self.outbox not in {"store", "machine"}:
-            raise ConfigurationError(f"{OUTBOX} is not store or machine")
-        if self.outbox == "store" and not self.is_configured:
+        if self.outbox not in {"redis", "local"}:
+            raise ConfigurationError(f"{OUTBOX} is not redis or local")
+        if self.outbox == "redis" and not self.is_configured:
             raise ConfigurationError(
-                f"the outbox is to be in the fleet's store, but there is none: set {URL}, or store in profiles.toml"
+                f"the outbox is set to redis, but no Redis is configured: set {URL}, or redis in profiles.toml"
             )
-        return self.outbox == "store"
+        return self.outbox == "redis"
 
     def client(self) -> RedisClient:
         """Return the client of this Redis, the same one for each call; raises `ConfigurationError`."""
@@ -160,4 +160,4 @@ class RedisConfig:
             url = self._url or "" if self._source is None else self._source.fetch(_TIMEOUT, self._environment)
             return RedisClient(url, _TIMEOUT)
         except ConfigurationError as error:
-            return ConfigurationError(f"{URL if self._source is None else 'store'}: {error}")
+            return ConfigurationError(f"{URL if self._source is None else 'redis'}: {error}")

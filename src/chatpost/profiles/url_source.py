@@ -6,11 +6,13 @@ import os
 import re
 import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from chatpost.errors import ConfigurationError, system_reason
+from chatpost.formatting import parse_duration
 from chatpost.profiles.ownership import reason_for_distrust
 
 SIZE_LIMIT = 64 * 1024  # bytes in which the URL must end
@@ -31,7 +33,7 @@ class UrlSource(NamedTuple):
 
 
 def read_source(key: str, value: object, directory: Path) -> UrlSource:
-    """Read a profile's ``url``, or ``store``; a relative file is in `directory`.
+    """Read a profile's ``url``, or the file's ``redis``; a relative file is in `directory`.
 
     Raises `ValueError` with a message that begins with ``key``.
     """
@@ -48,8 +50,10 @@ def read_source(key: str, value: object, directory: Path) -> UrlSource:
             isinstance(word, str) for word in command
         ):
             timeout = rest.pop("timeout", 10.0)
+            with suppress(ValueError):
+                timeout = parse_duration(timeout) if isinstance(timeout, str) else timeout
             if rest or not isinstance(timeout, int | float) or not 0 < timeout <= 24 * 3600:
-                raise ValueError(f"{key} has a command: beside it only timeout, in seconds, is allowed")
+                raise ValueError(f"{key} has a command: the only other key is timeout, a duration of up to 1d")
             words = [_native(word) for word in command]
             return UrlSource("command", words[0], partial(_from_command, words, float(timeout)))
     raise ValueError(

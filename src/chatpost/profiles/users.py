@@ -44,7 +44,7 @@ class MentionResolver:
                 nearest = get_close_matches(user, self._known, 1)
                 more = f": did you mean {nearest[0]}?" if nearest else " of profiles.toml:"
                 raise UnknownUser(
-                    f"--mention {user} is no user id, and no name in [mentions]{more} {HOW_TO_FIND_AN_ID}"
+                    f"--mention {user} is neither a user ID nor a name in [mentions]{more} {HOW_TO_FIND_AN_ID}"
                 )
         return tuple(dict.fromkeys(ids))
 

@@ -52,8 +52,8 @@ def check_before_adding(path: Path, name: str, *, replace: bool) -> ProfileFile 
     return before
 
 
-def remove_profile(path: Path, name: str) -> ProfileFile:
-    """Remove a profile, also as the default; return the new content.
+def delete_profile(path: Path, name: str) -> ProfileFile:
+    """Delete a profile, also as the default; return the new content.
 
     Raises `ConfigurationError` if the profile does not exist or the file is invalid.
     """
@@ -71,7 +71,7 @@ def remove_profile(path: Path, name: str) -> ProfileFile:
 
 
 def set_default(path: Path, name: str) -> ProfileFile:
-    """Make a profile the default; return the new content. Raises as `remove_profile` does."""
+    """Make a profile the default; return the new content. Raises as `delete_profile` does."""
     with _locked(path):
         load_trusted_profiles(path).profile(name)
         return _change(path, lambda content: content.update(default=name))
@@ -93,9 +93,7 @@ def _change(path: Path, change: Callable[[Any], None]) -> ProfileFile:
     except (KeyError, ValueError):  # tomlkit cannot edit every form of TOML
         is_as_expected = False
     if not is_as_expected:
-        raise ConfigurationError(
-            f"{path} is written in a way that cannot be changed here: write [profiles.NAME] with its keys below it"
-        )
+        raise ConfigurationError(f"{path} cannot be edited automatically: write [profiles.NAME] with its keys below it")
     _write(path, text)
     return load_profiles(path)
 
@@ -125,7 +123,7 @@ def _lock(descriptor: int, path: Path) -> None:
             time.sleep(0.05)
         except OSError:  # a file system without locks
             return None
-    raise ConfigurationError(f"{path} is being changed by another process: try again when that has ended")
+    raise ConfigurationError(f"another process is editing {path}: try again later")
 
 
 def _write(path: Path, text: str) -> None:
