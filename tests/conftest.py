@@ -189,7 +189,7 @@ def body_of(chat: Emulator) -> dict[str, Any]:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Run more workers than there are CPUs: most tests wait for processes or timers."""
-    return 2 * (os.cpu_count() or 1)
+    return 3 * (os.cpu_count() or 1)
 
 
 # A busy machine must not make a test fail.

@@ -22,19 +22,19 @@ _FILES = {"bash": "chatpost", "zsh": "_chatpost", "fish": "chatpost.fish"}
 _ZSH_END = re.compile(r"if \[\[ \$zsh_eval_context.*", re.DOTALL)
 
 _VARIABLES = {
-    "CHATPOST_URL": "The webhook's URL. It comes before the default profile, and -p before it.",
-    "CHATPOST_PROFILE": "The profiles to post to, with spaces between their names.",
-    "CHATPOST_CONFIG": "The profile file.",
-    "CHATPOST_REDIS_URL": "The URL of a Redis by which many machines share a space.",
-    "CHATPOST_OUTBOX": "store, if messages wait in that Redis, or machine.",
-    "HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE": "The network's proxy, and its certificate authorities.",
+    "CHATPOST_URL": "URL of the webhook. It overrides the default profile, and -p overrides it.",
+    "CHATPOST_PROFILE": "Profiles to post to, separated by spaces.",
+    "CHATPOST_CONFIG": "Path of the profile file.",
+    "CHATPOST_REDIS_URL": "URL of the Redis that a fleet shares.",
+    "CHATPOST_OUTBOX": "Location of the outbox: local, the default, or redis, for that Redis.",
+    "HTTPS_PROXY, NO_PROXY, REQUESTS_CA_BUNDLE": "Proxy, hosts to reach without it, and certificate authorities.",
 }
 _USED_FILES = {
-    "~/.config/chatpost/profiles.toml": "The user's profiles: webhooks, options for each, and names to mention.",
-    "/etc/xdg/chatpost/profiles.toml": "The system's, for users without a file of their own.",
-    "~/.local/state/chatpost/outbox.sqlite3": "Messages that wait.",
-    "~/.local/state/chatpost/pacing.sqlite3": "The queue of the user's processes.",
-    "~/.local/state/chatpost/jobs.sqlite3": "How jobs went before, for run --on change.",
+    "~/.config/chatpost/profiles.toml": "The user's profiles: webhooks, defaults for options, and names to mention.",
+    "/etc/xdg/chatpost/profiles.toml": "The system's profiles, for users without a profile file.",
+    "~/.local/state/chatpost/outbox.sqlite3": "The outbox.",
+    "~/.local/state/chatpost/pacing.sqlite3": "Turns of the user's processes in each space.",
+    "~/.local/state/chatpost/jobs.sqlite3": "Job history, for run --on change.",
 }
 
 
@@ -125,13 +125,13 @@ def _surroundings(command: click.Command) -> list[str]:
         lines = [".SH ENVIRONMENT", *_described(_VARIABLES), ".SH FILES", *_described(_USED_FILES)]
         statuses = re.findall(r"^\| (\d+) \| \w+ \| (.*?) \|", (DOCS / "exit-status.md").read_text(), re.MULTILINE)
         return [*lines, ".SH EXIT STATUS", *_described({status: text.replace("`", "") for status, text in statuses})]
-    lines = [".SH ENVIRONMENT", _reference("chatpost"), "has the variables, the files and the exit statuses."]
+    lines = [".SH ENVIRONMENT", "See", _reference("chatpost"), "for variables, files and exit statuses."]
     if command.name == "run":
         lines.append(
-            "The exit status is the job\\(aqs, or 124 after the time limit, 126 or 127 if it cannot be started."
+            "The exit status is the job\\(aqs, 124 after the time limit, or 126 or 127 if the job cannot be started."
         )
     if isinstance(command, SectionedCommand):
-        lines.append("Besides, every option can be set by a variable, CHATPOST_ and its name: CHATPOST_DEADLINE=10.")
+        lines.append("Set any option in the environment as CHATPOST_ and its name, for example CHATPOST_DEADLINE=10s.")
     return lines
 
 

@@ -97,11 +97,11 @@ def test_reads_a_status_bare_and_wrapped(wrap: Any) -> None:
     assert error.status == "UNAVAILABLE"
 
 
-def test_a_refusal_that_is_not_of_chat() -> None:
+def test_a_rejection_that_is_not_of_chat() -> None:
     """A 403 with an HTML page may be from a proxy, so the error does not blame only the webhook."""
     page = b"<html><body>Blocked by policy</body></html>"
-    assert 'that begins "Blocked by policy"; this may be a proxy\'s answer' in str(failure(403, page))
-    assert "does not accept the webhook's key or token" in str(failure(403, {"error": {"message": "Denied."}}))
+    assert 'that begins "Blocked by policy"; the response may be from a proxy' in str(failure(403, page))
+    assert "the webhook's key or token is invalid" in str(failure(403, {"error": {"message": "Denied."}}))
 
 
 def test_reads_details() -> None:

@@ -235,8 +235,9 @@ def test_a_pull_request_of_github(tmp_path: Path) -> None:
     environment = GITHUB_PULL_REQUEST | {"GITHUB_EVENT_PATH": str(event)}
     run = find_run(environment)
     assert run is not None
-    told = dict(run.fields)
-    assert (told["Branch"], told["Pull request"], told["Commit"], told["Attempt"]) == ("fix-typo", "#42", HEAD[:8], "2")
+    fields = dict(run.fields)
+    shown = [fields[label] for label in ("Branch", "Pull request", "Commit", "Attempt")]
+    assert shown == ["fix-typo", "#42", HEAD[:8], "2"]
     assert run.url is not None
     assert run.url.endswith("/attempts/2")
     event.write_text(json.dumps({"pull_request": {"head": {"sha": HEAD}, "number": 41}}))
@@ -437,7 +438,7 @@ def test_a_text_in_a_pipe(shell: Shell, chat: Emulator, environment: dict[str, s
 def test_outside_a_ci(shell: Shell, chat: Emulator, argv: list[str]) -> None:
     """Outside a CI, `--ci` causes a warning, and the message is posted without details."""
     done = shell(*argv)
-    assert (done.status, done.err.count("warning: --ci adds nothing"), done.err.count("\n")) == (0, 1, 1)
+    assert (done.status, done.err.count("warning: --ci has no effect"), done.err.count("\n")) == (0, 1, 1)
     assert "cardsV2" not in body_of(chat)
 
 
@@ -453,7 +454,7 @@ def test_the_warning_of_a_job(shell: Shell, environment: dict[str, str], argv: l
     """A job with `--ci` warns only outside a CI, not in a CI that sets no details."""
     shell.env |= environment
     done = shell("run", *argv, "--", "true").expect(0)
-    assert ("--ci adds nothing" in done.err) == warns
+    assert ("--ci has no effect" in done.err) == warns
 
 
 def test_a_job_without_a_title(shell: Shell, chat: Emulator) -> None:

@@ -96,13 +96,13 @@ def test_split_beside_a_card() -> None:
 
 @pytest.mark.parametrize("end", ["head", "tail"])
 def test_one_end(end: str) -> None:
-    """`head` and `tail` give one message of complete lines, with a line that gives the number of bytes left out."""
+    """`head` and `tail` give one message of complete lines, with a line that gives the number of bytes omitted."""
     (message,) = made(Text(LONG, LONG, 1000, 1000), overflow=Overflow(end))
     lines = message.text.split("\n")
     note = lines.pop(0 if end == "tail" else -1)
     kept = "\n".join(lines)
     gone = f"{len(LONG) - len(kept) + 1000:,} bytes"
-    assert note == (f"[{gone} before this were omitted]" if end == "tail" else f"[{gone} more were omitted]")
+    assert note == (f"[{gone} omitted before this]" if end == "tail" else f"[{gone} omitted after this]")
     assert LONG.endswith(f"\n{kept}") if end == "tail" else LONG.startswith(f"{kept}\n")
     assert SIZE_LIMIT - 100 < message.size <= SIZE_LIMIT
 
@@ -110,8 +110,8 @@ def test_one_end(end: str) -> None:
 @pytest.mark.parametrize(
     ("overflow", "said"),
     [
-        (Overflow("fail"), "has 78,889 bytes, but Chat accepts at most 32,000"),
-        (Overflow("split", 2), "makes 3 messages, and at most 2 are allowed"),
+        (Overflow("fail"), "has 78,889 bytes, over the limit of 32,000"),
+        (Overflow("split", 2), "needs 3 messages, more than the maximum of 2"),
     ],
 )
 def test_too_long(overflow: Overflow, said: str) -> None:

@@ -68,7 +68,7 @@ def test_a_card_file_is_cleaned(shell: Shell, chat: Emulator) -> None:
     assert body_of(chat)["text"] == "<\u200busers/all>"
     done = shell("send", "--card", "-", stdin='{"header": {"title": "a\\ud83d"}}')
     assert (done.status, len(chat.received)) == (65, 1)
-    assert "cardsV2[0].card.header.title has half of a character" in done.err
+    assert "cardsV2[0].card.header.title contains half of a surrogate pair" in done.err
 
 
 @given(st.text("`ab\n"))
@@ -215,7 +215,7 @@ def test_a_dry_run_of_a_wrong_card(chatpost: InProcess, chat: Emulator, tmp_path
     done = chatpost("send", "--dry-run", "--card", str(tmp_path / "card.json"))
     assert (done.status, chat.received) == (65, [])
     assert json.loads(done.out)["body"]["cardsV2"] == [{"card": card} if isinstance(card, dict) else card]
-    assert done.err.startswith("chatpost: Chat would reject this message: ")
+    assert done.err.startswith("chatpost: error: Chat would reject this message: ")
     assert field in done.err
     assert done.err.count("\n") == 1
 
@@ -232,7 +232,7 @@ def test_a_dry_run_of_a_wrong_card(chatpost: InProcess, chat: Emulator, tmp_path
         ),
     )
 )
-def test_any_json_is_a_card_or_is_refused(value: Any) -> None:
+def test_any_json_is_a_card_or_is_rejected(value: Any) -> None:
     """Any JSON is either a card or an error of one line."""
     try:
         message = read_cards(json.dumps(value).encode(), "card.json")
@@ -248,7 +248,7 @@ def test_any_json_is_a_card_or_is_refused(value: Any) -> None:
     ("argv", "status", "said"),
     [
         (["--language", "two words", "x"], 2, "is not the name of a language"),
-        (["--mention", "two words", "x"], 2, "is not a user id, which is a number and no e-mail address"),
+        (["--mention", "two words", "x"], 2, "is not a user ID (a number, not an email address)"),
         (["--field", "no sign", "x"], 2, "is not LABEL=VALUE"),
         (["--field", "=value", "x"], 2, "--field"),
         (["--button", "Log=javascript:alert(1)", "x"], 2, "https://"),
@@ -285,7 +285,7 @@ def test_defaults_of_a_profile(shell: Shell, chat: Emulator) -> None:
     for wrong, said in (
         ('mention = "all"', "not a list of strings"),
         ("mention = [1]", "not a list of strings"),
-        ("card = 'c'", "one message"),
+        ("card = 'c'", "profiles.ops.card cannot be set in a profile"),
     ):
         shell.write_profiles(f'[profiles.ops]\nurl = "{url}"\n{wrong}\n')
         done = shell("send", "hello")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -136,7 +137,7 @@ def test_message_id(post: Poster) -> None:
         ({"text": "x" * 31_000, "cardsV2": [{"card": {"header": {"title": "y" * 1000}}}]}, "too long"),
     ],
 )
-def test_refuses_what_is_no_message(post: Poster, body: Any, says: str) -> None:
+def test_rejects_what_is_no_message(post: Poster, body: Any, says: str) -> None:
     """An invalid, empty or oversized message returns INVALID_ARGUMENT, with Chat's error message."""
     status, answer = post(body)
     assert (status, answer["error"]["status"]) == (400, "INVALID_ARGUMENT")
@@ -156,7 +157,7 @@ def test_takes_what_is_as_long_as_can_be(post: Poster) -> None:
         ({"createMessageNotificationOptions_notificationType": "LOUD"}, "Invalid value"),
     ],
 )
-def test_refuses_unknown_parameters(post: Poster, query: dict[str, str], says: str) -> None:
+def test_rejects_unknown_parameters(post: Poster, query: dict[str, str], says: str) -> None:
     """An unknown or invalid query parameter returns INVALID_ARGUMENT."""
     status, answer = post({"text": "x"}, **query)
     assert status == 400
@@ -207,6 +208,7 @@ def test_quota() -> None:
             [Fault(Kind.STATUS, 503, headers={"Retry-After": "Fri, 15 Jan 2027 08:00:30 GMT"})] * 2,
         ),
         ("delay=1.5*2", [Fault(Kind.DELAY, seconds=1.5)] * 2),
+        ("delay=1m30s*2", [Fault(Kind.DELAY, seconds=90)] * 2),
         ("drop-before", [Fault(Kind.DROP_BEFORE)]),
         ("drop-after", [Fault(Kind.DROP_AFTER)]),
         ("truncate", [Fault(Kind.TRUNCATE)]),
@@ -226,8 +228,6 @@ def test_reads_faults(spec: str, faults: list[Fault]) -> None:
         "200",
         "600",
         "delay",
-        "delay=x",
-        "delay=1.2.3",
         "drip=1",
         "status",
         "drop",
@@ -236,10 +236,17 @@ def test_reads_faults(spec: str, faults: list[Fault]) -> None:
         "ok,retry-after=1",
     ],
 )
-def test_refuses_faults(spec: str) -> None:
+def test_rejects_faults(spec: str) -> None:
     """An invalid fault raises an error that lists the valid faults."""
     with pytest.raises(ValueError, match="a fault is one of"):
         parse_faults(spec)
+
+
+@pytest.mark.parametrize("delay", ["x", "1.2.3"])
+def test_rejects_delays(delay: str) -> None:
+    """An invalid delay raises an error that shows how to write durations."""
+    with pytest.raises(ValueError, match=f"^'{re.escape(delay)}' is not a duration: use 90s, 5m, 2h or 3d$"):
+        parse_faults(f"delay={delay}")
 
 
 @pytest.mark.parametrize(
@@ -296,7 +303,7 @@ def test_faults_of_the_command_line(shell: Shell) -> None:
     """The next requests get the faults of `--fault`, in order."""
     done = shell("emulator", "--no-quota", "--fault", "drop-after", "--fault", "503*2", "--", "chatpost", "send", "x")
     assert done.status == 0
-    assert done.err.count("trying again") == 3
+    assert done.err.count("retrying in") == 3
     assert "was lost" in done.err.splitlines()[0]
     assert "holds 1 message." in done.err
 
@@ -304,9 +311,10 @@ def test_faults_of_the_command_line(shell: Shell) -> None:
 def test_port_is_taken(shell: Shell, chat: Emulator) -> None:
     """If the port is taken, the emulator prints one line and exits with 78."""
     done = shell("emulator", "--port", str(chat.port))
+    reason = f"cannot serve on port {chat.port}: address already in use"
     assert (done.status, done.err) == (
         78,
-        f"chatpost: cannot serve on port {chat.port}: address already in use; use another --port, or omit the option\n",
+        f"chatpost: error: {reason}; use another --port, or omit the option\n",
     )
 
 
@@ -354,7 +362,7 @@ def test_an_early_signal(shell: Shell) -> None:
         ({"Content-Type": "application/json; charset=UTF-8"}, 200),
     ],
 )
-def test_strangers_are_refused(post: Poster, headers: dict[str, str], status: int) -> None:
+def test_strangers_are_rejected(post: Poster, headers: dict[str, str], status: int) -> None:
     """A web page cannot post through a user's browser.
 
     The emulator rejects foreign hosts, origins and content types.

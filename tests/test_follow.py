@@ -181,19 +181,19 @@ def test_lines_of_a_failed_reply_go_with_the_next(shell: Shell, chat: Emulator) 
     assert replies(chat) == ["one\ntwo"]
 
 
-@pytest.mark.parametrize("refusals", [0, 2])
-def test_a_reply_that_may_be_posted_is_sent_again_as_it_was(shell: Shell, chat: Emulator, refusals: int) -> None:
+@pytest.mark.parametrize("rejections", [0, 2])
+def test_a_reply_that_may_be_posted_is_sent_again_as_it_was(shell: Shell, chat: Emulator, rejections: int) -> None:
     """A reply that may have been posted keeps its request ID and lines until Chat accepts it, so it is posted once."""
-    chat.faults.extend([OK, Fault(Kind.DROP_AFTER), *[answering(429)] * refusals])
+    chat.faults.extend([OK, Fault(Kind.DROP_AFTER), *[answering(429)] * rejections])
     following = follow(shell, "--retries", "0", "--every", "0.1", "-o", "json")
     wait_for_requests(chat)
     following.write(b"one\n")
-    wait_for_requests(chat, 2 + refusals)
+    wait_for_requests(chat, 2 + rejections)
     following.write(b"two\n")
     assert following.end().status == 0
     assert replies(chat) == ["one", "two"]
     ids = [received.query["requestId"] for received in chat.received]
-    assert len(set(ids[1 : 3 + refusals])) == 1
+    assert len(set(ids[1 : 3 + rejections])) == 1
     assert ids[1] != ids[-1]
 
 
@@ -259,14 +259,14 @@ def test_the_writer_lives_on(shell: Shell, chat: Emulator, posted: int) -> None:
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--deadline", "abc", "x"], "'abc' is not a number"),
+        (["--deadline", "abc", "x"], "'abc' is not a duration: use 90s, 5m, 2h or 3d"),
         (["--bogus", "x"], "No such option"),
-        ([], "needs a text that opens the thread"),
-        (["--closing", "$(seq 9000)", "x"], "--closing is longer than a message"),
-        (["--last=x", "--tee=3", "x"], "does not take a value (see chatpost thread --help)"),
+        ([], "--follow requires text to start the thread"),
+        (["--closing", "$(seq 9000)", "x"], "the text of --closing is too long for a message"),
+        (["--closing=x", "--tee=3", "x"], "does not take a value (see chatpost thread --help)"),
         (["-p", "nope", "x"], "there is no profile nope"),
         (["-"], "--follow reads stdin"),
-        (["--or-fail", "x"], "--or-fail makes no sense"),
+        (["--or-fail", "x"], "--or-fail cannot be used with thread, which starts a new thread"),
     ],
 )
 def test_a_mistake_does_not_kill_the_writer(shell: Shell, chat: Emulator, argv: list[str], said: str) -> None:
@@ -332,7 +332,7 @@ def test_a_second_signal_ends_it(shell: Shell, chat: Emulator) -> None:
     following.signal(signal.SIGINT)
     done = following.end()
     assert done.status in {-signal.SIGTERM, -signal.SIGINT}
-    assert "1 line is not posted" in done.err
+    assert "1 line was not posted" in done.err
 
 
 class Pipe:
@@ -458,7 +458,7 @@ def test_lines_full_of_backticks(shell: Shell, chat: Emulator) -> None:
     assert all(len(message.text.encode()) <= 32_000 for message in chat.space().messages)
 
 
-@pytest.mark.parametrize("option", ["--tee", "--last=y", "--every=3"])
+@pytest.mark.parametrize("option", ["--tee", "--closing=y", "--every=3"])
 def test_options_of_follow_alone(shell: Shell, chat: Emulator, option: str) -> None:
     """`--tee`, `--closing` and `--every` require `--follow` on the command line.
 
@@ -466,8 +466,8 @@ def test_options_of_follow_alone(shell: Shell, chat: Emulator, option: str) -> N
     """
     done = shell("thread", option, "x")
     assert (done.status, chat.received) == (2, [])
-    assert "work only with --follow" in done.err
-    shell.env |= {"CHATPOST_TEE": "1", "CHATPOST_LAST": "Bye", "CHATPOST_EVERY": "3"}
+    assert "--tee, --closing and --every require --follow" in done.err
+    shell.env |= {"CHATPOST_TEE": "1", "CHATPOST_CLOSING": "Bye", "CHATPOST_EVERY": "3"}
     assert shell("thread", "x").status == 0
     assert shell("thread", "--follow", "x", stdin="one\n").out == "one\n"
 
@@ -477,14 +477,14 @@ def test_one_thread_only(shell: Shell, chat: Emulator) -> None:
     shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{chat.url(name)}"\n' for name in "ab"))
     done = shell("thread", "--follow", "-p", "a", "-p", "b", "x", stdin="line\n")
     assert (done.status, chat.received) == (2, [])
-    assert "name one profile" in done.err
+    assert "use one profile" in done.err
 
 
 def test_a_live_line_at_a_terminal(shell: Shell, chat: Emulator) -> None:
     """At a terminal, a live line shows how many replies are posted and lines pending, and disappears at the end."""
     del shell.env["CHATPOST_PACING"]
-    store = SqlitePacer(shell.home / "state" / "chatpost" / "pacing.sqlite3", time.monotonic, boot_id, pytest.fail)
-    store.turn(f"http://127.0.0.1:{chat.port}/spaces/AAAA", 1.1).close_for(1)
+    pacer = SqlitePacer(shell.home / "state" / "chatpost" / "pacing.sqlite3", time.monotonic, boot_id, pytest.fail)
+    pacer.turn(f"http://127.0.0.1:{chat.port}/spaces/AAAA", 1.1).close_for(1)
     terminal = Terminal()
     shell.env |= {"TERM": "xterm", "COLUMNS": "100"}
     following = follow(shell, stderr=terminal.theirs)

@@ -45,7 +45,7 @@ def test_split_of_a_reply(shell: Shell, chat: Emulator) -> None:
     assert len(thread) == 1 + PARTS
 
 
-def test_every_part_is_told_as_it_was_sent(shell: Shell, chat: Emulator) -> None:
+def test_every_part_is_shown_as_it_was_sent(shell: Shell, chat: Emulator) -> None:
     """`--verbose` shows the parameters of each part's request."""
     done = shell("send", "-v", "--request-id", "mine", stdin=LINES)
     shown = [
@@ -75,7 +75,7 @@ def test_too_many_parts(shell: Shell, chat: Emulator, command: str) -> None:
     """If a text has more parts than `--max-parts`, chatpost exits with 65 and posts nothing."""
     done = shell(command, "-k", "key", "--max-parts", "2", stdin=LINES)
     assert (done.status, chat.received) == (65, [])
-    assert "the text makes 3 messages, and at most 2 are allowed" in done.err
+    assert "the text needs 3 messages, more than the maximum of 2" in done.err
     assert shell(command, "-k", "key", "--max-parts", "3", stdin=LINES).status == 0
 
 
@@ -87,7 +87,7 @@ def test_a_failure_on_the_way(shell: Shell, chat: Emulator) -> None:
     """If a part fails, stderr and JSON give the number of posted parts, and a second run posts only the rest."""
     chat.faults.extend([Fault(Kind.NONE), *[answering(503)] * 2])
     done = shell("send", "-o", "json", "--retries", "1", "--request-id", "long", stdin=LINES)
-    done.expect(75, "1 of 3 parts are posted, and the next may be; to post only the rest", "--request-id long")
+    done.expect(75, "Posted 1 of 3 parts, and the next one may have been; to post only the rest", "--request-id long")
     failed = record(done.out)
     assert (failed["parts"], failed["name"]) == ({"posted": 1, "of": 3}, chat.space().messages[0].name)
     assert (failed["requestId"], failed["attempts"], failed["error"]["code"]) == ("long", 3, 503)
@@ -127,11 +127,11 @@ def test_tail_and_head(shell: Shell, chat: Emulator) -> None:
     tail, head = texts(chat)
     note, _, kept = tail.partition("\n")
     assert LINES.rstrip("\n").endswith(f"\n{kept}")
-    assert note == f"[{len(LINES) - 1 - len(kept):,} bytes before this were omitted]"
+    assert note == f"[{len(LINES) - 1 - len(kept):,} bytes omitted before this]"
     *lines, note, _ = head.split("\n")
     kept = "\n".join(lines).removeprefix("```\n")
     assert LINES.startswith(f"{kept}\n")
-    assert note == f"[{len(LINES) - 1 - len(kept):,} bytes more were omitted]"
+    assert note == f"[{len(LINES) - 1 - len(kept):,} bytes omitted after this]"
     assert max(len(tail), len(head)) <= 32_000
 
 

@@ -56,14 +56,14 @@ def test_an_unknown_name(user: Shell, chat: Emulator, command: list[str]) -> Non
     status = 2 if command[0] == "run" else 78  # for a job, an invalid option is a usage error
     done.expect(status, "did you mean alice?")
     assert chat.received == []
-    user(*command[:at], "--mention", "zoe", *command[at:], *words).expect(status, "a user id is a number")
+    user(*command[:at], "--mention", "zoe", *command[at:], *words).expect(status, "a user ID is a number")
 
 
 def test_an_unknown_name_in_a_variable(user: Shell, chat: Emulator) -> None:
     """`--soft-fail` and `-o json` also apply to an unknown name in CHATPOST_MENTION."""
     user.env["CHATPOST_MENTION"] = "zoe"
     done = user("send", "--soft-fail", "-o", "json", "Look").expect(0)
-    assert "is no user id" in json.loads(done.out)["error"]["message"]
+    assert "is neither a user ID nor a name in [mentions]" in json.loads(done.out)["error"]["message"]
     assert chat.received == []
 
 
@@ -73,20 +73,20 @@ def test_a_job_with_an_unknown_name_in_a_variable(user: Shell, chat: Emulator, o
     user.env["CHATPOST_MENTION"] = "zoe alice"
     done = user("run", *options, "--", "sh", "-c", "echo ran; exit 3")
     assert (done.status, done.out) == (3, "ran\n")
-    assert done.err.count("warning: ignoring a name in CHATPOST_MENTION: --mention zoe is no user") == 1
+    assert done.err.count("warning: ignoring a name in CHATPOST_MENTION: --mention zoe is neither a user ID nor") == 1
     assert "<users/1234567890>" in "".join(json.loads(request.body).get("text", "") for request in chat.received)
 
 
 def test_names_that_others_can_write(user: Shell, chat: Emulator) -> None:
     """If others can write to the profile file, its names are not used."""
     user.config.chmod(0o666)
-    user("send", "--mention", "alice", "Look").expect(78, "others can write to")
+    user("send", "--mention", "alice", "Look").expect(78, "other users can write to")
     assert chat.received == []
 
 
 def test_no_names(shell: Shell, chat: Emulator) -> None:
     """Without a profile file, no names are defined."""
-    shell("send", "--mention", "alice", "Look").expect(78, "is no user id")
+    shell("send", "--mention", "alice", "Look").expect(78, "is neither a user ID nor a name in [mentions]")
     assert chat.received == []
 
 
@@ -98,7 +98,7 @@ def test_a_profile_that_mentions(user: Shell, chat: Emulator) -> None:
     assert texts(chat)[-1] == "<users/22> Look"
     assert user("profiles", "check").status == 0
     user.write_profiles(profiles.replace('["bob"]', '["rob"]'))
-    assert "profiles.ops.mention has something" in user("profiles", "check").expect(78).out
+    assert "profiles.ops.mention contains a value that is neither" in user("profiles", "check").expect(78).out
     assert user("send", "-p", "ops", "Look").status == 78
 
 
@@ -110,13 +110,13 @@ def test_a_profile_that_mentions(user: Shell, chat: Emulator) -> None:
         ("[mentions]\nalice = []", "mentions.alice is not"),
         (
             '[mentions]\nalice = "bob"',
-            "mentions.alice has bob, which is no user's id, and no name in [mentions]: a user",
+            "mentions.alice contains bob, which is neither a user ID nor a name in [mentions]: a user",
         ),
-        ('[mentions]\nalice = "a@example.com"', "mentions.alice has something, which is no user's id"),
-        ('[mentions]\nalice = "12"\ndefault = "ops"', "mentions.default looks like a key of the whole file"),
-        ('[mentions]\n"a b" = "12"', "[mentions] has a name"),
-        ('[mentions]\nall = "12"', "cannot name anybody all"),
-        ('[mentions]\n12 = "12"', "[mentions] has a name"),
+        ('[mentions]\nalice = "a@example.com"', "mentions.alice contains something, which is neither a user ID nor"),
+        ('[mentions]\nalice = "12"\ndefault = "ops"', "mentions.default looks like a top-level key"),
+        ('[mentions]\n"a b" = "12"', "[mentions] has an invalid name"),
+        ('[mentions]\nall = "12"', "cannot define the name all"),
+        ('[mentions]\n12 = "12"', "[mentions] has an invalid name"),
         (
             f"[mentions]\nteam = {[str(number) for number in range(501)]}",
             "mentions.team resolves to more than 500 users",

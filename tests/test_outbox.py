@@ -88,15 +88,15 @@ def shell(request: pytest.FixtureRequest, tmp_path: Path, chat: Emulator) -> She
 on_disk = pytest.mark.parametrize("shell", ["a file"], indirect=True)
 
 
-def waiting(shell: Shell) -> list[dict[str, Any]]:
+def listed(shell: Shell) -> list[dict[str, Any]]:
     return [json.loads(line) for line in shell("outbox", "-o", "json").out.splitlines()]
 
 
 def states(shell: Shell) -> list[tuple[str, str]]:
-    return [(entry["body"]["text"], entry["state"]) for entry in waiting(shell)]
+    return [(entry["body"]["text"], entry["state"]) for entry in listed(shell)]
 
 
-def keep(shell: Shell, *messages: str) -> None:
+def spool(shell: Shell, *messages: str) -> None:
     """Spool messages, like `send --spool-only`."""
     reference = reference_to(Webhook.parse(shell.env["CHATPOST_URL"]), None, None)
     requests = [CreateMessageRequest(Message(text), str(uuid4())) for text in messages]
@@ -121,7 +121,7 @@ def keep(shell: Shell, *messages: str) -> None:
     ],
     ids=lambda fault: f"{fault.kind.name}-{fault.status}-{len(fault.headers)}",
 )
-def test_what_cannot_be_posted_now_is_kept(shell: Shell, chat: Emulator, fault: Fault) -> None:
+def test_what_cannot_be_posted_now_is_spooled(shell: Shell, chat: Emulator, fault: Fault) -> None:
     """On a temporary failure, `--spool` stores the message and exits with 0.
 
     A flush posts it once, under its request ID.
@@ -129,11 +129,11 @@ def test_what_cannot_be_posted_now_is_kept(shell: Shell, chat: Emulator, fault: 
     chat.faults.extend([fault])
     done = shell("send", "--spool", "--retries", "0", "hello")
     assert (done.status, done.out) == (0, "")
-    assert done.err.endswith("; stored in the outbox as 1: run `chatpost outbox flush` to post it\n")
+    assert done.err.endswith("; stored in the outbox as message 1: run `chatpost outbox flush` to post it\n")
     assert shell(*FLUSH).status == 0
     assert texts(chat) == ["hello"]
     assert len({received.query["requestId"] for received in chat.received}) == 1
-    assert waiting(shell) == []
+    assert listed(shell) == []
 
 
 def test_no_network(shell: Shell, chat: Emulator) -> None:
@@ -142,7 +142,7 @@ def test_no_network(shell: Shell, chat: Emulator) -> None:
     with Emulator(quota=False) as away:
         shell.env["CHATPOST_URL"] = away.url(key=KEY, token=TOKEN)
     done = shell("send", "--spool", "--retries", "0", "hello")
-    done.expect(0, "stored in the outbox as 1")
+    done.expect(0, "stored in the outbox as message 1")
     shell.write_profiles(f'[profiles.ops]\nurl = "{url}"\n')
     assert shell("outbox", "retry", "1", "-p", "ops").status == 0
     assert (shell(*FLUSH).status, texts(chat)) == (0, ["hello"])
@@ -156,7 +156,7 @@ def test_a_place_too_far_back(tmp_path: Path) -> None:
         shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
         assert shell("send", "one", "--interval", "30").status == 0
         done = shell("send", "--spool", "--deadline", "2", "--interval", "30", "two")
-        done.expect(0, "the space is busy", "kept")
+        done.expect(0, "the space is busy", "stored in the outbox as message 1")
         third = shell("send", "--spool", "--deadline", "2", "--interval", "30", "three")
         assert "the space is busy" in third.err  # a busy space is not a failure of Chat, so it starts no cool-down
 
@@ -171,8 +171,8 @@ def test_what_trying_again_would_not_mend(shell: Shell, chat: Emulator, fault: F
     chat.faults.append(fault)
     done = shell("send", "--spool", "hello")
     done.expect(status)
-    assert "kept" not in done.err
-    assert waiting(shell) == []
+    assert "outbox" not in done.err
+    assert listed(shell) == []
 
 
 @pytest.mark.parametrize("where", ["option", "variable", "profile"])
@@ -185,7 +185,7 @@ def test_the_sources_of_the_option(shell: Shell, chat: Emulator, where: str) -> 
     elif where == "variable":
         shell.env["CHATPOST_SPOOL"] = "1"
     else:
-        shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\nspool = true\nkeep_for = 60\ndigest = true\n')
+        shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\nspool = true\nexpire_after = 60\ndigest = true\n')
         argv += ["-p", "ops"]
     assert (shell(*argv).status, [text for text, _ in states(shell)]) == (0, ["x"])
 
@@ -236,7 +236,7 @@ def test_a_long_text_that_fails_in_the_middle(shell: Shell, chat: Emulator) -> N
     done.expect(77)
     assert record["parts"] == {"posted": 1, "of": 3}
     assert record["error"]["exit"] == 77
-    assert ("1 of 3 parts" in done.err, waiting(shell)) == (True, [])
+    assert ("1 of 3 parts" in done.err, listed(shell)) == (True, [])
 
 
 def test_several_profiles(shell: Shell, chat: Emulator) -> None:
@@ -244,7 +244,7 @@ def test_several_profiles(shell: Shell, chat: Emulator) -> None:
     shell.write_profiles("".join(f'[profiles.{name}]\nurl = "{chat.url(name)}"\n' for name in "ab"))
     chat.faults.append(answering(503))
     done = shell("send", "--spool", "--retries", "0", "-p", "a", "-p", "b", "hello")
-    assert (done.status, len(waiting(shell))) == (0, 1)
+    assert (done.status, len(listed(shell))) == (0, 1)
     assert shell(*FLUSH).status == 0
     assert texts(chat, "a") == texts(chat, "b") == ["hello"]
 
@@ -254,7 +254,7 @@ def test_a_job(shell: Shell, chat: Emulator) -> None:
     chat.faults.append(answering(503))
     run = ("run", "--spool", "--retries", "0", "--on", "change", "--", "sh", "-c", "exit 3")
     done = shell(*run)
-    done.expect(3, "stored in the outbox as 1")
+    done.expect(3, "stored in the outbox as message 1")
     assert shell(*run).status == 3
     assert shell(*FLUSH).status == 0
     assert len(texts(chat)) == 1
@@ -280,7 +280,7 @@ def test_sends_leave_a_failing_webhook_alone(shell: Shell, chat: Emulator) -> No
     chat.faults.append(answering(503))
     shell("send", "--spool", "--retries", "0", "one")
     done = shell("send", "--spool", "two")
-    done.expect(0, "it is left alone for")
+    done.expect(0, "Chat failed recently: the next attempt is in")
     assert len(chat.received) == 1
     assert (shell(*FLUSH).status, texts(chat)) == (0, ["one", "two"])
     assert shell("send", "--spool", "three").out.strip() == chat.space().messages[2].name
@@ -304,7 +304,7 @@ def test_a_message_that_chat_finds_wrong(shell: Shell, chat: Emulator) -> None:
         shell("send", "--spool-only", f"message {number}")
     chat.faults.extend([Fault(Kind.NONE), answering(400)])
     done = shell(*FLUSH)
-    done.expect(0, "1 will not be posted")
+    done.expect(0, "2 posted, 0 pending, 1 rejected or expired (see `chatpost outbox list`)")
     assert (texts(chat), states(shell)) == (["message 0", "message 2"], [("message 1", "rejected")])
     shell(*FLUSH)
     assert len(chat.received) == 3
@@ -326,7 +326,7 @@ def test_a_webhook_that_is_gone(shell: Shell, chat: Emulator, code: int) -> None
     assert (texts(chat), texts(chat, "other")) == (["message 0", "message 1"], ["for another"])
 
 
-def test_nothing_waits(shell: Shell) -> None:
+def test_nothing_is_pending(shell: Shell) -> None:
     """With an empty outbox, a flush prints nothing and exits with 0."""
     done = shell(*FLUSH)
     done.expect(0)
@@ -381,7 +381,7 @@ def test_messages_expire(shell: Shell, chat: Emulator) -> None:
 
 
 @on_disk
-def test_no_secret_is_kept(shell: Shell, chat: Emulator) -> None:
+def test_no_secret_is_stored(shell: Shell, chat: Emulator) -> None:
     """The outbox contains no part of a webhook's key or token, and only its user can read it."""
     url = shell.env["CHATPOST_URL"]
     assert shell("send", "--spool-only", f"look at {url}").status == 0
@@ -452,7 +452,7 @@ def test_the_list(shell: Shell, chat: Emulator) -> None:
     first, second = (line.split("\t") for line in shell("outbox").out.splitlines())
     assert (first[0], *first[2:6], first[6][:19]) == (
         "1",
-        "in_flight",
+        "in flight",
         "CHATPOST_URL",
         "deploy",
         "1",
@@ -462,7 +462,7 @@ def test_the_list(shell: Shell, chat: Emulator) -> None:
     assert json.loads(shell("outbox", "show", "2").out)["body"] == {"text": "second"}
 
 
-def test_drop(shell: Shell, chat: Emulator) -> None:
+def test_delete(shell: Shell, chat: Emulator) -> None:
     """`outbox delete` deletes messages. Without a terminal, `--all` needs `--yes`."""
     for number in range(4):
         shell("send", "--spool-only", f"message {number}")
@@ -470,10 +470,10 @@ def test_drop(shell: Shell, chat: Emulator) -> None:
     assert [text for text, _ in states(shell)] == ["message 1", "message 3"]
     done = shell("outbox", "delete", "--all")
     done.expect(2, "add --yes")
-    assert len(waiting(shell)) == 2
+    assert len(listed(shell)) == 2
     assert shell("outbox", "delete", "--all", "--yes").status == 0
-    assert (waiting(shell), chat.received) == ([], [])
-    for command in ("list", "drop --all", "retry --all"):
+    assert (listed(shell), chat.received) == ([], [])
+    for command in ("list", "delete --all", "retry --all"):
         assert shell("outbox", *command.split()).err == "chatpost: the outbox is empty\n"
 
 
@@ -482,10 +482,10 @@ def test_drop(shell: Shell, chat: Emulator) -> None:
     [
         (["show", "7"], 66, "there is no message 7"),
         (["retry", "x"], 2, "'x' is not a message ID: list the IDs with `chatpost outbox list`"),
-        (["drop", "7"], 66, "there is no message 7"),
-        (["retry"], 2, "name messages by their ids"),
-        (["drop", "1", "--all"], 2, "name messages by their ids"),
-        (["flush", "--deadline", "soon"], 2, "is not a number"),
+        (["delete", "7"], 66, "there is no message 7"),
+        (["retry"], 2, "specify message IDs, or --all"),
+        (["delete", "1", "--all"], 2, "specify message IDs, or --all"),
+        (["flush", "--deadline", "soon"], 2, "'soon' is not a duration: use 90s, 5m, 2h or 3d"),
     ],
 )
 def test_mistakes_in_outbox_commands(shell: Shell, argv: list[str], status: int, said: str) -> None:
@@ -506,9 +506,9 @@ def test_a_full_outbox(shell: Shell, chat: Emulator) -> None:
         (first,) = outbox.read(first.webhook.space, [1])
         outbox.add([first] * 9999, 60)
     done = shell("send", "--spool-only", "one more")
-    done.expect(75, "is not kept: the outbox is full (10,000 messages)")
+    done.expect(75, "the message was not stored in the outbox: the outbox is full (10,000 messages)")
     done = shell("send", "--spool", "-k", "k", "one more")
-    done.expect(0, "is not kept")
+    done.expect(0, "it is not in the outbox")
     assert texts(chat) == ["one more"]
 
 
@@ -517,7 +517,7 @@ def test_a_full_disk(shell: Shell, chat: Emulator) -> None:
     """If the disk is full, chatpost exits with 75 and says that the message is not in the outbox."""
     script = "ulimit -f 8; chatpost send --spool-only -- $(seq 1 6000)"
     done = shell.run("bash", "-c", script)
-    done.expect(75, "the message is not kept")
+    done.expect(75, "the message was not stored in the outbox")
     assert chat.received == []
 
 
@@ -586,14 +586,14 @@ main()
 )
 def test_killed_at_a_write(shell: Shell, chat: Emulator, argv: list[str], kill: str) -> None:
     """If chatpost is killed before or after it changes the outbox, no message is lost or duplicated."""
-    keep(shell, "zero", "one")
+    spool(shell, "zero", "one")
     command = [sys.executable, "-c", KILLED, *kill.split(), *argv]
     assert subprocess.run(command, env=shell.env, check=False).returncode == -signal.SIGKILL
     end_leases(shell)
     assert shell(*FLUSH).status == 0
     posted = re.sub(r"\[.*\]", "", " ".join(texts(chat))).split()
     assert posted == ["zero", "one", *argv[2:]] if argv[0] == "send" else posted == ["zero", "one"]
-    assert [each for each in waiting(shell) if each["state"] != "posted"] == []
+    assert [each for each in listed(shell) if each["state"] != "posted"] == []
 
 
 def test_many_at_once(shell: Shell, chat: Emulator) -> None:
@@ -622,7 +622,7 @@ def test_many_at_once(shell: Shell, chat: Emulator) -> None:
 
 def test_a_send_behind_a_long_flush(shell: Shell, chat: Emulator) -> None:
     """If another flush would post a message only after its deadline, the sender spools it and exits early."""
-    keep(shell, *(f"message {number}" for number in range(300)))
+    spool(shell, *(f"message {number}" for number in range(300)))
     edit(shell, lambda message: message._replace(rules=message.rules._replace(interval=0.5)), range(1, 301))
     shell.env["CHATPOST_PACING"] = "1"
     flush = subprocess.Popen(["chatpost", *FLUSH, "-q"], env=shell.env)
@@ -630,7 +630,7 @@ def test_a_send_behind_a_long_flush(shell: Shell, chat: Emulator) -> None:
         while not texts(chat):
             time.sleep(0.05)
         done = shell("send", "--spool", "--interval", "0.5", "mine")
-        done.expect(0, "another process is posting to this space; kept")
+        done.expect(0, "another process is posting to this space; stored in the outbox as 301")
         assert len(texts(chat)) < 60  # waiting until the deadline would post more than these
     finally:
         flush.terminate()
@@ -717,23 +717,23 @@ def test_a_digest_has_an_id_of_its_own(shell: Shell, chat: Emulator) -> None:
     shell("send", "--spool", "--retries", "0", "zero")
     let_expire(shell)
     shell(*FLUSH)
-    keep(shell, "one", "two")
+    spool(shell, "one", "two")
     assert shell("outbox", "retry", "1").status == 0
     assert shell(*FLUSH, "--digest").status == 0
     assert "".join(texts(chat)).count("zero") == 1
     assert {"one", "two"} <= set("\n".join(texts(chat)).split("\n"))
 
 
-@pytest.mark.parametrize("what", ["move", "drop"])
+@pytest.mark.parametrize("what", ["move", "delete"])
 def test_a_digest_stays_together(shell: Shell, chat: Emulator, what: str) -> None:
     """A digest that may have been posted is moved or deleted as a whole, by the ID of any of its messages."""
     shell.write_profiles(f'[profiles.other]\nurl = "{chat.url("BBBB")}"\n')
-    keep(shell, "zero", "one", "two")
+    spool(shell, "zero", "one", "two")
     chat.faults.append(answering(503))
     assert shell(*FLUSH, "--digest", "--retries", "0").status == 75
-    if what == "drop":
-        assert shell("outbox", "delete", "2").err == "chatpost: 3 messages are dropped\n"
-        assert (waiting(shell), shell(*FLUSH).status, texts(chat)) == ([], 0, [])
+    if what == "delete":
+        assert shell("outbox", "delete", "2").err == "chatpost: 3 messages deleted\n"
+        assert (listed(shell), shell(*FLUSH).status, texts(chat)) == ([], 0, [])
     else:
         assert shell("outbox", "retry", "2", "-p", "other").status == 0
         assert (shell(*FLUSH).status, texts(chat), len(texts(chat, "BBBB"))) == (0, [], 1)
@@ -741,22 +741,22 @@ def test_a_digest_stays_together(shell: Shell, chat: Emulator, what: str) -> Non
 
 def test_a_digest_that_may_be_posted_and_is_wrong(shell: Shell, chat: Emulator) -> None:
     """If Chat rejects a digest that may have been posted, all of its messages are rejected."""
-    keep(shell, "zero", "one")
+    spool(shell, "zero", "one")
     chat.faults.extend([Fault(Kind.DROP_AFTER), answering(400)])
     assert shell(*FLUSH, "--digest").status == 0
     assert len(texts(chat)) == 1
-    assert [entry["state"] for entry in waiting(shell)] == ["rejected", "rejected"]
+    assert [entry["state"] for entry in listed(shell)] == ["rejected", "rejected"]
 
 
 def test_a_digest_that_expires(shell: Shell, chat: Emulator) -> None:
     """If a digest expires, all of its messages expire and are counted."""
-    keep(shell, "zero", "one", "two")
+    spool(shell, "zero", "one", "two")
     chat.faults.append(answering(503))
     shell(*FLUSH, "--digest", "--retries", "0")
     let_expire(shell)
     assert shell(*FLUSH).status == 0
-    assert texts(chat)[0].startswith("⚠️ 3 messages have waited too long")
-    assert [entry["state"] for entry in waiting(shell)] == ["expired"] * 3
+    assert texts(chat)[0].startswith("⚠️ 3 messages have expired and will not be posted")
+    assert [entry["state"] for entry in listed(shell)] == ["expired"] * 3
 
 
 def test_another_reply_option(shell: Shell, chat: Emulator) -> None:
@@ -769,7 +769,7 @@ def test_another_reply_option(shell: Shell, chat: Emulator) -> None:
 
 def test_one_late_line(shell: Shell, chat: Emulator) -> None:
     """A message that may have been posted with the line about its delay gets no second line from `outbox retry`."""
-    keep(shell, "hello")
+    spool(shell, "hello")
     age(shell, 3600)
     chat.faults.append(answering(503))
     shell(*FLUSH, "--retries", "0")
@@ -785,7 +785,7 @@ def test_what_may_be_posted_and_fails_for_good(shell: Shell, chat: Emulator) -> 
     chat.faults.extend([Fault(Kind.DROP_AFTER), answering(401)])
     done = shell("send", "--spool", "hello")
     done.expect(77, "may have been posted")
-    assert waiting(shell) == []
+    assert listed(shell) == []
 
 
 def test_a_webhook_that_is_not_allowed(shell: Shell, chat: Emulator) -> None:
@@ -809,13 +809,13 @@ def test_a_quiet_flush(shell: Shell, chat: Emulator) -> None:
 
     Without it, the flush reports retries and pending messages.
     """
-    keep(shell, "hello")
+    spool(shell, "hello")
     chat.faults.extend([answering(503)] * 3)
     quiet = shell(*FLUSH, "-q", "--retries", "0")
     quiet.expect(75)
     assert quiet.err == ""
-    told = shell(*FLUSH, "--retries", "1")
-    told.expect(75, "retrying in", "0 posted, 1 pending")
+    verbose = shell(*FLUSH, "--retries", "1")
+    verbose.expect(75, "retrying in", "0 posted, 1 pending")
     done = shell(*FLUSH, "-q")
     done.expect(0)
     assert done.err == ""
@@ -825,7 +825,7 @@ def test_a_quiet_flush(shell: Shell, chat: Emulator) -> None:
 @pytest.mark.parametrize("part", ["the message", "its content"])
 def test_a_damaged_message(shell: Shell, chat: Emulator, part: str) -> None:
     """A damaged message does not block others. `outbox list` shows it, and `outbox delete` deletes it."""
-    keep(shell, "zero", "one")
+    spool(shell, "zero", "one")
     if part == "the message":
         edit(shell, lambda message: message._replace(size=cast("int", "")), [1])
     else:
@@ -834,7 +834,7 @@ def test_a_damaged_message(shell: Shell, chat: Emulator, part: str) -> None:
     done = shell("outbox")
     assert (done.status, "chatpost outbox delete 1" in done.out) == (0, True)
     assert shell("outbox", "delete", "1").status == 0
-    assert waiting(shell) == []
+    assert listed(shell) == []
 
 
 def test_a_thread_in_another_space(shell: Shell, chat: Emulator) -> None:
@@ -848,15 +848,15 @@ def test_a_thread_in_another_space(shell: Shell, chat: Emulator) -> None:
 @on_disk
 def test_an_outbox_that_others_could_read(shell: Shell) -> None:
     """At the next spool, chatpost restricts the outbox file to its user again."""
-    keep(shell, "zero")
+    spool(shell, "zero")
     box_of(shell).chmod(0o666)
-    keep(shell, "one")
+    spool(shell, "one")
     assert box_of(shell).stat().st_mode & 0o777 == 0o600
 
 
 def test_a_clock_that_was_set(shell: Shell, chat: Emulator) -> None:
     """A send ignores a cool-down that ends too far in the future, for example after the clock was wrong."""
-    keep(shell, "zero")
+    spool(shell, "zero")
     with stored_by(shell) as outbox:
         outbox.set_cool_down(outbox.index()[0].webhook.fingerprint, CoolDown(1, time.time() + 30 * 86400))
     assert shell("send", "--spool", "one").status == 0
@@ -877,20 +877,20 @@ def kill_while_sending(shell: Shell, chat: Emulator, *argv: str) -> None:
 
 def test_killed_and_then_wrong(shell: Shell, chat: Emulator) -> None:
     """If a flush is killed during a digest and Chat then rejects the digest, all of its messages are rejected."""
-    keep(shell, "one", "two")
+    spool(shell, "one", "two")
     kill_while_sending(shell, chat, "--digest")
     chat.faults.append(answering(400))
     assert shell(*FLUSH).status == 0
-    assert (len(texts(chat)), [entry["state"] for entry in waiting(shell)]) == (1, ["rejected"] * 2)
+    assert (len(texts(chat)), [entry["state"] for entry in listed(shell)]) == (1, ["rejected"] * 2)
 
 
 def test_killed_and_then_expired(shell: Shell, chat: Emulator) -> None:
     """If a flush is killed during a message that later expires, `outbox retry` posts the message unchanged."""
-    keep(shell, "one")
+    spool(shell, "one")
     kill_while_sending(shell, chat)
     let_expire(shell)
     shell(*FLUSH)
-    keep(shell, "three")
+    spool(shell, "three")
     shell("outbox", "retry", "1")
     assert shell(*FLUSH, "--digest").status == 0
     assert "".join(texts(chat)).count("one") == 1
@@ -899,14 +899,14 @@ def test_killed_and_then_expired(shell: Shell, chat: Emulator) -> None:
 
 def test_killed_and_then_joined(shell: Shell, chat: Emulator) -> None:
     """If a flush is killed during a digest, no other digest includes its messages."""
-    keep(shell, "one", "two", "three")
+    spool(shell, "one", "two", "three")
     edit(shell, lambda message: message.with_status(state="rejected"), [1])
     kill_while_sending(shell, chat, "--digest")
     shell("outbox", "retry", "1")
     assert shell(*FLUSH, "--digest").status == 0
     posted = "".join(texts(chat))
     assert [posted.count(text) for text in ("one", "two", "three")] == [1, 1, 1]
-    assert waiting(shell) == []
+    assert listed(shell) == []
 
 
 def test_a_rotated_token(shell: Shell, chat: Emulator) -> None:
@@ -915,11 +915,11 @@ def test_a_rotated_token(shell: Shell, chat: Emulator) -> None:
         shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url(token=token)}"\n')
         shell("send", "--spool-only", "-p", "ops", text)
     done = shell(*FLUSH)
-    done.expect(75, "profile ops is another webhook now")
+    done.expect(75, "profile ops is a different webhook now")
     assert texts(chat) == ["two"]
 
 
-def test_dropped_while_it_is_sent(shell: Shell, chat: Emulator) -> None:
+def test_deleted_while_it_is_sent(shell: Shell, chat: Emulator) -> None:
     """If a pending message is deleted, its sender reports that and exits with 75."""
     come = threading.Event()
     chat.on_received = lambda _: come.set()
@@ -929,4 +929,8 @@ def test_dropped_while_it_is_sent(shell: Shell, chat: Emulator) -> None:
     while shell("outbox", "delete", "1").status:
         pass
     _, err = process.communicate(timeout=60)
-    assert (process.returncode, b"not in the outbox any more: it was dropped" in err, texts(chat)) == (75, True, [])
+    assert (process.returncode, b"the message is no longer in the outbox: it was deleted" in err, texts(chat)) == (
+        75,
+        True,
+        [],
+    )

@@ -186,7 +186,7 @@ def test_a_notice_counts_all() -> None:
     notice, expired = expire([notice, *late(in_index(3))], 2.0)
     assert (notice.id, notice.rules.expired, expired.status.state) == (9, 3, "expired")
     assert notice.request is not None
-    assert notice.request.message.text.startswith("⚠️ 3 messages have waited too long")
+    assert notice.request.message.text.startswith("⚠️ 3 messages have expired and will not be posted")
     tried = begun([notice]).members
     assert [each.rules.expired for each in expire([*tried, *late(in_index(4))], 2.0)] == [3, 1, 0]
 
@@ -494,16 +494,16 @@ class Life(RuleBasedStateMachine):
         self.chat.setdefault(request.request_id, request.message.text.split("\n"))
 
     @precondition(lambda self: self.attempts)
-    @rule(data=st.data(), is_refused=st.sampled_from([True, False, False]))
-    def end(self, *, data: st.DataObject, is_refused: bool) -> None:
+    @rule(data=st.data(), is_rejected=st.sampled_from([True, False, False]))
+    def end(self, *, data: st.DataObject, is_rejected: bool) -> None:
         """End an attempt. Only an attempt that Chat has not received is surely not posted."""
         place = data.draw(st.integers(0, len(self.attempts) - 1))
         attempt, received = self.attempts.pop(place), self.received.pop(place)
         ids = [each.id for each in attempt.members]
-        if received and not is_refused:
+        if received and not is_rejected:
             step = partial(model.posted, attempt=attempt, created=CREATED, now=self.outbox.now())
             self.outbox.change(SPACE, ids, step)
-        elif not received and is_refused:
+        elif not received and is_rejected:
             self.outbox.change(SPACE, ids, partial(model.rejected, attempt=attempt, error="wrong"))
             self.disturbed.update(ids)
         else:

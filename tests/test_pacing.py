@@ -39,9 +39,9 @@ class Senders:
     def __init__(self) -> None:
         self.now = 1000.0
         self.warnings: list[str] = []
-        self.stores: list[Pacer] = []
+        self.pacers: list[Pacer] = []
 
-    def store(self) -> Pacer:
+    def pacer(self) -> Pacer:
         """Return a pacer, as a new process would open it."""
         raise NotImplementedError
 
@@ -51,8 +51,8 @@ class Senders:
 
     def process(self, space: str = SPACE, interval: float = 1.1) -> Turn:
         """Return a turn for a new process."""
-        self.stores.append(self.store())
-        return self.stores[-1].turn(space, interval)
+        self.pacers.append(self.pacer())
+        return self.pacers[-1].turn(space, interval)
 
 
 class Machine(Senders):
@@ -63,7 +63,7 @@ class Machine(Senders):
         self.path = path
         self.boot = "a boot"
 
-    def store(self) -> SqlitePacer:
+    def pacer(self) -> SqlitePacer:
         """Return a pacer, as a new process would open it."""
         return SqlitePacer(self.path, lambda: self.now, lambda: self.boot, self.warnings.append)
 
@@ -76,7 +76,7 @@ class Fleet(Senders):
         self._client = redis.client()
         redis.call("FLUSHALL")
 
-    def store(self) -> RedisPacer:
+    def pacer(self) -> RedisPacer:
         """Return a pacer, as a new process would open it."""
         return RedisPacer(self._client, self.warnings.append, clock=lambda: self.now, timeout=30)
 
@@ -155,7 +155,7 @@ def test_a_long_interval_is_the_senders_own(senders: Senders) -> None:
     """A sender with a long interval keeps that distance itself, but does not impose it on others."""
     post(senders.process(interval=3600))
     assert ask(senders.process(interval=3600), within=1e9).wait == 3599.95
-    senders.stores[-1].leave()
+    senders.pacers[-1].leave()
     senders.wait(1.05)
     post(senders.process())
 
@@ -178,8 +178,8 @@ def test_a_sender_that_leaves(senders: Senders) -> None:
         ask(turn)
     last = senders.process()
     assert ask(last).wait > 55
-    for store in senders.stores[:-1]:
-        store.leave()
+    for pacer in senders.pacers[:-1]:
+        pacer.leave()
     assert ask(last).wait == 1.05
 
 
@@ -468,7 +468,7 @@ def test_a_crowd(make: Make, delays: list[float], gone: list[int]) -> None:
     st.lists(st.sampled_from([0.5, 1.1, 40.0]), min_size=5, max_size=5),
     st.sampled_from([1e9, 5.0]),
 )
-def test_both_stores_agree(
+def test_both_pacers_agree(
     tmp_path_factory: pytest.TempPathFactory,
     shared_redis: RedisProcess,
     steps: list[tuple[int, str, float]],
@@ -521,9 +521,9 @@ def test_a_redis_that_has_lost_its_data(redis: RedisProcess) -> None:
 
 def test_redis_has_its_own_clock(redis: RedisProcess) -> None:
     """The Redis pacer uses the clock of Redis, so the machines' clocks do not matter."""
-    stores = [RedisPacer(redis.client(), pytest.fail, timeout=30) for _ in range(2)]
-    assert stores[0].turn(SPACE, 60).poll(60).sleep == 0
-    assert stores[1].turn(SPACE, 60).poll(100).wait == pytest.approx(59.95, abs=30)
+    pacers = [RedisPacer(redis.client(), pytest.fail, timeout=30) for _ in range(2)]
+    assert pacers[0].turn(SPACE, 60).poll(60).sleep == 0
+    assert pacers[1].turn(SPACE, 60).poll(100).wait == pytest.approx(59.95, abs=30)
 
 
 def test_keys_in_redis(redis: RedisProcess) -> None:
@@ -559,7 +559,7 @@ class Queues:
 
     def process(self, machine: int) -> Turn:
         """Return a turn for a new process on a machine."""
-        pacer = FleetPacer(self.machines[machine].store(), self.fleet.store)
+        pacer = FleetPacer(self.machines[machine].pacer(), self.fleet.pacer)
         return pacer.turn(SPACE, 1.1)
 
     def wait(self, seconds: float) -> None:
@@ -598,7 +598,7 @@ def test_a_long_wait_in_a_fleet(redis: RedisProcess, tmp_path: Path) -> None:
     post(waiting)
 
 
-def test_a_store_that_fails_while_a_sender_waits(tmp_path: Path) -> None:
+def test_a_redis_that_fails_while_a_sender_waits(tmp_path: Path) -> None:
     """If Redis fails while a sender waits, the sender posts, and only its machine paces the others."""
     with RedisProcess() as redis:
         queues = Queues(redis, tmp_path)

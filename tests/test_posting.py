@@ -109,7 +109,7 @@ def test_json_of_a_message(chatpost: InProcess, chat: Emulator) -> None:
 
 
 def test_json_of_a_failure(chatpost: InProcess, chat: Emulator) -> None:
-    """A failure has the same JSON keys, and its message is the line on stderr."""
+    """A failure has the same JSON keys, and its message is the error on stderr."""
     chat.faults.append(answering(403))
     done = chatpost("send", "-o", "json", "--request-id", "mine", "a")
     record = json.loads(done.out)
@@ -124,7 +124,7 @@ def test_json_of_a_failure(chatpost: InProcess, chat: Emulator) -> None:
         "attempts": 1,
         "error": {"exit": 77, "code": 403, "status": "PERMISSION_DENIED"},
     }
-    assert done.err == f"chatpost: {message}\n"
+    assert done.err == f"chatpost: error: {message}\n"
 
 
 @pytest.mark.parametrize(("argv", "status"), [([""], 65), (["-p", "nope", "a"], 78)])
@@ -189,7 +189,7 @@ def test_quiet_and_verbose(chatpost: InProcess, chat: Emulator) -> None:
     chat.faults.extend([answering(503, Retry_After="0.1"), answering(503), answering(403)])
     quiet = chatpost("send", "-q", "--retries", "1", "a")
     assert (quiet.status, quiet.err.count("\n")) == (75, 1)
-    assert chatpost("send", "-q", "a").err.startswith("chatpost: Chat returned 403")
+    assert chatpost("send", "-q", "a").err.startswith("chatpost: error: Chat returned 403")
     verbose = chatpost("send", "-vv", "a").err
     assert re.fullmatch(
         r"chatpost: attempt 1: POST http\S+key=\*\*\*&token=\*\*\*&requestId=\S+ posted \(\d.\d\d s\)\n", verbose
@@ -208,7 +208,7 @@ def test_several_profiles(shell: Shell, chat: Emulator) -> None:
     assert len({record["requestId"] for record in records}) == 3
     done = shell("reply", "-p", "p0", "-p", "p1", "-k", "key", "--or-fail", "a")
     assert (done.status, done.out) == (69, "")
-    assert [line.split()[1] for line in done.err.splitlines()] == ["p0:", "p1:"]
+    assert [line.split()[1:3] for line in done.err.splitlines()] == [["error:", "p0:"], ["error:", "p1:"]]
 
 
 def test_several_profiles_where_one_fails(shell: Shell, chat: Emulator) -> None:
@@ -220,31 +220,37 @@ def test_several_profiles_where_one_fails(shell: Shell, chat: Emulator) -> None:
     done = shell("send", "-p", "a", "-p", "b", "hello")
     assert done.status == 75
     assert done.out == f"{chat.space('B').messages[0].name}\n"
-    assert done.err.startswith("chatpost: a: could not connect to 127.0.0.1:1")
+    assert done.err.startswith("chatpost: error: a: could not connect to 127.0.0.1:1")
 
 
 @pytest.mark.parametrize(
     ("argv", "status", "said"),
     [
         (["send", "--bogus", "a"], 2, "No such option '--bogus'"),
-        (["send", "-5 degrees"], 2, "goes after --"),
+        (["send", "-5 degrees"], 2, "Put -- before text that begins with a dash"),
         (["sned", "a"], 2, "No such command 'sned'"),
         (["send", "--timeout", "abc", "a"], 2, "'--timeout': 'abc'"),
-        (["send", "--timeout", "0", "a"], 2, "above 0"),
-        (["send", "--deadline", "nan", "a"], 2, "above 0"),
-        (["send", "--deadline", "inf", "a"], 2, "up to 86400"),
+        (["send", "--timeout", "0", "a"], 2, "above 0s, up to 1d"),
+        (["send", "--timeout", "25h", "a"], 2, "above 0s, up to 1d"),
+        (["send", "--timeout", "5 parsecs", "a"], 2, "'5 parsecs' is not a duration: use 90s, 5m, 2h or 3d"),
+        (["send", "--deadline", "nan", "a"], 2, "'nan' is not a duration"),
+        (["send", "--deadline", "inf", "a"], 2, "'inf' is not a duration"),
         (["send", "--retries", "-1", "a"], 2, "'--retries': '-1' is not a whole number"),
         (["send", "--retries", "x", "a"], 2, "'--retries': 'x'"),
         (["send", "-o", "xml", "a"], 2, "'xml' is not one of"),
         (["send", "--request-id", " ", "a"], 2, "cannot be empty"),
         (["send", "-k", "", "a"], 2, "cannot be empty"),
         (["send", "-k", "k" * 4001, "a"], 2, "at most 4000 characters"),
-        (["send", "--thread", "TTT", "a"], 2, "'TTT': not the name of a thread"),
+        (["send", "--thread", "TTT", "a"], 2, "'TTT': not a thread name"),
         (["send", "--thread", "spaces/AAAA/messages/MMM", "a"], 2, "-o thread"),
-        (["send", "--thread", "spaces/BBBB/threads/TTT", "a"], 2, "in another space than the webhook (spaces/AAAA)"),
+        (
+            ["send", "--thread", "spaces/BBBB/threads/TTT", "a"],
+            2,
+            "in a different space than the webhook (spaces/AAAA)",
+        ),
         (["send", "--thread", THREAD, "-k", "key", "a"], 2, "cannot be used together"),
-        (["send", "--or-fail", "a"], 2, "needs a thread"),
-        (["reply", "a"], 2, "--thread-key KEY (your own name) or --thread NAME"),
+        (["send", "--or-fail", "a"], 2, "requires a thread"),
+        (["reply", "a"], 2, "specify a thread: --thread-key KEY or --thread NAME"),
         (["thread", "--or-fail", "a"], 2, "reply --or-fail"),
         (["thread", "--thread", THREAD, "a"], 2, "No such option '--thread'"),
         (
@@ -252,25 +258,30 @@ def test_several_profiles_where_one_fails(shell: Shell, chat: Emulator) -> None:
             78,
             "never a URL",
         ),
-        (["send", "-p", "a", "-p", "a", "text"], 2, "named twice"),
+        (["send", "-p", "a", "-p", "a", "text"], 2, "a profile is specified twice"),
         (["send", "--text", "a"], 2, "No such option '--text' (see"),
-        (["send", "--expire-after", "0", "a"], 2, "above 0 and up to 31622400"),
+        (["send", "--expire-after", "0", "a"], 2, "above 0s, up to 366d"),
         (
             ["profiles", "add", "ops", f"https://chat.googleapis.com/?key={KEY}"],
             2,
-            "on the command line, others could see",
+            "other users can see command lines",
         ),
         (["send", "--config", "/nowhere/x.toml", "-p", "a", "b"], 78, "/nowhere/x.toml cannot be read: no such file"),
         (["send", "--config", "/", "-p", "a", "b"], 78, "/ cannot be read: is a directory"),
         (["send", f"--url=https://chat.googleapis.com/v1/spaces/A/messages?key={KEY}&token={TOKEN}", "a"], 2, "--url"),
-        (["send", "a", "--timeout", f"https://chat.googleapis.com/?key={KEY}&token={TOKEN}"], 2, "key=***&token=***"),
+        (["send", "a", "--retries", f"https://chat.googleapis.com/?key={KEY}&token={TOKEN}"], 2, "key=***&token=***"),
+        (
+            ["send", "a", "--timeout", f"https://chat.googleapis.com/?key={KEY}&token={TOKEN}"],
+            2,
+            "?key=*** is not a duration",
+        ),
     ],
 )
 def test_bad_input(chatpost: InProcess, chat: Emulator, argv: list[str], status: int, said: str) -> None:
     """On invalid input, chatpost prints one line that names the error, exits with its status, and posts nothing."""
     done = chatpost(*argv)
     assert (done.status, done.out, chat.received) == (status, "", [])
-    assert done.err.startswith("chatpost: ")
+    assert done.err.startswith("chatpost: error: ")
     assert done.err.count("\n") == 1
     assert said in done.err
 
@@ -278,7 +289,7 @@ def test_bad_input(chatpost: InProcess, chat: Emulator, argv: list[str], status:
 @pytest.mark.parametrize(
     ("variable", "value", "said"),
     [
-        ("CHATPOST_DEADLINE", "soon", "CHATPOST_DEADLINE: 'soon' is not a number"),
+        ("CHATPOST_DEADLINE", "soon", "CHATPOST_DEADLINE: 'soon' is not a duration"),
         ("CHATPOST_RETRIES", "-1", "CHATPOST_RETRIES: '-1' is not a whole number"),
         ("CHATPOST_OUTPUT", "xml", "CHATPOST_OUTPUT: 'xml' is not one of"),
         ("CHATPOST_SILENT", "perhaps", "CHATPOST_SILENT: 'perhaps' is not a boolean: use 1 or 0"),
@@ -412,14 +423,14 @@ def test_a_dry_run_is_json_whatever_it_masks(shell: Shell) -> None:
     assert json.loads(done.out)["body"]["text"] == 'see ?key=***"x'
 
 
-def test_a_bug_is_told_without_a_traceback(chatpost: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_reported_without_a_traceback(chatpost: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a bug, chatpost exits with 70 and names its location, but does not quote the exception's message."""
     monkeypatch.setattr("chatpost.commands.posting.read_content", lambda *_, **__: 1 / 0)
     done = chatpost("send", "a")
     assert done.status == 70
     assert re.fullmatch(
         r"chatpost: stopped by a bug. Nothing was posted.\n"
-        r"chatpost: this is a bug in chatpost \S+: ZeroDivisionError at test_posting.py:\d+; .*\n",
+        r"chatpost: error: this is a bug in chatpost \S+: ZeroDivisionError at test_posting.py:\d+; .*\n",
         done.err,
     )
 

@@ -56,8 +56,7 @@ def test_the_only_profile_is_the_default(profiles: Shell, chat: Emulator) -> Non
     """Without a default, chatpost uses the only profile. With two profiles, one must be named."""
     done = profiles("send", "a")
     assert (done.status, chat.received) == (78, [])
-    assert "name a profile with -p" in done.err
-    assert "ops, ci" in done.err
+    assert "there is no default profile: choose one with -p (ops, ci)" in done.err
     profiles.write_profiles(profile("ops", chat.url("ops", KEY, TOKEN)))
     assert profiles("send", "a").status == 0
 
@@ -184,8 +183,8 @@ def test_thread_takes_no_thread_from_a_profile(profiles: Shell, chat: Emulator) 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("default = 1", "default names no profile"),
-        ('default = "x"', "default names no profile"),
+        ("default = 1", "default names a profile that is not in this file (it has: none)"),
+        ('default = "x"', "default names a profile that is not in this file (it has: none)"),
         ("other = 1", "unknown key other"),
         ("profiles = 1", "profiles is not a table"),
         ("[profiles]\nops = 1", "profiles.ops is not a table"),
@@ -197,18 +196,18 @@ def test_thread_takes_no_thread_from_a_profile(profiles: Shell, chat: Emulator) 
         ("[profiles.ops]\nurl = { command = 'pass show' }", "profiles.ops.url is not a string"),
         ("[profiles.ops]\nurl = { command = [] }", "profiles.ops.url is not a string"),
         ("[profiles.ops]\nurl = { command = ['a', 1] }", "profiles.ops.url is not a string"),
-        ("[profiles.ops]\nurl = { command = ['a'], timeout = 'x' }", "beside it only timeout"),
-        ("[profiles.ops]\nurl = { command = ['a'], timeout = 0 }", "beside it only timeout"),
+        ("[profiles.ops]\nurl = { command = ['a'], timeout = 'x' }", "the only other key is timeout, a duration"),
+        ("[profiles.ops]\nurl = { command = ['a'], timeout = 0 }", "the only other key is timeout, a duration"),
         ('[profiles."a b"]\nurl = "x"', "invalid profile name"),
         ('[profiles.ops]\nurl = "URL"\ndedline = 1', "profiles.ops.dedline is not an option"),
         ('[profiles.ops]\nurl = "URL"\nrequest_id = "x"', "profiles.ops.request_id cannot be set in a profile"),
-        ('[profiles.ops]\nurl = "URL"\ndeadline = "1"', "profiles.ops.deadline is not a number"),
-        ('[profiles.ops]\nurl = "URL"\ndeadline = true', "profiles.ops.deadline is not a number"),
-        ('[profiles.ops]\nurl = "URL"\ndeadline = -1', "profiles.ops.deadline is not a number of seconds above 0"),
+        ('[profiles.ops]\nurl = "URL"\ndeadline = "soon"', "profiles.ops.deadline is not a duration"),
+        ('[profiles.ops]\nurl = "URL"\ndeadline = true', "profiles.ops.deadline is not a duration"),
+        ('[profiles.ops]\nurl = "URL"\ndeadline = -1', "profiles.ops.deadline is not a duration above 0s"),
         ('[profiles.ops]\nurl = "URL"\nretries = 1.5', "profiles.ops.retries is not a whole number"),
         ('[profiles.ops]\nurl = "URL"\nsilent = "yes"', "profiles.ops.silent is not true or false"),
         ('[profiles.ops]\nurl = "URL"\nthread_key = 5', "profiles.ops.thread_key is not a string"),
-        ('[profiles.ops]\nurl = "URL"\nthread = "T"', "profiles.ops.thread is not the name of a thread"),
+        ('[profiles.ops]\nurl = "URL"\nthread = "T"', "profiles.ops.thread is not a thread name"),
         ('[profiles.ops]\nurl = "https://evil.example/"', "profile ops: the webhook URL's host"),
         ("\xff", "line 1"),
         ("x = 1 = 2", "line 1, column"),
@@ -247,7 +246,7 @@ def test_a_url_source_shows_no_url(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("default = ['a']\n", "default names no profile"),
+        ("default = ['a']\n", "default names a profile that is not in this file (it has: none)"),
         (f"a = {'[' * 5000}", "nested too deep"),
         (f"a = {'9' * 5000}", "a number in it is too long"),
         ('[profiles.a]\nurl = { file = "~nosuchuser/x" }\n', "cannot be read"),
@@ -356,7 +355,7 @@ def test_a_directory_that_others_can_write(profiles: Shell, chat: Emulator, mode
     profiles.config.parent.chmod(mode)
     done = profiles("send", "-p", "ops", "a")
     assert (done.status, chat.received) == (78, [])
-    assert f"others can write to {profiles.config.parent} and could redirect" in done.err
+    assert f"other users can write to {profiles.config.parent} and could redirect" in done.err
     profiles.config.parent.chmod(mode | 0o1000)
     assert profiles("send", "-p", "ops", "a").status == 0
 

@@ -89,8 +89,8 @@ def test_add_follows_a_link(user: Shell) -> None:
     [
         ("ops", "", 78, "no URL on stdin"),
         ("ops", "https://evil.example/x", 78, "host"),
-        ("a b", URL, 2, "letters, digits"),
-        (URL, URL, 2, "letters, digits"),
+        ("a b", URL, 2, "a profile name consists of letters and digits"),
+        (URL, URL, 2, "a profile name consists of letters and digits"),
     ],
 )
 def test_add_refuses(user: Shell, name: str, url: str, status: int, said: str) -> None:
@@ -122,7 +122,7 @@ def test_add_asks_at_a_terminal(user: Shell) -> None:
     terminal = Terminal()
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal.theirs)
     running = user.start("profiles", "add", "ops", start_new_session=True, **streams)
-    terminal.wait_for("shown): ")
+    terminal.wait_for("hidden): ")
     terminal.type(f"{URL}\n")
     running.end().expect(0)
     assert "googleapis" not in terminal.close()
@@ -135,7 +135,7 @@ def test_a_signal_at_the_prompt(user: Shell, number: signal.Signals) -> None:
     terminal = Terminal()
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal.theirs)
     running = user.start("profiles", "add", "ops", **streams)
-    terminal.wait_for("shown): ")
+    terminal.wait_for("hidden): ")
     assert not termios.tcgetattr(terminal.theirs)[3] & termios.ECHO
     running.signal(number)
     running.end().expect(-number)
@@ -295,7 +295,7 @@ def test_default(user: Shell) -> None:
     assert tomllib.loads(text)["default"] == "ci"
 
 
-def test_remove(user: Shell) -> None:
+def test_delete(user: Shell) -> None:
     """`profiles delete` deletes a profile, also as the default, and keeps everything else."""
     user.write_profiles(f'default = "ci"\n{COMMENTED}[profiles.ci]\nurl = "{URL}"\n')
     done = user("profiles", "delete", "ci")
@@ -314,7 +314,7 @@ def test_path(user: Shell) -> None:
     assert str(user.config) in user("profiles", "list").err
     assert user("profiles", "path", "--config", "x.toml").out == "x.toml\n"
     user.write_profiles("")
-    assert f"there are no profiles yet in {user.config}" in user("profiles", "list").err
+    assert f"there are no profiles in {user.config}" in user("profiles", "list").err
     assert user("profiles", "check").status == 78
 
 

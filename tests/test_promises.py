@@ -228,7 +228,7 @@ def test_a_ca_bundle_that_does_not_exist(shell: Shell, chat: Emulator, variable:
     shell.env[variable] = "/nowhere/ca.pem"
     done = shell("send", "hello")
     assert (done.status, chat.received) == (78, [])
-    assert done.err == f"chatpost: {variable} names /nowhere/ca.pem, which does not exist\n"
+    assert done.err == f"chatpost: error: {variable} names /nowhere/ca.pem, which does not exist\n"
 
 
 def test_a_ca_bundle_without_certificates(shell: Shell, chat: Emulator, tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_proxy_that_asks_for_a_password(shell: Shell) -> None:
     with raw_server(lambda connection: connection.sendall(refusal)) as (port, heard):
         shell.env |= {"CHATPOST_URL": url, "HTTPS_PROXY": f"http://127.0.0.1:{port}"}
         done = shell("send", "--retries", "0", "hello")
-    done.expect(75, "the proxy answered 407: it asks for a user name and password")
+    done.expect(75, "the proxy requires authentication (407): add the user name and password to HTTPS_PROXY")
     assert heard[0].startswith(b"CONNECT chat.googleapis.com:443")
     assert KEY.encode() not in heard[0]
 
@@ -277,7 +277,7 @@ def test_an_invalid_proxy(shell: Shell, proxy: str) -> None:
     done = shell("send", "hello")
     assert done.status == 78
     assert done.err == (
-        "chatpost: the proxy URL in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is invalid. Nothing was posted.\n"
+        "chatpost: error: the proxy URL in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is invalid. Nothing was posted.\n"
     )
 
 
@@ -404,7 +404,7 @@ def test_a_url_that_is_no_webhook(shell: Shell, chat: Emulator, url: str, names:
     shell.env["CHATPOST_URL"] = url
     done = shell("send", "hello")
     assert (done.status, chat.received) == (78, [])
-    assert done.err.startswith("chatpost: CHATPOST_URL: ")
+    assert done.err.startswith("chatpost: error: CHATPOST_URL: ")
     assert names in done.err
     assert done.err.count("\n") == 1
 

@@ -141,7 +141,7 @@ def test_an_untrusted_certificate(shell: Shell, authority: trustme.CA, wrong: st
         shell.env["CHATPOST_URL"] = url_on(port, "https")
         done = shell("send", "hello")
     assert (done.status, heard) == (76, [b""])
-    assert "cannot be trusted" in done.err
+    assert "is not trusted" in done.err
     assert "Nothing was posted" in done.err
 
 

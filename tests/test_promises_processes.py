@@ -33,8 +33,8 @@ def paced(shell: Shell) -> Shell:
 def turn_of(shell: Shell, chat: Emulator, space: str = "AAAA") -> QueueTurn:
     """Return a turn in a space of the emulator, from the pacing file of the shell's commands."""
     path = shell.home / "state" / "chatpost" / "pacing.sqlite3"
-    store = SqlitePacer(path, time.monotonic, boot_id, pytest.fail)
-    return store.turn(f"http://127.0.0.1:{chat.port}/spaces/{space}", 1.1)
+    pacer = SqlitePacer(path, time.monotonic, boot_id, pytest.fail)
+    return pacer.turn(f"http://127.0.0.1:{chat.port}/spaces/{space}", 1.1)
 
 
 def test_many_processes_at_once(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_crowd_of_which_some_are_gone(tmp_path: Path) -> None:
     with Emulator() as chat:
         shell = Shell(tmp_path)
         del shell.env["CHATPOST_PACING"]
-        shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
+        shell.env |= {"CHATPOST_URL": chat.url(key=KEY, token=TOKEN), "CHATPOST_INTERVAL": "1.3s"}  # as above
         crowd = []
         for number in range(24):
             turn_of(shell, chat).close_for(8)  # no turn is due before the next process waits for one
@@ -117,7 +117,7 @@ def test_a_disk_that_hangs(paced: Shell, chat: Emulator) -> None:
     )
     done = paced("send", "--deadline", "1", "hello")  # pacing may use half of the deadline
     assert (done.status, len(chat.space().messages)) == (0, 2)
-    assert "does not answer within 0." in done.err
+    assert "did not answer within 0." in done.err
 
 
 # Simulates a user who is not in the list of users, as in a container.

@@ -55,7 +55,7 @@ def test_the_end_of_the_job(shell: Shell, chat: Emulator, script: str, status: i
 def test_a_job_that_cannot_be_started(shell: Shell, chat: Emulator, command: str, status: int, why: str) -> None:
     """If the job cannot be started, chatpost exits with 127 or 126, like a shell, and posts the reason."""
     done = shell("run", "--", command)
-    assert (done.status, done.err) == (status, f"chatpost: {command} could not be started: {why}\n")
+    assert (done.status, done.err) == (status, f"chatpost: error: {command} could not be started: {why}\n")
     assert outcome(chat).endswith(f"on HOST could not be started: {why}")
 
 
@@ -131,9 +131,9 @@ def test_a_reader_that_goes_away(shell: Shell, chat: Emulator) -> None:
 def test_a_full_disk(shell: Shell, chat: Emulator) -> None:
     """If stdout cannot be written, the job gets SIGPIPE. If the job still succeeds, chatpost exits with 74."""
     done = shell("run", "--", "seq", "1000000", redirect=">/dev/full")
-    done.expect(-signal.SIGPIPE, "could not be written: no space left")
+    done.expect(-signal.SIGPIPE, "cannot write the job's output: no space left")
     done = shell("run", "--", "echo", "short", redirect=">/dev/full")
-    assert (done.status, done.err) == (74, "chatpost: cannot write the job's output: no space left on device\n")
+    assert (done.status, done.err) == (74, "chatpost: error: cannot write the job's output: no space left on device\n")
     assert texts(chat)[1].startswith("❌ *echo* on ")
     assert "lost its output" in texts(chat)[1]
 
@@ -165,7 +165,7 @@ def test_the_time_limit(shell: Shell, chat: Emulator) -> None:
     script = "(trap 'echo inner; exit' TERM; while :; do sleep 0.05; done) & trap 'exit 0' TERM; wait"
     done = shell("run", "--time-limit", "0.5", "--", "sh", "-c", script)
     assert (done.status, done.out) == (124, "inner\n")
-    assert outcome(chat) == "❌ *sh* on HOST was ended after T: its time limit is T"
+    assert outcome(chat) == "❌ *sh* on HOST was stopped after T: the time limit is T"
 
 
 def test_the_death_of_chatpost(shell: Shell) -> None:
@@ -215,7 +215,7 @@ def test_a_stuck_reader(shell: Shell, chat: Emulator) -> None:
     os.close(write)
     assert running.end().status == 124
     os.close(read)
-    assert "was ended after" in outcome(chat)
+    assert "was stopped after" in outcome(chat)
 
 
 def test_what_ignores_sigterm(shell: Shell, chat: Emulator) -> None:
@@ -226,7 +226,7 @@ def test_what_ignores_sigterm(shell: Shell, chat: Emulator) -> None:
     assert running.end().status == 124
     stat = Path(f"/proc/{left_behind}/stat")
     assert not stat.exists() or ") Z " in stat.read_text()  # its parent may not have collected its status yet
-    assert "was ended after" in outcome(chat)
+    assert "was stopped after" in outcome(chat)
 
 
 def test_variables_that_clash(shell: Shell, chat: Emulator) -> None:
@@ -239,14 +239,14 @@ def test_variables_that_clash(shell: Shell, chat: Emulator) -> None:
     assert len(texts(chat)) == 2
 
 
-def test_a_signal_while_a_kept_message_is_posted(shell: Shell, chat: Emulator) -> None:
+def test_a_signal_while_a_spooled_message_is_posted(shell: Shell, chat: Emulator) -> None:
     """A report in the outbox counts as posted, even if a signal ends the attempt."""
     chat.faults.append(Fault(Kind.DELAY, seconds=300))
     argv = ("run", "--spool", "--on", "change", "--name", "x", "--", "false")
     running = shell.start(*argv)
     wait_for_requests(chat)
     running.signal(signal.SIGTERM)
-    running.end().expect(1, "stored in the outbox as 1")
+    running.end().expect(1, "The message is in the outbox as message 1")
     assert shell(*argv).status == 1
     assert shell("outbox", "flush").status == 0
     assert len(texts(chat)) == 1
@@ -257,7 +257,7 @@ def test_a_wrong_variable(shell: Shell, chat: Emulator) -> None:
     shell.env["CHATPOST_TIMEOUT"] = "abc"
     done = shell("run", "--", "sh", "-c", "echo $CHATPOST_TIMEOUT; exit 5")
     assert (done.status, done.out, len(texts(chat))) == (5, "abc\n", 1)
-    assert done.err.startswith("chatpost: warning: CHATPOST_TIMEOUT is not used: 'abc' is not")
+    assert done.err.startswith("chatpost: warning: ignoring CHATPOST_TIMEOUT: 'abc' is not a duration")
 
 
 def test_a_wrong_profile_file(shell: Shell, chat: Emulator) -> None:
@@ -265,7 +265,7 @@ def test_a_wrong_profile_file(shell: Shell, chat: Emulator) -> None:
     shell.write_profiles(f'[profiles.private]\nurl = "{shell.env.pop("CHATPOST_URL")}"\n')
     shell.env["CHATPOST_CONFIG"] = "/"
     done = shell("run", "--", "sh", "-c", "echo ran; exit 5")
-    assert (done.status, done.out, done.err) == (5, "ran\n", "chatpost: / cannot be read: is a directory\n")
+    assert (done.status, done.out, done.err) == (5, "ran\n", "chatpost: error: / cannot be read: is a directory\n")
     assert texts(chat) == []
 
 
@@ -273,7 +273,7 @@ def test_a_wrong_profile_file(shell: Shell, chat: Emulator) -> None:
 
 
 def test_the_tail(shell: Shell, chat: Emulator) -> None:
-    """The message shows the last 20 lines as on a terminal, and the number of lines left out."""
+    """The message shows the last 20 lines as on a terminal, and the number of lines omitted."""
     shell("run", "--", "sh", "-c", r"seq 100000; printf '\033[31mred\033[0m\nhalf\rdone\n<users/all>'")
     lines = texts(chat)[0].split("\n")
     assert lines[1:3] == ["[99,983 lines before this were omitted]", "```"]
@@ -296,11 +296,11 @@ def test_a_name_that_is_no_text(shell: Shell, chat: Emulator) -> None:
 
 
 @pytest.mark.parametrize(("lines", "shown"), [(0, []), (1, ["3"]), (3, ["1", "2", "3"]), (9, ["1", "2", "3"])])
-def test_so_many_lines(shell: Shell, chat: Emulator, lines: int, shown: list[str]) -> None:
+def test_the_number_of_lines(shell: Shell, chat: Emulator, lines: int, shown: list[str]) -> None:
     """`--tail` sets the number of lines in the message; 0 shows none."""
     shell("run", "--tail", str(lines), "--", "seq", "3")
     assert re.findall(r"^\d$", texts(chat)[0], re.MULTILINE) == shown
-    assert ("left out" in texts(chat)[0]) == (lines == 1)
+    assert ("lines before this were omitted" in texts(chat)[0]) == (lines == 1)
 
 
 def test_it_fits_into_a_message(shell: Shell, chat: Emulator) -> None:
@@ -423,7 +423,7 @@ def test_two_runs_at_once(shell: Shell, chat: Emulator) -> None:
     assert "after 6 failures" in texts(chat)[-1]
 
 
-@pytest.mark.parametrize("damage", ["garbage", "directory", "not ours", "no directory", "no home"])
+@pytest.mark.parametrize("damage", ["garbage", "directory", "other data", "no directory", "no home"])
 def test_a_past_that_cannot_be_read(shell: Shell, chat: Emulator, damage: str) -> None:
     """If the history cannot be read, chatpost posts the failure.
 
@@ -435,7 +435,7 @@ def test_a_past_that_cannot_be_read(shell: Shell, chat: Emulator, damage: str) -
         path.write_text("garbage " * 1000)
     elif damage == "directory":
         path.mkdir()
-    elif damage == "not ours":
+    elif damage == "other data":
         shell("run", "--on", "failure", "--", "false")
         chat.space().messages.clear()
         with closing(sqlite3.connect(path)) as file, file:
@@ -447,7 +447,7 @@ def test_a_past_that_cannot_be_read(shell: Shell, chat: Emulator, damage: str) -
         del shell.env["XDG_STATE_HOME"]
         shell.env["HOME"] = "relative"
     done = shell("run", "--on", "change", "--", "false").expect(1)
-    assert ("how the job went before is not known" in done.err) == damage.startswith("no ")
+    assert ("warning: the job's history is unavailable: " in done.err) == damage.startswith("no ")
     assert "failed" in outcome(chat)
     if damage in {"garbage", "directory"}:
         shell("run", "--on", "change", "--", "false")
@@ -464,7 +464,7 @@ def test_a_past_that_cannot_be_read(shell: Shell, chat: Emulator, damage: str) -
         ("https://example.com/hook", [], "host"),
         ("", [], "CHATPOST_URL is set but empty"),
         (None, ["-p", "nope"], "there is no profile nope"),
-        (None, ["--thread", "spaces/OTHER/threads/T"], "in another space"),
+        (None, ["--thread", "spaces/OTHER/threads/T"], "is in a different space than the webhook"),
     ],
 )
 @pytest.mark.parametrize("follow", [[], ["--follow"]], ids=["without --follow", "with --follow"])
@@ -477,18 +477,18 @@ def test_what_is_wrong_harms_no_job(
     done = shell("run", *follow, *argv, "--", "sh", "-c", "echo ran; exit 5")
     assert (done.status, done.out) == (5, "ran\n")
     assert said in done.err or said == "nothing listens"
-    assert done.err.startswith("chatpost: ")
+    assert done.err.startswith("chatpost: error: ")
 
 
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--dry-run"], "--dry-run would run the job"),
+        (["--dry-run"], "--dry-run cannot be used with run, which would still run the job"),
         (["--bogus"], "No such option '--bogus'"),
         (["--tail", "-1"], "is not a whole number"),
         (["--on", "success"], "'success' is not one of"),
-        (["--or-fail"], "--or-fail needs a thread"),
-        (["--follow", "--on", "change"], "--on must be always"),
+        (["--or-fail"], "--or-fail requires a thread"),
+        (["--follow", "--on", "change"], "so it requires --on always"),
         (["--no-output", "--follow"], "--no-output cannot be used with --follow"),
         (["-k", "a", "--thread", "spaces/A/threads/T"], "cannot be used together"),
     ],
@@ -545,16 +545,16 @@ def test_runs_share_a_thread(shell: Shell, chat: Emulator) -> None:
 def test_a_job_faster_than_chat(shell: Shell, chat: Emulator) -> None:
     """The job does not wait for Chat.
 
-    If chatpost falls behind, it leaves lines out, and the thread gives their number.
+    If chatpost falls behind, it omits lines, and the thread gives their number.
     """
     end = shell.home / "end"
     chat.on_received = lambda _: wait_for("the job's end", end.exists)
     done = shell("run", "--follow", "--", "sh", "-c", "seq 600000; touch end")
     assert (done.status, len(done.out)) == (0, 4088895)
     lines = "\n".join(texts(chat)[1:-1]).replace("```\n", "").replace("\n```", "").split("\n")
-    left_out = [line for line in lines if "left out" in line]
-    assert left_out
-    counted = len(lines) - len(left_out) + sum(int(re.findall(r"\d+", line)[0]) for line in left_out)
+    omitted = [line for line in lines if "omitted: the job printed faster than Chat accepts messages" in line]
+    assert omitted
+    counted = len(lines) - len(omitted) + sum(int(re.findall(r"\d+", line)[0]) for line in omitted)
     assert counted == 600_000
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from chatpost.content.secrets import masked, secrets_of
-from chatpost.formatting import format_duration
+from chatpost.formatting import format_duration, parse_duration
 from chatpost.jobs.transitions import DAY, JobHistory, NotifyRule, Transition
 
 
@@ -59,7 +59,7 @@ def test_times() -> None:
     assert (transition.well_for, transition.failing_for, transition.failures) == (3 * DAY, DAY, 2)
 
 
-def test_a_failure_that_is_told_too_late() -> None:
+def test_a_failure_that_is_reported_too_late() -> None:
     """If a recovery is reported before its failure, chatpost forgets the failure and reports the next one as new."""
     failed = JobHistory().after_run(1, failed=True)
     failure = failed.transition(1, NotifyRule("change"))
@@ -117,6 +117,34 @@ def test_a_recovery_leaves_nothing(runs: list[bool], reported: bool) -> None:  #
 def test_durations(seconds: float, words: str) -> None:
     """A duration is shown in its two largest units."""
     assert format_duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90", 90),
+        (".5", 0.5),
+        ("90s", 90),
+        ("5m", 300),
+        (" 2h\n", 7200),
+        ("3d", 3 * DAY),
+        ("1h30m", 5400),
+        ("1.5h", 5400),
+        ("1d1h1m1.5s", DAY + 3661.5),
+    ],
+)
+def test_durations_are_parsed(text: str, seconds: float) -> None:
+    """A duration is a number of seconds, or numbers with units, the largest unit first."""
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "s", "5 m", "30m1h", "1h1h", "-1", "+1s", "1e3", "nan", "inf", "5 parsecs", "\u0661s"]
+)
+def test_invalid_durations(text: str) -> None:
+    """Anything else is not a duration, and the error shows how to write one."""
+    with pytest.raises(ValueError, match=r"is not a duration: use 90s, 5m, 2h or 3d$"):
+        parse_duration(text)
 
 
 def test_secrets() -> None:

@@ -65,12 +65,12 @@ def test_reads_a_webhook(url: str, origin: str, loopback: bool) -> None:  # noqa
         (f"{GOOD}&{TOKEN}=x", "other than key and token"),
     ],
 )
-def test_refuses_what_is_no_webhook(url: str, names: str) -> None:
+def test_rejects_what_is_no_webhook(url: str, names: str) -> None:
     """`Webhook.parse` rejects a URL that is not a webhook, names the invalid part, and quotes no secret."""
-    with pytest.raises(ConfigurationError) as refusal:
+    with pytest.raises(ConfigurationError) as rejection:
         Webhook.parse(url)
-    assert names in str(refusal.value)
-    assert not any(piece in str(refusal.value) for piece in PIECES)
+    assert names in str(rejection.value)
+    assert not any(piece in str(rejection.value) for piece in PIECES)
 
 
 @given(
@@ -82,8 +82,8 @@ def test_reads_any_string(url: str) -> None:
     """Any string is either a webhook on googleapis.com or loopback, or is rejected without being quoted."""
     try:
         webhook = Webhook.parse(url)
-    except ConfigurationError as refusal:
-        assert not any(piece in str(refusal) for piece in PIECES)  # noqa: PT017 - either outcome is right
+    except ConfigurationError as rejection:
+        assert not any(piece in str(rejection) for piece in PIECES)  # noqa: PT017 - either outcome is right
     else:
         assert webhook.is_loopback or webhook.host.partition(":")[0].endswith(".googleapis.com")
 

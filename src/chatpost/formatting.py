@@ -18,7 +18,7 @@ def parse_duration(text: str) -> float:
     """Return the seconds of a duration such as ``90``, ``90s``, ``5m``, ``1.5h`` or ``1h30m``; raises `ValueError`."""
     found = _DURATION.fullmatch(text.strip() or "-")
     if found is None:
-        raise ValueError(f"{text!r:.60} is not a duration: use 90s, 5m, 2h or 3d")
+        raise ValueError(f"{text[:60]!r} is not a duration: use 90s, 5m, 2h or 3d")
     plain, *parts = found.groups(default="0")
     return float(plain) + sum(float(number) * size for number, (_, size) in zip(parts, _UNITS, strict=True))
 

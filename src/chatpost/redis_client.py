@@ -222,8 +222,8 @@ class _Connection:
         if kind == "cluster":
             nodes = [redis.cluster.ClusterNode(its["host"], its.get("port", 6379)) for its in servers]
             return redis.RedisCluster(startup_nodes=nodes, **options)
-        ours = {"username", "password", "db", "redis_connect_func"}  # not for Sentinel itself
-        watchers = {name: options[name] for name in options.keys() - ours} | {"socket_timeout": share}
+        not_theirs = {"username", "password", "db", "redis_connect_func"}  # not for Sentinel itself
+        watchers = {name: options[name] for name in options.keys() - not_theirs} | {"socket_timeout": share}
         addresses = [(its["host"], its.get("port", 26379)) for its in servers]
         return redis.Sentinel(addresses, sentinel_kwargs=watchers, **options).master_for(self._address.service)
 

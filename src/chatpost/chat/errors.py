@@ -55,7 +55,7 @@ def _proxy_failure(causes: list[BaseException]) -> str:
     answer = re.search(r"^Tunnel connection failed: (\d{3})\b", "\n".join(map(str, causes)), re.MULTILINE)
     if answer and answer[1] == "407":
         return "the proxy requires authentication (407): add the user name and password to HTTPS_PROXY"
-    what = f"answered {answer[1]}" if answer else "refused the connection"
+    what = f"returned {answer[1]}" if answer else "refused the connection"
     return f"the proxy in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY {what}"
 
 

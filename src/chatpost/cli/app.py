@@ -150,7 +150,9 @@ def run(command: click.Command) -> int:
         _drain_followed(surroundings)
         return ExitStatus.USAGE
     except ChatpostError as error:
-        _say(str(error))
+        from chatpost.cli.messages import see_also  # not for --help
+
+        _say(f"{error}{see_also(error)}")
         return error.exit_status
     except click.Abort:  # Click raises it for KeyboardInterrupt
         reraise_signal(signal.SIGINT)
@@ -210,7 +212,7 @@ def _option_hint(name: str, ctx: click.Context) -> str:
         return f"Did you mean {nearest[0]}?"
     if ctx.command.name in {"emulator", "run"}:  # they run a command with its own options
         return f"Put -- before the command to run: {ctx.command_path} -- COMMAND"
-    return "Put -- before text that begins with a dash" if not name.startswith("--") else ""
+    return "" if name.startswith("--") else 'Put -- before text that begins with a dash: chatpost send -- "-5 degrees"'
 
 
 def bug_line(bug: Exception) -> str:

@@ -27,7 +27,10 @@ class FollowOptions(NamedTuple):
 
 
 _EVERY = Option(
-    "--every", type=types.Duration(), default=Seconds(5), help="Time between two replies that are not full."
+    "--every",
+    type=types.Duration(),
+    default=Seconds(5),
+    help="Interval between replies; a full reply is posted at once.",
 )
 
 FOLLOW = Section(
@@ -75,7 +78,7 @@ class ReportOptions(NamedTuple):
     show_command: bool
 
 
-_LONG_DURATION = types.Duration(types.YEAR)
+_LONG_DURATION = types.Duration(types.YEAR, "366d")
 
 JOB = Section(
     "Job",
@@ -108,7 +111,7 @@ NOTIFY = Section(
         "--remind-every",
         type=_LONG_DURATION,
         default=Seconds(DAY),
-        help="With --on change, post a lasting failure again this often.",
+        help="Interval between reminders of a lasting failure, with --on change.",
     ),
 )
 

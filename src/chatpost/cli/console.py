@@ -21,7 +21,7 @@ _CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n")}, "\uf
 
 
 def write_data(line: str) -> None:
-    """Write a line to stdout and flush it. A closed stdout is no error. Raises `OutputError` for any other failure."""
+    """Write a line to stdout and flush it. Ignores a closed stdout; raises `OutputError` for other failures."""
     try:
         try:
             sys.stdout.write(f"{line}\n")
@@ -42,7 +42,7 @@ def write_aside(line: str) -> None:
 
 
 def say(sentence: str, kind: Kind = "note") -> None:
-    """Write a message to stderr, without secrets; at a terminal, set it off by its kind. A failed write is no error."""
+    """Write a message to stderr, without secrets; at a terminal, coloured by kind. Ignores failures."""
     prefix = "chatpost:" if kind in {"note", "retry"} else f"chatpost: {kind}:"
     line = f"{prefix} {_plain(sentence)}"
     if kind in _COLOURS and is_terminal(sys.stderr) and not os.environ.get("NO_COLOR"):

@@ -6,7 +6,16 @@ from typing import Any
 
 from chatpost.delivery.model import Delivery
 from chatpost.delivery.sender import AttemptMade
-from chatpost.errors import BrokenAnswer, ChatpostError, DeliveryError
+from chatpost.errors import (
+    BrokenAnswer,
+    ChatpostError,
+    DeliveryError,
+    InvalidMessage,
+    NotAllowed,
+    Refused,
+    SpaceBusy,
+    StorageError,
+)
 
 
 def describe_attempt(delivery: Delivery, attempt: AttemptMade) -> str:
@@ -23,24 +32,42 @@ def describe_failure(delivery: Delivery, known: str | None, *, can_repeat: bool)
     """Say why a delivery failed, and the state of its message: ``known``, if given, else `describe_state`."""
     progress, known = delivery.progress, known or describe_state(delivery, can_repeat=can_repeat)
     why = f"; {progress.gave_up}" if progress.gave_up else ""
-    return f"{progress.error}{why}. {known}"
+    return f"{progress.error}{why}. {known}{see_also(progress.error)}"
+
+
+def see_also(error: ChatpostError | None) -> str:
+    """Return a reference to the page about an error of the network, the webhook or the outbox, if it needs one."""
+    match error:
+        case InvalidMessage():
+            return ""
+        case SpaceBusy() | DeliveryError(code=429):
+            section = "429"
+        case NotAllowed() | Refused():
+            section = "webhook"
+        case DeliveryError(code=None):
+            section = "network"
+        case StorageError():
+            section = "outbox"
+        case _:
+            return ""
+    return f" (see {TROUBLESHOOTING}#{section})"
 
 
 def describe_spooled(delivery: Delivery) -> str:
     """Say that the message was spooled, and why."""
     progress = delivery.progress
     why = f"{progress.gave_up}; " if progress.gave_up else ""
-    return f"{why}stored in the outbox as {progress.outbox_id}: run `chatpost outbox flush` to post it"
+    return f"{why}stored in the outbox as message {progress.outbox_id}: run `chatpost outbox flush` to post it"
 
 
 def describe_state(delivery: Delivery, *, can_repeat: bool) -> str:
     """Say whether the message was posted, and if ``can_repeat``, how to retry without posting it twice."""
     progress, count, request_id = delivery.progress, len(delivery.factories), delivery.request_id
     if progress.outbox_id is not None:
-        return f"The message is in the outbox as {progress.outbox_id}: run `chatpost outbox flush` to post it"
+        return f"The message is in the outbox as message {progress.outbox_id}: run `chatpost outbox flush` to post it"
     if count > 1 and (progress.posted or progress.maybe_posted):
         next_one = ", and the next one may have been" if progress.maybe_posted else ""
-        known = f"{progress.posted} of {count} parts were posted{next_one}"
+        known = f"Posted {progress.posted} of {count} parts{next_one}"
         again = f"; to post only the rest, send the same text again with --request-id {request_id}"
     elif progress.created is not None:
         return f"The message was posted: {progress.created.name}"

@@ -87,7 +87,10 @@ class ThreadOptions(NamedTuple):
 
 
 _THREAD_KEY = Option(
-    "-k", "--thread-key", type=types.THREAD_KEY, help="Thread key: a key that you choose for the thread."
+    "-k",
+    "--thread-key",
+    type=types.THREAD_KEY,
+    help="Key that you choose for the thread; messages with the same key share it.",
 )
 _FALLBACK = "--fallback-new-thread/--or-fail"
 THREAD = Section(
@@ -212,7 +215,7 @@ SPOOL = Section(
     Option("--spool-only", is_flag=True, help="Store the message in the outbox without trying to post it."),
     Option(
         "--expire-after",
-        type=types.Duration(types.YEAR),
+        type=types.Duration(types.YEAR, "366d"),
         default=Seconds(EXPIRE_AFTER),
         help="Expire messages in the outbox after this long.",
     ),

@@ -194,7 +194,7 @@ class Reporter:
             count, not_before = waiting()
             seconds = ceil(max(self._next_turn, not_before) - time.monotonic()) if count else 0
             when = f", next reply in {seconds} s" if seconds > 0 else ""
-            return f"{self.posted} posted, {count} line{'' if count == 1 else 's'} waiting{when}"
+            return f"{self.posted} posted, {count} line{'' if count == 1 else 's'} pending{when}"
 
         self._live.enter_context(live_line(line))
         return self._live

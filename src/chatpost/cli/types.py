@@ -10,13 +10,13 @@ import click
 
 from chatpost.chat.message import THREAD_KEY_LIMIT, Thread
 from chatpost.content.terminal import screen_text
-from chatpost.formatting import Seconds, parse_duration
+from chatpost.formatting import parse_duration
 
 if TYPE_CHECKING:
     from click import Context, Parameter
 
 YEAR = 366 * 86_400
-"""Maximum of options for long durations, in seconds."""
+"""Seconds in a leap year: the maximum of options for long durations."""
 
 
 def _require(holds: object, sentence: str) -> None:
@@ -33,16 +33,16 @@ class Parsed(click.types.FuncParamType[Any, Any]):
 
 
 class Duration(Parsed):
-    """A duration above 0, up to ``longest`` seconds; its value is in seconds."""
+    """A duration above 0, up to ``longest`` seconds, which is ``shown`` in errors; its value is in seconds."""
 
-    def __init__(self, longest: float = 86_400) -> None:
+    def __init__(self, longest: float = 86_400, shown: str = "1d") -> None:
         def parse(value: str | float) -> float:
             seconds = parse_duration(value) if isinstance(value, str) else float(value)
             # NaN fails this comparison.
-            _require(0 < seconds <= longest, f"{value!r} is not {self.allowed}")
+            _require(0 < seconds <= longest, f"{value!r} is out of range: use {self.allowed}")
             return seconds
 
-        super().__init__("DURATION", parse, f"a duration above 0s, up to {Seconds(longest)}")
+        super().__init__("DURATION", parse, f"a duration above 0s, up to {shown}")
 
 
 class Flag(click.types.BoolParamType):
@@ -132,7 +132,7 @@ THREAD_KEY = Parsed("KEY", _thread_key, f"a thread key of 1 to {THREAD_KEY_LIMIT
 THREAD_NAME = Parsed("NAME", _thread, "a thread name (spaces/SPACE/threads/THREAD)")
 REQUEST_ID = Parsed("ID", _request_id)
 LANGUAGE = Parsed("LANG", _language, "the name of a language")
-USER = Parsed("USER", _user, "a list of user ids and names, or all")
+USER = Parsed("USER", _user, "a list of user IDs and names, or all")
 LINE = Parsed("TEXT", _line, "a text")
 LINK = Parsed("URL", link, "a URL that begins with https:// or http://")
 

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from chatpost.cli.app import bug_line
 from chatpost.cli.console import say
+from chatpost.cli.messages import see_also
 from chatpost.cli.options import OutputOptions
 from chatpost.cli.reporter import Reporter
 from chatpost.commands.posting import TIMING, make_sender
@@ -18,7 +19,7 @@ from chatpost.concurrency import run_concurrently, start_without_signals
 from chatpost.delivery.retry import RetryPolicy
 from chatpost.delivery.sender import Sender
 from chatpost.errors import ChatpostError, ConfigurationError, ExitStatus, StorageError, Unavailable
-from chatpost.outbox.flusher import Failures, Flusher
+from chatpost.outbox.flusher import Flusher, FlushResult
 from chatpost.outbox.model import OutboxMessage
 from chatpost.outbox.options import FlushOptions
 from chatpost.outbox.resolver import WebhookResolver
@@ -58,16 +59,18 @@ class FlushCommand:
         sender = make_sender(self._redis, reporter)
         flusher = self._flusher(sender)
         left: list[OutboxMessage] = []
+        posted = 0
         steps = [partial(flusher.flush, *each) for each in spaces.items()]
         with report_on_signal(partial(_interrupted, [sender])):
-            for failures in run_concurrently(steps):
-                for sentence in self._sentences(failures):
+            for result in run_concurrently(steps):
+                for sentence in self._sentences(result):
                     say(sentence, "error")
-                left += failures.left
+                left += result.left
+                posted += result.posted
         pending = {message.id for message in left if message.is_pending}
         given_up = {message.id for message in left if message.status.state != "posted"} - pending
         before = {message.id for message in chain(*spaces.values()) if message.is_pending}
-        lost, posted = len(before & given_up), len(before - given_up - pending)
+        lost = len(before & given_up)
         if lost or (not self._output.quiet and (pending or self._output.verbose or reporter.is_watched)):
             more = f", {lost} rejected or expired (see `chatpost outbox list`)" if lost else ""
             say(f"{posted} posted, {len(pending)} pending{more}")
@@ -89,10 +92,11 @@ class FlushCommand:
         resolver = WebhookResolver(self._policy.timeout, self._options.config, self._surroundings.environment)
         return Flusher(self._outbox, sender, self._policy, resolver.resolve, self._options.digest)
 
-    def _sentences(self, failures: Failures) -> list[str]:
+    def _sentences(self, result: FlushResult) -> list[str]:
         """Return a sentence for each message that was not posted."""
-        errors, is_quiet = failures.of_messages, self._output.quiet
-        return [f"{number}: {it}" for number, it in errors.items() if not (is_quiet and isinstance(it, Unavailable))]
+        errors, is_quiet = result.of_messages, self._output.quiet
+        shown = {number: it for number, it in errors.items() if not (is_quiet and isinstance(it, Unavailable))}
+        return [f"message {number}: {error}{see_also(error)}" for number, error in shown.items()]
 
 
 class Watcher(FlushCommand):
@@ -133,7 +137,7 @@ class Watcher(FlushCommand):
         try:
             sentences = set(self._sentences(self._flusher(self._senders[space]).flush(space, index)))
         except ChatpostError as error:
-            sentences = {str(error)}
+            sentences = {f"{error}{see_also(error)}"}
         except Exception as bug:  # noqa: BLE001 - the flush of other spaces goes on
             sentences = {bug_line(bug)}
         self._say_once(space, sentences)

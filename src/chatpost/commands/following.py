@@ -137,7 +137,7 @@ class Follower:
 class Tee:
     """Copies stdin to stdout, until stdout's reader closes it or ``stopped`` is set while stdout is full.
 
-    ``status`` is the exit status: not 0 if cannot write to stdout.
+    ``status`` is the exit status: not 0 if stdout cannot be written.
     """
 
     def __init__(self, stdout: TextIO | None, stopped: SelectableEvent) -> None:

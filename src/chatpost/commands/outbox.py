@@ -71,7 +71,7 @@ _DEADLINE = Option(
 _PROFILE = click.Option(
     ["-p", "--profile"], metavar="NAME", shell_complete=complete_profile, help="Profile to post the messages to."
 )
-_ALL = click.Option(["--all", "is_all"], is_flag=True, help="Select all messages.")
+_ALL = click.Option(["--all", "is_all"], is_flag=True, help="Apply to all messages.")
 
 EACH_MESSAGE = Section(
     RETRY.heading, RETRY.make, *(_DEADLINE if option.key == "deadline" else option for option in RETRY.options)
@@ -84,7 +84,7 @@ OUTPUT = Section("Output", partial(OutputOptions, output="none", dry_run=False),
 def outbox(ctx: click.Context, config: Path | None, output: str) -> None:
     """List, flush and manage the messages in the outbox.
 
-    Messages are stored there by --spool and --spool-only.
+    --spool and --spool-only store messages there.
     """
     if ctx.invoked_subcommand is None:
         ctx.invoke(list_, config=config, output=output)
@@ -182,7 +182,7 @@ def show(ctx: click.Context, id: int, config: Path | None) -> None:  # noqa: A00
 def flush(ctx: click.Context, /, **_: object) -> int:
     """Post the pending messages.
 
-    Messages of the same space and thread are posted in order. Exits with 75 if messages remain in the outbox.
+    Messages of the same space and thread are posted in order. Exits with 75 if messages remain pending.
     """
     options, policy, output = Settings(ctx).values((FLUSH, EACH_MESSAGE, OUTPUT))
     return (Watcher if options.watch else FlushCommand)(options, policy, output, ctx.obj).run()
@@ -208,7 +208,7 @@ def retry(ctx: click.Context, /, ids: Sequence[int], config: Path | None, profil
                 )
         reference = reference_to(webhook, profile, config)
     left, _ = _change(box, chosen, partial(requeue, webhook=reference, expires_at=box.now() + EXPIRE_AFTER))
-    _report(left, "pending: run `chatpost outbox flush` to post them", len(chosen) - left)
+    _report(left, "pending: post with `chatpost outbox flush`", len(chosen) - left)
 
 
 def _change(box: Outbox, chosen: Sequence[OutboxMessage], step: Step) -> tuple[int, int]:
@@ -246,7 +246,7 @@ def delete_(ctx: click.Context, /, ids: Sequence[int], config: Path | None, *, i
     """Delete messages from the outbox without posting them."""
     box, chosen = _choose(ctx, ids, config, is_all=is_all)
     if is_all and not yes:
-        all_of_them = "the only message" if len(chosen) == 1 else f"all {len(chosen)} messages"
+        all_of_them = "1 message" if len(chosen) == 1 else f"all {len(chosen)} messages"
         if not is_terminal(ctx.obj.stdin):
             raise UsageError(f"this would delete {all_of_them}: add --yes to confirm")
         if not click.confirm(f"Delete {all_of_them}?", err=True):

@@ -195,9 +195,9 @@ def _seconds_for(recipient: Recipient, messages: int, interval: float | None) ->
         return recipient.seconds + extra
     if extra > recipient.seconds:
         raise DataError(
-            f"the text makes {messages} messages for this space, which take {extra:.1f} s, and the deadline of"
-            f" {options.retry.deadline:g} s is shorter, so nothing was posted: use a longer --deadline, or"
-            " --overflow tail to post the end"
+            f"posting {messages} messages to this space takes {extra:.1f} s, longer than the deadline of"
+            f" {options.retry.deadline:g} s, so nothing was posted: raise --deadline, or use --overflow tail to post"
+            " the end"
         )
     return recipient.seconds
 

@@ -75,7 +75,9 @@ def list_(surroundings: Surroundings, config: Path | None, output: str) -> None:
 @click.option("--replace", is_flag=True, help="Replace the URL of an existing profile.")
 @click.pass_context
 def add(ctx: click.Context, name: str, config: Path | None, *, replace: bool) -> None:
-    """Add a profile; ask for its webhook URL, or read it from a pipe.
+    """Add a profile.
+
+    Prompts for its webhook URL, or reads it from a pipe.
 
     The URL is checked without posting. The file becomes readable only by you, and the rest of it is preserved. The
     first profile becomes the default.

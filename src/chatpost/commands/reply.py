@@ -29,9 +29,9 @@ make check 2>&1 | tail -n 20 | chatpost reply -k "$CI_PIPELINE_ID" --or-fail\
 @click.argument("text", nargs=-1)
 @click.pass_context
 def reply(ctx: click.Context, /, **_: object) -> int:
-    """Reply in a thread and print the message name.
+    """Reply in a thread.
 
-    Specify the thread by your thread key (--thread-key) or by Chat's thread name (--thread).
+    Prints the message name. Specify the thread by your thread key (--thread-key) or by Chat's thread name (--thread).
     """
     missing = "specify a thread: --thread-key KEY or --thread NAME (spaces/SPACE/threads/THREAD)"
     return post(ctx, partial(find_thread, missing=missing))

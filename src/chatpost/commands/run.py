@@ -16,8 +16,9 @@ from chatpost.cli.app import SectionedCommand
 from chatpost.cli.command_options import CARD_OF_JOB, FOLLOW_JOB, JOB, NOTIFY, OUTPUT_OF_JOB, REPORT, STYLE_OF_JOB
 from chatpost.cli.console import say
 from chatpost.cli.options import PACING, PROFILES, REQUEST, RETRY, SPOOL, THREAD, complete_file
+from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
-from chatpost.commands.posting import ONE_PROFILE, find_thread
+from chatpost.commands.posting import ONE_PROFILE, configure, find_thread
 from chatpost.commands.reporting_job import JobFollower, JobReporter
 from chatpost.directories import find_profile_file
 from chatpost.errors import ConfigurationError, UsageError, VariablesClash
@@ -74,10 +75,9 @@ class _RunCommand(SectionedCommand):
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, shell_complete=complete_file)
 @click.pass_context
 def run(ctx: click.Context, /, command: Sequence[str], **_: object) -> int:
-    """Run a job, post its outcome, and exit with its status.
+    """Run a job and post its outcome.
 
-    The job inherits stdin; its output is passed through unchanged. The exit status is always the job's, even if posting
-    fails.
+    The job inherits stdin; its output is passed through unchanged. Exits with the job's status, even if posting fails.
     """
     settings = Settings(ctx)
     _check(ctx, settings)
@@ -108,7 +108,8 @@ def _check(ctx: click.Context, settings: Settings) -> None:
     with suppress(VariablesClash):  # a variable never keeps the job from running
         if isinstance(ctx.command, SectionedCommand):
             settings.check(ctx.command.sections)
-        find_thread(settings)
+        if settings.from_command_line("fallback_new_thread") is False:
+            _check_threads(ctx, settings)
     if ctx.params["mention"]:
         _check_mentions(ctx, settings)
     is_followed = settings[FOLLOW_JOB].follow
@@ -128,6 +129,15 @@ def _check(ctx: click.Context, settings: Settings) -> None:
         raise UsageError("--follow posts while the job runs, so it requires --on always")
     if is_followed and (typed("spool") or typed("spool_only")):
         raise UsageError("--follow cannot be used with --spool or --spool-only: it posts lines as they arrive")
+
+
+def _check_threads(ctx: click.Context, settings: Settings) -> None:
+    """Raise `UsageError` for ``--or-fail`` without a thread, which a profile can set."""
+    path = find_profile_file(settings[PROFILES].config)
+    with suppress(OSError, ConfigurationError):  # reported once there is a message to post
+        if path is None or path.is_file():  # a pipe can be read only once
+            for each in configure(ctx, Reporter(settings[OUTPUT_OF_JOB]._replace(quiet=True), ctx.obj)):
+                find_thread(each.settings)
 
 
 def _check_mentions(ctx: click.Context, settings: Settings) -> None:

@@ -27,8 +27,8 @@ name=$(chatpost send "Deploying"); chatpost reply --thread "$name" "done"\
 @click.argument("text", nargs=-1)
 @click.pass_context
 def send(ctx: click.Context, /, **_: object) -> int:
-    """Post a message and print its message name.
+    """Post a message.
 
-    Without TEXT, or if TEXT is -, the text is read from stdin.
+    Prints the message name. Without TEXT, or if TEXT is -, the text is read from stdin.
     """
     return post(ctx, find_thread)

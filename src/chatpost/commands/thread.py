@@ -37,9 +37,10 @@ chatpost thread -o json "Deploy 1.2" | jq -r .thread.threadKey
 @click.argument("text", nargs=-1)
 @click.pass_context
 def thread(ctx: click.Context, /, **_: object) -> int:
-    """Start a thread and print the name of its first message.
+    """Start a thread.
 
-    If the thread of --thread-key already exists, the message is a reply in it. Without --thread-key, the key is random.
+    Prints the name of its first message. If the thread of --thread-key already exists, the message is a reply in it.
+    Without --thread-key, the key is random.
     """
     settings, choose_thread = Settings(ctx), partial(_new_thread, random_key=str(uuid4()))
     if settings[FOLLOW].follow:
@@ -91,6 +92,6 @@ def _check(ctx: click.Context, settings: Settings) -> None:
     if not text and not card.card and card.quick_card(run) is None:
         raise UsageError('--follow requires text to start the thread, as in chatpost thread --follow "Deploy"')
     if len((settings[FOLLOW].closing or "").encode()) > CLOSING_LIMIT:
-        raise UsageError(f"the text of --closing is too long for a message ({CLOSING_LIMIT:,} bytes)")
+        raise UsageError(f"the --closing text is too long: the limit is {CLOSING_LIMIT:,} bytes")
     if text == ("-",) or card.card == "-":
         raise UsageError("--follow reads stdin, so neither the text nor the card can be -")

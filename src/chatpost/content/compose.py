@@ -111,7 +111,7 @@ class _Composer(NamedTuple):
             kept = (tail if how == "tail" else head)(words, room, syntax=self.style.syntax)
             gone = f"{size - len(kept.encode()):,} bytes"
             message = self.first(
-                f"[{gone} before this were omitted]\n{kept}" if how == "tail" else f"{kept}\n[{gone} more were omitted]"
+                f"[{gone} omitted before this]\n{kept}" if how == "tail" else f"{kept}\n[{gone} omitted after this]"
             )
             if message.size <= SIZE_LIMIT:
                 return message

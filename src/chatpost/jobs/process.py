@@ -71,7 +71,7 @@ class Job:
         self._output = output or Output()
         self._is_at_terminal = has_terminal()
         self.failed: ExitResult | None = None
-        # Blocked, so that sigwaitinfo can tell the terminal's signals. An ignored SIGCHLD would not be sent.
+        # Blocked, so that sigwaitinfo can distinguish the terminal's signals. An ignored SIGCHLD would not be sent.
         self._on_child = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         heard = {number for number in _PASSED_ON if signal.getsignal(number) is not signal.SIG_IGN}
         self._signals = {*heard, signal.SIGCHLD}

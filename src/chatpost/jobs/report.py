@@ -84,8 +84,8 @@ def report(outcome: str, output: Tail, lines: int, style: Style, quick: CardOpti
         if kept:
             end = tail(kept, room, syntax="plain")
             left_out = before + kept.count("\n") - end.count("\n")
-            gone = "1 line before this is" if left_out == 1 else f"{left_out:,} lines before this are"
-            note = f"[{gone} left out]\n" if left_out else ""
+            gone = "1 line" if left_out == 1 else f"{left_out:,} lines"
+            note = f"[{gone} omitted before this]\n" if left_out else ""
             end = end if style.allow_mentions else escape_mentions(end)
             words = f"{outcome}\n{note}{fenced(end, style.language, is_markdown=style.is_markdown)}"
         message = one_message(words, inner, quick)

@@ -24,7 +24,7 @@ class NotifyRule(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """What a run changed, to be reported.
+    """A change in the outcome of runs, for a report.
 
     ``kind`` is ``failure`` until one of the consecutive failures is reported, then ``still``; ``recovery`` for the
     success after failures, and ``success`` for any other. ``failures`` is the number of consecutive failures. They

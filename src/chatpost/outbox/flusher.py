@@ -48,15 +48,17 @@ class OwnMessages(NamedTuple):
     on_attempt: Callable[[Attempt, Progress], None]
 
 
-class Failures(NamedTuple):
-    """The last errors: of messages that are not posted, by id; of whole webhooks, by fingerprint.
+class FlushResult(NamedTuple):
+    """The last errors of messages, by ID, and of whole webhooks, by fingerprint.
 
-    ``left`` are the messages of the space after the flush, without their contents.
+    ``left`` are the messages of the space after the flush, without their contents; ``posted`` is the number of messages
+    that this flush posted, those of digests included.
     """
 
     of_messages: dict[int, ChatpostError]
     of_webhooks: dict[str, DeliveryError]
     left: list[OutboxMessage]
+    posted: int
 
 
 class Flusher(NamedTuple):
@@ -74,7 +76,7 @@ class Flusher(NamedTuple):
     digest: bool = False
     own: OwnMessages | None = None
 
-    def flush(self, space: str, index: list[OutboxMessage]) -> Failures:
+    def flush(self, space: str, index: list[OutboxMessage]) -> FlushResult:
         """Post the pending messages of a space, until none is left or no attempt makes sense now.
 
         ``index`` are the messages of the space as just read, without their contents.
@@ -88,14 +90,15 @@ class _SpaceFlush:
         self._outbox = flusher.outbox
         self._space = space
         self._own_lane = () if flusher.own is None else (flusher.own.lane, flusher.own.last)
-        self._failures = Failures({}, {}, [])
+        self._result = FlushResult({}, {}, [], 0)
+        self._posted = 0
         self._given_up: set[str] = set()  # fingerprints of webhooks to which this flush posts no more
         self._failing: set[str] = set()  # fingerprints of webhooks that get a cool-down
         self._unresolved: set[WebhookReference] = set()
         self._count: Counter[str | _Lane] = Counter()  # failures in a row, by fingerprint and by lane
         self._others_post = False
 
-    def run(self, index: list[OutboxMessage]) -> Failures:
+    def run(self, index: list[OutboxMessage]) -> FlushResult:
         deadline = self._deadline()
         index = self._expire(index)
         while lanes := model.pending_lanes(index, *self._own_lane):
@@ -106,7 +109,7 @@ class _SpaceFlush:
             try:
                 webhook, wants_digest = self._flusher.resolve(chosen)
             except ConfigurationError as error:
-                self._failures.of_messages[chosen.id] = error
+                self._result.of_messages[chosen.id] = error
                 self._unresolved.add(chosen.webhook)
                 self._change([chosen], partial(model.note_error, error=str(error)))
             else:
@@ -121,7 +124,7 @@ class _SpaceFlush:
         for fingerprint in self._failing:
             cool_down = self._outbox.cool_down(fingerprint).after_failure(self._outbox.now())
             self._outbox.set_cool_down(fingerprint, cool_down)
-        return self._failures._replace(left=index)
+        return self._result._replace(left=index, posted=self._posted)
 
     def _deadline(self) -> Deadline:
         if self._flusher.own is not None:
@@ -218,7 +221,7 @@ class _SpaceFlush:
             self._change([first], model.delete)
             return None
         if whole.request is None:
-            error = f"it is damaged: delete it with `chatpost outbox delete {first.id}` "
+            error = f"it is damaged: delete it with `chatpost outbox delete {first.id}`"
             self._change(model.digest_of(index, first), partial(model.set_aside, error=error))
             return None
         if first.status.maybe_posted:
@@ -246,6 +249,7 @@ class _SpaceFlush:
             self._flusher.own.on_attempt(attempt, progress)
         if error is None and progress.created is not None:
             answered = attempt.members[0].webhook.fingerprint
+            self._posted += len(attempt.members)
             step = partial(model.posted, attempt=attempt, created=progress.created, now=self._outbox.now())
         elif error is not None and _is_of_message(error, attempt.request):
             step = partial(model.rejected, attempt=attempt, error=str(error))
@@ -255,7 +259,7 @@ class _SpaceFlush:
 
     def _judge(self, number: int, lane: _Lane, attempt: Attempt | None, error: DeliveryError | None) -> float:
         """Count the outcome of an attempt to post the message with this id; return the seconds until the next one."""
-        count, failures, fingerprint = self._count, self._failures, lane[0]
+        count, failures, fingerprint = self._count, self._result, lane[0]
         if error is None:
             count[fingerprint] = count[lane] = 0
             self._failing.discard(fingerprint)
@@ -278,7 +282,7 @@ class _SpaceFlush:
 
 
 def _is_of_message(error: DeliveryError, request: CreateMessageRequest) -> bool:
-    """Return whether only this message is at fault, so that others may still be posted."""
+    """Return whether the error concerns this message only, so that others may still be posted."""
     is_missing_thread = error.code == HTTPStatus.NOT_FOUND and request.reply_option is MessageReplyOption.OR_FAIL
     is_taken_id = error.code == HTTPStatus.CONFLICT
     return isinstance(error, InvalidMessage) or (isinstance(error, Refused) and (is_missing_thread or is_taken_id))

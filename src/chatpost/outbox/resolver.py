@@ -53,7 +53,7 @@ class WebhookResolver:
         if found[0].fingerprint != reference.fingerprint:
             name = "CHATPOST_URL" if reference.profile is None else f"profile {reference.profile}"
             command = f"chatpost outbox retry {message.id} --profile NAME"
-            raise ConfigurationError(f"{name} is a different webhook now: `{command}` chooses its webhook")
+            raise ConfigurationError(f"{name} is a different webhook now: choose one with `{command}`")
         return found
 
     def _find(self, reference: WebhookReference) -> tuple[Webhook, bool] | ConfigurationError:

@@ -60,7 +60,7 @@ def _is_valid(message: OutboxMessage) -> bool:
 
 
 def _damaged(number: int, space: str) -> OutboxMessage:
-    status = Status("damaged", error=f"it is damaged: delete it with `chatpost outbox delete {number}` ")
+    status = Status("damaged", error=f"it is damaged: delete it with `chatpost outbox delete {number}`")
     return OutboxMessage(
         number, Origin("", 0.0), WebhookReference(None, None, "", space), "", Rules(None, 0.0), status, "", 0
     )

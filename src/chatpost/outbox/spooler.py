@@ -60,7 +60,8 @@ class Spooler(NamedTuple):
                     delivery, error, "it may be in the outbox" if maybe_done else "it is not in the outbox"
                 )
             elif maybe_done:
-                msg = f"the message may already be in the outbox: {error}; check with `chatpost outbox list`"
+                check = "if `chatpost outbox list` does not show it, repeat it with --request-id"
+                msg = f"the message may already be in the outbox: {error}; {check} {delivery.request_id}"
                 progress.error = Unavailable(msg, maybe_posted=True)
             else:
                 kind = UnusableRoute if isinstance(error, ConfigurationError) else Unavailable
@@ -102,7 +103,7 @@ class Spooler(NamedTuple):
 
     def _post_without(self, delivery: Delivery, error: Exception, is_kept: str) -> None:
         """Post without the outbox. Chat ignores the second of the two if the message is in the outbox after all."""
-        self.warn(f"if the message cannot be posted, {is_kept}: {error}")
+        self.warn(f"posting without the outbox: {error}")
         self.sender.deliver(delivery)
         progress = delivery.progress
         if progress.error is not None:
@@ -140,9 +141,7 @@ class Spooler(NamedTuple):
         fingerprint = first.webhook.fingerprint
         seconds = outbox.cool_down(fingerprint).retry_at - outbox.now()
         if 0 < seconds <= LONGEST_COOL_DOWN:  # a longer one means that the clock was set back
-            return Unavailable(
-                f"Chat failed recently, so chatpost does not try it for another {format_duration(seconds)}"
-            )
+            return Unavailable(f"Chat failed recently: the next attempt is in {format_duration(seconds)}")
         own = OwnMessages(first.lane, ids[-1], delivery.deadline, spooled.on_attempt)
         flusher = Flusher(outbox, self.sender, delivery.to.policy, lambda _: (delivery.to.webhook, False), own=own)
         failures = flusher.flush(first.webhook.space, outbox.index(first.webhook.space))

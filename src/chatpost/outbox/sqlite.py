@@ -24,7 +24,7 @@ from chatpost.outbox.store import MOST_BYTES, MOST_MESSAGES, CoolDown, Outbox, S
 from chatpost.profiles.sources import RedisConfig
 
 _TIMEOUT = 10.0
-# The contents are large, so they have a table of their own: a list of the messages does not read them.
+# The contents are large, so they have a separate table, which listing the messages does not read.
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS message (id INTEGER PRIMARY KEY AUTOINCREMENT, space TEXT, size INTEGER, row TEXT)",
     "CREATE TABLE IF NOT EXISTS content (id INTEGER PRIMARY KEY, spooled TEXT, sent TEXT)",

@@ -18,10 +18,10 @@ from chatpost.processes import handling_ends, has_terminal, reraise_signal
 def run_for_first_line(command: Sequence[str], timeout: float, limit: int) -> bytes:
     """Return the first line of the command's output, or about its first `limit` bytes.
 
-    Its stdin is empty, since ours may hold the message, and its stderr is dropped, since it may hold the secret. It is
-    killed after `timeout` seconds, or when a signal ends this process: with its process group, unless there is a
-    terminal, where it stays in our group so that it can ask for a password. Raises `ConfigurationError`, whose message
-    is a predicate, if it cannot be run, fails, or times out.
+    Its stdin is empty, because chatpost's own may hold the message, and its stderr is dropped, because it may hold the
+    secret. It is killed after `timeout` seconds, or when a signal ends this process: with its process group, unless
+    there is a terminal, where it stays in chatpost's group so that it can ask for a password. Raises
+    `ConfigurationError`, whose message is a predicate, if it cannot be run, fails, or times out.
     """
     group = None if has_terminal() else 0
     process: subprocess.Popen[bytes] | None = None

@@ -27,7 +27,7 @@ _USER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 _MOST = 500  # users per name; a message has room for some thousand
 
 HOW_TO_FIND_AN_ID = (
-    "a user ID is a number: in Chat on the web, right-click the person's name, choose Inspect, and look for"
+    "A user ID is a number: in Chat on the web, right-click the person's name, choose Inspect, and look for"
     " data-member-id"
 )
 
@@ -184,7 +184,7 @@ def _read_document(path: Path, document: dict[str, Any], mode: int) -> ProfileFi
     }
     default = document.get("default")
     if default is not None and not (isinstance(default, str) and default in profiles):
-        raise ValueError(f"default is not a profile in this file (it has: {', '.join(profiles) or 'none'})")
+        raise ValueError(f"default names a profile that is not in this file (it has: {', '.join(profiles) or 'none'})")
     return ProfileFile(path, profiles, default, mode, sharing, mentions)
 
 
@@ -241,5 +241,5 @@ def _unknown_user(name: str, word: str) -> str:
     if name in {"default", "outbox", "redis"}:
         return f"mentions.{name} looks like a top-level key: move it above [mentions]"
     # Anything that does not look like a name could be a secret.
-    what = word if re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{0,19}", word) else "something"
-    return f"mentions.{name} contains {what}, which is neither a user ID nor a name in [mentions]: {HOW_TO_FIND_AN_ID}"
+    what = f"{word}, a value" if re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{0,19}", word) else "a value"
+    return f"mentions.{name} contains {what} that is neither a user ID nor a name in [mentions]. {HOW_TO_FIND_AN_ID}"

@@ -72,9 +72,8 @@ def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], N
     if file is None or not (file.profiles or names):
         raise ConfigurationError(NO_WEBHOOK)
     if not names and file.default is None:
-        raise ConfigurationError(
-            f"name a profile with -p: {file.path} has {', '.join(file.profiles)}; or set default in the file"
-        )
+        known = ", ".join(file.profiles)
+        raise ConfigurationError(f"there is no default profile: choose one with -p ({known}), or set it in {file.path}")
     return [file.profile(name) for name in names or [str(file.default)]]
 
 
@@ -138,10 +137,10 @@ class RedisConfig:
     def has_outbox(self) -> bool:
         """Return whether the outbox is in Redis; raises `ConfigurationError` for an invalid setting."""
         if self.outbox not in {"redis", "local"}:
-            raise ConfigurationError(f"{OUTBOX} is not redis or local")
+            raise ConfigurationError(f"{OUTBOX} must be redis or local")
         if self.outbox == "redis" and not self.is_configured:
             raise ConfigurationError(
-                f"the outbox is set to redis, but no Redis is configured: set {URL}, or redis in profiles.toml"
+                f"the outbox is set to redis, but no Redis is configured: set {URL}, or add redis to profiles.toml"
             )
         return self.outbox == "redis"
 

@@ -53,7 +53,9 @@ def read_source(key: str, value: object, directory: Path) -> UrlSource:
             with suppress(ValueError):
                 timeout = parse_duration(timeout) if isinstance(timeout, str) else timeout
             if rest or not isinstance(timeout, int | float) or not 0 < timeout <= 24 * 3600:
-                raise ValueError(f"{key} has a command: the only other key is timeout, a duration of up to 1d")
+                raise ValueError(
+                    f"{key} has a command: the only other key allowed is timeout, a duration above 0s, up to 1d"
+                )
             words = [_native(word) for word in command]
             return UrlSource("command", words[0], partial(_from_command, words, float(timeout)))
     raise ValueError(

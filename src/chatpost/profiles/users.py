@@ -42,7 +42,7 @@ class MentionResolver:
                 from chatpost.profiles.file import HOW_TO_FIND_AN_ID
 
                 nearest = get_close_matches(user, self._known, 1)
-                more = f": did you mean {nearest[0]}?" if nearest else " of profiles.toml:"
+                more = f"; did you mean {nearest[0]}?" if nearest else " of profiles.toml."
                 raise UnknownUser(
                     f"--mention {user} is neither a user ID nor a name in [mentions]{more} {HOW_TO_FIND_AN_ID}"
                 )
