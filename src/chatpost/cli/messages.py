@@ -17,6 +17,9 @@ from chatpost.errors import (
     StorageError,
 )
 
+TROUBLESHOOTING = "docs/troubleshooting.md"
+"""The page that explains errors; after the first release, its address on the site."""
+
 
 def describe_attempt(delivery: Delivery, attempt: AttemptMade) -> str:
     """Describe one attempt: the request and its outcome."""
