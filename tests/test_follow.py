@@ -262,7 +262,7 @@ def test_the_writer_lives_on(shell: Shell, chat: Emulator, posted: int) -> None:
         (["--deadline", "abc", "x"], "'abc' is not a duration: use 90s, 5m, 2h or 3d"),
         (["--bogus", "x"], "No such option"),
         ([], "--follow requires text to start the thread"),
-        (["--closing", "$(seq 9000)", "x"], "the text of --closing is too long for a message"),
+        (["--closing", "$(seq 9000)", "x"], "the --closing text is too long"),
         (["--closing=x", "--tee=3", "x"], "does not take a value (see chatpost thread --help)"),
         (["-p", "nope", "x"], "there is no profile nope"),
         (["-"], "--follow reads stdin"),
@@ -491,7 +491,7 @@ def test_a_live_line_at_a_terminal(shell: Shell, chat: Emulator) -> None:
     following.write(b"one\n")
     following.end().expect(0)
     drawn = terminal.close()
-    assert "1 posted, 1 line waiting" in drawn
+    assert "1 posted, 1 line pending" in drawn
     assert drawn.rindex("\x1b[?25h") > drawn.rindex("\x1b[?25l")
 
 

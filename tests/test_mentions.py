@@ -56,7 +56,7 @@ def test_an_unknown_name(user: Shell, chat: Emulator, command: list[str]) -> Non
     status = 2 if command[0] == "run" else 78  # for a job, an invalid option is a usage error
     done.expect(status, "did you mean alice?")
     assert chat.received == []
-    user(*command[:at], "--mention", "zoe", *command[at:], *words).expect(status, "a user ID is a number")
+    user(*command[:at], "--mention", "zoe", *command[at:], *words).expect(status, "A user ID is a number")
 
 
 def test_an_unknown_name_in_a_variable(user: Shell, chat: Emulator) -> None:
@@ -110,9 +110,9 @@ def test_a_profile_that_mentions(user: Shell, chat: Emulator) -> None:
         ("[mentions]\nalice = []", "mentions.alice is not"),
         (
             '[mentions]\nalice = "bob"',
-            "mentions.alice contains bob, which is neither a user ID nor a name in [mentions]: a user",
+            "mentions.alice contains bob, a value that is neither a user ID nor a name in [mentions]. A user",
         ),
-        ('[mentions]\nalice = "a@example.com"', "mentions.alice contains something, which is neither a user ID nor"),
+        ('[mentions]\nalice = "a@example.com"', "mentions.alice contains a value that is neither a user ID nor"),
         ('[mentions]\nalice = "12"\ndefault = "ops"', "mentions.default looks like a top-level key"),
         ('[mentions]\n"a b" = "12"', "[mentions] has an invalid name"),
         ('[mentions]\nall = "12"', "cannot define the name all"),

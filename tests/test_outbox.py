@@ -515,7 +515,7 @@ def test_a_full_outbox(shell: Shell, chat: Emulator) -> None:
 @on_disk
 def test_a_full_disk(shell: Shell, chat: Emulator) -> None:
     """If the disk is full, chatpost exits with 75 and says that the message is not in the outbox."""
-    script = "ulimit -f 8; chatpost send --spool-only -- $(seq 1 6000)"
+    script = "export PYTHONDONTWRITEBYTECODE=1; ulimit -f 8; chatpost send --spool-only -- $(seq 1 6000)"
     done = shell.run("bash", "-c", script)
     done.expect(75, "the message was not stored in the outbox")
     assert chat.received == []

@@ -196,8 +196,11 @@ def test_thread_takes_no_thread_from_a_profile(profiles: Shell, chat: Emulator) 
         ("[profiles.ops]\nurl = { command = 'pass show' }", "profiles.ops.url is not a string"),
         ("[profiles.ops]\nurl = { command = [] }", "profiles.ops.url is not a string"),
         ("[profiles.ops]\nurl = { command = ['a', 1] }", "profiles.ops.url is not a string"),
-        ("[profiles.ops]\nurl = { command = ['a'], timeout = 'x' }", "the only other key is timeout, a duration"),
-        ("[profiles.ops]\nurl = { command = ['a'], timeout = 0 }", "the only other key is timeout, a duration"),
+        (
+            "[profiles.ops]\nurl = { command = ['a'], timeout = 'x' }",
+            "the only other key allowed is timeout, a duration",
+        ),
+        ("[profiles.ops]\nurl = { command = ['a'], timeout = 0 }", "the only other key allowed is timeout, a duration"),
         ('[profiles."a b"]\nurl = "x"', "invalid profile name"),
         ('[profiles.ops]\nurl = "URL"\ndedline = 1', "profiles.ops.dedline is not an option"),
         ('[profiles.ops]\nurl = "URL"\nrequest_id = "x"', "profiles.ops.request_id cannot be set in a profile"),

@@ -156,7 +156,7 @@ def test_pacing_steps_aside(paced: Shell, chat: Emulator, state: str) -> None:
     """If the pacing file cannot be used, chatpost posts anyway, with a warning that `--quiet` suppresses."""
     if state == "a file for the directory":
         (paced.home / "state").write_text("")
-    limit = "ulimit -f 0; " if state == "a full disk" else ""
+    limit = "export PYTHONDONTWRITEBYTECODE=1; ulimit -f 0; " if state == "a full disk" else ""
     done = paced.run("sh", "-c", f"{limit}exec chatpost send hello")
     assert (done.status, len(chat.space().messages)) == (0, 1)
     assert done.err.startswith("chatpost: warning: messages are not paced: ")

@@ -276,7 +276,7 @@ def test_the_tail(shell: Shell, chat: Emulator) -> None:
     """The message shows the last 20 lines as on a terminal, and the number of lines omitted."""
     shell("run", "--", "sh", "-c", r"seq 100000; printf '\033[31mred\033[0m\nhalf\rdone\n<users/all>'")
     lines = texts(chat)[0].split("\n")
-    assert lines[1:3] == ["[99,983 lines before this were omitted]", "```"]
+    assert lines[1:3] == ["[99,983 lines omitted before this]", "```"]
     assert lines[3:5] == ["99984", "99985"]
     assert lines[-4:] == ["red", "done", "<\u200busers/all>", "```"]
 
@@ -300,7 +300,7 @@ def test_the_number_of_lines(shell: Shell, chat: Emulator, lines: int, shown: li
     """`--tail` sets the number of lines in the message; 0 shows none."""
     shell("run", "--tail", str(lines), "--", "seq", "3")
     assert re.findall(r"^\d$", texts(chat)[0], re.MULTILINE) == shown
-    assert ("lines before this were omitted" in texts(chat)[0]) == (lines == 1)
+    assert ("lines omitted before this" in texts(chat)[0]) == (lines == 1)
 
 
 def test_it_fits_into_a_message(shell: Shell, chat: Emulator) -> None:

@@ -154,7 +154,10 @@ def run(command: click.Command) -> int:
 
         _say(f"{error}{see_also(error)}")
         return error.exit_status
-    except click.Abort:  # Click raises it for KeyboardInterrupt
+    except click.Abort as abort:  # Click raises it for KeyboardInterrupt, and for an EOFError, which is a bug
+        if isinstance(abort.__cause__, EOFError):
+            _say(bug_line(abort.__cause__))
+            return ExitStatus.BUG
         reraise_signal(signal.SIGINT)
     except SystemExit:  # Click raises it for a help page whose reader has closed the pipe
         return ExitStatus.OK

@@ -35,7 +35,7 @@ def describe_failure(delivery: Delivery, known: str | None, *, can_repeat: bool)
     """Say why a delivery failed, and the state of its message: ``known``, if given, else `describe_state`."""
     progress, known = delivery.progress, known or describe_state(delivery, can_repeat=can_repeat)
     why = f"; {progress.gave_up}" if progress.gave_up else ""
-    return f"{progress.error}{why}. {known}{see_also(progress.error)}"
+    return f"{progress.error}{why}{see_also(progress.error)}. {known}"
 
 
 def see_also(error: ChatpostError | None) -> str:
