@@ -222,7 +222,7 @@ def test_a_long_text_that_breaks_off(shell: Shell, chat: Emulator) -> None:
     text = "\n".join(f"line {number}" for number in range(6000))
     chat.faults.extend([Fault(Kind.NONE), answering(503)])
     done = shell("send", "--spool", "--retries", "0", stdin=text)
-    done.expect(0, "stored in the outbox as 2")
+    done.expect(0, "stored in the outbox as message 2")
     assert shell(*FLUSH).status == 0
     assert "\n".join(texts(chat)) == text
 
@@ -508,7 +508,7 @@ def test_a_full_outbox(shell: Shell, chat: Emulator) -> None:
     done = shell("send", "--spool-only", "one more")
     done.expect(75, "the message was not stored in the outbox: the outbox is full (10,000 messages)")
     done = shell("send", "--spool", "-k", "k", "one more")
-    done.expect(0, "it is not in the outbox")
+    done.expect(0, "posting without the outbox")
     assert texts(chat) == ["one more"]
 
 
@@ -630,7 +630,7 @@ def test_a_send_behind_a_long_flush(shell: Shell, chat: Emulator) -> None:
         while not texts(chat):
             time.sleep(0.05)
         done = shell("send", "--spool", "--interval", "0.5", "mine")
-        done.expect(0, "another process is posting to this space; stored in the outbox as 301")
+        done.expect(0, "another process is posting to this space; stored in the outbox as message 301")
         assert len(texts(chat)) < 60  # waiting until the deadline would post more than these
     finally:
         flush.terminate()

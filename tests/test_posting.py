@@ -436,7 +436,7 @@ def test_a_bug_is_reported_without_a_traceback(
     done = chatpost("send", "a")
     assert done.status == 70
     assert re.fullmatch(
-        r"chatpost: stopped by a bug. Nothing was posted.\n"
+        r"chatpost: stopped by a bug. Nothing was posted.\n\n?"
         rf"chatpost: error: this is a bug in chatpost \S+: {error.__name__} at test_posting.py:\d+; .*\n",
         done.err,
     )
