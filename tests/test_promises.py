@@ -277,7 +277,8 @@ def test_an_invalid_proxy(shell: Shell, proxy: str) -> None:
     done = shell("send", "hello")
     assert done.status == 78
     assert done.err == (
-        "chatpost: error: the proxy URL in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is invalid (see docs/troubleshooting.md#network). Nothing was posted.\n"
+        "chatpost: error: the proxy URL in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is invalid"
+        " (see docs/troubleshooting.md#network). Nothing was posted.\n"
     )
 
 
