@@ -189,7 +189,7 @@ def body_of(chat: Emulator) -> dict[str, Any]:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Run more workers than there are CPUs: most tests wait for processes or timers."""
-    return 3 * (os.cpu_count() or 1)
+    return 2 * (os.cpu_count() or 1)
 
 
 # A busy machine must not make a test fail.
@@ -243,7 +243,7 @@ class InProcess(Shell):
     ) -> Finished:
         """Run ``chatpost`` to its end."""
         is_plain = not (
-            isinstance(stdin, int) or stdout != subprocess.PIPE or redirect or argv[0] in {"run", "emulator"}
+            isinstance(stdin, int) or stdout != subprocess.PIPE or redirect or argv[:1] in {(), ("run",), ("emulator",)}
         )
         if not is_plain or threading.current_thread() is not threading.main_thread():
             return super().__call__(*argv, stdin=stdin, stdout=stdout, redirect=redirect)

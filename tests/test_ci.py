@@ -15,11 +15,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from chatpost.emulator import Emulator
-    from tests.conftest import Shell
+    from tests.conftest import InProcess, Shell
 
 SHA, HEAD = "ffac537e6cbbf934b08745a378932722df287a53", "aa218f56b14c9653891f9e74264a383fa43fefbd"
 
+
 # From the CIs' documentation, for a run on a branch or for a pull request.
+@pytest.fixture
+def shell(chatpost: InProcess) -> InProcess:
+    """Return the command in this process, which suffices for these tests."""
+    return chatpost
+
+
 GITHUB = {
     "CI": "true",
     "GITHUB_ACTIONS": "true",

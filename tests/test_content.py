@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from chatpost.emulator import Emulator
     from tests.conftest import InProcess, Shell
 
+
+@pytest.fixture
+def shell(chatpost: InProcess) -> InProcess:
+    """Return the command in this process, which suffices for these tests."""
+    return chatpost
+
+
 WIDGET = {"textParagraph": {"text": "hi"}}
 CARD = {"header": {"title": "T"}, "sections": [{"widgets": [WIDGET]}]}
 WITH_ID = {"cardId": "one", "card": CARD}

@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from chatpost.emulator import Emulator
     from tests.conftest import InProcess, Shell
 
+
+@pytest.fixture
+def shell(chatpost: InProcess) -> InProcess:
+    """Return the command in this process, which suffices for these tests."""
+    return chatpost
+
+
 NAMES = """
 [mentions]
 alice = "1234567890"

@@ -53,19 +53,16 @@ def test_the_wheel(wheel: zipfile.ZipFile) -> None:
     assert not [name for name in names if "tests" in name]
 
 
-def test_the_install_lines(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
-    """The README's install lines, run in a checkout, install a command that works."""
-    checkout = Path(str(wheel.filename)).parent.parent
-    lines = re.findall(r"^pipx install .*$", (TOP / "README.md").read_text(), re.MULTILINE)
-    assert lines == ["pipx install .", "pipx install --force '.[emulator]'"]
+def test_the_install_line(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    """The README's first install line, run in a checkout, installs a command that works."""
+    line, *_ = re.findall(r"^pipx install .*$", (TOP / "README.md").read_text(), re.MULTILINE)
+    assert line == "pipx install ."
     homes = {name: str(tmp_path / name) for name in ("HOME", "PIPX_HOME", "PIPX_BIN_DIR", "PIPX_MAN_DIR")}
     environment = {**os.environ, **homes, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    for line in lines:
-        subprocess.run(shlex.split(line), cwd=checkout, env=environment, check=True, capture_output=True)
-    command = [str(tmp_path / "PIPX_BIN_DIR" / "chatpost"), "emulator", "--", "chatpost", "send", "Hello"]
-    environment["PATH"] = f"{tmp_path / 'PIPX_BIN_DIR'}:{environment['PATH']}"
-    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    assert re.fullmatch(r"spaces/AAAA/messages/\S+\n", done.stdout)
+    checkout = Path(str(wheel.filename)).parent.parent
+    subprocess.run(line.split(), cwd=checkout, env=environment, check=True, capture_output=True)
+    command = [str(tmp_path / "PIPX_BIN_DIR" / "chatpost"), "--version"]
+    assert subprocess.check_output(command, env=environment, text=True) == f"chatpost {__version__}\n"
 
 
 def test_the_notes_of_a_release(tmp_path: Path) -> None:

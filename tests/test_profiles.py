@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from tests.conftest import InProcess, Shell
 
 
+@pytest.fixture
+def shell(chatpost: InProcess) -> InProcess:
+    """Return the command in this process, which suffices for these tests."""
+    return chatpost
+
+
 def profile(name: str, url: str, more: str = "") -> str:
     return f'[profiles.{name}]\nurl = "{url}"\n{more}\n'
 

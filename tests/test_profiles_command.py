@@ -19,7 +19,14 @@ from tests.tools import need
 
 if TYPE_CHECKING:
     from chatpost.emulator import Emulator
-    from tests.conftest import Shell
+    from tests.conftest import InProcess, Shell
+
+
+@pytest.fixture
+def shell(chatpost: InProcess) -> InProcess:
+    """Return the command in this process, which suffices for these tests."""
+    return chatpost
+
 
 TOP = Path(__file__).parent.parent
 URL = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
