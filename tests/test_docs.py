@@ -321,3 +321,12 @@ def test_nobody_installs_the_wrong_project() -> None:
     """`chatpost` on PyPI is another project, so no text recommends to install it."""
     for path in [*PAGES, TOP / "CHANGELOG.md", *(TOP / "src").rglob("*.py")]:
         assert not re.search(r"install '?chatpost(?!-cli)", path.read_text()), path
+
+
+def test_references_to_the_troubleshooting_page() -> None:
+    """Each section that an error refers to has an anchor in docs/troubleshooting.md."""
+    source = (TOP / "src" / "chatpost" / "cli" / "messages.py").read_text()
+    named = set(re.findall(r'"(\w+)"', "".join(re.findall(r"^ +section = (.*)$", source, re.MULTILINE)))) - {"://"}
+    anchors = set(re.findall(r'<a id="(\w+)"></a>', (TOP / "docs" / "troubleshooting.md").read_text()))
+    assert named
+    assert named <= anchors

@@ -11,13 +11,6 @@ from hypothesis import example, given, strategies as st
 from chatpost.content.graphemes import last_boundary, next_boundary
 from chatpost.content.split import Syntax, Taken, head, split, tail, take
 
-
-@pytest.fixture
-def shell(chatpost: InProcess) -> InProcess:
-    """Return the command in this process, which suffices for these tests."""
-    return chatpost
-
-
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
 LIMIT = 120
 

@@ -102,9 +102,7 @@ class SectionedCommand(click.Command):
         """Write the examples and a note about variables."""
         self._write_examples(formatter)
         formatter.write_paragraph()
-        formatter.write_text(
-            "Set any option in the environment as CHATPOST_ and its name, for example CHATPOST_DEADLINE=10s."
-        )
+        formatter.write_text("Set any option in the environment, for example CHATPOST_THREAD_KEY for --thread-key.")
 
     def short_page(self, ctx: click.Context) -> str:
         """Return the page for `-h`."""
@@ -158,6 +156,9 @@ def run(command: click.Command) -> int:
         if isinstance(abort.__cause__, EOFError):
             _say(bug_line(abort.__cause__))
             return ExitStatus.BUG
+        if isinstance(abort.__context__, EOFError):  # at a prompt
+            _say("cancelled: there is no more input")
+            return ExitStatus.NO_INPUT
         reraise_signal(signal.SIGINT)
     except SystemExit:  # Click raises it for a help page whose reader has closed the pipe
         return ExitStatus.OK
@@ -214,8 +215,11 @@ def _option_hint(name: str, ctx: click.Context) -> str:
     if nearest:
         return f"Did you mean {nearest[0]}?"
     if ctx.command.name in {"emulator", "run"}:  # they run a command with its own options
-        return f"Put -- before the command to run: {ctx.command_path} -- COMMAND"
-    return "" if name.startswith("--") else 'Put -- before text that begins with a dash: chatpost send -- "-5 degrees"'
+        return "" if "--" in sys.argv else f"Put -- before the command to run: {ctx.command_path} -- COMMAND"
+    takes_text = any(parameter.name == "text" for parameter in ctx.command.params)
+    if not takes_text or name.startswith("--"):
+        return ""
+    return f'Put -- before text that begins with a dash: {ctx.command_path} -- "-5 degrees"'
 
 
 def bug_line(bug: Exception) -> str:

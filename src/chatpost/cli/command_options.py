@@ -30,16 +30,18 @@ _EVERY = Option(
     "--every",
     type=types.Duration(),
     default=Seconds(5),
-    help="Interval between replies; a full reply is posted at once.",
+    help="Collect lines for this long before each reply.",
 )
 
 FOLLOW = Section(
     "Follow stdin",
     FollowOptions,
-    Option("--follow", is_flag=True, in_profile=False, help="Post each line of stdin as a reply, as it arrives."),
+    Option("--follow", is_flag=True, in_profile=False, help="Post the lines of stdin as replies, as they arrive."),
     Option("--tee", is_flag=True, in_profile=False, help="Copy stdin to stdout, and print message names on stderr."),
     _EVERY,
-    Option("--closing", type=types.LINE, in_profile=False, help="Last message in the thread, with --follow."),
+    Option(
+        "--closing", type=types.LINE, in_profile=False, help="Final message to post when stdin ends, with --follow."
+    ),
 )
 
 FOLLOW_JOB = Section(
@@ -84,7 +86,7 @@ JOB = Section(
     "Job",
     JobOptions,
     Option("--time-limit", type=_LONG_DURATION, in_profile=False, help="Stop the job after this long."),
-    Option("--merge", is_flag=True, in_profile=False, help="Redirect the job's stderr to stdout, to keep their order."),
+    Option("--merge", is_flag=True, in_profile=False, help="Merge the job's stderr into stdout, to keep their order."),
     Option("--no-output", is_flag=True, in_profile=False, help="Do not capture or post the job's output."),
 )
 
@@ -106,7 +108,12 @@ NOTIFY = Section(
     Option(
         "--on", type=_ON, default="always", help="Post after every run, after failures, or when the outcome changes."
     ),
-    Option("--after-failures", type=types.Whole(1, 1000), default=1, help="Consecutive failures before posting."),
+    Option(
+        "--after-failures",
+        type=types.Whole(1, 1000),
+        default=1,
+        help="With --on failure or change, failures in a row before posting.",
+    ),
     Option(
         "--remind-every",
         type=_LONG_DURATION,

@@ -45,7 +45,8 @@ def say(sentence: str, kind: Kind = "note") -> None:
     """Write a message to stderr, without secrets; at a terminal, coloured by kind. Ignores failures."""
     prefix = "chatpost:" if kind in {"note", "retry"} else f"chatpost: {kind}:"
     line = f"{prefix} {_plain(sentence)}"
-    if kind in _COLOURS and is_terminal(sys.stderr) and not os.environ.get("NO_COLOR"):
+    has_colour = os.environ.get("TERM", "dumb") != "dumb" and not os.environ.get("NO_COLOR")
+    if kind in _COLOURS and has_colour and is_terminal(sys.stderr):
         coloured = line if kind == "retry" else prefix
         line = f"{_COLOURS[kind]}{coloured}\x1b[0m{line.removeprefix(coloured)}"
     with suppress(AttributeError, OSError):

@@ -35,11 +35,13 @@ def describe_failure(delivery: Delivery, known: str | None, *, can_repeat: bool)
     """Say why a delivery failed, and the state of its message: ``known``, if given, else `describe_state`."""
     progress, known = delivery.progress, known or describe_state(delivery, can_repeat=can_repeat)
     why = f"; {progress.gave_up}" if progress.gave_up else ""
-    return f"{progress.error}{why}{see_also(progress.error)}. {known}"
+    error = str(progress.error).rstrip(".")
+    return f"{error}{why}{see_also(progress.error)}. {known}"
 
 
 def see_also(error: ChatpostError | None) -> str:
     """Return a reference to the page about an error of the network, the webhook or the outbox, if it needs one."""
+    text = str(error)
     match error:
         case InvalidMessage():
             return ""
@@ -47,10 +49,10 @@ def see_also(error: ChatpostError | None) -> str:
             section = "429"
         case NotAllowed() | Refused():
             section = "webhook"
+        case StorageError() | DeliveryError() if isinstance(error, StorageError) or "outbox" in text:
+            section = "redis" if "://" in text else "outbox"
         case DeliveryError(code=None):
             section = "network"
-        case StorageError():
-            section = "outbox"
         case _:
             return ""
     return f" (see {TROUBLESHOOTING}#{section})"

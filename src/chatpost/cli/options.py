@@ -60,7 +60,7 @@ CONFIG = Option(
     metavar="FILE",
     in_profile=False,
     callback=types.or_of_group,
-    help="Read profiles from FILE.",
+    help="Use FILE as the profile file.",
 )
 PROFILES = Section(
     "Destination",
@@ -97,7 +97,7 @@ THREAD = Section(
     "Thread",
     ThreadOptions,
     _THREAD_KEY,
-    Option("--thread", type=types.THREAD_NAME, help="Thread name, or the name of a message in the thread."),
+    Option("--thread", type=types.THREAD_NAME, help="Chat's name for the thread, or the name of a message in it."),
     Option(_FALLBACK, default=True, help="If the thread does not exist, start a new one, or fail."),
     one_of=(("thread",), ("thread_key",)),
 )
@@ -138,7 +138,7 @@ OVERFLOW = Section(
 CARD = Section(
     "Card",
     CardOptions,
-    Option("--title", type=types.LINE, help="Create a card with this title; the text becomes its paragraph."),
+    Option("--title", type=types.LINE, help="Create a card with this title; the text becomes its body."),
     Option("--subtitle", type=types.LINE, help="Line below the title."),
     Option("--icon", type=types.LINK, help="Image next to the title."),
     Option("--status", type=click.Choice(list(STATUSES)), help="Coloured status of the card."),
@@ -211,13 +211,15 @@ PACING = Section(
 SPOOL = Section(
     "Outbox",
     SpoolOptions,
-    Option("--spool", is_flag=True, help="If the message cannot be posted now, store it in the outbox and exit 0."),
+    Option(
+        "--spool", is_flag=True, help="If the message cannot be posted now, store it in the outbox instead of failing."
+    ),
     Option("--spool-only", is_flag=True, help="Store the message in the outbox without trying to post it."),
     Option(
         "--expire-after",
         type=types.Duration(types.YEAR, "366d"),
         default=Seconds(EXPIRE_AFTER),
-        help="Expire messages in the outbox after this long.",
+        help="Expire the message if it is still in the outbox after this long.",
     ),
 )
 
@@ -232,7 +234,7 @@ class OutputOptions(NamedTuple):
 
 
 LINES = click.Choice(["name", "thread", "json", "none"])
-QUIET = Option("-q", "--quiet", is_flag=True, help="Suppress retry messages and warnings.")
+QUIET = Option("-q", "--quiet", is_flag=True, help="Suppress retry messages, warnings and notes.")
 VERBOSE = Option("-v", "--verbose", is_flag=True, help="Show every attempt.")
 OUTPUT = Section(
     "Output",

@@ -42,7 +42,7 @@ class Duration(Parsed):
             _require(0 < seconds <= longest, f"{value!r} is out of range: use {self.allowed}")
             return seconds
 
-        super().__init__("DURATION", parse, f"a duration above 0s, up to {shown}")
+        super().__init__("DURATION", parse, f"a duration above 0s, up to {shown}, such as 90s, 5m or 2h")
 
 
 class Flag(click.types.BoolParamType):
@@ -64,6 +64,9 @@ class Whole(click.IntRange):
     def __init__(self, least: int, most: int) -> None:
         super().__init__(least, most)
         self.allowed = f"a whole number from {least} to {most}"
+
+    def _describe_range(self) -> str:
+        return f"{self.min} to {self.max}"
 
     def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> int:
         """Parse the number."""

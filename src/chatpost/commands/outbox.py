@@ -61,7 +61,7 @@ def _parse_id(value: str) -> int:
 
 
 _ID = Parsed("ID", _parse_id)
-_IDS = click.Argument(["ids"], nargs=-1, type=_ID, metavar="ID...")
+_IDS = click.Argument(["ids"], nargs=-1, type=_ID, metavar="[ID]...")
 _DEADLINE = Option(
     "--deadline",
     type=Duration(),
@@ -195,7 +195,11 @@ def flush(ctx: click.Context, /, **_: object) -> int:
 @click.pass_context
 def retry(ctx: click.Context, /, ids: Sequence[int], config: Path | None, profile: str | None, *, is_all: bool) -> None:
     """Make rejected and expired messages pending again, or move messages to another profile."""
-    box, chosen = _choose(ctx, ids, config, is_all=is_all)
+    box, found = _choose(ctx, ids, config, is_all=is_all)
+    chosen = [message for message in found if message.status.state != "damaged"]
+    if ids and len(chosen) < len(found):
+        number = next(message.id for message in found if message not in chosen)
+        raise InputError(f"message {number} is damaged: delete it with `chatpost outbox delete {number}`")
     reference = None
     if profile is not None:
         (source,) = find_sources((profile,), config, ctx.obj.environment, lambda _: None)

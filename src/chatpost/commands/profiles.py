@@ -113,7 +113,7 @@ def delete(name: str, config: Path | None) -> None:
 @profiles.command(params=[CONFIG])
 @click.argument("name", required=False, shell_complete=complete_profile)
 def default(name: str | None, config: Path | None) -> int:
-    """Print the name of the default profile, or set it to NAME."""
+    """Show or set the default profile."""
     file = _existing_file(config)
     if name is not None:
         from chatpost.profiles.writer import set_default

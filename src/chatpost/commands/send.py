@@ -29,6 +29,6 @@ name=$(chatpost send "Deploying"); chatpost reply --thread "$name" "done"\
 def send(ctx: click.Context, /, **_: object) -> int:
     """Post a message.
 
-    Prints the message name. Without TEXT, or if TEXT is -, the text is read from stdin.
+    Prints the message name (spaces/.../messages/...). Without TEXT, or if TEXT is -, the text is read from stdin.
     """
     return post(ctx, find_thread)

@@ -52,7 +52,7 @@ class FlushResult(NamedTuple):
     """The last errors of messages, by ID, and of whole webhooks, by fingerprint.
 
     ``left`` are the messages of the space after the flush, without their contents; ``posted`` is the number of messages
-    that this flush posted, those of digests included.
+    that this flush posted, those of digests included, notices not.
     """
 
     of_messages: dict[int, ChatpostError]
@@ -249,7 +249,7 @@ class _SpaceFlush:
             self._flusher.own.on_attempt(attempt, progress)
         if error is None and progress.created is not None:
             answered = attempt.members[0].webhook.fingerprint
-            self._posted += len(attempt.members)
+            self._posted += sum(not message.rules.expired for message in attempt.members)
             step = partial(model.posted, attempt=attempt, created=progress.created, now=self._outbox.now())
         elif error is not None and _is_of_message(error, attempt.request):
             step = partial(model.rejected, attempt=attempt, error=str(error))

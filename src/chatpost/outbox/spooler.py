@@ -141,7 +141,9 @@ class Spooler(NamedTuple):
         fingerprint = first.webhook.fingerprint
         seconds = outbox.cool_down(fingerprint).retry_at - outbox.now()
         if 0 < seconds <= LONGEST_COOL_DOWN:  # a longer one means that the clock was set back
-            return Unavailable(f"Chat failed recently: the next attempt is in {format_duration(seconds)}")
+            return Unavailable(
+                f"not tried, because a recent attempt failed (sends resume in {format_duration(seconds)})"
+            )
         own = OwnMessages(first.lane, ids[-1], delivery.deadline, spooled.on_attempt)
         flusher = Flusher(outbox, self.sender, delivery.to.policy, lambda _: (delivery.to.webhook, False), own=own)
         failures = flusher.flush(first.webhook.space, outbox.index(first.webhook.space))
