@@ -21,6 +21,7 @@ from hypothesis import settings
 from chatpost.cli.app import run
 from chatpost.commands import chatpost as group
 from chatpost.emulator import Emulator
+from chatpost.emulator.faults import Fault, Kind
 from tests.redis_servers import RedisProcess
 
 if TYPE_CHECKING:
@@ -161,6 +162,11 @@ class Running:
         out, err = self.process.communicate(timeout=WAIT_LIMIT)
         err = self._heard + (err or b"")
         return check_for_people(Finished(self.process.returncode, (out or b"").decode(), err.decode()))
+
+
+def answering(status: int, body: bytes | None = None, **headers: str) -> Fault:
+    """Return a fault of kind ``STATUS``; ``Retry_After`` is the header ``Retry-After``."""
+    return Fault(Kind.STATUS, status, headers={k.replace("_", "-"): value for k, value in headers.items()}, body=body)
 
 
 def wait_for(what: str, condition: Callable[[], object]) -> None:

@@ -15,8 +15,8 @@ from collections import Counter, deque
 from pathlib import Path
 
 from chatpost.emulator import Emulator
-from chatpost.emulator.faults import Fault, Kind, answering
-from tests.conftest import Shell
+from chatpost.emulator.faults import Fault, Kind
+from tests.conftest import Shell, answering
 
 WORKERS = 40
 FLUSHERS = 2

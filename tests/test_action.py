@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 import yaml
 
-from chatpost.emulator.faults import Fault, Kind, answering
-from tests.conftest import KEY, PIECES, TOKEN, Shell
+from chatpost.emulator.faults import Fault, Kind
+from tests.conftest import KEY, PIECES, TOKEN, Shell, answering
 from tests.test_ci import GITHUB
 
 if TYPE_CHECKING:

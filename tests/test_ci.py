@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chatpost.content.ci import CIS, find_run
-from chatpost.emulator.faults import answering
-from tests.conftest import body_of
+from tests.conftest import answering, body_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 import trustme
 
-from chatpost.emulator.faults import Fault, Kind, answering
+from chatpost.emulator.faults import Fault, Kind
 from chatpost.errors import ConfigurationError, StorageError
 from chatpost.outbox.model import Origin
 from chatpost.outbox.redis import RedisOutbox
 from chatpost.pacing.redis import RedisPacer
 from chatpost.redis_client import RedisClient
-from tests.conftest import KEY, TOKEN, InProcess, Shell, texts, wait_for
+from tests.conftest import KEY, TOKEN, InProcess, Shell, answering, texts, wait_for
 from tests.redis_servers import PortProcess, RedisProcess, forwarded
 from tests.servers import answering_redis, raw_server
 

@@ -18,10 +18,10 @@ import pytest
 from chatpost.commands import posting
 from chatpost.concurrency import SelectableEvent
 from chatpost.emulator import Emulator
-from chatpost.emulator.faults import Fault, Kind, answering
+from chatpost.emulator.faults import Fault, Kind
 from chatpost.follow.stream import BUFFER_LIMIT, REPLY_LIMIT, LineMaker, Lines, Reader
 from chatpost.pacing.sqlite import SqlitePacer, boot_id
-from tests.conftest import KEY, TOKEN, Running, Shell, texts, wait_for_requests
+from tests.conftest import KEY, TOKEN, Running, Shell, answering, texts, wait_for_requests
 from tests.terminals import Terminal
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from chatpost.emulator.faults import Fault, Kind, answering
-from tests.conftest import texts
+from chatpost.emulator.faults import Fault, Kind
+from tests.conftest import answering, texts
 from tests.terminals import Terminal
 
 if TYPE_CHECKING:

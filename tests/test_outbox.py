@@ -18,14 +18,14 @@ import pytest
 from chatpost.chat.message import CreateMessageRequest, Message
 from chatpost.chat.webhook import Webhook
 from chatpost.emulator import Emulator
-from chatpost.emulator.faults import Fault, Kind, answering
+from chatpost.emulator.faults import Fault, Kind
 from chatpost.outbox.model import Origin, OutboxMessage, Rules, Status
 from chatpost.outbox.redis import RedisOutbox
 from chatpost.outbox.resolver import reference_to
 from chatpost.outbox.sqlite import SqliteOutbox
 from chatpost.outbox.store import CoolDown
 from chatpost.redis_client import RedisClient
-from tests.conftest import KEY, PIECES, TOKEN, InProcess, Shell, texts
+from tests.conftest import KEY, PIECES, TOKEN, InProcess, Shell, answering, texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -12,8 +12,8 @@ from uuid import UUID
 import pytest
 
 from chatpost import __version__
-from chatpost.emulator.faults import Fault, Kind, answering
-from tests.conftest import KEY, TOKEN, Finished, texts, wait_for_requests
+from chatpost.emulator.faults import Fault, Kind
+from tests.conftest import KEY, TOKEN, Finished, answering, texts, wait_for_requests
 
 if TYPE_CHECKING:
     from pathlib import Path

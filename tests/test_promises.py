@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chatpost.emulator.faults import Fault, Kind, answering
-from tests.conftest import KEY, TOKEN, Finished
+from chatpost.emulator.faults import Fault, Kind
+from tests.conftest import KEY, TOKEN, Finished, answering
 from tests.servers import closed_port, raw_server, url_on
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chatpost.emulator import Emulator
-from chatpost.emulator.faults import Fault, Kind, answering
+from chatpost.emulator.faults import Fault, Kind
 from chatpost.pacing.sqlite import SqlitePacer, boot_id
-from tests.conftest import KEY, TOKEN, Finished, Running, Shell, texts, wait_for_requests
+from tests.conftest import KEY, TOKEN, Finished, Running, Shell, answering, texts, wait_for_requests
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,8 +16,7 @@ import pytest
 import requests
 import yaml
 
-from chatpost.emulator.faults import answering
-from tests.conftest import BIN, KEY, TOKEN, Shell, body_of
+from tests.conftest import BIN, KEY, TOKEN, Shell, answering, body_of
 from tests.test_action import ACTION, run_action, runner, url_of
 from tests.test_ci import BITBUCKET, GITHUB, GITLAB, JENKINS
 from tests.test_docs import READERS_SCRIPTS, TOP

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chatpost.emulator import Emulator
-from chatpost.emulator.faults import Fault, Kind, answering
-from tests.conftest import TOKEN, Shell, texts, wait_for, wait_for_requests
+from chatpost.emulator.faults import Fault, Kind
+from tests.conftest import TOKEN, Shell, answering, texts, wait_for, wait_for_requests
 from tests.terminals import Terminal
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from urllib.parse import quote, unquote
 import pytest
 import trustme
 
-from chatpost.emulator.faults import Fault, Kind, answering
-from tests.conftest import KEY, TOKEN, Finished, secret_pieces
+from chatpost.emulator.faults import Fault, Kind
+from tests.conftest import KEY, TOKEN, Finished, answering, secret_pieces
 from tests.servers import deaf_server, raw_server, tls_server, url_on
 
 if TYPE_CHECKING:

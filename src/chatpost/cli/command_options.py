@@ -39,9 +39,7 @@ FOLLOW = Section(
     Option("--follow", is_flag=True, in_profile=False, help="Post the lines of stdin as replies, as they arrive."),
     Option("--tee", is_flag=True, in_profile=False, help="Copy stdin to stdout, and print message names on stderr."),
     _EVERY,
-    Option(
-        "--closing", type=types.LINE, in_profile=False, help="Final message to post when stdin ends, with --follow."
-    ),
+    Option("--closing", type=types.LINE, in_profile=False, help="Final message once stdin ends, with --follow."),
 )
 
 FOLLOW_JOB = Section(
@@ -94,9 +92,7 @@ REPORT = Section(
     "Message",
     ReportOptions,
     Option("--name", type=types.LINE, in_profile=False, help="Name of the job.  [default: the command]"),
-    Option(
-        "--tail", type=types.Whole(0, 10_000), default=20, help="Number of lines to post from the end of the output."
-    ),
+    Option("--tail", type=types.Whole(0, 10_000), default=20, help="Number of the last output lines to post."),
     Option("--show-command", is_flag=True, help="Include the command line."),
 )
 
@@ -105,14 +101,12 @@ _ON = click.Choice(["always", "failure", "change"])
 NOTIFY = Section(
     "Notification",
     NotifyRule,
-    Option(
-        "--on", type=_ON, default="always", help="Post after every run, after failures, or when the outcome changes."
-    ),
+    Option("--on", type=_ON, default="always", help="Post every run, failures, or changes of the outcome."),
     Option(
         "--after-failures",
         type=types.Whole(1, 1000),
         default=1,
-        help="With --on failure or change, failures in a row before posting.",
+        help="Failures in a row before posting.",
     ),
     Option(
         "--remind-every",

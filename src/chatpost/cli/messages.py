@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from chatpost import errors
 from chatpost.delivery.model import Delivery
 from chatpost.delivery.sender import AttemptMade
-from chatpost.errors import (
-    BrokenAnswer,
-    ChatpostError,
-    DeliveryError,
-    InvalidMessage,
-    NotAllowed,
-    Refused,
-    SpaceBusy,
-    StorageError,
-)
 
 TROUBLESHOOTING = "docs/troubleshooting.md"
 """The page that explains errors; after the first release, its address on the site."""
@@ -39,19 +30,19 @@ def describe_failure(delivery: Delivery, known: str | None, *, can_repeat: bool)
     return f"{error}{why}{see_also(progress.error)}. {known}"
 
 
-def see_also(error: ChatpostError | None) -> str:
+def see_also(error: errors.ChatpostError | None) -> str:
     """Return a reference to the page about an error of the network, the webhook or the outbox, if it needs one."""
     text = str(error)
     match error:
-        case InvalidMessage():
+        case errors.InvalidMessage():
             return ""
-        case SpaceBusy() | DeliveryError(code=429):
+        case errors.SpaceBusy() | errors.DeliveryError(code=429):
             section = "429"
-        case NotAllowed() | Refused():
+        case errors.NotAllowed() | errors.Refused():
             section = "webhook"
-        case StorageError() | DeliveryError() if isinstance(error, StorageError) or "outbox" in text:
+        case _ if isinstance(error, errors.StorageError) or "outbox" in text:
             section = "redis" if "://" in text else "outbox"
-        case DeliveryError(code=None):
+        case errors.DeliveryError(code=None):
             section = "network"
         case _:
             return ""
@@ -77,7 +68,7 @@ def describe_state(delivery: Delivery, *, can_repeat: bool) -> str:
     elif progress.created is not None:
         return f"The message was posted: {progress.created.name}"
     elif progress.maybe_posted:
-        likely = "was probably" if isinstance(progress.error, BrokenAnswer) else "may have been"
+        likely = "was probably" if isinstance(progress.error, errors.BrokenAnswer) else "may have been"
         known = f"The message {likely} posted"
         again = f"; to retry without posting it twice, add --request-id {request_id}"
     else:
@@ -103,7 +94,7 @@ def record(delivery: Delivery, known: str | None, *, can_repeat: bool) -> dict[s
     }
 
 
-def failure_record(error: ChatpostError) -> dict[str, Any]:
+def failure_record(error: errors.ChatpostError) -> dict[str, Any]:
     """Return an error that was raised before there was a delivery, with the keys of `record`."""
     return {
         "profile": None,
@@ -117,6 +108,6 @@ def failure_record(error: ChatpostError) -> dict[str, Any]:
     }
 
 
-def _error(error: ChatpostError, message: str) -> dict[str, Any]:
-    code, status = (error.code, error.status) if isinstance(error, DeliveryError) else (None, None)
+def _error(error: errors.ChatpostError, message: str) -> dict[str, Any]:
+    code, status = (error.code, error.status) if isinstance(error, errors.DeliveryError) else (None, None)
     return {"exit": int(error.exit_status), "code": code, "status": status, "message": message}

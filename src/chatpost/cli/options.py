@@ -130,9 +130,7 @@ OVERFLOW = Section(
         default="split",
         help="For text over 32,000 bytes: split it, post its head or tail, or fail.",
     ),
-    Option(
-        "--max-parts", type=types.Whole(1, 100), default=10, help="Maximum number of messages to split a text into."
-    ),
+    Option("--max-parts", type=types.Whole(1, 100), default=10, help="Maximum number of messages per text."),
 )
 
 CARD = Section(
@@ -143,9 +141,7 @@ CARD = Section(
     Option("--icon", type=types.LINK, help="Image next to the title."),
     Option("--status", type=click.Choice(list(STATUSES)), help="Coloured status of the card."),
     Option("--field", type=types.Pair("LABEL=VALUE", types.text), multiple=True, help="Labelled value. Repeatable."),
-    Option(
-        "--button", type=types.Pair("TEXT=URL", types.link), multiple=True, help="Button that opens a link. Repeatable."
-    ),
+    Option("--button", type=types.Pair("TEXT=URL", types.link), multiple=True, help="Link button. Repeatable."),
     Option("--ci", is_flag=True, help="Add details of the CI run and a link to it."),
     Option(
         "--card",
@@ -203,17 +199,13 @@ PACING = Section(
     "Delivery",
     PacingOptions,
     Option("--pacing/--no-pacing", default=True, help="Take turns with other processes that post to the space."),
-    Option(
-        "--interval", type=_DURATION, default=Seconds(DEFAULT_INTERVAL), help="Time between two messages to a space."
-    ),
+    Option("--interval", type=_DURATION, default=Seconds(DEFAULT_INTERVAL), help="Time between messages to a space."),
 )
 
 SPOOL = Section(
     "Outbox",
     SpoolOptions,
-    Option(
-        "--spool", is_flag=True, help="If the message cannot be posted now, store it in the outbox instead of failing."
-    ),
+    Option("--spool", is_flag=True, help="If posting fails for now, store the message in the outbox."),
     Option("--spool-only", is_flag=True, help="Store the message in the outbox without trying to post it."),
     Option(
         "--expire-after",
@@ -242,9 +234,7 @@ OUTPUT = Section(
     Option("-o", "--output", type=LINES, default="name", help="Data to print for each message."),
     QUIET,
     VERBOSE,
-    Option(
-        "--dry-run", is_flag=True, in_profile=False, help="Print the request, with secrets masked, without sending it."
-    ),
+    Option("--dry-run", is_flag=True, in_profile=False, help="Print the request, secrets masked, without sending it."),
 )
 
 

@@ -45,11 +45,6 @@ class Fault:
     body: bytes | None = None
 
 
-def answering(status: int, body: bytes | None = None, **headers: str) -> Fault:
-    """Return a fault of kind ``STATUS``; ``Retry_After`` is the header ``Retry-After``."""
-    return Fault(Kind.STATUS, status, headers={k.replace("_", "-"): value for k, value in headers.items()}, body=body)
-
-
 def parse_faults(spec: str) -> list[Fault]:
     """Parse the value of ``--fault``: a fault, ``*N`` times. Raises `ValueError` with an error message for users."""
     match = _SPEC.fullmatch(spec)

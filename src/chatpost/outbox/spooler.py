@@ -10,18 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from chatpost import errors
 from chatpost.chat.message import CreatedMessage
 from chatpost.delivery.model import Delivery, Progress
 from chatpost.delivery.sender import Sender
-from chatpost.errors import (
-    ChatpostError,
-    ConfigurationError,
-    DeliveryError,
-    InvalidMessage,
-    StorageError,
-    Unavailable,
-    UnusableRoute,
-)
 from chatpost.formatting import format_duration
 from chatpost.outbox import model
 from chatpost.outbox.digest import preview_of
@@ -53,8 +45,8 @@ class Spooler(NamedTuple):
         try:
             outbox = self.open_outbox()
             ids = outbox.add(messages, options.expire_after)
-        except (StorageError, ConfigurationError) as error:
-            maybe_done = isinstance(error, StorageError) and error.maybe_done
+        except (errors.StorageError, errors.ConfigurationError) as error:
+            maybe_done = isinstance(error, errors.StorageError) and error.maybe_done
             if not options.spool_only:
                 self._post_without(
                     delivery, error, "it may be in the outbox" if maybe_done else "it is not in the outbox"
@@ -62,9 +54,9 @@ class Spooler(NamedTuple):
             elif maybe_done:
                 check = "if `chatpost outbox list` does not show it, repeat it with --request-id"
                 msg = f"the message may already be in the outbox: {error}; {check} {delivery.request_id}"
-                progress.error = Unavailable(msg, maybe_posted=True)
+                progress.error = errors.Unavailable(msg, maybe_posted=True)
             else:
-                kind = UnusableRoute if isinstance(error, ConfigurationError) else Unavailable
+                kind = errors.UnusableRoute if isinstance(error, errors.ConfigurationError) else errors.Unavailable
                 progress.error = kind(f"the message was not stored in the outbox: {error}")
             return delivery
         progress.outbox_id = ids[0]
@@ -72,7 +64,7 @@ class Spooler(NamedTuple):
             spooled = _Spooled(outbox, delivery, messages[0], ids)
             try:
                 self._post(spooled)
-            except StorageError as error:
+            except errors.StorageError as error:
                 self._post_rest(spooled, error)
         return delivery
 
@@ -109,7 +101,7 @@ class Spooler(NamedTuple):
         if progress.error is not None:
             progress.gave_up = "; ".join(filter(None, (progress.gave_up, f"{is_kept}: {error}")))
 
-    def _post_rest(self, spooled: _Spooled, error: StorageError) -> None:
+    def _post_rest(self, spooled: _Spooled, error: errors.StorageError) -> None:
         """Post the remaining messages without the outbox, which has failed."""
         progress = spooled.report()
         pairs = zip(spooled.delivery.factories, spooled.ids, strict=True)
@@ -122,26 +114,30 @@ class Spooler(NamedTuple):
         error = self._flush(spooled)
         found = spooled.find()
         left = [number for number in found if number not in spooled.created]
-        with suppress(StorageError):
+        with suppress(errors.StorageError):
             release = partial(model.release, origin=spooled.first.origin)
             spooled.outbox.change(spooled.first.webhook.space, spooled.ids, release)
         progress = spooled.report()
-        if left and isinstance(error, DeliveryError) and (not error.is_transient or isinstance(error, InvalidMessage)):
+        if (
+            left
+            and isinstance(error, errors.DeliveryError)
+            and (not error.is_transient or isinstance(error, errors.InvalidMessage))
+        ):
             left = spooled.withdraw(left)  # a retry would fail, too
             progress.error = None if left else error
         progress.outbox_id = left[0] if left else None
         if len(spooled.created.keys() | found) < len(spooled.ids):
-            progress.error = Unavailable("the message is no longer in the outbox: it was deleted")
+            progress.error = errors.Unavailable("the message is no longer in the outbox: it was deleted")
         elif left:
             progress.gave_up = str(error or "another process is posting to this space")
 
-    def _flush(self, spooled: _Spooled) -> ChatpostError | None:
+    def _flush(self, spooled: _Spooled) -> errors.ChatpostError | None:
         """Post the messages after those that are pending in their thread; return their first error."""
         outbox, delivery, first, ids = spooled.outbox, spooled.delivery, spooled.first, spooled.ids
         fingerprint = first.webhook.fingerprint
         seconds = outbox.cool_down(fingerprint).retry_at - outbox.now()
         if 0 < seconds <= LONGEST_COOL_DOWN:  # a longer one means that the clock was set back
-            return Unavailable(
+            return errors.Unavailable(
                 f"not tried, because a recent attempt failed (sends resume in {format_duration(seconds)})"
             )
         own = OwnMessages(first.lane, ids[-1], delivery.deadline, spooled.on_attempt)
