@@ -30,7 +30,7 @@ SOURCE = Path(chatpost.__file__).parent
 # other.
 STOREYS = (
     {"errors"},
-    {"concurrency", "database", "directories", "formatting", "processes", "surroundings"},
+    {"concurrency", "database", "directories", "formatting", "processes"},
     {"redis_client"},
     {"chat"},
     {"content", "delivery", "profiles", "emulator"},

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
@@ -46,8 +46,7 @@ def stored_by(shell: Shell) -> Iterator[Outbox]:
     if "CHATPOST_REDIS_URL" not in shell.env:
         yield SqliteOutbox(box_of(shell), time.time)
         return
-    with closing(RedisClient(shell.env["CHATPOST_REDIS_URL"], 30)) as server:
-        yield RedisOutbox(server)
+    yield RedisOutbox(RedisClient(shell.env["CHATPOST_REDIS_URL"], 30))
 
 
 def edit(shell: Shell, new: Callable[[OutboxMessage], OutboxMessage], ids: Iterable[int] = range(1, 10)) -> None:
@@ -70,9 +69,9 @@ def let_expire(shell: Shell, ids: Iterable[int] = range(1, 10)) -> None:
 def end_leases(shell: Shell) -> None:
     """Delete the leases of killed processes, which would otherwise expire after some seconds."""
     if "CHATPOST_REDIS_URL" in shell.env:
-        with closing(RedisClient(shell.env["CHATPOST_REDIS_URL"], 30)) as server:
-            for key in server.call("KEYS", "chatpost:{outbox}:lock:*"):
-                server.call("DEL", key.decode())
+        server = RedisClient(shell.env["CHATPOST_REDIS_URL"], 30)
+        for key in server.call("KEYS", "chatpost:{outbox}:lock:*"):
+            server.call("DEL", key.decode())
 
 
 @pytest.fixture(params=["a file", "Redis"])

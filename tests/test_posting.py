@@ -241,7 +241,7 @@ def test_several_profiles_where_one_fails(shell: Shell, chat: Emulator) -> None:
         (["send", "--request-id", " ", "a"], 2, "cannot be empty"),
         (["send", "-k", "", "a"], 2, "cannot be empty"),
         (["send", "-k", "k" * 4001, "a"], 2, "at most 4000 characters"),
-        (["send", "--thread", "TTT", "a"], 2, "'TTT': not a thread name"),
+        (["send", "--thread", "TTT", "a"], 2, "'TTT' is not a thread name"),
         (["send", "--thread", "spaces/AAAA/messages/MMM", "a"], 2, "-o thread"),
         (
             ["send", "--thread", "spaces/BBBB/threads/TTT", "a"],

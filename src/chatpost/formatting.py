@@ -8,8 +8,6 @@ from itertools import pairwise
 _UNITS = (("day", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 _MANY = 24  # counts from which the smaller unit is left out: 12 min 4 s, but 45 min
 _SHORT = 10.0  # seconds below which tenths are shown
-
-
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
 _DURATION = re.compile(rf"{_NUMBER}|(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?")
 
@@ -27,7 +25,6 @@ class Seconds(float):
     """A number of seconds whose string is a duration, such as ``60s`` or ``3d``, as help pages show defaults."""
 
     def __str__(self) -> str:
-        """Return the duration in its largest whole unit of days, hours or seconds."""
         unit, size = next(((unit, size) for unit, size in (("d", 86_400), ("h", 3600)) if self % size == 0), ("s", 1))
         return f"{self / size:.10g}{unit}"
 

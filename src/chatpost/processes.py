@@ -8,12 +8,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Set as AbstractSet
+from collections.abc import Callable, Iterator, Mapping, Set as AbstractSet
 from contextlib import contextmanager, suppress
 from itertools import chain, count
 from math import inf
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TextIO
 
 _SI_KERNEL = 0x80
 _POLL = 0.05
@@ -70,6 +70,15 @@ def has_members(group: int) -> bool:
             if int(its_group) == group:
                 states.add(state)
     return not states or not states <= {"Z", "X"}
+
+
+class Surroundings(NamedTuple):
+    """The process's environment and standard streams; a stream is None if it was closed at start-up."""
+
+    environment: Mapping[str, str]
+    stdin: TextIO | None
+    stdout: TextIO | None
+    stderr: TextIO | None
 
 
 class Received(NamedTuple):

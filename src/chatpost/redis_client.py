@@ -106,11 +106,6 @@ class RedisClient:
         self.failed_at = time.monotonic()
         return StorageError(self.url, reason, is_permanent=is_permanent, maybe_done=maybe_done)
 
-    def close(self) -> None:
-        """Close the idle connections."""
-        while self._idle:
-            self._idle.pop().close()
-
     def _ask(self, question: Callable[[Any], Any], limit: float) -> Any:
         limit = min(limit, self._timeout)
         try:

@@ -52,7 +52,7 @@ class Thread(NamedTuple):
             return cls(name=name)
         match = _MESSAGE_NAME.fullmatch(name)
         if match is None:
-            raise ValueError("not a thread name (spaces/SPACE/threads/THREAD)")
+            raise ValueError(f"{name!r} is not a thread name (spaces/SPACE/threads/THREAD)")
         if "." not in name:
             raise ValueError("this message name does not contain its thread: use a thread name, which -o thread prints")
         return cls(name=f"spaces/{match[1]}/threads/{match[2]}")

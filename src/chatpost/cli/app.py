@@ -18,8 +18,7 @@ from click.core import ParameterSource
 
 from chatpost import __version__
 from chatpost.errors import ChatpostError, ExitStatus, InputError
-from chatpost.processes import reraise_signal
-from chatpost.surroundings import Surroundings
+from chatpost.processes import Surroundings, reraise_signal
 
 if TYPE_CHECKING:
     from chatpost.cli.settings import Section

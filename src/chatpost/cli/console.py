@@ -12,8 +12,7 @@ from typing import Any, Literal, TextIO, TypeAlias
 from chatpost.chat.webhook import mask_urls
 from chatpost.errors import OutputError, system_reason
 
-Kind: TypeAlias = Literal["note", "retry", "warning", "error"]
-"""A kind of message to the user."""
+Kind: TypeAlias = Literal["note", "retry", "warning", "error"]  # of a message to the user
 
 _COLOURS = {"retry": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[1;31m"}
 # Control characters, except line ends.

@@ -8,8 +8,7 @@ from chatpost import errors
 from chatpost.delivery.model import Delivery
 from chatpost.delivery.sender import AttemptMade
 
-TROUBLESHOOTING = "docs/troubleshooting.md"
-"""The page that explains errors; after the first release, its address on the site."""
+TROUBLESHOOTING = "docs/troubleshooting.md"  # explains errors; after the first release, its address on the site
 
 
 def describe_attempt(delivery: Delivery, attempt: AttemptMade) -> str:
@@ -33,19 +32,14 @@ def describe_failure(delivery: Delivery, known: str | None, *, can_repeat: bool)
 def see_also(error: errors.ChatpostError | None) -> str:
     """Return a reference to the page about an error of the network, the webhook or the outbox, if it needs one."""
     text = str(error)
-    match error:
-        case errors.InvalidMessage():
-            return ""
-        case errors.SpaceBusy() | errors.DeliveryError(code=429):
-            section = "429"
-        case errors.NotAllowed() | errors.Refused():
-            section = "webhook"
-        case _ if isinstance(error, errors.StorageError) or "outbox" in text:
-            section = "redis" if "://" in text else "outbox"
-        case errors.DeliveryError(code=None):
-            section = "network"
-        case _:
-            return ""
+    if isinstance(error, errors.StorageError) or "outbox" in text:
+        section = "redis" if "://" in text else "outbox"
+    elif isinstance(error, errors.NotAllowed | errors.Refused):
+        section = "webhook"
+    elif isinstance(error, errors.DeliveryError) and error.code in {None, 429}:
+        section = "429" if error.code or isinstance(error, errors.SpaceBusy) else "network"
+    else:
+        return ""
     return f" (see {TROUBLESHOOTING}#{section})"
 
 

@@ -19,7 +19,7 @@ from chatpost.cli.settings import Settings
 from chatpost.delivery.model import Delivery
 from chatpost.delivery.sender import AttemptMade, Event, PartPosted, Paused, RetryPlanned
 from chatpost.errors import ChatpostError, ExitStatus, OutputError, UsageError
-from chatpost.surroundings import Surroundings
+from chatpost.processes import Surroundings
 
 if TYPE_CHECKING:
     from chatpost.cli.tables import PartsBars

@@ -15,8 +15,7 @@ from chatpost.formatting import parse_duration
 if TYPE_CHECKING:
     from click import Context, Parameter
 
-YEAR = 366 * 86_400
-"""Seconds in a leap year: the maximum of options for long durations."""
+YEAR = 366 * 86_400  # seconds: the maximum of options for long durations
 
 
 def _require(holds: object, sentence: str) -> None:
@@ -93,13 +92,6 @@ def _utf8(value: str) -> str:
     return value
 
 
-def _thread(value: str) -> Thread:
-    try:
-        return Thread.named(value)
-    except ValueError as error:
-        raise ValueError(f"{value!r}: {error}") from None
-
-
 def _language(value: str) -> str:
     _require(re.fullmatch(r"[A-Za-z0-9+#._-]{1,30}", value), f"{value!r:.40} is not the name of a language")
     return value
@@ -132,7 +124,7 @@ def link(value: str) -> str:
 
 
 THREAD_KEY = Parsed("KEY", _thread_key, f"a thread key of 1 to {THREAD_KEY_LIMIT} characters")
-THREAD_NAME = Parsed("NAME", _thread, "a thread name (spaces/SPACE/threads/THREAD)")
+THREAD_NAME = Parsed("NAME", Thread.named, "a thread name (spaces/SPACE/threads/THREAD)")
 REQUEST_ID = Parsed("ID", _request_id)
 LANGUAGE = Parsed("LANG", _language, "the name of a language")
 USER = Parsed("USER", _user, "a list of user IDs and names, or all")

@@ -20,8 +20,7 @@ from chatpost.cli.tables import draw_trees
 from chatpost.cli.types import Parsed, Whole
 from chatpost.errors import ConfigurationError, ExitStatus, InputError, system_reason
 from chatpost.formatting import one_line
-from chatpost.processes import handling_ends
-from chatpost.surroundings import Surroundings
+from chatpost.processes import Surroundings, handling_ends
 
 if TYPE_CHECKING:
     from chatpost.emulator import Emulator, Fault

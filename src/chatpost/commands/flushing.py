@@ -24,9 +24,8 @@ from chatpost.outbox.model import OutboxMessage
 from chatpost.outbox.options import FlushOptions
 from chatpost.outbox.resolver import WebhookResolver
 from chatpost.outbox.sqlite import open_outbox
-from chatpost.processes import report_on_signal
+from chatpost.processes import Surroundings, report_on_signal
 from chatpost.profiles.sources import RedisConfig
-from chatpost.surroundings import Surroundings
 
 _POLL = 1.0  # seconds between two reads of the outbox; reading a large one takes at most a tenth of the time
 _FIRST_COOL_DOWN = 2.0  # seconds after a flush that posted nothing; doubled after each further one

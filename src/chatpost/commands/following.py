@@ -19,8 +19,7 @@ from chatpost.delivery.sender import Sender
 from chatpost.errors import ExitStatus, system_reason
 from chatpost.follow.replies import Replies, ReplyOptions, lines_are
 from chatpost.follow.stream import LineMaker, Lines, Reader
-from chatpost.processes import report_on_signal, reraise_signal
-from chatpost.surroundings import Surroundings
+from chatpost.processes import Surroundings, report_on_signal, reraise_signal
 
 
 class Follower:

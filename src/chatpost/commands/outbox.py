@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -54,9 +55,8 @@ _PAUSE = 0.02  # seconds in which other processes, which poll for SQLite's lock,
 
 
 def _parse_id(value: str) -> int:
-    with suppress(ValueError):
-        if (number := int(value)) > 0:
-            return number
+    if re.fullmatch("[1-9][0-9]{0,17}", value):
+        return int(value)
     raise ValueError(f"{value!r:.60} is not a message ID: list the IDs with `chatpost outbox list`")
 
 

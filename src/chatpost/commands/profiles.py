@@ -16,11 +16,10 @@ from chatpost.cli.profile_defaults import load_defaults
 from chatpost.content.source import read_chunks
 from chatpost.directories import find_profile_file
 from chatpost.errors import ConfigurationError, ExitStatus
-from chatpost.processes import handling_ends, reraise_signal
+from chatpost.processes import Surroundings, handling_ends, reraise_signal
 from chatpost.profiles.file import PROFILE_NAME, ProfileFile, load_profiles, load_trusted_profiles, user_profile_file
 from chatpost.profiles.sources import RedisConfig
 from chatpost.profiles.url_source import SIZE_LIMIT, first_line
-from chatpost.surroundings import Surroundings
 
 EPILOG = """\b
 Examples:

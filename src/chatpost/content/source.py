@@ -11,7 +11,7 @@ from chatpost.content.cards import CardMessage, CardOptions, read_cards
 from chatpost.content.decoding import Decoder, find_encoding
 from chatpost.content.terminal import screen_text
 from chatpost.errors import DataError, InputError, UsageError, system_reason
-from chatpost.surroundings import Surroundings
+from chatpost.processes import Surroundings
 
 if TYPE_CHECKING:
     from chatpost.content.ci import CiRun

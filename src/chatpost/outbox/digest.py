@@ -15,8 +15,7 @@ from chatpost.outbox.model import OutboxMessage
 
 _PREVIEW = 60  # characters
 
-LATE = 300.0
-"""Seconds after which a message is marked as late."""
+LATE = 300.0  # seconds after which a message is marked as late
 
 
 def preview_of(message: Message) -> str:

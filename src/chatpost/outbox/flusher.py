@@ -26,8 +26,7 @@ from chatpost.outbox.expiry import can_count, expire
 from chatpost.outbox.model import Attempt, OutboxMessage, WebhookReference
 from chatpost.outbox.store import Outbox, Step
 
-MOST_IN_DIGEST = 1000
-"""Maximum number of messages in a digest."""
+MOST_IN_DIGEST = 1000  # maximum number of messages in a digest
 
 _READ_AT_ONCE = 100  # messages, with their contents
 _BUSY_SLEEP = 0.5  # seconds to wait for the attempt of another flush

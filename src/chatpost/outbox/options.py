@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-EXPIRE_AFTER = 3 * 86_400
-"""Default seconds after which a message in the outbox expires."""
+EXPIRE_AFTER = 3 * 86_400  # default seconds after which a message in the outbox expires
 
 
 class SpoolOptions(NamedTuple):
