@@ -832,6 +832,8 @@ def test_a_damaged_message(shell: Shell, chat: Emulator, part: str) -> None:
     assert (shell(*FLUSH).status, texts(chat)) == (0, ["one"])
     done = shell("outbox")
     assert (done.status, "chatpost outbox delete 1" in done.out) == (0, True)
+    if part == "the message":
+        shell("outbox", "retry", "1").expect(66, "message 1 is damaged: delete it with `chatpost outbox delete 1`")
     assert shell("outbox", "delete", "1").status == 0
     assert listed(shell) == []
 

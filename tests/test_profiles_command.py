@@ -136,6 +136,34 @@ def test_add_asks_at_a_terminal(user: Shell) -> None:
     assert tomllib.loads(user.config.read_text())["profiles"]["ops"]["url"] == URL
 
 
+def test_the_end_of_input_at_the_prompt(user: Shell) -> None:
+    """Ctrl-D at the prompt exits with 66 and a message."""
+    terminal = Terminal()
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), terminal.theirs)
+    running = user.start("profiles", "add", "ops", start_new_session=True, **streams)
+    terminal.wait_for("hidden): ")
+    terminal.type("\x04")
+    running.end().expect(66)
+    assert "chatpost: error: cancelled: there is no more input" in terminal.close()
+
+
+@pytest.mark.parametrize(
+    ("variables", "shown"),
+    [
+        ({"TERM": "xterm"}, "\x1b[1;31mchatpost: error:\x1b[0m No such"),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, "chatpost: error: No such"),
+        ({"TERM": "dumb"}, "chatpost: error: No such"),
+        ({}, "chatpost: error: No such"),
+    ],
+)
+def test_errors_at_a_terminal(user: Shell, variables: dict[str, str], shown: str) -> None:
+    """An error's prefix has a colour at a terminal that supports it, unless NO_COLOR is set."""
+    terminal = Terminal()
+    user.env |= variables
+    user.start("send", "--bogus", stderr=terminal.theirs).end().expect(2)
+    assert terminal.close().startswith(shown)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_at_the_prompt(user: Shell, number: signal.Signals) -> None:
     """A signal at the prompt restores the echo of the terminal."""
