@@ -30,6 +30,15 @@ BANNED = {
         r"no number of|is no error|such a one|at fault|take(?:s|n)? out|lets? .{1,20} wait|in the way of|how it went"
         r"|meanwhile posted|posted meanwhile|not worth|puzzl|a line each|one row a|as (?:it|they) comes?"
     ),
+    "sentences of the style guide": (
+        r"stay, and post|messages that one text may|attempts after the first|however often|what the CI"
+        r"|failures in a row that make|have to wait on|not known whether|would not mend|notices nothing|may hang, for"
+        r"|pasts of jobs|posts it later than|is worth telling|others post to"
+    ),
+    "sentences that readers stumbled over": (
+        r"makes no difference there|default deadline grows by|the job learns it|counts as told|goes behind those|be it in"
+        r"|use up the time|certain only with|without a limit|cleaned as for|all wait for the same|cut texts by"
+    ),
     "old names": (
         r"--spool-first|--keep-for|--remind(?!-)|--last(?![\w-])|--after(?!-)|outbox drop|profiles remove"
         r"|CHATPOST_STORE|fleet's store|sealed"
