@@ -1,4 +1,4 @@
-"""Texts above 32,000 bytes, through the installed command."""
+"""Texts above 32,000 bytes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,17 @@ from tests.terminals import Terminal
 
 if TYPE_CHECKING:
     from chatpost.emulator import Emulator
-    from tests.conftest import Shell
+    from tests.conftest import InProcess, Shell
 
 LINES = "".join(f"line {number}\n" for number in range(8000))
 PARTS = 3
 """Number of messages for the lines."""
+
+
+@pytest.fixture
+def shell(chatpost: InProcess) -> InProcess:
+    """Return the command in this process, which suffices for these tests."""
+    return chatpost
 
 
 def test_split(shell: Shell, chat: Emulator) -> None:

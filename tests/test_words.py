@@ -36,7 +36,7 @@ BANNED = {
         r"|pasts of jobs|posts it later than|is worth telling|others post to"
     ),
     "sentences that readers stumbled over": (
-        r"makes no difference there|default deadline grows by|the job learns it|counts as told|goes behind those|be it in"
+        r"makes no difference there|deadline grows by|the job learns it|counts as told|goes behind those|be it in"
         r"|use up the time|certain only with|without a limit|cleaned as for|all wait for the same|cut texts by"
     ),
     "old names": (
