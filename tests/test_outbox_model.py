@@ -591,7 +591,7 @@ class Life(RuleBasedStateMachine):
         assert sum(self.notices.values()) == self.expired
 
 
-@pytest.mark.parametrize(("kind", "examples"), [("memory", 120), ("a file", 6), ("Redis", 6)])
+@pytest.mark.parametrize(("kind", "examples"), [("memory", 300), ("a file", 10), ("Redis", 10)])
 def test_any_order(kind: str, examples: int, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """In any sequence of events, no message is lost or duplicated, and threads are in order."""
     redis: RedisProcess | None = request.getfixturevalue("redis") if kind == "Redis" else None
