@@ -234,6 +234,14 @@ def test_what_is_wrong_in_the_file(profiles: Shell, chatpost: InProcess, chat: E
     assert said in done.err
 
 
+def test_a_wrong_file_is_no_fault_of_the_outbox(profiles: Shell, chatpost: InProcess) -> None:
+    """An error in the profile file that lists the key ``outbox`` does not refer to the outbox's troubleshooting."""
+    profiles.write_profiles("other = 1\n")
+    done = chatpost("outbox", "list")
+    assert (done.status, "unknown key other" in done.err) == (78, True)
+    assert "troubleshooting" not in done.err
+
+
 @settings(max_examples=50)
 @given(st.text(alphabet=st.characters(codec="utf-8")))
 def test_no_broken_file_shows_its_values(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:

@@ -32,7 +32,7 @@ def describe_failure(delivery: Delivery, known: str | None, *, can_repeat: bool)
 def see_also(error: errors.ChatpostError | None) -> str:
     """Return a reference to the page about an error of the network, the webhook or the outbox, if it needs one."""
     text = str(error)
-    if isinstance(error, errors.StorageError) or "outbox" in text:
+    if isinstance(error, errors.StorageError) or "the outbox" in text or "chatpost outbox" in text:
         section = "redis" if "://" in text else "outbox"
     elif isinstance(error, errors.NotAllowed | errors.Refused):
         section = "webhook"
