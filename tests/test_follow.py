@@ -343,7 +343,9 @@ class Pipe:
         self.lines = Lines(time.monotonic)
         self.passed = bytearray()
         self.stopped = SelectableEvent()
-        self.reader = Reader(self.read, LineMaker(self.lines, is_markdown=False), self.passed.extend, self.stopped)
+        self.reader = Reader(
+            self.read, LineMaker(self.lines, is_markdown=False, mask=str), self.passed.extend, self.stopped
+        )
 
     def ended_with(self, raw: bytes) -> list[str]:
         """Write these bytes, and return the lines that the reader yields."""

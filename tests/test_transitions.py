@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from chatpost.content.secrets import masked, secrets_of
 from chatpost.formatting import format_duration, parse_duration
 from chatpost.jobs.transitions import DAY, JobHistory, NotifyRule, Transition
 
@@ -145,17 +144,3 @@ def test_invalid_durations(text: str) -> None:
     """Anything else is not a duration, and the error shows how to write one."""
     with pytest.raises(ValueError, match=r"is not a duration: use 90s, 5m, 2h or 3d$"):
         parse_duration(text)
-
-
-def test_secrets() -> None:
-    """The values of variables with secret-like names are masked line by line, the longest first."""
-    environment = {
-        "GITHUB_TOKEN": "ghp_1234",
-        "a_secret_b": "ghp_1234567",
-        "PASSWORD": "short",
-        "DEPLOY_KEY": "-----BEGIN\n  indented line\n",
-        "KEYBOARD": "not a secret",
-    }
-    secrets = secrets_of(environment)
-    assert secrets == ("indented line", "ghp_1234567", "-----BEGIN", "ghp_1234")
-    assert masked("ghp_1234567 ghp_1234 short not a secret", secrets) == "*** *** short not a secret"

@@ -14,6 +14,7 @@ from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
 from chatpost.commands.posting import TIMING, Recipient, deliver, find_redis, make_sender
 from chatpost.concurrency import SelectableEvent
+from chatpost.content.secrets import SecretMask
 from chatpost.delivery.model import Delivery
 from chatpost.delivery.sender import Sender
 from chatpost.errors import ExitStatus, system_reason
@@ -61,7 +62,8 @@ class Follower:
             lines.end()
             return follower
         follower._is_typed = stdin.isatty()
-        maker = LineMaker(lines, is_markdown=settings[STYLE].is_markdown)
+        mask = SecretMask(surroundings.environment).line
+        maker = LineMaker(lines, is_markdown=settings[STYLE].is_markdown, mask=mask)
         follower._reader = Reader(stdin.fileno(), maker, follower._tee or (lambda _: None), follower._stopped)
         return follower
 

@@ -27,7 +27,7 @@ from chatpost.commands.posting import Recipient, ReplyTo, quick_card_for
 from chatpost.content.ci import CiRun
 from chatpost.content.compose import one_message
 from chatpost.content.markup import Style, fenced, mentioning
-from chatpost.content.secrets import masked, secrets_of
+from chatpost.content.secrets import SecretMask
 from chatpost.content.source import NO_TITLE, find_ci_run
 from chatpost.content.terminal import screen_text
 from chatpost.delivery.model import Delivery
@@ -54,7 +54,7 @@ class JobReporter:
         self._reporter = Reporter(settings[OUTPUT], ctx.obj)
         self._reporter.can_repeat = False
         self._ctx = ctx
-        self._secrets = secrets_of(ctx.obj.environment)
+        self._mask = SecretMask(ctx.obj.environment)
         self._command = command
         name = settings[REPORT].name
         self._name = (name or _readable(Path(command[0]).name) or "''")[:_LONGEST_NAME]
@@ -77,9 +77,9 @@ class JobReporter:
             if self._transition is not None:
                 recipients = posting.resolve_recipients(configured, self._thread)
                 run = self._find_ci_run(recipients)
-                tail = Tail.read(output.tail, output.lines_before, self._secrets) if output is not None else Tail("")
+                tail = Tail.read(output.tail, output.lines_before, self._mask) if output is not None else Tail("")
                 messages = [(self._outcome_message(result, tail, run, each),) for each in recipients]
-                self._deliveries = posting.prepare(recipients, messages)
+                self._deliveries = posting.prepare(recipients, messages, self._reporter.warn)
                 posting.deliver(recipients, self._deliveries, self._reporter, mark_and_die)
 
         self._report_safely(post, mark_and_die)
@@ -139,7 +139,7 @@ class JobReporter:
         """Return the command line as text to append, empty without ``--show-command``."""
         if not settings[REPORT].show_command:
             return ""
-        line = shlex.join(masked(_readable(word), self._secrets) for word in self._command)
+        line = shlex.join(self._mask(_readable(word)) for word in self._command)
         return f"\n{fenced(line[:_LONGEST_COMMAND], is_markdown=is_markdown)}"
 
     def _outcome(self, result: ExitResult, style: Style) -> tuple[Style, str]:
@@ -156,7 +156,7 @@ class JobFollower(JobReporter):
         super().__init__(ctx, command)
         self._lines = Lines(posting.TIMING.clock)
         # The profile, which may ask for Markdown, is not loaded yet: without Markdown, lines fit into either fence.
-        self._maker = LineMaker(self._lines, is_markdown=False, mask=lambda line: masked(line, self._secrets))
+        self._maker = LineMaker(self._lines, is_markdown=False, mask=self._mask.line)
         self._dropped = 0
         self._printed: list[str] = []
         self._reporter.write = self._printed.append
@@ -208,7 +208,7 @@ class JobFollower(JobReporter):
         name = f"**{self._name}**" if style.markdown else f"*{self._name}*"
         words = f"▶️ {name} started on {socket.gethostname()}"
         words += self._shown_command(recipient.settings, is_markdown=style.markdown)
-        self._deliveries = posting.prepare(recipients, [(one_message(words, style, quick),)])
+        self._deliveries = posting.prepare(recipients, [(one_message(words, style, quick),)], self._reporter.warn)
         self._follower.post(self._deliveries[0], recipient, self._reporter)
 
     def _last(self) -> str:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from chatpost.chat.webhook import MASK
-from chatpost.content.secrets import masked
+from chatpost.content.secrets import SecretMask
 from chatpost.content.terminal import screen_text
 
 _LONGEST = 200
@@ -130,13 +130,13 @@ class CiRun(NamedTuple):
     url: str | None
 
 
-def find_run(environment: Mapping[str, str], secrets: Sequence[str] = ()) -> CiRun | None:
-    """Return the run that the environment describes, with these secrets masked; None outside CI."""
+def find_run(environment: Mapping[str, str]) -> CiRun | None:
+    """Return the run that the environment describes, with secrets masked; None outside CI."""
     for name, templates in CIS.items():
         marks = [environment.get(marker, "").lower() for marker in templates["markers"].split()]
         if any(mark not in {"", "0", "false"} for mark in marks):
             variables = {**environment, **_github_pull_request(environment)}
-            return _run(name, defaultdict(str, _values(templates, variables, secrets)))
+            return _run(name, defaultdict(str, _values(templates, variables, SecretMask(environment))))
     return None
 
 
@@ -173,7 +173,7 @@ def _run(ci: str, values: Mapping[str, str]) -> CiRun:
 
 
 def _values(
-    templates: Mapping[str, str], variables: Mapping[str, str], secrets: Sequence[str]
+    templates: Mapping[str, str], variables: Mapping[str, str], mask: Callable[[str], str]
 ) -> Iterator[tuple[str, str]]:
     """Yield each part with its value on one line: its first template whose variables are all set, filled in."""
     for part, alternatives in templates.items():
@@ -181,7 +181,7 @@ def _values(
         for template in alternatives.split():
             if all(map(variables.get, _VARIABLE.findall(template))):
                 value = _VARIABLE.sub(lambda name: variables[name[1]], template)
-                value = masked(value, secrets)[: 4 * longest]
+                value = mask(value)[: 4 * longest]
                 text = screen_text(value.encode(errors="surrogateescape").decode(errors="replace"))
                 yield part, " ".join(text.translate(_TURNING).split())[:longest]
                 break

@@ -1,25 +1,82 @@
-"""Finds secrets in the environment, and masks them in texts."""
+"""Masks secrets in texts: values of variables, passwords in URLs, keys and tokens of well-known forms."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from urllib.parse import unquote
 
 from chatpost.chat.webhook import MASK
 
-_SHORTEST = 8  # characters of a secret; shorter values appear in many texts by chance
-_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|(?<!THREAD)_KEY$")
+_SHORTEST = 6  # characters of a secret, or 8 if all are letters; shorter values appear in many texts by chance
+_SHORTEST_WORD = 8
+_MOST_KEY_LINES = 200  # after which a private key that does not end is taken for other text
+# The patterns are rarely needed, so they are compiled on use.
+_NAME = (
+    r"(?<!COM)(?<!BY)PASS(?!ENGER|IVE|THROUGH)|PWD|SECRET|TOKEN|CREDENTIAL|AUTH(?!OR(?!I[SZ]))"
+    r"|(?<!THREAD)_KEY(?!BOARD|WORD)|APIKEY"
+)
+"""Names of variables with secrets, in upper case; not COMPASS, AUTHOR and the like."""
+_HARMLESS = r"(?i)[\d.,:+-]+|true|false|yes|no|on|off|none|null|enabled|disabled|required|optional"
+_PATH = r"(?:~|\.{0,2})(?:/[\w.@:+-]*)+"
+_RANDOM = r"(?=[^/]*[a-z])(?=[^/]*[A-Z])(?=[^/]*\d)[\w+=]{16,}"  # in a path, part of a secret in Base64
+# Lengths are limited so that the time is linear. A port is not a password.
+_IN_URL = r"(://[^\s/:@]{0,128}:)(?!\d{1,5}(?:[/?#\s]|$))((?:[^\s/\"<>]{1,256}|[^\s\"<>@]{1,256})(?=@))"
+_KEY_BEGIN = "-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+_KEY_END = "-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
+_TOKEN = (
+    rf"(?ia)(?s:{_KEY_BEGIN}.*?(?:{_KEY_END}|\Z))"
+    r"|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}"  # GitHub
+    r"|\bgl(?:pat|ptt|dt|rt|rtr|cbt|soat|ft|agent|imt|ffct|oas)-[\w.-]{20,}"  # GitLab
+    r"|\bx(?:ox[a-z]|app)-[\w-]{10,}|(?<=hooks\.slack\.com/)(?:services|workflows|triggers)/[\w/-]{20,}"  # Slack
+    r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|(?<=aws_secret_access_key)(?:\W{1,5})[\w/+]{40}"  # AWS
+    r"|\bAIza[\w-]{35}|\bya29\.[\w-]{20,}|\bGOCSPX-[\w-]{20,}"  # Google
+    r"|\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]*"  # a JSON Web Token
+    r"|\b[sr]k_live_\w{20,}|\bsk-(?:ant|proj)-[\w-]{20,}|\bnpm_\w{30,}|\bpypi-[\w-]{50,}"
+)
 
 
-def secrets_of(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the lines of the values of all variables that are named like secrets, longest first."""
-    named = (value for name, value in environment.items() if _SECRET_NAME.search(name.upper()))
-    lines = {line.strip() for value in named for line in value.splitlines()}
-    return tuple(sorted((line for line in lines if len(line) >= _SHORTEST), key=len, reverse=True))
+class SecretMask:
+    """Masks the secrets of an environment, and what looks like a secret, in a text or in the lines of a stream."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._key_lines = 0  # of a private key that has not ended
+
+    @cached_property
+    def _values(self) -> list[str]:
+        return sorted({value for value in _values(self._environment) if _is_secret(value)}, key=len, reverse=True)
+
+    def __call__(self, text: str) -> str:
+        """Return the text with its secrets masked."""
+        for value in self._values:
+            text = text.replace(value, MASK)
+        return re.sub(_TOKEN, MASK, re.sub(_IN_URL, rf"\1{MASK}", text))
+
+    def line(self, line: str) -> str:
+        """Return the next line of a stream with its secrets masked: a private key has several lines."""
+        if self._key_lines:
+            end = re.search(_KEY_END, line)
+            self._key_lines = 0 if end else (self._key_lines + 1) % _MOST_KEY_LINES
+            line = line[end.end() :] if end else ""
+            return MASK + self(line)
+        begins = [match.end() for match in re.finditer(_KEY_BEGIN, line)]
+        self._key_lines = int(bool(begins) and not re.search(_KEY_END, line[begins[-1] :]))
+        return self(line)
 
 
-def masked(text: str, secrets: Iterable[str]) -> str:
-    """Return the text with these secrets masked."""
-    for secret in secrets:
-        text = text.replace(secret, MASK)
-    return text
+def _values(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield the lines of variables that are named like secrets, and the passwords in URLs, as they are and decoded."""
+    for name, value in environment.items():
+        if re.search(_NAME, name.upper()):
+            yield from (line.strip() for line in value.splitlines())
+        for _, password in re.findall(_IN_URL, value) if "://" in value else ():
+            yield from (password, unquote(password))
+
+
+def _is_secret(value: str) -> bool:
+    """Return whether a value may be a secret: not a short word, a number, a boolean or a path."""
+    if len(value) < (_SHORTEST_WORD if value.isalpha() else _SHORTEST) or re.fullmatch(_HARMLESS, value):
+        return False
+    return not re.fullmatch(_PATH, value) or bool(re.search(_RANDOM, value))

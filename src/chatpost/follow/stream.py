@@ -128,7 +128,7 @@ class LineMaker:
     removes secrets from a line.
     """
 
-    def __init__(self, lines: Lines, *, is_markdown: bool, mask: Callable[[str], str] = lambda line: line) -> None:
+    def __init__(self, lines: Lines, *, is_markdown: bool, mask: Callable[[str], str]) -> None:
         self.lines = lines
         self.decoder = Decoder()
         self.begun = ""

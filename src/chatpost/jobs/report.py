@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.chat.message import SIZE_LIMIT, Message
@@ -12,7 +12,6 @@ from chatpost.content.cards import CardOptions
 from chatpost.content.compose import less_room, one_message
 from chatpost.content.decoding import Decoder
 from chatpost.content.markup import Style, escape_mentions, fenced
-from chatpost.content.secrets import masked
 from chatpost.content.split import tail
 from chatpost.content.terminal import screen_text
 from chatpost.formatting import format_duration
@@ -65,10 +64,10 @@ class Tail(NamedTuple):
     lines_before: int = 0
 
     @classmethod
-    def read(cls, raw: bytes, lines_before: int, secrets: Iterable[str]) -> Tail:
-        """Decode the output, and mask these secrets."""
+    def read(cls, raw: bytes, lines_before: int, mask: Callable[[str], str]) -> Tail:
+        """Decode the output; ``mask`` removes its secrets."""
         text = Decoder("utf-8" if lines_before else None).decode(raw, final=True)
-        return cls(masked(screen_text(text).rstrip("\n"), secrets), lines_before)
+        return cls(mask(screen_text(text).rstrip("\n")), lines_before)
 
 
 def report(outcome: str, output: Tail, lines: int, style: Style, quick: CardOptions | None) -> Message:
