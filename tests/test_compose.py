@@ -73,7 +73,7 @@ def test_a_quick_card_has_the_text() -> None:
     Mentions go into the message text.
     """
     (message,) = made(Text.whole("done", typed=True), Style(mention=("all",)), quick=CardOptions(title="Backup"))
-    assert message.text == "<users/all>"
+    assert message.text == "<users/all> Backup: done"
     assert message.fallback_text == "Backup: done"
     assert message.cards[0]["card"]["sections"] == [{"widgets": [{"textParagraph": {"text": "done"}}]}]
 
@@ -147,15 +147,57 @@ def test_one_end_on_a_quick_card(end: str, text: str) -> None:
 
 def test_markup_on_a_quick_card() -> None:
     """Chat's markup becomes HTML on a card. Markdown and code stay, in a paragraph marked as Markdown."""
-    text = "*b* _i_ ~s~ `c` <https://x.example/?a=1&b|label> <users/all> a<b & c"
+    text = "*b* _i_ ~s~ `c` <https://x.example/?a=1&b|label> a<b & c"
     (message,) = made(Text.whole(text, typed=True), quick=TITLE)
     assert card_texts(message) == [
-        '<b>b</b> <i>i</i> <s>s</s> <code>c</code> <a href="https://x.example/?a=1&amp;b">label</a> @all a&lt;b &amp; c'
+        '<b>b</b> <i>i</i> <s>s</s> <code>c</code> <a href="https://x.example/?a=1&amp;b">label</a> a&lt;b &amp; c'
     ]
     for style, shown in ((Style(markdown=True), text), (Style(code=True), f"```\n{text}\n```")):
         (message,) = made(Text.whole(text, typed=True), style, quick=TITLE)
         (section,) = message.cards[0]["card"]["sections"]
         assert section["widgets"] == [{"textParagraph": {"text": shown, "textSyntax": "MARKDOWN"}}]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        *((f"https://x.example/log{end}", end) for end in ".,;:!?\u2026)]}\"'\u3002\uff0c\uff09\u201d"),
+        ("(see https://x.example/log).", None),
+        ('{"url":"https://x.example/log","a":1}', None),
+        ("https://x.example/log\u3002\u7136\u540e", None),
+        ("https://x.example/log)]}\"'...", None),
+    ],
+)
+def test_links_end_before_punctuation(text: str, shown: str | None) -> None:
+    """On a card, a link ends before trailing punctuation, quotes and unbalanced brackets, in fields, too."""
+    link = '<a href="https://x.example/log">https://x.example/log</a>'
+    (message,) = made(Text.whole(text, typed=True), quick=CardOptions(title="T", field=(("F", text),)))
+    (section,) = message.cards[0]["card"]["sections"]
+    paragraph, field = section["widgets"]
+    assert paragraph["textParagraph"]["text"] == text.replace("https://x.example/log", link)
+    assert field["decoratedText"]["text"] == paragraph["textParagraph"]["text"]
+    if shown is not None:
+        assert paragraph["textParagraph"]["text"].endswith(f"</a>{shown}")
+
+
+@pytest.mark.parametrize(
+    "link", ["https://x.example/a_(b)", "https://x.example/?q=[1]&b={c}", "https://x.example/a.b!c"]
+)
+def test_a_whole_link(link: str) -> None:
+    """Balanced brackets, and punctuation inside a link, belong to it."""
+    (message,) = made(Text.whole(f"({link})", typed=True), quick=TITLE)
+    shown = link.replace("&", "&amp;")
+    assert card_texts(message) == [f'(<a href="{shown}">{shown}</a>)']
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["__init__.py", "**b**", "~~s~~", "``x``", "snake_case_name", "2*3*4", "*open", "open_", "a_b_", "* x *", "_ x_"],
+)
+def test_markers_that_are_no_markup(text: str) -> None:
+    """A doubled or unbalanced marker, or one inside a word, stays as it is on a card, as in Chat."""
+    (message,) = made(Text.whole(f"a {text}", typed=True), quick=TITLE)
+    assert card_texts(message) == [f"a {text}"]
 
 
 def test_a_long_text_for_a_notification() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 from hypothesis import given, strategies as st
 
-from chatpost.content.cards import read_cards
+from chatpost.content.card_file import read_cards
 from chatpost.content.markup import fenced
 from chatpost.errors import DataError
 from tests.conftest import body_of
@@ -26,6 +26,7 @@ def shell(chatpost: InProcess) -> InProcess:
     return chatpost
 
 
+Shown: TypeAlias = "tuple[str | None, str]"  # the text of a message, and the paragraph of its card
 WIDGET = {"textParagraph": {"text": "hi"}}
 CARD = {"header": {"title": "T"}, "sections": [{"widgets": [WIDGET]}]}
 WITH_ID = {"cardId": "one", "card": CARD}
@@ -75,7 +76,7 @@ def test_a_card_file_is_cleaned(shell: Shell, chat: Emulator) -> None:
     assert body_of(chat)["text"] == "<\u200busers/all>"
     done = shell("send", "--card", "-", stdin='{"header": {"title": "a\\ud83d"}}')
     assert (done.status, len(chat.received)) == (65, 1)
-    assert "cardsV2[0].card.header.title contains half of a surrogate pair" in done.err
+    assert "stdin: header.title contains half of a surrogate pair" in done.err
 
 
 @given(st.text("`ab\n"))
@@ -128,7 +129,7 @@ def test_a_card_needs_no_text(chatpost: InProcess, chat: Emulator, argv: list[st
     """One card option is enough for a card: chatpost needs no text and builds the fallback text."""
     assert chatpost("send", *argv).status == 0
     assert body_of(chat)["fallbackText"] == fallback
-    assert body_of(chat).get("text") == ("<users/all>" if "all" in argv else None)
+    assert body_of(chat).get("text") == ("<users/all> T" if "all" in argv else None)
 
 
 def test_a_quick_card_with_a_piped_text(shell: Shell, chat: Emulator) -> None:
@@ -148,8 +149,152 @@ def test_a_card_file(shell: Shell, chat: Emulator, file: Any) -> None:
     assert shell("send", "--card", str(path)).status == 0
     body = body_of(chat)
     assert [entry["card"] for entry in body["cardsV2"]] == [CARD]
-    assert body.get("fallbackText") == (file.get("fallbackText") if isinstance(file, dict) else None)
+    assert body.get("fallbackText") == (file.get("fallbackText", "T: hi") if isinstance(file, dict) else "T: hi")
     assert "text" not in body
+
+
+@pytest.mark.parametrize(
+    ("file", "body"),
+    [
+        ({"cards_v2": {"card_id": "a", "card": CARD}}, {"cardsV2": [{"cardId": "a", "card": CARD}]}),
+        ({"cardsV2": [{"card": {**CARD, "name": None}}], "text": None}, {"cardsV2": [{"card": CARD}]}),
+        (
+            {"header": {"title": "T", "image_url": "https://x.example/i.png"}},
+            {"cardsV2": [{"card": {"header": {"title": "T", "imageUrl": "https://x.example/i.png"}}}]},
+        ),
+        ({"text": "alone"}, {"text": "alone"}),
+        ({"text": "*t*", "thread": {"thread_key": "k"}}, {"text": "*t*", "thread": {"threadKey": "k"}}),
+        (
+            {"text": "t", "accessory_widgets": [{"button_list": {"buttons": []}}]},
+            {"text": "t", "accessoryWidgets": [{"buttonList": {"buttons": []}}]},
+        ),
+        ({"text": "t", "fallbackText": "f", "cardsV2": []}, {"text": "t", "fallbackText": "f"}),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-8-sig"])
+def test_a_whole_message(shell: Shell, chat: Emulator, file: Any, body: dict[str, Any], encoding: str) -> None:
+    """A card file can be a whole message, in each form that Chat accepts: snake case, null, a single object."""
+    assert shell("send", "--card", "-", stdin=json.dumps(file).encode(encoding)).status == 0
+    posted = body_of(chat)
+    if "cardsV2" in body:
+        assert posted.pop("fallbackText").startswith("T")
+    assert posted == body
+
+
+def test_options_win_over_the_file(shell: Shell, chat: Emulator) -> None:
+    """A thread in a card file is used unless an option names one; it must be in the webhook's space."""
+    file = json.dumps({"text": "t", "thread": {"name": "spaces/AAAA/threads/T1"}})
+    assert shell("send", "--card", "-", stdin=file).status == 0
+    assert body_of(chat)["thread"] == {"name": "spaces/AAAA/threads/T1"}
+    assert shell("send", "-k", "mine", "--card", "-", "typed", stdin=file).status == 0
+    assert (body_of(chat)["thread"], body_of(chat)["text"]) == ({"threadKey": "mine"}, "typed")
+    done = shell("send", "--card", "-", stdin=file.replace("AAAA", "BBBB"))
+    assert (done.status, len(chat.received)) == (2, 2)
+    assert "the card file's thread spaces/BBBB/threads/T1 is in a different space than the webhook" in done.err
+
+
+@pytest.mark.parametrize(
+    ("card", "fallback"),
+    [
+        ({"header": {"title": "T", "subtitle": "S"}}, "T: S"),
+        ({"sections": [{"widgets": [{"divider": {}}, {"textParagraph": {"text": "<b>a</b> &amp; b"}}]}]}, "a & b"),
+        ({"header": {"title": "T"}, "sections": [{"widgets": [{"decoratedText": {"text": "d"}}]}]}, "T: d"),
+        ({"sections": [{"widgets": [{"divider": {}}]}]}, None),
+    ],
+)
+def test_a_fallback_of_a_card_file(shell: Shell, chat: Emulator, card: Any, fallback: str | None) -> None:
+    """A card file without a fallback text gets one from its header and its first paragraph, for notifications."""
+    assert shell("send", "--card", "-", stdin=json.dumps(card)).status == 0
+    assert body_of(chat).get("fallbackText") == fallback
+    assert shell("send", "--mention", "12", "--card", "-", stdin=json.dumps(card)).status == 0
+    assert body_of(chat)["text"] == " ".join(filter(None, ("<users/12>", fallback)))
+
+
+@pytest.mark.parametrize(
+    ("argv", "stdin", "shown"),
+    [
+        (["--mention", "all", "disk is full"], "", ("<users/all> Failed: Backup: disk is full", "disk is full")),
+        (["<users/all> the shop is down"], "", ("<users/all> Failed: Backup: the shop is down", "the shop is down")),
+        (["ask <users/1> now", "--mention", "2"], "", ("<users/2> <users/1> Failed: Backup: ask now", "ask now")),
+        (["the `<users/1>` form"], "", (None, "the <code>&lt;users/1&gt;</code> form")),
+        (["-"], "<users/all> down", (None, "&lt;\u200busers/all&gt; down")),
+        (["--allow-mentions", "-"], "<users/all> down", ("<users/all> Failed: Backup: down", "down")),
+        (["--code", "<users/all>"], "", (None, "```\n<users/all>\n```")),
+        (
+            ["--code", "--mention", "1", "<users/all>"],
+            "",
+            ("<users/1> Failed: Backup: <\u200busers/all>", "```\n<users/all>\n```"),
+        ),
+        (["--mention", "1", "a\nb ```\nc\n```"], "", ("<users/1> Failed: Backup: a b", "a\nb <pre>c</pre>")),
+        (
+            ["--mention", "1", "word " * 100],
+            "",
+            (f"<users/1> {('Failed: Backup: ' + 'word ' * 100)[:200]}...", "word " * 100),
+        ),
+    ],
+)
+def test_a_card_that_mentions(shell: Shell, chat: Emulator, argv: list[str], stdin: str, shown: Shown) -> None:
+    """A mention stands in the text, where it notifies, with the beginning of the card, which phones show."""
+    assert shell("send", "--title", "Backup", "--status", "fail", *argv, stdin=stdin).status == 0
+    body = body_of(chat)
+    paragraph = body["cardsV2"][0]["card"]["sections"][0]["widgets"][1]["textParagraph"]["text"]
+    assert (body.get("text"), paragraph) == shown
+    assert "<users/" not in body["fallbackText"]
+
+
+@pytest.mark.parametrize("option", ["--title", "--subtitle", "--field"])
+def test_a_mention_without_an_effect(shell: Shell, option: str) -> None:
+    """A mention in another part of a card notifies nobody, and a warning says so."""
+    done = shell("send", "--title", "T", option, "A=<users/1>", "hi")
+    done.expect(0, "<users/...> in --title, --subtitle or --field does not notify anyone: use --mention")
+
+
+def test_as_text(shell: Shell, chat: Emulator) -> None:
+    """`--as text` posts the parts of a card as text, in Chat's markup or in Markdown."""
+    options = ["--as", "text", "--title", "Back_up", "--subtitle", "to *night*", "--status", "fail"]
+    options += ["--field", "Size=12 GB", "--button", "Log|s=https://x.example/log?a=(b)|c", "--mention", "1"]
+    assert shell("send", *options, "disk is *full*").status == 0
+    assert body_of(chat) == {
+        "text": "<users/1> *Failed: Back_up*\nto *\u200bnight*\ndisk is *full*\n*Size*: 12 GB\n"
+        "<https://x.example/log?a=(b)%7Cc|Log s>"
+    }
+    assert shell("send", *options, "--markdown", "disk is **full**").status == 0
+    assert body_of(chat)["text"] == (
+        "<users/1> **Failed: Back_up**\n\nto *\u200bnight*\n\ndisk is **full**\n\n**Size**: 12 GB\n\n"
+        "[Log|s](https://x.example/log?a=(b%29|c)"
+    )
+    assert shell("send", "--as", "text", "--status", "ok").status == 0
+    assert body_of(chat) == {"text": "*OK*"}
+    assert shell("send", "--as", "text", "plain").status == 0
+    assert body_of(chat) == {"text": "plain"}
+    shell("send", "--as", "text", "--card", "c.json").expect(2, "--card and --as cannot be used together")
+
+
+def test_as_text_in_a_profile(shell: Shell, chat: Emulator) -> None:
+    """A profile can ask for text instead of cards, for `--ci` and `run`, too; values of strangers stay plain."""
+    url = shell.env.pop("CHATPOST_URL")
+    shell.write_profiles(f'[profiles.ops]\nurl = "{url}"\nas = "text"\nci = true\n')
+    shell.env |= {"GITHUB_ACTIONS": "true", "GITHUB_REPOSITORY": "o/r", "GITHUB_SERVER_URL": "https://g.example"}
+    shell.env |= {"GITHUB_HEAD_REF": "<users/all>", "GITHUB_RUN_ID": "1", "GITHUB_WORKFLOW": "CI"}
+    assert shell("send", "done").status == 0
+    link = "<https://g.example/o/r/actions/runs/1|Open run>"
+    fields = f"*Repository*: o/r\n*Branch*: <\u200busers/all>\n*Workflow*: CI\n{link}"
+    assert body_of(chat) == {"text": f"*CI*\ndone\n{fields}"}
+    assert shell("run", "--", "true").status == 0
+    assert body_of(chat)["text"].startswith("*OK: CI*\n\u2705 *true* succeeded on ")
+    assert body_of(chat)["text"].endswith(fields)
+    assert "cardsV2" not in body_of(chat)
+
+
+@pytest.mark.parametrize("count", [100, 101, 300])
+def test_too_many_widgets(shell: Shell, count: int) -> None:
+    """A warning says how many widgets a card has if Chat does not show them all."""
+    done = shell("send", *(word for number in range(count) for word in ("--field", f"F{number}=1")))
+    assert done.status == 0
+    assert (f"the card has {count} widgets, and Chat shows only the first 100" in done.err) is (count > 100)
+    card = json.dumps({"sections": [{"widgets": [WIDGET] * (count - 1)}, {"widgets": [WIDGET]}]})
+    done = shell("send", "--card", "-", stdin=card)
+    assert (f"the card has {count} widgets" in done.err) is (count > 100)
 
 
 def test_a_card_from_stdin_beside_a_text(shell: Shell, chat: Emulator) -> None:
@@ -165,9 +310,16 @@ def test_a_card_from_stdin_beside_a_text(shell: Shell, chat: Emulator) -> None:
 @pytest.mark.parametrize(
     ("file", "complaint"),
     [
-        ("", "is not JSON: expecting value (line 1, column 1)"),
+        ("", "stdin is empty, so nothing was posted"),
+        (" \n", "stdin is empty"),
+        ("{]", "is not JSON: expecting property name enclosed in double quotes (line 1, column 2)"),
         ("{", "is not JSON"),
-        (b"\xff", "is not UTF-8"),
+        (b"\xff", "is neither UTF-8 nor UTF-16"),
+        ('{"cards": [{"sections": []}]}', "its field cards is the old format of cards: export it again as cardsV2"),
+        ('{"text": " "}', "it has neither a text nor a card"),
+        ('{"text": "t", "thread": {"name": 1}}', "thread is not an object with a threadKey or a name"),
+        ('{"text": "t", "thread": {"name": "t"}}', "'t' is not a thread name"),
+        ('{"text": "t", "accessoryWidgets": {}}', "accessoryWidgets is not a list"),
         ("[" * 100_000, "is not valid JSON"),
         ("9" * 5000, "is not valid JSON"),
         ('{"a":' * 200 + "1" + "}" * 200, "it is nested too deeply"),

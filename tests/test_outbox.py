@@ -19,6 +19,7 @@ from chatpost.chat.message import CreateMessageRequest, Message
 from chatpost.chat.webhook import Webhook
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind
+from chatpost.outbox.digest import format_time
 from chatpost.outbox.model import Origin, OutboxMessage, Rules, Status
 from chatpost.outbox.redis import RedisOutbox
 from chatpost.outbox.resolver import reference_to
@@ -637,6 +638,23 @@ def test_a_send_behind_a_long_flush(shell: Shell, chat: Emulator) -> None:
 
 
 # Digests -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("zone", "shown", "before"),
+    [("Asia/Kathmandu", "05:30 +0545", "2026-01-01 05:15 +0545"), ("CET-1CEST", "00:45 CET", "00:30 CET")],
+)
+def test_times_are_local(monkeypatch: pytest.MonkeyPatch, zone: str, shown: str, before: str) -> None:
+    """Times in digests and late messages are local, with their zone; the date is left out on the same local day."""
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        now = 1767311100.0  # 23:45 UTC on 1 January 2026
+        assert format_time(now, now) == shown
+        assert format_time(now - 900 if "CET" in zone else now - 87_300, now) == before
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_a_digest(shell: Shell, chat: Emulator) -> None:

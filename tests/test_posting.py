@@ -367,7 +367,7 @@ def test_repeated_values_in_the_environment(chatpost: InProcess, chat: Emulator)
     assert chatpost("send", "a").status == 0
     body = chat.space().messages[0].body
     texts = [widget["decoratedText"]["text"] for widget in body["cardsV2"][0]["card"]["sections"][0]["widgets"][1:]]
-    assert (texts, body["text"]) == (["12 GB", "db 1"], "<users/1> <users/2>")
+    assert (texts, body["text"]) == (["12 GB", "db 1"], "<users/1> <users/2> a")
 
 
 @pytest.mark.parametrize("argv", [["--thread", THREAD, "-k", "key"], ["--soft-fail", "--thread", THREAD, "-k", "key"]])

@@ -356,6 +356,50 @@ def test_stdin_is_left_alone(shell: Shell, chat: Emulator) -> None:
         os.close(write)
 
 
+NOT_READ = "stdin was not read, although it has data: add - to post it as the text"
+
+
+@pytest.mark.parametrize(
+    ("argv", "warns"),
+    [
+        (["--title", "Disk"], True),
+        (["--card", "card.json"], True),
+        (["--title", "Disk", "with words"], False),
+        (["-q", "--title", "Disk"], False),
+    ],
+)
+@pytest.mark.parametrize("kind", ["pipe", "file"])
+def test_a_pipe_beside_a_card(shell: Shell, chat: Emulator, argv: list[str], kind: str, *, warns: bool) -> None:
+    """A card without a text leaves stdin unread; a warning says so if a pipe or a file has data at once."""
+    (shell.home / "card.json").write_text('{"header": {"title": "T"}}')
+    (shell.home / "input").write_text("left alone")
+    read = os.open(shell.home / "input", os.O_RDONLY)
+    if kind == "pipe":
+        os.close(read)
+        read, write = os.pipe()
+        os.write(write, b"left alone")
+        os.close(write)
+    try:
+        done = shell("send", *argv, stdin=read)
+        assert os.read(read, 100) == b"left alone"
+    finally:
+        os.close(read)
+    assert (done.status, len(chat.received), NOT_READ in done.err) == (0, 1, warns)
+
+
+def test_an_empty_stdin_beside_a_card(shell: Shell) -> None:
+    """An open pipe without data, an empty file, and a closed stdin cause neither a warning nor a wait."""
+    read, write = os.pipe()
+    try:
+        assert shell("send", "--title", "T", stdin=read).err == ""
+    finally:
+        os.close(write)
+    assert shell("send", "--title", "T", stdin=read).err == ""
+    os.close(read)
+    for redirect in ("< /dev/null", "<&-", "< /dev/zero"):
+        assert shell("send", "--title", "T", redirect=redirect).err == ""
+
+
 def test_stdin_that_does_not_block(shell: Shell, chat: Emulator) -> None:
     """A non-blocking stdin is read to its end, despite pauses."""
     read, write = os.pipe()

@@ -107,3 +107,32 @@ def test_mentions_as_each_profile_has_it(shell: Shell, chat: Emulator) -> None:
     assert done == Finished(0, done.out, "")
     assert chat.space("MAY").messages[0].text == "<users/all>"
     assert chat.space("NOT").messages[0].text == "<\N{ZERO WIDTH SPACE}users/all>"
+
+
+@pytest.mark.parametrize(
+    ("piped", "text"),
+    [(b"one line\n", "Disk: one line"), (b"two\nlines\n", "Disk:\ntwo\nlines"), (b"", "Disk:"), (b" \n", "Disk:")],
+)
+def test_words_before_stdin(shell: Shell, chat: Emulator, piped: bytes, text: str) -> None:
+    """If the last argument is `-`, the text of stdin follows the others; a dash elsewhere is text."""
+    assert posted(shell, chat, "Disk:", "-", stdin=piped) == (text, "")
+    assert posted(shell, chat, "a", "-", "b", stdin=piped) == ("a - b", "")
+
+
+def test_mentions_in_words_before_stdin(shell: Shell, chat: Emulator) -> None:
+    """The arguments before `-` mention people; the piped text behind them does not."""
+    text = "<users/1> look:\n<\u200busers/all>\nx"
+    assert posted(shell, chat, "<users/1> look:", "-", stdin=b"<users/all>\nx") == (text, "")
+    assert posted(shell, chat, "--code", "a", "-", stdin=b"b\nc") == ("```\na\nb\nc\n```", "")
+
+
+@pytest.mark.parametrize("overflow", ["head", "tail"])
+def test_words_before_a_long_stdin(shell: Shell, chat: Emulator, overflow: str) -> None:
+    """Arguments before a text that is too long count as its beginning."""
+    size = 3_000_000
+    text, _ = posted(shell, chat, "--overflow", overflow, "Log:", "-", stdin=b"0123456789\n" * (size // 11) + b"end")
+    assert text.startswith("Log:\n0123456789") is (overflow == "head")
+    assert text.endswith("\nend") is (overflow == "tail")
+    note = text.split("\n")[-1 if overflow == "head" else 0]
+    kept = len(text) - len(note) - 1
+    assert note.startswith(f"[{len('Log:') + 1 + (size // 11) * 11 + len('end') - kept:,} bytes omitted")

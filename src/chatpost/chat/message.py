@@ -59,17 +59,22 @@ class Thread(NamedTuple):
 
 
 class Message(NamedTuple):
-    """A message. ``cards`` is the value of ``cardsV2``; ``is_markdown``: the text is CommonMark."""
+    """A message. ``cards`` is the value of ``cardsV2``; ``is_markdown``: the text is CommonMark.
+
+    ``accessory_widgets`` is the value of ``accessoryWidgets``.
+    """
 
     text: str
     is_markdown: bool = False
     cards: tuple[Mapping[str, Any], ...] = ()
     fallback_text: str | None = None
+    accessory_widgets: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def size(self) -> int:
         """Size in bytes, as limited by `SIZE_LIMIT`."""
-        cards = json.dumps(self.cards, ensure_ascii=False, separators=(",", ":")) if self.cards else ""
+        widgets = (*self.cards, *self.accessory_widgets)
+        cards = json.dumps(widgets, ensure_ascii=False, separators=(",", ":")) if widgets else ""
         return len(f"{self.text}{cards}{self.fallback_text or ''}".encode())
 
     def check_size(self) -> None:
@@ -87,6 +92,7 @@ class Message(NamedTuple):
             "markupSyntax": self.is_markdown and "MARKUP_SYNTAX_MARKDOWN",
             "cardsV2": self.cards,
             "fallbackText": self.fallback_text,
+            "accessoryWidgets": self.accessory_widgets,
         }
         masked: dict[str, Any] = mask_webhooks({name: value for name, value in body.items() if value})
         return masked

@@ -9,16 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_WORD = r"\S(?:[^{0}\n]*\S)?"
+# A doubled or unbalanced marker, or one inside a word, is not markup.
+_SPAN = r"(?<![\w{0}]){0}(?P<{1}>[^\s{0}](?:[^{0}\n]*[^\s{0}])?){0}(?![\w{0}])"
+_CJK = "。，、；：？！…“”‘’「」『』【】（）《》〈〉"  # noqa: RUF001 - punctuation that never belongs to a link
+_BRACKETS = {")": "(", "]": "[", "}": "{"}
 _SYNTAX = (
     r"```\n?(?P<block>.*?)\n?```"
-    r"|`(?P<code>[^`\n]+)`"
+    r"|(?<!`)`(?P<code>[^`\n]+)`(?!`)"
     r"|<(?P<url>https?://[^|<>\s]+)\|(?P<label>[^<>\n]+)>"
     r"|<users/(?P<user>[^<>\s]+)>"
-    r"|(?P<link>https?://[^\s<>]+)"
-    rf"|(?<!\w)\*(?P<bold>{_WORD.format('*')})\*(?!\w)"
-    rf"|(?<!\w)_(?P<italic>{_WORD.format('_')})_(?!\w)"
-    rf"|(?<!\w)~(?P<strike>{_WORD.format('~')})~(?!\w)"
+    rf"|(?P<link>https?://[^\s<>\"{_CJK}]+)"
+    rf"|{_SPAN.format(chr(92) + '*', 'bold')}|{_SPAN.format('_', 'italic')}|{_SPAN.format('~', 'strike')}"
     r"|^(?P<item>[*-] )"
 )
 
@@ -33,9 +34,21 @@ def to_html(text: str, templates: Mapping[str, str]) -> str:
     html, at = [], 0
     for match in re.finditer(_SYNTAX, text, re.DOTALL | re.MULTILINE):
         html.append(escape(text[at : match.start()], quote=False))
-        at = match.end()
-        kind, url = match.lastgroup or "", match["url"] or match["link"] or ""
+        kind, link = match.lastgroup or "", _without_punctuation(match["link"] or "")
+        url = match["url"] or link
+        at = match.start() + len(link) if link else match.end()
         has_markup = kind in {"bold", "italic", "strike"}
-        inner = to_html(match[kind], templates) if has_markup else escape(match[kind], quote=False)
+        inner = to_html(match[kind], templates) if has_markup else escape(link or match[kind], quote=False)
         html.append(templates["link" if url else kind].format(text=inner, url=escape(url)))
     return "".join(html) + escape(text[at:], quote=False)
+
+
+def _without_punctuation(link: str) -> str:
+    """Return a link without the punctuation, the quotes and the unbalanced brackets at its end."""
+    closed = {bracket: link.count(bracket) - link.count(opening) for bracket, opening in _BRACKETS.items()}
+    end = len(link)
+    while end and (link[end - 1] in ".,;:!?'" or closed.get(link[end - 1], 0) > 0):
+        if link[end - 1] in closed:
+            closed[link[end - 1]] -= 1
+        end -= 1
+    return link[:end]

@@ -144,13 +144,19 @@ CARD = Section(
     Option("--button", type=types.Pair("TEXT=URL", types.link), multiple=True, help="Link button. Repeatable."),
     Option("--ci", is_flag=True, help="Add details of the CI run and a link to it."),
     Option(
+        "--as",
+        type=click.Choice(["card", "text"]),
+        field="form",
+        help="Post the title, status, fields and buttons as a card or as text.  [default: card]",
+    ),
+    Option(
         "--card",
         type=click.Path(allow_dash=True, dir_okay=False),
         metavar="FILE",
         in_profile=False,
         help="Read the card from a JSON file, or from stdin if FILE is -.",
     ),
-    one_of=(("card",), ("title", "subtitle", "icon", "status", "field", "button", "ci")),
+    one_of=(("card",), ("title", "subtitle", "icon", "status", "field", "button", "ci", "as")),
 )
 
 

@@ -19,12 +19,15 @@ class Option(click.Option):
     """An option on the command line and in the environment (``CHATPOST_`` and its name).
 
     ``key``: its name in Python and in profiles. ``built_in``: its built-in default. ``in_profile``: whether a profile
-    can set it.
+    can set it. ``field``: its name in the section's value, if that differs from its key.
     """
 
-    def __init__(self, *declarations: str, in_profile: bool = True, **attributes: Any) -> None:
+    def __init__(
+        self, *declarations: str, in_profile: bool = True, field: str | None = None, **attributes: Any
+    ) -> None:
         super().__init__(declarations, show_default=True, **attributes)
         self.key = str(self.name)
+        self.field = field or self.key
         self.in_profile = in_profile
         self.built_in: Any = attributes.get("default", () if self.multiple else False if self.is_flag else None)
         self.envvar = attributes.get("envvar", f"CHATPOST_{self.key.upper()}")
@@ -103,7 +106,7 @@ class Settings:
         if len(rivals) > 1:
             winner = self._nearest(rivals)
             values |= {option.key: option.built_in for option in chain(*rivals) if option not in winner}
-        return section.make(**values)
+        return section.make(**{option.field: values[option.key] for option in section.options})
 
     def values(self, sections: Iterable[Section[Any]]) -> list[Any]:
         """Return the values of several sections."""

@@ -19,7 +19,7 @@ from chatpost.chat.webhook import Webhook
 from chatpost.cli.options import POSTING, PROFILES, THREAD, PostOptions
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
-from chatpost.content.cards import CardOptions
+from chatpost.content.cards import WIDGETS_SHOWN, CardOptions, widgets_of
 from chatpost.content.compose import compose
 from chatpost.content.source import Content, ReadOptions, read_content
 from chatpost.delivery.model import Deadline, Delivery, Destination, Pacer, Progress, request_factories
@@ -71,7 +71,9 @@ def post(ctx: click.Context, choose_thread: Callable[[Settings], ReplyTo]) -> Ex
         recipients = resolve_recipients(configure(ctx, reporter), choose_thread)
         content = read(ctx, recipients, reporter.warn)
         if content is not None:
-            deliveries = prepare(recipients, [compose_for(recipient, content) for recipient in recipients])
+            recipients = [with_thread_of(content, recipient) for recipient in recipients]
+            messages = [compose_for(recipient, content) for recipient in recipients]
+            deliveries = prepare(recipients, messages, reporter.warn)
             deliver(recipients, deliveries, reporter)
     return reporter.exit_status
 
@@ -131,12 +133,23 @@ def resolve_recipients(
         began = TIMING.clock()
         webhook = source.fetch_webhook(options.retry.deadline)
         seconds = max(0.0, options.retry.deadline - (TIMING.clock() - began))
+        _check_space(target, webhook, "--thread")
         recipients.append(Recipient(config, source, settings, options, target, webhook, seconds))
-        if target.thread is not None and target.thread.space not in {None, webhook.space}:
-            raise UsageError(
-                f"--thread {target.thread.name} is in a different space than the webhook ({webhook.space})"
-            )
     return recipients
+
+
+def _check_space(target: ReplyTo, webhook: Webhook, what: str) -> None:
+    if target.thread is not None and target.thread.space not in {None, webhook.space}:
+        raise UsageError(f"{what} {target.thread.name} is in a different space than the webhook ({webhook.space})")
+
+
+def with_thread_of(content: Content, recipient: Recipient) -> Recipient:
+    """Return the recipient with the thread of the card file, unless an option names one."""
+    if content.card is None or content.card.thread is None or recipient.target.thread is not None:
+        return recipient
+    target = ReplyTo(content.card.thread, MessageReplyOption.FALLBACK_TO_NEW_THREAD)
+    _check_space(target, recipient.webhook, "the card file's thread")
+    return recipient._replace(target=target)
 
 
 def read(
@@ -159,12 +172,17 @@ def quick_card_for(recipient: Recipient, run: CiRun | None) -> CardOptions | Non
     return recipient.options.card.quick_card(run) if any(recipient.options.card) else None
 
 
-def prepare(recipients: Sequence[Recipient], messages: Sequence[Sequence[Message]]) -> list[Delivery]:
+def prepare(
+    recipients: Sequence[Recipient], messages: Sequence[Sequence[Message]], warn: Callable[[str], None]
+) -> list[Delivery]:
     """Make a delivery of each recipient's messages. The deadlines begin now: reading stdin can take hours.
 
     The default deadline grows with the number of messages to the same space. Raises `DataError` if a deadline that was
     set is too short for them: part of a text would be worse than none.
     """
+    for card in (card for its in messages for card in its[0].cards):
+        if (count := len(widgets_of(card))) > WIDGETS_SHOWN:
+            warn(f"the card has {count} widgets, and Chat shows only the first {WIDGETS_SHOWN}: shorten it")
     pairs = list(zip(recipients, messages, strict=True))
     counts = Counter[str]()
     for recipient, its in pairs:

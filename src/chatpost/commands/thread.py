@@ -73,7 +73,7 @@ def _follow(ctx: click.Context, settings: Settings, choose_thread: Callable[[Set
                 recipients = resolve_recipients(configure(ctx, reporter, is_followed=True), choose_thread)
                 content = read(ctx, recipients, reporter.warn, has_stdin=False)
                 if content is not None:
-                    (opening,) = prepare(recipients, [compose_for(recipients[0], content)])
+                    (opening,) = prepare(recipients, [compose_for(recipients[0], content)], reporter.warn)
                     follower.post(opening, recipients[0], reporter)
         except UsageError as error:
             say(str(error), "error")  # now: the context reads stdin to its end first
@@ -93,5 +93,5 @@ def _check(ctx: click.Context, settings: Settings) -> None:
         raise UsageError('--follow requires text to start the thread, as in chatpost thread --follow "Deploy"')
     if len((settings[FOLLOW].closing or "").encode()) > CLOSING_LIMIT:
         raise UsageError(f"the --closing text is too long: the limit is {CLOSING_LIMIT:,} bytes")
-    if text == ("-",) or card.card == "-":
+    if text[-1:] == ("-",) or card.card == "-":
         raise UsageError("--follow reads stdin, so neither the text nor the card can be -")

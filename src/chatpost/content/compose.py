@@ -6,11 +6,12 @@ from typing import NamedTuple
 
 from chatpost.chat.message import SIZE_LIMIT, Message
 from chatpost.content.cards import CardMessage, CardOptions
-from chatpost.content.markup import Style, escape_mentions, mentioning
+from chatpost.content.markup import Style, escape_mentions, literal, mentioning, take_mentions
 from chatpost.content.source import Content
 from chatpost.content.split import Taken, head, tail, take
 from chatpost.errors import DataError
 
+_LONGEST_LINE = 200  # characters beside the mentions, for notifications
 _LEAST_ROOM = 100  # bytes for the text, beside the mentions and the card
 
 
@@ -31,7 +32,7 @@ def compose(content: Content, style: Style, overflow: Overflow, quick: CardOptio
     elif card is not None:
         words, is_piped = card.text or "", card.is_piped
         style = style._replace(code=False, language=None, markdown=card.is_markdown)
-    composer = _Composer(card, style, quick, is_piped and not style.allow_mentions)
+    composer = _Composer(card, style, quick, is_piped and not style.allow_mentions, text.prefix)
     if how == "fail" or len(words) <= SIZE_LIMIT:  # composing a longer text can take long, and it never fits
         whole = composer.first(words)
         if how == "fail" or not words:
@@ -54,6 +55,13 @@ def one_message(words: str, style: Style, quick: CardOptions | None) -> Message:
     return _Composer(None, style, quick, escapes=False).first(words)
 
 
+def _line(fallback: str, *, is_plain: bool) -> str:
+    """Return the beginning of a fallback text on one line, up to a block of code."""
+    line = " ".join(fallback.partition("```")[0].split() or fallback.split())
+    line = f"{line[:_LONGEST_LINE]}..." if len(line) > _LONGEST_LINE else line
+    return literal(line) if is_plain else line
+
+
 def less_room(room: int, message: Message) -> int:
     """Return the room for the words, in bytes, to try after ``message`` was too large; raises `DataError` if none."""
     room = min(room * SIZE_LIMIT // message.size, room - 1)  # a fence, a card and escapes also take room
@@ -63,34 +71,49 @@ def less_room(room: int, message: Message) -> int:
 
 
 class _Composer(NamedTuple):
-    """Builds messages from all words of a text, or from a part of them; ``escapes``: without their mentions."""
+    """Builds messages from all words of a text, or from a part of them.
+
+    ``escapes``: without their mentions, except those in ``prefix``, the beginning of the words.
+    """
 
     card: CardMessage | None
     style: Style
     quick: CardOptions | None
     escapes: bool
+    prefix: str = ""
 
     def first(self, words: str) -> Message:
         """Build the first message, with the mentions and the card."""
-        style, card, words = self.style, self.card, escape_mentions(words) if self.escapes else words
+        style, card, mention = self.style, self.card, self.style.mention
+        if self.escapes:
+            typed = self.prefix if words.startswith(self.prefix) else ""
+            words = typed + escape_mentions(words[len(typed) :])
         text, is_markdown = style.shown(words), style.is_markdown
-        if self.quick is not None:
-            # A card has code only in Markdown.
+        if self.quick is not None and self.quick.form == "text":
+            text = self.quick.text(text, is_markdown=is_markdown)
+        elif self.quick is not None:
+            # On a card, a mention notifies no user, and only Markdown has code.
+            users, words = ([], words) if style.is_code else take_mentions(words)
             markdown = style._replace(markdown=True).shown(words) if style.is_code or is_markdown else None
-            card, text, is_markdown = self.quick.message(words, markdown), "", False
-        if style.mention:
-            text = mentioning(style.mention, text, is_markdown=is_markdown)
+            card, text, mention = self.quick.message(words, markdown), "", tuple(dict.fromkeys((*mention, *users)))
+        fallback = (card.fallback_text or "") if card is not None else ""
+        if card is not None and card.is_piped and not style.allow_mentions:
+            fallback = escape_mentions(fallback)
+        if mention:
+            # Many phones show the text alone in their notification.
+            line = text or _line(fallback, is_plain=style.is_code)
+            text = mentioning(mention, line, is_markdown=is_markdown)
         if card is None:
             return Message(text, is_markdown)
-        fallback = card.fallback_text or ""
-        if card.is_piped and not style.allow_mentions:
-            fallback = escape_mentions(fallback)
-        return Message(text, is_markdown, card.cards, fallback or None)
+        return Message(text, is_markdown and bool(text), card.cards, fallback or None, card.accessory_widgets)
 
     def parts(self, words: str) -> tuple[Message, ...]:
         """Split the words into messages. Later ones have text alone; blank ones are dropped."""
         messages: list[Message] = []
-        left, later = Taken("", words), self._replace(card=None, quick=None, style=self.style._replace(mention=()))
+        left, later = (
+            Taken("", words),
+            self._replace(card=None, quick=None, style=self.style._replace(mention=()), prefix=""),
+        )
         while left.rest:
             room = SIZE_LIMIT
             while True:

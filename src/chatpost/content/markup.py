@@ -70,6 +70,33 @@ def escape_mentions(text: str) -> str:
     return re.sub("(?i)<(?=users/)", f"<{_NOTHING}", text)
 
 
+def literal(text: str) -> str:
+    """Return text that looks the same, but is neither markup nor a mention."""
+    return re.sub(rf"(?:[<\[`]|(?<!\w)[*_~])(?!{_NOTHING})", rf"\g<0>{_NOTHING}", text)
+
+
+def linked(label: str, url: str, *, is_markdown: bool) -> str:
+    """Return a link with a label."""
+    if is_markdown:
+        return f"[{literal(label).replace(']', ')')}]({url.replace(')', '%29')})"
+    return f"<{url.replace('|', '%7C')}|{label.translate(dict.fromkeys(map(ord, '<>|'), ' '))}>"
+
+
+def take_mentions(words: str) -> tuple[list[str], str]:
+    """Return the users that a text mentions outside code, and the text without these mentions."""
+    users: list[str] = []
+
+    def take(match: re.Match[str]) -> str:
+        if match["user"] is None:
+            return match[0]
+        users.append(match["user"])
+        return ""
+
+    pattern = r"```.*?```|`[^`\n]*`|<users/(?P<user>[^<>\s]+)>[ ]?"
+    rest = re.sub(pattern, take, words, flags=re.DOTALL)
+    return (users, rest.strip()) if users else (users, words)
+
+
 def mentioning(users: Iterable[str], text: str, *, is_markdown: bool) -> str:
     """Put mentions of users, by ID or ``all``, before the text; on a separate line if the text begins with a block."""
     mentions = " ".join(f"<users/{user}>" for user in users)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from chatpost.content.cards import CardMessage, CardOptions, read_cards
+from chatpost.content.cards import CardMessage, CardOptions
 from chatpost.content.decoding import Decoder, find_encoding
 from chatpost.content.terminal import screen_text
 from chatpost.errors import DataError, InputError, UsageError, system_reason
@@ -26,6 +27,7 @@ class Text(NamedTuple):
 
     ``after`` bytes follow the beginning, and ``before`` bytes precede the end. ``typed``: it comes from the command
     line, not from stdin. ``had_bad_bytes``: it had invalid bytes, which became U+FFFD. ``is_blank``: only white space.
+    ``prefix``: its beginning that comes from the command line, if the rest comes from stdin.
     """
 
     beginning: str
@@ -35,11 +37,26 @@ class Text(NamedTuple):
     typed: bool = False
     had_bad_bytes: bool = False
     is_blank: bool = False
+    prefix: str = ""
 
     @classmethod
     def whole(cls, text: str, *, typed: bool = False, had_bad_bytes: bool = False) -> Text:
         """Return a text that was not cut."""
         return cls(text, text, typed=typed, had_bad_bytes=had_bad_bytes, is_blank=not text.strip())
+
+    def after_words(self, words: Text) -> Text:
+        """Return the text after words from the command line: on the same line if it has only one."""
+        if self.is_blank:
+            return words
+        prefix = words.beginning + ("\n" if "\n" in self.beginning or self.after else " ")
+        is_whole = not self.after
+        return self._replace(
+            beginning=prefix + self.beginning,
+            end=prefix + self.end if is_whole else self.end,
+            before=self.before if is_whole else self.before + len(prefix.encode()),
+            had_bad_bytes=self.had_bad_bytes or words.had_bad_bytes,
+            prefix=prefix,
+        )
 
 
 class Content(NamedTuple):
@@ -72,11 +89,8 @@ def read_content(
     """
     stdin = surroundings.stdin
     has_cards = any(map(any, cards))
-    for card in cards if has_cards else ():
-        if card.card == "-" and tuple(words) == ("-",):
-            raise UsageError("stdin can be the card (--card -) or the text (-), not both")
-        if card.lacks_title:
-            raise UsageError(NO_TITLE)
+    if has_cards:
+        _check_cards(words, cards, warn)
     run = find_ci_run(cards, surroundings.environment, warn)
     path = cards[0].card  # --card is not an option of profiles: all recipients have the same
     file = None if path is None else _read_card_file(path, stdin)
@@ -86,8 +100,15 @@ def read_content(
     is_ci_alone = has_card and file is None and not all(card.has_own_parts for card in cards)
     reads_pipe = options.has_stdin and not (stdin is not None and stdin.isatty())
     if not words and has_card and not (is_ci_alone and reads_pipe):
+        if options.has_stdin and path != "-" and stdin is not None and _has_data(stdin):
+            warn("stdin was not read, although it has data: add - to post it as the text")
         return Content(Text.whole(""), file, run)
     text = _read_text(words, stdin, ends_only=options.ends_only)
+    if run is not None:  # in a CI, secrets are variables
+        from chatpost.content.secrets import SecretMask
+
+        mask = SecretMask(surroundings.environment)
+        text = text._replace(beginning=mask(text.beginning), end=mask(text.end), prefix=mask(text.prefix))
     if text.is_blank and (is_ci_alone or not has_card):
         if options.skip_empty:
             return None
@@ -98,6 +119,18 @@ def read_content(
     return Content(text, file, run)
 
 
+def _check_cards(words: Sequence[str], cards: Sequence[CardOptions], warn: Callable[[str], None]) -> None:
+    """Raise `UsageError` for options that cannot be used together; warn of mentions without an effect."""
+    for card in cards:
+        if card.card == "-" and tuple(words[-1:]) == ("-",):
+            raise UsageError("stdin can be the card (--card -) or the text (-), not both")
+        if card.lacks_title:
+            raise UsageError(NO_TITLE)
+        texts = (card.title or "", card.subtitle or "", *(value for _, value in card.field))
+        if any("<users/" in text for text in texts):
+            warn("<users/...> in --title, --subtitle or --field does not notify anyone: use --mention")
+
+
 def find_ci_run(
     cards: Sequence[CardOptions], environment: Mapping[str, str], warn: Callable[[str], None]
 ) -> CiRun | None:
@@ -105,9 +138,8 @@ def find_ci_run(
     if not any(card.ci for card in cards):
         return None
     from chatpost.content.ci import find_run
-    from chatpost.content.secrets import secrets_of
 
-    run = find_run(environment, secrets_of(environment))
+    run = find_run(environment)
     if run is None:
         warn("--ci has no effect: no CI variables are set")
     return run
@@ -117,10 +149,24 @@ NO_TITLE = "--subtitle and --icon need a title: add --title"
 """The usage error for a message, and the warning for a job's outcome."""
 
 
+def _has_data(stdin: TextIO) -> bool:
+    """Return whether a pipe or a file has data now. A terminal, a socket or a device may never have any."""
+    try:
+        mode = os.fstat(stdin.fileno()).st_mode
+        if stat.S_ISREG(mode):
+            return os.lseek(stdin.fileno(), 0, os.SEEK_CUR) < os.fstat(stdin.fileno()).st_size
+        readable = select.poll()
+        readable.register(stdin, select.POLLIN)
+        return stat.S_ISFIFO(mode) and any(event & select.POLLIN for _, event in readable.poll(0))
+    except OSError:
+        return False
+
+
 def _read_card_file(path: str, stdin: TextIO | None) -> CardMessage:
+    from chatpost.content.card_file import read_cards  # few messages have one
+
     if path == "-":
-        name = "the card on stdin"
-        return read_cards(_read_all(stdin, name), name)._replace(is_piped=True)
+        return read_cards(_read_all(stdin, "stdin"), "stdin")._replace(is_piped=True)
     try:
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - Path("") is the current directory
             return read_cards(_read_all(file, path), path)
@@ -138,10 +184,13 @@ def _read_all(source: IO[Any] | None, name: str) -> bytes:
 
 
 def _read_text(words: Sequence[str], stdin: TextIO | None, *, ends_only: bool) -> Text:
-    """Join the words by spaces, as `echo` does; without words, or for ``-``, read stdin to its end.
+    """Join the words by spaces, as `echo` does; without words, or if the last is ``-``, read stdin to its end.
 
     In no other case is stdin read: a CI runner's can be a pipe that never ends.
     """
+    if words[1:] and words[-1] == "-":
+        before = _read_text(words[:-1], stdin, ends_only=False)
+        return _read_text(["-"], stdin, ends_only=ends_only).after_words(before)
     if words and tuple(words) != ("-",):
         given = " ".join(words)
         text = given.encode(errors="surrogateescape").decode(errors="replace")

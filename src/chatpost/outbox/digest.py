@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import groupby, takewhile
 from uuid import uuid4
 
@@ -24,9 +24,9 @@ def preview_of(message: Message) -> str:
 
 
 def format_time(then: float, now: float, form: str = "%H:%M") -> str:
-    """Return a time, with the date unless it is today."""
-    moment, today = datetime.fromtimestamp(then, UTC), datetime.fromtimestamp(now, UTC).date()
-    return f"{moment:{form}} UTC" if moment.date() == today else f"{moment:%Y-%m-%d {form}} UTC"
+    """Return a local time with its zone, and with the date unless it is today."""
+    moment, today = datetime.fromtimestamp(then).astimezone(), datetime.fromtimestamp(now).astimezone().date()
+    return f"{moment:{form} %Z}" if moment.date() == today else f"{moment:%Y-%m-%d {form} %Z}"
 
 
 def late(message: OutboxMessage, request: CreateMessageRequest, now: float) -> CreateMessageRequest:

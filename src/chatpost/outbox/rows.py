@@ -89,11 +89,11 @@ def content_of(message: OutboxMessage) -> tuple[str, str] | None:
 
 def _unpack(values: Any) -> CreateMessageRequest:
     message, request_id, thread, option, *rest = values
-    content, is_markdown, cards, fallback_text = message
+    content, is_markdown, cards, fallback_text, *widgets = message
     if not (isinstance(content, str) and isinstance(request_id, str)):
         raise TypeError
     return CreateMessageRequest(
-        Message(content, is_markdown, tuple(cards), fallback_text),
+        Message(content, is_markdown, tuple(cards), fallback_text, *map(tuple, widgets)),
         request_id,
         None if thread is None else Thread(*thread),
         None if option is None else MessageReplyOption(option),
