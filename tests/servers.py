@@ -23,9 +23,10 @@ def url_on(port: int, scheme: str = "http") -> str:
 
 
 @contextmanager
-def _listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
+def _listening(serve: Callable[[socket.socket], None], address: str = "127.0.0.1") -> Iterator[int]:
     """Serve one connection at a time. Yield the port."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.create_server((address, 0), family=family) as listener:
 
         def accept() -> None:
             while True:
@@ -44,7 +45,7 @@ def _listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
 
 
 @contextmanager
-def raw_server(serve: Callable[[socket.socket], None]) -> Iterator[tuple[int, list[bytes]]]:
+def raw_server(serve: Callable[[socket.socket], None], address: str = "127.0.0.1") -> Iterator[tuple[int, list[bytes]]]:
     """Run a server with arbitrary behaviour. Yield the port and a list of the first bytes of each connection."""
     heard: list[bytes] = []
 
@@ -52,7 +53,7 @@ def raw_server(serve: Callable[[socket.socket], None]) -> Iterator[tuple[int, li
         heard.append(connection.recv(65536))
         serve(connection)
 
-    with _listening(listen) as port:
+    with _listening(listen, address) as port:
         yield port, heard
 
 

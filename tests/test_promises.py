@@ -12,6 +12,7 @@ import pytest
 from chatpost.emulator.faults import Fault, Kind
 from tests.conftest import KEY, TOKEN, Finished, answering
 from tests.servers import closed_port, raw_server, url_on
+from tests.terminals import Terminal
 
 if TYPE_CHECKING:
     import socket
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from chatpost.emulator import Emulator
     from tests.conftest import Shell
+
+WEBHOOK = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
 
 
 @pytest.fixture(autouse=True)
@@ -204,6 +207,33 @@ def test_a_name_that_is_not_resolved(shell: Shell) -> None:
     shell("send", "--retries", "0", "hello").expect(75, "could not be resolved")
 
 
+def test_without_a_network(shell: Shell) -> None:
+    """Without a network, chatpost says so once and retries quietly; `-v` shows each attempt, `-q` only the error."""
+    shell.env["CHATPOST_URL"] = WEBHOOK.replace("chat.", "no-such-host-of-the-tests.")
+    name = "the name no-such-host-of-the-tests.googleapis.com could not be resolved"
+    retries = ("send", "--retries", "2", "hello")
+    done = shell(*retries)
+    assert done.status == 75
+    assert done.err.splitlines() == [
+        f"chatpost: {name}; waiting for the network",
+        f"chatpost: error: {name}; gave up after 3 attempts (see docs/troubleshooting.md#network). Nothing was posted.",
+    ]
+    assert shell(*retries, "-v").err.count("retrying in") == 2
+    assert shell(*retries, "-q").err.count("\n") == 1
+
+
+def test_a_terminal_without_a_network(shell: Shell) -> None:
+    """At a terminal, one live line shows when the next attempt is, and disappears at the end."""
+    shell.env |= {"CHATPOST_URL": WEBHOOK.replace("chat.", "no-such-host-of-the-tests."), "TERM": "xterm"}
+    terminal = Terminal()
+    sending = shell.start("send", "--retries", "2", "hello", stderr=terminal.theirs)
+    terminal.wait_for("waiting for the network")
+    terminal.wait_for("no network, next attempt in")
+    terminal.wait_for("gave up after 3 attempts")
+    assert sending.end().status == 75
+    assert "no network" not in terminal.close()
+
+
 def test_an_answer_cut_short(shell: Shell, chat: Emulator) -> None:
     """On a truncated 200, chatpost retries under the same request ID, and the message is posted once."""
     chat.faults.append(Fault(Kind.TRUNCATE))
@@ -245,8 +275,50 @@ def test_a_dead_proxy(shell: Shell) -> None:
     with closed_port() as port:
         shell.env |= {"CHATPOST_URL": url, "HTTPS_PROXY": f"http://me:pr0xyPassw0rd@127.0.0.1:{port}"}
         done = shell("send", "-v", "--deadline", "1", "hello")
-    done.expect(75, "proxy")
+    done.expect(75, "the proxy in HTTPS_PROXY cannot be reached: connection refused")
     assert "pr0xyPass" not in done.err
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
+@pytest.mark.parametrize(
+    "form", ["http://127.0.0.1:{}", "127.0.0.1:{}", "localhost:{}", "me:pr0xyPassw0rd@localhost:{}"]
+)
+def test_a_proxy_that_refuses(shell: Shell, variable: str, form: str) -> None:
+    """A proxy without a scheme speaks HTTP, as for curl; the error names the variable and the proxy's answer."""
+    refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    with raw_server(lambda connection: connection.sendall(refusal)) as (port, heard):
+        shell.env |= {"CHATPOST_URL": WEBHOOK, variable: form.format(port)}
+        done = shell("send", "--retries", "0", "hello")
+    done.expect(75, f"the proxy in {variable} refused to connect to Chat: it returned 403")
+    assert heard[0].startswith(b"CONNECT chat.googleapis.com:443")
+    assert (b"Proxy-Authorization" in heard[0]) is ("@" in form)
+    assert "pr0xyPass" not in done.err
+
+
+def test_a_proxy_with_an_ipv6_address(shell: Shell) -> None:
+    """The brackets of an IPv6 address are not part of the proxy's name."""
+    refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    with raw_server(lambda connection: connection.sendall(refusal), "::1") as (port, heard):
+        shell.env |= {"CHATPOST_URL": WEBHOOK, "HTTPS_PROXY": f"http://[::1]:{port}"}
+        shell("send", "--retries", "0", "hello").expect(75, "it returned 403")
+    assert heard[0].startswith(b"CONNECT chat.googleapis.com:443")
+
+
+def test_https_for_a_proxy_without_tls(shell: Shell) -> None:
+    """If the proxy's URL begins with https:// but it speaks HTTP, chatpost exits with 78 at once and names the fix."""
+    answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    with raw_server(lambda connection: connection.sendall(answer)) as (port, heard):
+        shell.env |= {"CHATPOST_URL": WEBHOOK, "HTTPS_PROXY": f"https://127.0.0.1:{port}"}
+        done = shell("send", "hello")
+    done.expect(78, "the proxy in HTTPS_PROXY does not speak TLS: write http:// instead of https:// in its URL")
+    assert len(heard) == 1
+
+
+def test_a_proxy_whose_name_is_not_resolved(shell: Shell) -> None:
+    """The error says that it is the proxy's name that could not be resolved, not Chat's."""
+    shell.env |= {"CHATPOST_URL": WEBHOOK, "HTTPS_PROXY": "http://proxy.invalid:3128"}
+    done = shell("send", "--retries", "0", "hello")
+    done.expect(75, "the proxy in HTTPS_PROXY cannot be reached: its name could not be resolved")
 
 
 @pytest.mark.parametrize("value", ["9999999999", "9" * 400])
@@ -269,17 +341,16 @@ def test_a_proxy_that_asks_for_a_password(shell: Shell) -> None:
     assert KEY.encode() not in heard[0]
 
 
-@pytest.mark.parametrize("proxy", ["http://a..b:1", f"http://{'a' * 64}:1", "http://me:pr0xyPassw0rd@", "socks9://x"])
+@pytest.mark.parametrize("proxy", ["http://a..b:1", f"http://{'a' * 64}:1", "http://me:pr0xyPassw0rd@", "socks5://x"])
 def test_an_invalid_proxy(shell: Shell, proxy: str) -> None:
     """On an invalid proxy URL, chatpost exits with 78 and does not show the URL."""
-    url = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
-    shell.env |= {"CHATPOST_URL": url, "HTTPS_PROXY": proxy}
+    shell.env |= {"CHATPOST_URL": WEBHOOK, "HTTPS_PROXY": proxy}
     done = shell("send", "hello")
+    is_socks = proxy.startswith("socks")
+    problem = "is for SOCKS, which chatpost does not support: use an HTTP proxy" if is_socks else "is invalid"
+    see = "(see docs/troubleshooting.md#network)"
     assert done.status == 78
-    assert done.err == (
-        "chatpost: error: the proxy URL in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is invalid"
-        " (see docs/troubleshooting.md#network). Nothing was posted.\n"
-    )
+    assert done.err == f"chatpost: error: the proxy URL in HTTPS_PROXY {problem} {see}. Nothing was posted.\n"
 
 
 def test_stdout_is_closed(shell: Shell, chat: Emulator) -> None:

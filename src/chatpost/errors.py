@@ -12,7 +12,8 @@
         ├── InvalidMessage    65   Chat said INVALID_ARGUMENT
         ├── Refused           69   NOT_FOUND and other permanent errors
         ├── Unavailable       75   quota, 5xx, network, deadline: retried
-        │   └── SpaceBusy          the space's turn comes after the deadline
+        │   ├── SpaceBusy          the space's turn comes after the deadline
+        │   └── Offline            no network: the name is not resolved, or there is no route
         ├── ProtocolError     76   TLS, a redirect
         │   └── BrokenAnswer       an invalid 2xx response: retried
         ├── NotAllowed        77   key or token rejected
@@ -156,6 +157,10 @@ class SpaceBusy(Unavailable):
 
     def __init__(self, free_in: float) -> None:
         super().__init__(f"the space is busy for another {free_in:.1f} s")
+
+
+class Offline(Unavailable):
+    """There is no network: the server's name cannot be resolved, or there is no route to it."""
 
 
 class ProtocolError(DeliveryError, exit_status=ExitStatus.PROTOCOL):

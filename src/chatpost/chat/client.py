@@ -7,18 +7,17 @@ import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
-from urllib.request import getproxies
 
 from requests.exceptions import ChunkedEncodingError, ConnectionError as RequestsConnectionError, RequestException
 from urllib3.exceptions import HTTPError
 
-from chatpost.chat.errors import NO_SUCH_PROXY, error_of
+from chatpost.chat.errors import Circumstances, error_of, invalid_proxy
 from chatpost.chat.message import CreatedMessage, CreateMessageRequest
 from chatpost.chat.response import SUCCESSES, Answer, error_of_answer
-from chatpost.chat.session import new_session
+from chatpost.chat.session import Proxy, find_proxy, new_session
 from chatpost.chat.webhook import Webhook
 from chatpost.concurrency import run_with_timeout
-from chatpost.errors import Unavailable, UnusableRoute
+from chatpost.errors import Unavailable
 
 _ANSWER_LIMIT = 1024 * 1024  # bytes to read of an answer: Chat's echo can be several times the message's size
 # None removes a scheme from the environment's proxies; the type stubs allow only strings.
@@ -64,33 +63,37 @@ class ChatClient:
     ) -> CreatedMessage:
         """Make one attempt in ``timeout`` seconds; call ``on_sending`` when sending begins. Raises `DeliveryError`."""
         body = _Body(json.dumps(request.body(), ensure_ascii=False).encode(), on_sending)
+        # Loopback never uses a proxy, even if the environment names one.
+        proxy = None if webhook.is_loopback else find_proxy(webhook.origin, self._environment)
         try:
             # requests limits each wait for the network, not their sum: a hanging name server or a dripping answer would
             # block it forever. If the abandoned attempt still succeeds, the next one gets that message by request ID.
-            answer = run_with_timeout(timeout, lambda: self._exchange(webhook, request, body, timeout))
+            answer = run_with_timeout(timeout, lambda: self._exchange(webhook, request, body, timeout, proxy))
         except TimeoutError:
             body.abandoned = True
             raise Unavailable(
                 f"{webhook.host} did not answer within {timeout:.3g} s", maybe_posted=body.begun
             ) from None
         except RequestException as failure:
-            raise error_of(failure, webhook, timeout, self._environment, posting_begun=body.begun) from None
+            circumstances = Circumstances(webhook, proxy, timeout, self._environment, body.begun)
+            raise error_of(failure, circumstances) from None
         except (HTTPError, ValueError, TypeError):
             # Before it connects, requests lets through only errors about a proxy's URL.
-            if body.begun or webhook.is_loopback or not getproxies():
+            if body.begun or proxy is None:
                 raise
-            raise UnusableRoute(NO_SUCH_PROXY) from None
+            raise invalid_proxy(proxy) from None
         return read_answer(answer, webhook.mask, self._wall_clock())
 
-    def _exchange(self, webhook: Webhook, request: CreateMessageRequest, body: _Body, timeout: float) -> Answer:
+    def _exchange(
+        self, webhook: Webhook, request: CreateMessageRequest, body: _Body, timeout: float, proxy: Proxy | None
+    ) -> Answer:
         response = self._session.post(
             webhook.request_url(request.parameters()),
             data=body,
             timeout=timeout,
             allow_redirects=False,
             stream=True,
-            # Loopback never uses a proxy, even if the environment names one.
-            proxies=_NO_PROXY if webhook.is_loopback else None,
+            proxies=_NO_PROXY if proxy is None else {"https": proxy.url},
         )
         read, is_whole = bytearray(), False
         with response, suppress(ChunkedEncodingError, RequestsConnectionError):

@@ -7,58 +7,85 @@ import os
 import re
 import ssl
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from requests.exceptions import ConnectTimeout, InvalidSchema, InvalidURL, ProxyError, ReadTimeout, SSLError
 from urllib3.exceptions import NameResolutionError
 
-from chatpost.chat.session import unusable_bundle
+from chatpost.chat.session import Proxy, unusable_bundle
 from chatpost.chat.webhook import Webhook
-from chatpost.errors import DeliveryError, ProtocolError, Unavailable, UnusableRoute
+from chatpost.errors import DeliveryError, Offline, ProtocolError, Unavailable, UnusableRoute
 
 if TYPE_CHECKING:
     from requests.exceptions import RequestException
 
-NO_SUCH_PROXY = "the proxy URL in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY is invalid"
-"""The error for an invalid proxy. It does not quote the URL, which can contain a password."""
 
+class Circumstances(NamedTuple):
+    """The circumstances of an attempt, which took at most ``timeout`` seconds.
 
-def error_of(
-    failure: RequestException, webhook: Webhook, timeout: float, environment: Mapping[str, str], *, posting_begun: bool
-) -> DeliveryError:
-    """Return the error for an exception of requests, whose own message can contain the webhook URL.
-
-    ``timeout`` is the attempt's, in seconds; ``posting_begun``: sending the message had begun.
+    ``posting_begun``: sending the message had begun.
     """
+
+    webhook: Webhook
+    proxy: Proxy | None
+    timeout: float
+    environment: Mapping[str, str]
+    posting_begun: bool
+
+
+def invalid_proxy(proxy: Proxy) -> UnusableRoute:
+    """Return the error for an invalid proxy. It does not quote the URL, which can contain a password."""
+    is_socks = proxy.url.lower().startswith("socks")
+    problem = "is for SOCKS, which chatpost does not support: use an HTTP proxy" if is_socks else "is invalid"
+    return UnusableRoute(f"the proxy URL in {proxy.variable} {problem}")
+
+
+def error_of(failure: RequestException, attempt: Circumstances) -> DeliveryError:
+    """Return the error for an exception of requests, whose own message can contain the webhook URL."""
+    webhook, proxy, timeout, posting_begun = attempt.webhook, attempt.proxy, attempt.timeout, attempt.posting_begun
     causes = _causes(failure)
     match failure:
-        case InvalidURL() | InvalidSchema():  # the proxy's URL: the webhook's is already checked
-            return UnusableRoute(NO_SUCH_PROXY)
-        case ProxyError():
-            return Unavailable(_proxy_failure(causes))
+        case InvalidURL() | InvalidSchema() if proxy:  # the webhook's URL is already checked
+            return invalid_proxy(proxy)
+        case ProxyError() if proxy:
+            return _proxy_failure(causes, proxy)
         case SSLError():
-            return _tls_failure(causes, webhook, environment, posting_begun=posting_begun)
+            return _tls_failure(causes, webhook, attempt.environment, posting_begun=posting_begun)
         case ConnectTimeout():
             return Unavailable(f"{webhook.host} did not accept a connection in time")
         case ReadTimeout():
             return Unavailable(f"{webhook.host} did not answer within {timeout:.3g} s", maybe_posted=posting_begun)
     if any(isinstance(cause, NameResolutionError) for cause in causes):
-        return Unavailable(f"the name {webhook.host} could not be resolved")
-    codes = (cause.errno or 0 for cause in causes if isinstance(cause, OSError))
-    reason = next((f": {os.strerror(code).lower()}" for code in codes if code in errno.errorcode), "")
+        return Offline(f"the name {webhook.host} could not be resolved")
+    code = next((cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno in errno.errorcode), 0)
+    reason = f": {os.strerror(code).lower()}" if code else ""
     if posting_begun:
         return Unavailable(f"the connection to {webhook.host} was lost{reason}", maybe_posted=True)
-    return Unavailable(f"could not connect to {webhook.host}{reason}")
+    kind = Offline if code in _NO_ROUTE else Unavailable
+    return kind(f"could not connect to {webhook.host}{reason}")
 
 
-def _proxy_failure(causes: list[BaseException]) -> str:
+_NO_ROUTE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL}
+
+
+def _proxy_failure(causes: list[BaseException], proxy: Proxy) -> DeliveryError:
     answer = re.search(r"^Tunnel connection failed: (\d{3})\b", "\n".join(map(str, causes)), re.MULTILINE)
     if answer and answer[1] == "407":
-        return "the proxy requires authentication (407): add the user name and password to HTTPS_PROXY"
-    what = f"returned {answer[1]}" if answer else "refused the connection"
-    return f"the proxy in HTTPS_PROXY, HTTP_PROXY or ALL_PROXY {what}"
+        return Unavailable(
+            f"the proxy requires authentication (407): add the user name and password to {proxy.variable}"
+        )
+    what = f"the proxy in {proxy.variable}"
+    if answer:
+        return Unavailable(f"{what} refused to connect to Chat: it returned {answer[1]}")
+    if any(isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS for cause in causes):
+        return UnusableRoute(f"{what} does not speak TLS: write http:// instead of https:// in its URL")
+    if any(isinstance(cause, NameResolutionError) for cause in causes):
+        return Unavailable(f"{what} cannot be reached: its name could not be resolved")
+    code = next((cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno in errno.errorcode), 0)
+    return Unavailable(f"{what} cannot be reached{f': {os.strerror(code).lower()}' if code else ''}")
 
 
+_NO_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"}
 # The peer closed the connection, or failed, during the handshake.
 _BROKEN_HANDSHAKE = {"UNEXPECTED_EOF_WHILE_READING", "TLSV1_ALERT_INTERNAL_ERROR", "TLSV1_ALERT_USER_CANCELLED"}
 

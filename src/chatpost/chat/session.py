@@ -15,11 +15,11 @@ import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
@@ -70,7 +70,7 @@ class _EachAddress(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         host, seconds = self._dns_host, self.timeout
         try:
-            found = socket.getaddrinfo(host, self.port, type=socket.SOCK_STREAM)
+            found = socket.getaddrinfo(host.strip("[]"), self.port, type=socket.SOCK_STREAM)
         except socket.gaierror as error:
             raise NameResolutionError(self.host, self, error) from None
         addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
@@ -121,6 +121,26 @@ class _Adapter(HTTPAdapter):
         manager = super().proxy_manager_for(*args, **kwargs)
         manager.pool_classes_by_scheme = _POOLS
         return manager
+
+
+class Proxy(NamedTuple):
+    """A proxy's URL, with a scheme, and the variable that sets it."""
+
+    url: str
+    variable: str
+
+
+def find_proxy(url: str, environment: Mapping[str, str]) -> Proxy | None:
+    """Return the proxy for a URL, from the environment or the system's settings; None if there is none.
+
+    As for curl, the scheme of a proxy is http unless its URL has another one.
+    """
+    proxy = select_proxy(url, get_environ_proxies(url))
+    if not proxy:
+        return None
+    names = (name for kind in ("https_proxy", "all_proxy") for name in (kind, kind.upper()))
+    variable = next(filter(environment.get, names), "the system's settings")
+    return Proxy(proxy if "://" in proxy else f"http://{proxy}", variable)
 
 
 class _Session(requests.Session):

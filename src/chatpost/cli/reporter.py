@@ -18,7 +18,7 @@ from chatpost.cli.options import EXIT, OUTPUT, OutputOptions
 from chatpost.cli.settings import Settings
 from chatpost.delivery.model import Delivery
 from chatpost.delivery.sender import AttemptMade, Event, PartPosted, Paused, RetryPlanned
-from chatpost.errors import ChatpostError, ExitStatus, OutputError, UsageError
+from chatpost.errors import ChatpostError, DeliveryError, ExitStatus, Offline, OutputError, UsageError
 from chatpost.processes import Surroundings
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Reporter:
 
     ``status`` is that of the first failure. ``write`` is called with each line of data. ``posted`` counts the messages
     that Chat has confirmed. ``warned`` holds the warnings already printed, which are not repeated. ``can_repeat``:
-    running the command again would post the same message.
+    running the command again would post the same message. ``is_shared``: another writer uses the terminal.
     """
 
     def __init__(self, options: OutputOptions, surroundings: Surroundings, warned: set[str] | None = None) -> None:
@@ -47,8 +47,12 @@ class Reporter:
         self.posted = 0
         self._warned = set() if warned is None else warned
         self._next_turn = 0.0
+        self._next_attempt = 0.0
+        self._offline = set[str]()
         self._bars: PartsBars | None = None
         self._live = ExitStack()
+        self._offline_line = ExitStack()
+        self.is_shared = False
         # Read before rich replaces stderr.
         self.is_watched = surroundings.stderr is not None and surroundings.stderr.isatty()
 
@@ -100,21 +104,41 @@ class Reporter:
                 from chatpost.cli.messages import describe_attempt
 
                 _say(delivery, describe_attempt(delivery, event))
-            if event.wait is not None and not self.options.quiet:
-                error = "" if self.options.verbose else f"{event.error}; "
-                _say(delivery, f"{error}retrying in {event.wait:.1f} s", "retry")
+            if event.error is not None and event.wait is not None:
+                self._show_retry(delivery, event.error, event.wait)
         elif isinstance(event, PartPosted):
             if self._bars is not None:
                 self._bars.show(delivery.to.label or "posting", event.number, event.of)
         elif isinstance(event, RetryPlanned):
-            if not self.options.quiet:
-                _say(delivery, f"{event.error}; retrying in {event.wait:.1f} s", "retry")
+            self._show_retry(delivery, event.error, event.wait)
         elif isinstance(event, Paused):
             self._next_turn = time.monotonic() + event.seconds
             if self.options.verbose or (self._has_reader and event.seconds > _LONG_PAUSE):
                 _say(delivery, f"waiting {event.seconds:.1f} s for its turn in the space")
 
+    def _show_retry(self, delivery: Delivery, error: DeliveryError, wait: float) -> None:
+        """Show a planned retry. Without a network, say so once, and at a terminal draw a line until it is over."""
+        self._next_attempt = time.monotonic() + wait
+        if self.options.quiet:
+            return
+        if self.options.verbose:
+            _say(delivery, f"retrying in {wait:.1f} s", "retry")
+        elif not isinstance(error, Offline):
+            self._offline_line.close()
+            _say(delivery, f"{error}; retrying in {wait:.1f} s", "retry")
+        elif (sentence := f"{error}; waiting for the network") not in self._offline:
+            if not self._offline and self._has_reader and not self.is_shared and self._bars is None:
+                from chatpost.cli.tables import live_line  # loads rich
+
+                self._offline_line.enter_context(live_line(self._next_attempt_in))
+            self._offline.add(sentence)
+            _say(delivery, sentence, "retry")
+
+    def _next_attempt_in(self) -> str:
+        return f"no network, next attempt in {max(0, ceil(self._next_attempt - time.monotonic()))} s"
+
     def _close_bars(self) -> None:
+        self._offline_line.close()
         if self._bars is not None:
             self._bars.close()
         self._bars = None
@@ -186,6 +210,7 @@ class Reporter:
         ``waiting`` returns the number of lines, and the monotonic time before which they are not posted.
         ``is_shared``: draw nothing, because another writer uses the terminal.
         """
+        self.is_shared = True  # by this line, or by the other writer
         if is_shared or not self._has_reader:
             return self._live
         from chatpost.cli.tables import live_line  # loads rich

@@ -160,6 +160,7 @@ class JobFollower(JobReporter):
         self._dropped = 0
         self._printed: list[str] = []
         self._reporter.write = self._printed.append
+        self._reporter.is_shared = True
         self._follower = Follower(self._lines, self._last, is_shared=True, is_bounded=True)
         self._results: SimpleQueue[ExitResult] = SimpleQueue()
         self._poster = threading.Thread(target=self._report_safely, args=(self._post, reraise_signal), daemon=True)
