@@ -23,6 +23,7 @@ _ZSH_END = re.compile(r"if \[\[ \$zsh_eval_context.*", re.DOTALL)
 
 _VARIABLES = {
     "CHATPOST_URL": "URL of the webhook. It overrides the default profile, and -p overrides it.",
+    "CHATPOST_URL_FILE": "Path of a file that contains the URL of the webhook.",
     "CHATPOST_PROFILE": "Profiles to post to, separated by spaces.",
     "CHATPOST_CONFIG": "Path of the profile file.",
     "CHATPOST_REDIS_URL": "URL of the Redis that a fleet shares.",

@@ -31,6 +31,30 @@ def failure(code: int, body: Any = b"", **headers: str) -> DeliveryError:
     return raised.value
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (
+            {"error": {"status": "INVALID_ARGUMENT", "message": "Invalid thread resource name"}},
+            ": the thread is invalid",
+        ),
+        ({"status": "INVALID_ARGUMENT", "message": "Message cannot be empty"}, "; the message is invalid"),
+    ],
+)
+def test_blames_what_is_invalid(body: Any, said: str) -> None:
+    """A 400 about a thread blames the thread, any other the message."""
+    assert said.strip(": ;") in str(failure(400, body))
+
+
+def test_a_policy_of_the_administrator() -> None:
+    """A 403 that names the administrator advises to ask them, not to copy the link again."""
+    body = {"error": {"status": "PERMISSION_DENIED", "message": "Webhooks are disabled by your administrator."}}
+    error = failure(403, body)
+    assert error.exit_status == ExitStatus.NOT_ALLOWED
+    assert "ask the administrator of your Google Workspace to allow incoming webhooks" in str(error)
+    assert "copy" not in str(error)
+
+
 def test_reads_a_created_message() -> None:
     """A success gives the message name and the thread name. Other fields are ignored."""
     body = {"name": "spaces/A/messages/T.M", "thread": {"name": "spaces/A/threads/T"}, "text": "x", "new": 1}

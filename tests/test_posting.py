@@ -13,7 +13,7 @@ import pytest
 
 from chatpost import __version__
 from chatpost.emulator.faults import Fault, Kind
-from tests.conftest import KEY, TOKEN, Finished, answering, texts, wait_for_requests
+from tests.conftest import KEY, TOKEN, Finished, answering, body_of, texts, wait_for_requests
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -358,6 +358,33 @@ def test_ids_are_masked(chatpost: InProcess, chat: Emulator) -> None:
 def test_help_in_a_closed_pipe(shell: Shell) -> None:
     """If the reader of a help page exits, chatpost exits with 0."""
     assert shell.run("bash", "-c", "chatpost send -h | true; exit ${PIPESTATUS[0]}").status == 0
+
+
+@pytest.mark.parametrize("value", ["nightly\r", " nightly ", "nightly\n"])
+def test_white_space_around_a_variable(chatpost: InProcess, chat: Emulator, value: str) -> None:
+    """White space around a variable's value, such as the CR of a file from Windows, is not part of it."""
+    chatpost.env |= {
+        "CHATPOST_THREAD_KEY": value,
+        "CHATPOST_RETRIES": f"1{value[-1]}",
+        "CHATPOST_URL": f"{chat.url()}\r",
+    }
+    assert chatpost("send", "a").status == 0
+    assert chat.space().messages[0].body["thread"] == {"threadKey": "nightly"}
+
+
+@pytest.mark.parametrize(
+    "key", ["spaces/AAAA/threads/ID", "spaces/AAAA/messages/T.M", "https://chat.google.com/room/AAAA/ID"]
+)
+def test_a_name_as_a_key(chatpost: InProcess, chat: Emulator, key: str) -> None:
+    """A thread name, or a link to a thread, is not a thread key: the error says to use --thread."""
+    done = chatpost("reply", "-k", key, "x").expect(2, "this is the name of a thread, not a key: use --thread")
+    assert (done.err.count("\n"), chat.received) == (1, [])
+
+
+def test_a_link_to_a_thread(chatpost: InProcess, chat: Emulator) -> None:
+    """`--thread` takes the link of a thread that people can copy in Chat."""
+    assert chatpost("reply", "--thread", "https://chat.google.com/room/AAAA/T1?cls=11", "x").status == 0
+    assert body_of(chat)["thread"] == {"name": "spaces/AAAA/threads/T1"}
 
 
 def test_repeated_values_in_the_environment(chatpost: InProcess, chat: Emulator) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings, strategies as st
 from chatpost.errors import ConfigurationError
 from chatpost.profiles.file import load_profiles
 from chatpost.profiles.url_source import read_source
-from tests.conftest import KEY, TOKEN, wait_for
+from tests.conftest import KEY, TOKEN, texts, wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,6 +119,52 @@ def test_url_from_a_file(profiles: Shell, chat: Emulator) -> None:
     profiles("send", "a").expect(78, "secret cannot be read")
     (profiles.config.parent / "secret").write_text(f"\ufeff{chat.url('ci', KEY, TOKEN)}\r\nmore\n")
     assert profiles("send", "a").status == 0
+
+
+def test_url_from_a_file_in_the_environment(profiles: Shell, chat: Emulator, tmp_path: Path) -> None:
+    """CHATPOST_URL_FILE names a file with the URL, as for Docker's secrets; an error names the variable."""
+    file = tmp_path / "secret"
+    file.write_text(f"{chat.url('FFFF', key=KEY, token=TOKEN)}\n")
+    profiles.env["CHATPOST_URL_FILE"] = f" {file}\r"
+    assert profiles("send", "hello").status == 0
+    assert texts(chat, "FFFF") == ["hello"]
+    assert profiles("profiles", "list").err == "chatpost: CHATPOST_URL_FILE is set: without -p, messages go there\n"
+    profiles.env["CHATPOST_URL"] = chat.url()
+    profiles("send", "hello").expect(78, "CHATPOST_URL and CHATPOST_URL_FILE are both set: unset one of them")
+    assert profiles("send", "-p", "ops", "hello").status == 0
+    profiles.env["CHATPOST_URL"] = " "
+    assert profiles("send", "hello").status == 0
+    file.write_text("")
+    profiles("send", "hello").expect(78, "CHATPOST_URL_FILE: the webhook URL is empty")
+    file.unlink()
+    profiles("send", "hello").expect(78, f"CHATPOST_URL_FILE: the URL's file {file} cannot be read: no such file")
+    profiles.env["CHATPOST_URL_FILE"] = ""
+    profiles.env.pop("CHATPOST_URL")
+    profiles("send", "hello").expect(78, "CHATPOST_URL_FILE is set but empty: set it to the path of a file")
+
+
+def test_the_outbox_and_a_url_file(profiles: Shell, chat: Emulator, tmp_path: Path) -> None:
+    """A message that was stored for CHATPOST_URL_FILE is posted by a flush that has it; the emulator overrides it."""
+    file = tmp_path / "secret"
+    file.write_text(chat.url("FFFF", key=KEY, token=TOKEN))
+    profiles.env["CHATPOST_URL_FILE"] = str(file)
+    assert profiles("send", "--spool-only", "hello").status == 0
+    assert profiles("outbox", "flush").status == 0
+    assert texts(chat, "FFFF") == ["hello"]
+    assert profiles("emulator", "--", "chatpost", "send", "there").status == 0
+    assert texts(chat, "FFFF") == ["hello"]
+
+
+@pytest.mark.parametrize("name", ["$CREDENTIALS_DIRECTORY/chat", "${CREDENTIALS_DIRECTORY}/chat"])
+def test_variables_in_the_name_of_a_file(profiles: Shell, chat: Emulator, tmp_path: Path, name: str) -> None:
+    """The path of a URL's file can begin with a variable, as systemd's credentials need it."""
+    (tmp_path / "chat").write_text(chat.url("FFFF", key=KEY, token=TOKEN))
+    profiles.write_profiles(f'[profiles.ops]\nurl = {{ file = "{name}" }}\n')
+    done = profiles("send", "hello")
+    done.expect(78, f"the URL's file is {name}, but the variable CREDENTIALS_DIRECTORY is not set")
+    profiles.env["CREDENTIALS_DIRECTORY"] = str(tmp_path)
+    assert profiles("send", "hello").status == 0
+    assert texts(chat, "FFFF") == ["hello"]
 
 
 def test_url_from_a_command(profiles: Shell, chat: Emulator) -> None:
@@ -411,14 +457,14 @@ def test_a_command_leaves_nothing_behind(profiles: Shell, chat: Emulator) -> Non
     profiles.write_profiles(f"[profiles.ops]\n{command}\n")
 
     profiles.start("send", "a", start_new_session=True).end().expect(78)
-    assert not alive(pids)
+    wait_for("the end of the killed processes", lambda: not alive(pids))
     pids.unlink()
     profiles.write_profiles(f"[profiles.ops]\n{command.replace('1 }', '300 }')}\n")
     running = profiles.start("send", "a", start_new_session=True)
     wait_for("the processes of the command", pids.exists)
     running.signal(signal.SIGTERM)
     assert running.end() == (-signal.SIGTERM, "", "chatpost: interrupted. Nothing was posted.\n")
-    assert not alive(pids)
+    wait_for("the end of the killed processes", lambda: not alive(pids))
 
 
 def alive(pids: Path) -> list[str]:

@@ -311,6 +311,13 @@ def test_it_fits_into_a_message(shell: Shell, chat: Emulator) -> None:
     assert all(31_000 < len(text.encode()) <= 32_000 for text in texts(chat))
 
 
+def test_the_environment_of_the_job(shell: Shell) -> None:
+    """The job inherits the environment unchanged, even if chatpost trims or ignores its own variables."""
+    shell.env |= {"CHATPOST_THREAD_KEY": " nightly\r", "CHATPOST_RETRIES": "many"}
+    script = 'printf "<%s>" "$CHATPOST_THREAD_KEY" "$CHATPOST_RETRIES" "$LC_CTYPE"'
+    assert shell("run", "-q", "--", "sh", "-c", script).out == "< nightly\r><many><>"
+
+
 def test_secrets_in_the_output(shell: Shell, chat: Emulator) -> None:
     """The message, but not stdout, masks webhook URLs and the values of variables with secret-like names."""
     shell.env |= {

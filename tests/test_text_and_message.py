@@ -12,6 +12,9 @@ from chatpost.errors import DataError
         ("spaces/AAAA/threads/T-1_x", "spaces/AAAA/threads/T-1_x"),
         ("spaces/AAAA/messages/T.M", "spaces/AAAA/threads/T"),
         ("spaces/AAAA/messages/T.T", "spaces/AAAA/threads/T"),
+        ("https://chat.google.com/room/AAAA/T-1_x", "spaces/AAAA/threads/T-1_x"),
+        ("https://chat.google.com/room/AAAA/T/M?cls=10", "spaces/AAAA/threads/T"),
+        ("https://chat.google.com/u/0/room/AAAA/T#x", "spaces/AAAA/threads/T"),
     ],
 )
 def test_names_of_a_thread(name: str, thread: str) -> None:
@@ -34,6 +37,8 @@ def test_names_of_a_thread(name: str, thread: str) -> None:
         "spaces/AAAA/messages/T.",
         "spaces/AAAA/messages/T.M.N",
         "spaces/É/threads/T",
+        "https://chat.google.com/room/AAAA",
+        "https://chat.example/room/AAAA/T",
     ],
 )
 def test_what_names_no_thread(name: str) -> None:

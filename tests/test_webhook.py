@@ -17,6 +17,13 @@ GOOD = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TO
     [
         (GOOD, "https://chat.googleapis.com", False),
         (f"  {GOOD}\n", "https://chat.googleapis.com", False),
+        (f'"{GOOD}"', "https://chat.googleapis.com", False),
+        (f"'{GOOD}'\r\n", "https://chat.googleapis.com", False),
+        (GOOD.replace("&", "&amp;"), "https://chat.googleapis.com", False),
+        (GOOD.replace("&", "&#38;"), "https://chat.googleapis.com", False),
+        (GOOD.replace("&", "&#x26;"), "https://chat.googleapis.com", False),
+        (GOOD.replace("&", "\\u0026"), "https://chat.googleapis.com", False),
+        (GOOD.replace("&", "\\&").replace("?", "\\?").replace("/", "\\/"), "https://chat.googleapis.com", False),
         (GOOD.replace("chat.", "chat.mtls.").replace("https", "HTTPS"), "https://chat.mtls.googleapis.com", False),
         (GOOD.replace("https://chat.googleapis.com", "http://127.0.0.1:80"), "http://127.0.0.1:80", True),
         (GOOD.replace("https://chat.googleapis.com", "https://localhost:8443"), "https://localhost:8443", True),

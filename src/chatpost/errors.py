@@ -134,7 +134,7 @@ class DeliveryError(ChatpostError):
 
 
 class InvalidMessage(DeliveryError, exit_status=ExitStatus.DATA):
-    """Chat rejected the message itself."""
+    """Chat rejected the message, or its thread."""
 
     is_transient = True
 

@@ -21,6 +21,9 @@ THREAD_KEY_LIMIT = 4000
 """Maximum length of a thread key, in characters."""
 
 _THREAD_NAME = re.compile(r"spaces/([\w-]+)/threads/([\w-]+)", re.ASCII)
+_THREAD_LINK = re.compile(
+    r"https://chat\.google\.com/(?:u/\d+/)?(?:room|dm)/([\w-]+)/([\w-]+)(?:/[\w-]+)?/?(?:[?#].*)?", re.ASCII
+)
 _MESSAGE_NAME = re.compile(r"spaces/([\w-]+)/messages/([\w-]+)(?:\.[\w-]+)?", re.ASCII)
 
 
@@ -44,12 +47,15 @@ class Thread(NamedTuple):
 
     @classmethod
     def named(cls, name: str) -> Thread:
-        """Parse a thread name, or a message name, which names its thread: ``messages/T.M`` is in ``threads/T``.
+        """Parse a thread name, a thread's link, or a message name, which names its thread.
 
-        This format of message names is observed, not documented. Raises `ValueError` with an error message for users.
+        A message ``messages/T.M`` is in the thread ``threads/T``. This and the format of links are observed, not
+        documented. Raises `ValueError` with an error message for users.
         """
         if _THREAD_NAME.fullmatch(name):
             return cls(name=name)
+        if link := _THREAD_LINK.fullmatch(name):
+            return cls(name=f"spaces/{link[1]}/threads/{link[2]}")
         match = _MESSAGE_NAME.fullmatch(name)
         if match is None:
             raise ValueError(f"{name!r} is not a thread name (spaces/SPACE/threads/THREAD)")

@@ -94,10 +94,11 @@ def _meaning(code: int, status: Status) -> tuple[type[DeliveryError], str]:
         case 400 if "API_KEY_INVALID" in status.reasons:
             return NotAllowed, f"the key in the webhook URL is invalid: {copy}"
         case 400 | 413:
-            violations = one_line("; ".join(status.violations), _LONGEST_QUOTE)
-            return InvalidMessage, violations or "the message is invalid"
+            return InvalidMessage, _invalid_part(status)
         case 401 | 403 if status.status or status.message:
-            return NotAllowed, f"the webhook's key or token is invalid: {copy}"
+            is_policy = "administrator" in (status.message or "").lower()
+            ask = "ask the administrator of your Google Workspace to allow incoming webhooks"
+            return NotAllowed, ask if is_policy else f"the webhook's key or token is invalid: {copy}"
         case 401 | 403:
             return NotAllowed, f"the response may be from a proxy: check the network, or {copy}"
         case 404:
@@ -111,6 +112,15 @@ def _meaning(code: int, status: Status) -> tuple[type[DeliveryError], str]:
         case _ if code >= HTTPStatus.INTERNAL_SERVER_ERROR or code == HTTPStatus.REQUEST_TIMEOUT:
             return Unavailable, ""
     return Refused, "retrying will not help"
+
+
+def _invalid_part(status: Status) -> str:
+    """Return what Chat found invalid: the fields that it names, else the thread or the message."""
+    violations = one_line("; ".join(status.violations), _LONGEST_QUOTE)
+    if "thread" in f"{status.message} {violations}".lower():
+        advice = "the thread is invalid: check --thread and --thread-key"
+        return f"{violations}; {advice}" if violations else advice
+    return violations or "the message is invalid"
 
 
 def _said(answer: Answer, status: Status) -> str:

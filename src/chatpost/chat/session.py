@@ -131,7 +131,7 @@ class Proxy(NamedTuple):
 
 
 def find_proxy(url: str, environment: Mapping[str, str]) -> Proxy | None:
-    """Return the proxy for a URL, from the environment or the system's settings; None if there is none.
+    """Return the proxy for a URL, from the environment or the system's settings, if any.
 
     As for curl, the scheme of a proxy is http unless its URL has another one.
     """

@@ -65,9 +65,14 @@ class Webhook:
 
     @classmethod
     def parse(cls, url: str) -> Webhook:
-        """Parse the URL that Chat shows under "Copy link"; raises `ConfigurationError`, which does not quote it."""
+        """Parse the URL that Chat shows under "Copy link"; raises `ConfigurationError`, which does not quote it.
+
+        The URL can be in quotes, as env files and YAML keep them, and escaped for HTML, JSON or a shell.
+        """
+        url = re.sub(r"\\u0026|&(?:amp|#38|#x26);", "&", url.strip().strip("\"'"), flags=re.IGNORECASE)
+        url = re.sub(r"\\(?=[?&=/])", "", url).strip()
         try:
-            parts = urlsplit(url.strip())
+            parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port
         except ValueError:
             raise ConfigurationError("the webhook URL has an invalid host or port") from None

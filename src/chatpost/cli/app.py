@@ -136,7 +136,7 @@ def _write_options(
 
 def run(command: click.Command) -> int:
     """Run the command line; return its exit status, after a line on stderr if it failed."""
-    surroundings = Surroundings(os.environ, sys.stdin, sys.stdout, sys.stderr)
+    surroundings = _surroundings()
     try:
         return int(command.main(prog_name="chatpost", standalone_mode=False, obj=surroundings) or ExitStatus.OK)
     except click.exceptions.NoArgsIsHelpError as help_page:
@@ -169,6 +169,13 @@ def run(command: click.Command) -> int:
     except Exception as bug:  # noqa: BLE001 - a traceback could hold a secret
         _say(bug_line(bug))
         return ExitStatus.BUG
+
+
+def _surroundings() -> Surroundings:
+    """Return the surroundings, and trim chatpost's variables for Click: a file from Windows ends each with a CR."""
+    given = dict(os.environ)  # which a job gets unchanged
+    os.environ.update({name: value.strip() for name, value in given.items() if name.startswith("CHATPOST_")})
+    return Surroundings(given, sys.stdin, sys.stdout, sys.stderr)
 
 
 def _say(line: str) -> None:

@@ -78,6 +78,8 @@ class Whole(click.IntRange):
 def _thread_key(value: str) -> str:
     _require(value.strip(), "a thread key cannot be empty")
     limit = THREAD_KEY_LIMIT
+    looks_like_a_name = re.match(r"spaces/[^/]+/(?:threads|messages)/|https://chat\.google\.com/", value)
+    _require(not looks_like_a_name, "this is the name of a thread, not a key: use --thread")
     _require(len(value) <= limit, f"a thread key has at most {limit} characters, this one has {len(value)}")
     return _utf8(value)
 

@@ -147,6 +147,7 @@ def _run(command: Sequence[str], chat: Emulator, surroundings: Surroundings) -> 
     with handling_ends(end):  # before the command starts, so that no signal leaves it running
         try:
             environment = {**surroundings.environment, "CHATPOST_URL": chat.url()}
+            environment.pop("CHATPOST_URL_FILE", None)
             process = subprocess.Popen(command, env=environment)  # noqa: S603 - the user's own command
         except OSError as failure:
             raise InputError(f"{command[0]} cannot be run: {system_reason(failure)}") from None

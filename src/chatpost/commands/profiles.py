@@ -18,7 +18,7 @@ from chatpost.directories import find_profile_file
 from chatpost.errors import ConfigurationError, ExitStatus
 from chatpost.processes import Surroundings, handling_ends, reraise_signal
 from chatpost.profiles.file import PROFILE_NAME, ProfileFile, load_profiles, load_trusted_profiles, user_profile_file
-from chatpost.profiles.sources import RedisConfig
+from chatpost.profiles.sources import WEBHOOK, WEBHOOK_FILE, RedisConfig
 from chatpost.profiles.url_source import SIZE_LIMIT, first_line
 
 EPILOG = """\b
@@ -65,8 +65,8 @@ def list_(surroundings: Surroundings, config: Path | None, output: str) -> None:
     else:
         shown = [(name, space or "-", source, "default" if chosen else "") for name, space, source, chosen in rows]
         print_table(("PROFILE", "SPACE", "URL FROM", ""), shown)
-    if surroundings.environment.get("CHATPOST_URL"):
-        say("CHATPOST_URL is set: without -p, messages go there")
+    if variable := next((name for name in (WEBHOOK, WEBHOOK_FILE) if surroundings.environment.get(name)), None):
+        say(f"{variable} is set: without -p, messages go there")
 
 
 @profiles.command(params=[CONFIG])
@@ -91,7 +91,7 @@ def add(ctx: click.Context, name: str, config: Path | None, *, replace: bool) ->
     check_before_adding(path, name, replace=replace)
     url = _read_url(ctx.obj.stdin)
     webhook = Webhook.parse(url)
-    file = add_profile(path, name, url, replace=replace)
+    file = add_profile(path, name, webhook.request_url({}), replace=replace)
     default = ", the default," if file.default == name else ""
     say(f"profile {name}{default} posts to {webhook.space} ({file.path}); try: chatpost send -p {name} Hello")
 

@@ -220,13 +220,13 @@ class Job:
                 kill(target, number)
 
 
-def _given(environment: Mapping[str, str]) -> dict[str, str] | None:
-    """Return the environment without the LC_CTYPE that Python sets in the C locale, None to inherit it."""
+def _given(environment: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment without the LC_CTYPE that Python sets in the C locale."""
     with suppress(OSError):
         given = Path("/proc/self/environ").read_bytes().split(b"\0")
         if "LC_CTYPE" in environment and not any(entry.startswith(b"LC_CTYPE=") for entry in given):
             return {name: value for name, value in environment.items() if name != "LC_CTYPE"}
-    return None
+    return environment
 
 
 def _targets(*, is_merged: bool) -> dict[str, int]:

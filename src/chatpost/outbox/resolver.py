@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote_to_bytes
 from chatpost.chat.webhook import Webhook
 from chatpost.errors import ConfigurationError
 from chatpost.outbox.model import OutboxMessage, WebhookReference
-from chatpost.profiles.sources import find_sources
+from chatpost.profiles.sources import find_sources, webhook_variable
 
 
 def reference_to(webhook: Webhook, profile: str | None, config: Path | None) -> WebhookReference:
@@ -63,10 +63,10 @@ class WebhookResolver:
             # A message of another machine may refer to a file that this machine does not have.
             config = Path(own) if os.path.isfile(own) else config  # noqa: PTH113 - pathlib's can raise
         names = () if reference.profile is None else (reference.profile,)
-        if reference.profile is None and not self._environment.get("CHATPOST_URL"):
-            msg = "the message is for the webhook in CHATPOST_URL, which is not set: set it and flush again"
-            return ConfigurationError(msg)
         try:
+            if reference.profile is None and not self._environment.get(webhook_variable(self._environment) or ""):
+                msg = "the message is for the webhook in CHATPOST_URL, which is not set: set it and flush again"
+                return ConfigurationError(msg)
             (source,) = find_sources(names, config, self._environment, lambda _: None)
             wants_digest = source.profile is not None and source.profile.defaults.get("digest") is True
             return source.fetch_webhook(self._seconds), wants_digest

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from chatpost.redis_client import RedisClient
 
 URL = "CHATPOST_REDIS_URL"  # variable with the URL of a Redis; empty for no Redis
+WEBHOOK = "CHATPOST_URL"  # variable with a webhook's URL
+WEBHOOK_FILE = "CHATPOST_URL_FILE"  # variable with the path of a file that contains it
 OUTBOX = "CHATPOST_OUTBOX"  # variable with the location of the outbox
 NAMED_TWICE = "a profile is specified twice: specify each profile once"
 _TIMEOUT = 5.0  # seconds for a command to print the Redis's URL, and for Redis to answer
 
 
 class WebhookSource(NamedTuple):
-    """Source of a webhook. ``profile`` is None for CHATPOST_URL; ``fetch_webhook`` takes a timeout in seconds."""
+    """Source of a webhook. ``profile`` is None for a variable; ``fetch_webhook`` takes a timeout in seconds."""
 
     profile: Profile | None
     fetch_webhook: Callable[[float], Webhook]
@@ -31,31 +33,43 @@ class WebhookSource(NamedTuple):
 def find_sources(
     names: Sequence[str], config: Path | None, environment: Mapping[str, str], warn: Callable[[str], None]
 ) -> list[WebhookSource]:
-    """Return the webhooks to post to: of ``names``, else CHATPOST_URL, else CHATPOST_PROFILE, else the default profile.
+    """Return the webhooks to post to: of ``names``, else of a variable, CHATPOST_PROFILE or the default.
 
     ``names`` are profiles of the file ``config``, or of the user's file if that is None. Raises `UsageError` for a
     duplicate name, and `ConfigurationError` if no webhook is configured or the profile file is invalid.
     """
-    url = environment.get("CHATPOST_URL")
-    if url is not None and not names:
-        return [WebhookSource(None, lambda _: _webhook_from_environment(url))]
+    if not names and (variable := webhook_variable(environment)):
+        return [WebhookSource(None, lambda _: _webhook_from(variable, environment[variable].strip()))]
     names = names or environment.get("CHATPOST_PROFILE", "").split()
     if len(set(names)) < len(names):
         raise UsageError(NAMED_TWICE)
     return [WebhookSource(profile, partial(profile.webhook, environment)) for profile in _profiles(names, config, warn)]
 
 
-def _webhook_from_environment(url: str) -> Webhook:
-    if not url.strip():
+def webhook_variable(environment: Mapping[str, str]) -> str | None:
+    """Return the variable that names a webhook, even if it is empty; raises `ConfigurationError` if two do."""
+    if environment.get(WEBHOOK, "").strip() and environment.get(WEBHOOK_FILE, "").strip():
+        raise ConfigurationError(f"{WEBHOOK} and {WEBHOOK_FILE} are both set: unset one of them")
+    names = sorted((WEBHOOK_FILE, WEBHOOK), key=lambda name: not environment.get(name, "").strip())
+    return next((name for name in names if name in environment), None)
+
+
+def _webhook_from(variable: str, value: str) -> Webhook:
+    if not value:
         # CI systems leave secrets empty for forks, whose messages must not go to a default profile.
+        what = "a webhook's URL" if variable == WEBHOOK else "the path of a file with a webhook's URL"
         raise ConfigurationError(
-            "CHATPOST_URL is set but empty: set it to a webhook's URL, or unset it to use a profile"
+            f"{variable} is set but empty: set it to {what}, or unset it to use a profile"
             " (in a CI, a pull request from a fork gets no secrets)"
         )
     try:
-        return Webhook.parse(url)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"CHATPOST_URL: {error}") from None
+        if variable == WEBHOOK:
+            return Webhook.parse(value)
+        from chatpost.profiles.url_source import read_url_file
+
+        return Webhook.parse(read_url_file(Path(value).expanduser()))
+    except (ConfigurationError, RuntimeError) as error:
+        raise ConfigurationError(f"{variable}: {error}") from None
 
 
 def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], None]) -> list[Profile]:
@@ -100,12 +114,13 @@ class RedisConfig:
 
     def __init__(self, sharing: Sharing | None, environment: Mapping[str, str]) -> None:
         self._environment = environment
-        self._url = environment.get(URL)
+        url = environment.get(URL)
+        self._url = url if url is None else url.strip().strip("\"'")
         self._source = sharing.redis if sharing is not None and self._url is None else None
-        self.outbox = environment.get(OUTBOX) or (sharing and sharing.outbox) or "local"
+        self.outbox = environment.get(OUTBOX, "").strip() or (sharing and sharing.outbox) or "local"
         self._lock = Lock()
         self._client: RedisClient | ConfigurationError | None = None
-        self.is_configured = self._source is not None or bool(self._url and self._url.strip())
+        self.is_configured = self._source is not None or bool(self._url)
 
     @classmethod
     def of_file(cls, config: Path | None, environment: Mapping[str, str]) -> RedisConfig:
