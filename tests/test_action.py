@@ -108,22 +108,83 @@ def test_a_message(runner: Shell, chat: Emulator) -> None:
     assert body["thread"]["threadKey"] == "1658821493"
 
 
-@pytest.mark.parametrize(("status", "word"), [("success", "OK"), ("failure", "Failed"), ("cancelled", "Warning")])
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        ("success", "OK"),
+        ("failure", "Failed"),
+        ("timed_out", "Failed"),
+        ("cancelled", "Warning"),
+        ("skipped", "Info"),
+        ("neutral", "Info"),
+    ],
+)
 def test_statuses(runner: Shell, chat: Emulator, status: str, word: str) -> None:
     """The card shows the job's status. The action mentions users only if the job failed."""
     assert run_action(runner, webhook_url=url_of(chat), status=status, mention="12 34").outputs["ok"] == "true"
     shown = chat.received[0].body.decode()
     assert word in shown
-    assert ("<users/12> <users/34>" in shown) == (status == "failure")
+    assert ("<users/12> <users/34>" in shown) == (word == "Failed")
 
 
-@pytest.mark.parametrize("on", ["always", "failure", "success"])
-@pytest.mark.parametrize("status", ["success", "failure", "cancelled"])
+WHEN = {
+    "always": {"success", "failure", "timed_out", "cancelled", "skipped", "neutral"},
+    "failure": {"failure", "timed_out"},
+    "success": {"success"},
+    "unsuccessful": {"failure", "timed_out", "cancelled"},
+}
+
+
+@pytest.mark.parametrize("on", WHEN)
+@pytest.mark.parametrize("status", sorted(WHEN["always"]))
 def test_when_to_post(runner: Shell, chat: Emulator, on: str, status: str) -> None:
-    """The action posts always, or only for one status. It succeeds if it has no message to post."""
+    """The action posts always, or only for some statuses. It succeeds if it has no message to post."""
     ended = run_action(runner, webhook_url=url_of(chat), status=status, on=on)
     assert (ended.status, ended.outputs["ok"]) == (0, "true")
-    assert len(chat.received) == (on in {"always", status})
+    assert len(chat.received) == (status in WHEN[on])
+
+
+@pytest.mark.parametrize(
+    ("mention", "shown"),
+    [
+        ("<users/all>", "<users/all>"),
+        ("1, 2", "<users/1> <users/2>"),
+        ("@all", "<users/all>"),
+        ("users/1;2", "<users/1> <users/2>"),
+    ],
+)
+def test_forms_of_mentions(runner: Shell, chat: Emulator, mention: str, shown: str) -> None:
+    """The action takes the forms in which people write mentions."""
+    ended = run_action(runner, webhook_url=url_of(chat), status="failure", mention=mention)
+    assert (ended.outputs["ok"], "::warning" in ended.said) == ("true", False)
+    assert json.loads(chat.received[0].body)["text"].startswith(f"{shown} ")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ({"mention": "1 x@y.example"}, "The input 'mention' has something other than user IDs"),
+        ({"fields": "A=1\nno pair\n=x"}, "The input 'fields' has a line that is not LABEL=VALUE"),
+        ({"status": "strange"}, "The input 'status' is not a status of a job"),
+        ({"fields": f"Commit={'<' * 9000}"}, "Posted without fields and mentions: chatpost: error: "),
+    ],
+)
+def test_a_failure_is_not_lost(runner: Shell, chat: Emulator, inputs: dict[str, str], said: str) -> None:
+    """An input that cannot be posted is left out, with a warning: the message about the failure is posted."""
+    ended = run_action(runner, webhook_url=url_of(chat), text="It failed", **({"status": "failure"} | inputs))
+    assert (ended.status, ended.outputs["ok"], len(chat.received)) == (0, "true", 1)
+    assert f"::warning title=chatpost::{said}" in ended.said
+    shown = chat.received[0].body.decode()
+    assert [word for word in ("Failed", "It failed") if word not in shown] == []
+    assert ("<users/1>" in shown, "no pair" in shown) == ("mention" in inputs, False)
+
+
+def test_a_text_that_chat_rejects(runner: Shell, chat: Emulator) -> None:
+    """If Chat rejects the text, the action posts the status and the run alone."""
+    chat.faults.extend([answering(400), answering(400)])
+    ended = run_action(runner, webhook_url=url_of(chat), status="failure", text="odd")
+    assert (ended.outputs["ok"], "Posted without text" in ended.said) == ("true", True)
+    assert "odd" not in chat.received[2].body.decode()
 
 
 def test_a_fork(runner: Shell, chat: Emulator) -> None:
@@ -169,13 +230,9 @@ def test_a_field_without_a_value(runner: Shell, chat: Emulator) -> None:
     assert [label in shown for label in ("Tag", "Size", "Time")] == [False, True, False]
 
 
-@pytest.mark.parametrize(
-    "inputs",
-    [{"on": "never"}, {"status": "skipped"}, {"fields": "no pair"}, {"mention": "x y z!", "status": "failure"}],
-)
-def test_wrong_inputs(runner: Shell, chat: Emulator, inputs: dict[str, str]) -> None:
-    """The action prints a warning about an invalid input and does not post."""
-    ended = run_action(runner, webhook_url=url_of(chat), **inputs)
+def test_a_wrong_time_to_post(runner: Shell, chat: Emulator) -> None:
+    """The action prints a warning about an invalid input `on` and does not post."""
+    ended = run_action(runner, webhook_url=url_of(chat), on="never")
     assert (ended.status, ended.outputs["ok"], chat.received) == (0, "false", [])
     assert "::warning title=chatpost::" in ended.said
 

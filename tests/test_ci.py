@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chatpost.content.ci import CIS, find_run
+from chatpost.content.ci import CIS, CiRun, find_run
 from tests.conftest import answering, body_of
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ GITLAB = {
     "CI_PROJECT_PATH": "group/app",
     "GITLAB_USER_LOGIN": "alice",
 }
+FORGEJO = {**GITHUB, "FORGEJO_ACTIONS": "true", "GITEA_ACTIONS": "true", "GITHUB_SERVER_URL": "https://code.example"}
+GITEA = {**FORGEJO, "FORGEJO_ACTIONS": "", "GITEA_ACTIONS_RUNNER_VERSION": "v0.2.13"}
 GITLAB_MERGE_REQUEST = {name: value for name, value in GITLAB.items() if name != "CI_COMMIT_BRANCH"} | {
     "CI_COMMIT_REF_NAME": "fix",
     "CI_MERGE_REQUEST_IID": "5",
@@ -252,6 +254,88 @@ def test_a_pull_request_of_github(tmp_path: Path) -> None:
     assert dict(run.fields)["Pull request"] == "#41"  # for pull_request_target
 
 
+@pytest.mark.parametrize(
+    ("environment", "number"),
+    [
+        (FORGEJO, "3"),
+        (GITEA, "3"),
+        (GITEA | {"GITEA_ACTIONS_RUNNER_VERSION": "v0.6.1"}, "1658821493"),
+        (GITEA | {"GITEA_ACTIONS_RUNNER_VERSION": "1.0.8"}, "1658821493"),
+    ],
+)
+def test_links_of_forgejo_and_gitea(environment: dict[str, str], number: str) -> None:
+    """Forgejo's link to a run has its number, Gitea's since 1.26 its ID; neither has the attempt."""
+    run = find_run(environment | {"GITHUB_RUN_ATTEMPT": "2", "GITHUB_REF": "refs/pull/42/merge"})
+    assert run is not None
+    assert run.url == f"https://code.example/octocat/Hello-World/actions/runs/{number}"
+    assert run.links["Pull request"] == "https://code.example/octocat/Hello-World/pulls/42"
+
+
+def with_event(tmp_path: Path, environment: dict[str, str], event: Any) -> CiRun:
+    path = tmp_path / "event.json"
+    path.write_text(json.dumps(event))
+    run = find_run(environment | {"GITHUB_EVENT_PATH": str(path)})
+    assert run is not None
+    return run
+
+
+def test_the_commit_of_a_push(tmp_path: Path) -> None:
+    """A push shows the first line of its commit's message and the author, with a link to the commit."""
+    commit = {"message": "Fix the typo\n\nLong story", "author": {"name": "Ada L.", "username": "ada"}}
+    run = with_event(tmp_path, GITHUB, {"head_commit": commit})
+    fields = dict(run.fields)
+    assert (fields["Commit"], fields["Author"]) == (f"{SHA[:8]} Fix the typo", "Ada L.")
+    assert run.links == {"Commit": f"https://github.com/octocat/Hello-World/commit/{SHA}"}
+
+
+def test_the_title_of_a_pull_request(tmp_path: Path) -> None:
+    """A pull request shows its title and its author, with links to it and to its head commit."""
+    event = {"pull_request": {"head": {"sha": HEAD}, "number": 42, "title": "Fix typo", "user": {"login": "ada"}}}
+    run = with_event(tmp_path, GITHUB_PULL_REQUEST, event)
+    fields = dict(run.fields)
+    assert (fields["Pull request"], fields["Author"], fields["Commit"]) == ("#42 Fix typo", "ada", HEAD[:8])
+    assert run.links == {
+        "Pull request": "https://github.com/octocat/Hello-World/pull/42",
+        "Commit": f"https://github.com/octocat/Hello-World/commit/{HEAD}",
+    }
+
+
+def test_a_run_that_started_another(tmp_path: Path) -> None:
+    """For `workflow_run`, the branch, the commit, the conclusion and the link are of the finished run."""
+    finished = {
+        "id": 77,
+        "name": "Nightly",
+        "head_branch": "release",
+        "head_sha": HEAD,
+        "head_commit": {"message": "Release 2", "author": {"name": "Ada"}},
+        "run_number": 12,
+        "run_attempt": 2,
+        "conclusion": "timed_out",
+    }
+    environment = GITHUB | {"GITHUB_EVENT_NAME": "workflow_run"}
+    run = with_event(tmp_path, environment, {"workflow_run": finished})
+    fields = dict(run.fields)
+    assert run.title == "Nightly #12"
+    assert run.url == "https://github.com/octocat/Hello-World/actions/runs/77/attempts/2"
+    shown = [fields[label] for label in ("Branch", "Commit", "Author", "Conclusion", "Attempt")]
+    assert shown == ["release", f"{HEAD[:8]} Release 2", "Ada", "timed_out", "2"]
+    assert "Job" not in fields
+    assert dict(with_event(tmp_path, environment, {"workflow_run": 5}).fields)["Job"] == "build"
+
+
+def test_the_commit_of_gitlab() -> None:
+    """GitLab's variables have the commit's title and its author, whose email address is left out."""
+    more = {
+        "CI_COMMIT_TITLE": "Fix",
+        "CI_COMMIT_AUTHOR": "Ada <a@b.example>",
+        "CI_PROJECT_URL": "https://gitlab.example/g/a",
+    }
+    run = find_run(GITLAB | more)
+    assert run is not None
+    assert (dict(run.fields)["Commit"], dict(run.fields)["Author"]) == (f"{SHA[:8]} Fix", "Ada")
+    assert run.links == {"Commit": f"https://gitlab.example/g/a/-/commit/{SHA}"}
+
+
 @pytest.mark.parametrize("event", ["", "{}", "[]", "[" * 10_000, '{"pull_request": 5}', '{"pull_request": []}', None])
 def test_an_event_that_cannot_be_read(tmp_path: Path, event: str | None) -> None:
     """If the event file is missing or invalid, chatpost shows the commit that the CI's variables name."""
@@ -398,6 +482,7 @@ def test_words_of_a_stranger(shell: Shell, chat: Emulator) -> None:
         if (each := widget.get("decoratedText"))
     }
     assert fields["Branch"] == "_wip_"
+    assert fields["Commit"] == f'<a href="https://github.com/octocat/Hello-World/commit/{SHA}">{SHA[:8]}</a>'
     assert fields["Workflow"] == "&lt;https://e.example|&lt;b&gt;&gt; &lt;users/all&gt;"
     assert "<users/" not in body["fallbackText"]
 

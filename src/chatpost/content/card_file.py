@@ -13,7 +13,8 @@ from html import unescape
 from typing import Any
 
 from chatpost.chat.message import Thread
-from chatpost.content.cards import CardMessage, part, widgets_of
+from chatpost.content.cards import CardMessage, widgets_of
+from chatpost.content.json_parts import part
 from chatpost.content.terminal import screen_text
 from chatpost.errors import DataError
 

@@ -6,15 +6,14 @@ Source: the Chat API discovery document, the schemas `CardWithId` and `GoogleApp
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from chatpost.content.json_parts import part
 from chatpost.content.markup import escape_mentions, linked, literal
 
 if TYPE_CHECKING:
     from chatpost.chat.message import Thread
     from chatpost.content.ci import CiRun
-
-T = TypeVar("T")
 
 STATUSES = {
     "ok": ("check_circle", "#188038", "OK"),
@@ -108,7 +107,7 @@ class CardOptions(NamedTuple):
         elif words:
             widgets.append({"textParagraph": {"text": to_html(words, _TAGS)}})
         title = self.title or (self.run.title if self.run else None)
-        fields = [(label, escape(value, quote=False)) for label, value in (self.run.fields if self.run else ())]
+        fields = [(label, _anchor(escape(value, quote=False), url)) for label, value, url in self._fields_of_run]
         fields += [(label, to_html(value, _TAGS)) for label, value in self.field]
         widgets += ({"decoratedText": {"topLabel": label, "text": text, "wrapText": True}} for label, text in fields)
         if self._links:
@@ -128,7 +127,7 @@ class CardOptions(NamedTuple):
         bold = "**" if is_markdown else "*"
         title = self.title or (self.run.title if self.run else None)
         head = ": ".join(filter(None, (self._status_word, title and literal(title))))
-        fields = [(label, literal(value)) for label, value in (self.run.fields if self.run else ())]
+        fields = [(label, linked(value, url, is_markdown=is_markdown)) for label, value, url in self._fields_of_run]
         fields += [(label, escape_mentions(value)) for label, value in self.field]
         lines = [f"{bold}{head}{bold}" if head else "", literal(self.subtitle or ""), words]
         lines += [f"{bold}{literal(label)}{bold}: {value}" for label, value in fields]
@@ -139,6 +138,10 @@ class CardOptions(NamedTuple):
     @property
     def _status_word(self) -> str:
         return STATUSES[self.status][2] if self.status else ""
+
+    @property
+    def _fields_of_run(self) -> list[tuple[str, str, str | None]]:
+        return [(label, value, self.run.links.get(label)) for label, value in self.run.fields] if self.run else []
 
     @property
     def _links(self) -> list[tuple[str, str]]:
@@ -154,13 +157,11 @@ class CardOptions(NamedTuple):
         return f"{text[:500]}..." if text[500:] else text
 
 
+def _anchor(html: str, url: str | None) -> str:
+    return html if url is None else _TAGS["link"].format(url=url.replace("&", "&amp;"), text=html)
+
+
 def widgets_of(card: object) -> list[Any]:
     """Return the widgets in all sections of a card with its ID; none where it has another form, which Chat rejects."""
     sections = part(part(card, "card", dict), "sections", list)
     return [widget for section in sections for widget in part(section, "widgets", list)]
-
-
-def part(value: object, name: str, kind: type[T]) -> T:
-    """Return a field of a JSON object if it has this type, else an empty value of the type."""
-    found = value.get(name) if isinstance(value, dict) else None
-    return found if isinstance(found, kind) else kind()

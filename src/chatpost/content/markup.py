@@ -75,8 +75,10 @@ def literal(text: str) -> str:
     return re.sub(rf"(?:[<\[`]|(?<!\w)[*_~])(?!{_NOTHING})", rf"\g<0>{_NOTHING}", text)
 
 
-def linked(label: str, url: str, *, is_markdown: bool) -> str:
-    """Return a link with a label."""
+def linked(label: str, url: str | None, *, is_markdown: bool) -> str:
+    """Return a link with a label, or without a URL the label alone."""
+    if url is None:
+        return literal(label)
     if is_markdown:
         return f"[{literal(label).replace(']', ')')}]({url.replace(')', '%29')})"
     return f"<{url.replace('|', '%7C')}|{label.translate(dict.fromkeys(map(ord, '<>|'), ' '))}>"
