@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
+from unittest import mock
 from uuid import uuid4
 
 import pytest
@@ -27,6 +28,7 @@ from chatpost.outbox.sqlite import SqliteOutbox
 from chatpost.outbox.store import CoolDown
 from chatpost.redis_client import RedisClient
 from tests.conftest import KEY, PIECES, TOKEN, InProcess, Shell, answering, texts
+from tests.terminals import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -129,7 +131,9 @@ def test_what_cannot_be_posted_now_is_spooled(shell: Shell, chat: Emulator, faul
     chat.faults.extend([fault])
     done = shell("send", "--spool", "--retries", "0", "hello")
     assert (done.status, done.out) == (0, "")
-    assert done.err.endswith("; stored in the outbox as message 1: run `chatpost outbox flush` to post it\n")
+    assert done.err.endswith(
+        f"; stored in the outbox as message 1: run `chatpost outbox flush` to post it{UNATTENDED}\n"
+    )
     assert shell(*FLUSH).status == 0
     assert texts(chat) == ["hello"]
     assert len({received.query["requestId"] for received in chat.received}) == 1
@@ -324,6 +328,48 @@ def test_a_webhook_that_is_gone(shell: Shell, chat: Emulator, code: int) -> None
     assert [text for text, _ in states(shell)] == ["message 0", "message 1", "for another"]
     assert shell(*FLUSH).status == 0
     assert (texts(chat), texts(chat, "other")) == (["message 0", "message 1"], ["for another"])
+
+
+UNATTENDED = ". No flush has succeeded in the last hour: add `* * * * * chatpost outbox flush --quiet` to your crontab"
+
+
+def test_an_outbox_that_nothing_flushes(shell: Shell, chat: Emulator) -> None:
+    """If no flush has succeeded for an hour, the line about a spooled message says so, with the crontab entry."""
+    assert UNATTENDED in shell("send", "--spool-only", "one").err
+    chat.faults.extend([answering(503)])
+    assert shell(*FLUSH, "--retries", "0").status == 75
+    assert UNATTENDED in shell("send", "--spool-only", "two").err
+    assert shell(*FLUSH).status == 0
+    assert UNATTENDED not in shell("send", "--spool-only", "three").err
+    with stored_by(shell) as outbox, mock.patch.object(outbox, "now", return_value=time.time() - 3700):
+        outbox.mark_flushed()
+    assert UNATTENDED in shell("send", "--spool-only", "four").err
+    assert shell(*FLUSH).status == 0
+    assert shell("send", "-q", "--spool-only", "five").err == ""
+
+
+def test_a_flush_at_a_terminal(shell: Shell) -> None:
+    """At a terminal, a flush draws a progress bar for each space, and removes it at the end."""
+    for number in range(3):
+        shell("send", "-q", "--spool-only", f"message {number}")
+    shell.env["TERM"] = "xterm"
+    terminal = Terminal()
+    flushing = shell.start(*FLUSH, stderr=terminal.theirs)
+    terminal.wait_for("spaces/AAAA")
+    terminal.wait_for("3/3")
+    assert flushing.end().status == 0
+    assert terminal.close().strip().endswith("chatpost: 3 posted, 0 pending")
+
+
+def test_a_watch_at_a_terminal(shell: Shell) -> None:
+    """At a terminal, a watch prints a line for each message that it posts."""
+    terminal = Terminal()
+    watching = shell.start(*FLUSH, "--watch", stderr=terminal.theirs)
+    terminal.wait_for("watching the outbox")
+    shell("send", "-q", "--spool-only", "hello")
+    terminal.wait_for("chatpost: posted message 1\r\n")
+    watching.signal(signal.SIGTERM)
+    assert watching.end().status == -signal.SIGTERM
 
 
 def test_nothing_is_pending(shell: Shell) -> None:

@@ -294,6 +294,12 @@ class MemoryOutbox:
     def set_cool_down(self, fingerprint: str, cool_down: CoolDown) -> None:
         raise NotImplementedError
 
+    def flushed_at(self) -> float:
+        raise NotImplementedError
+
+    def mark_flushed(self) -> None:
+        raise NotImplementedError
+
 
 Open: TypeAlias = "Callable[[], Outbox]"
 

@@ -68,6 +68,69 @@ def test_a_script_without_its_interpreter(shell: Shell) -> None:
     assert (done.status, done.out) == (4, "word\n")
 
 
+@pytest.mark.parametrize(
+    ("first_line", "why"),
+    [
+        (b"#!/bin/sh\r", "its interpreter /bin/sh\\r does not exist: the script has Windows line ends, convert it"),
+        (b"#! /opt/none/python3 -u", "its interpreter /opt/none/python3 does not exist"),
+    ],
+)
+def test_an_interpreter_that_does_not_exist(shell: Shell, chat: Emulator, first_line: bytes, why: str) -> None:
+    """If a script's interpreter does not exist, chatpost names it, not the script."""
+    script = shell.home / "script"
+    script.write_bytes(first_line + b"\necho\r\n")
+    script.chmod(0o755)
+    shell("run", "--", "./script").expect(127, f"./script could not be started: {why}")
+    assert f"could not be started: {why}" in texts(chat)[0]
+
+
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [
+        (["ls | wc -l"], "; for a shell's syntax, use: chatpost run -- sh -c 'ls | wc -l'"),
+        (["cd /tmp && ls"], "; for a shell's syntax, use: chatpost run -- sh -c 'cd /tmp && ls'"),
+        (["FOO=1", "cmd", "x y"], "; to set variables, use: chatpost run -- env FOO=1 cmd 'x y'"),
+        (["my-job"], "; for the file in this directory, use: chatpost run -- ./my-job"),
+        (["nothing-of-this-name"], ""),
+    ],
+)
+def test_a_command_that_is_meant_for_a_shell(shell: Shell, command: list[str], hint: str) -> None:
+    """A command that is not found because it is meant for a shell gets a hint."""
+    (shell.home / "my-job").write_text("#!/bin/sh\n")
+    done = shell("run", "-q", "--", *command)
+    assert (done.status, done.err) == (127, f"chatpost: error: {command[0]} could not be started: not found{hint}\n")
+
+
+ORPHANS = """
+for i in 1 2 3; do sh -c '(sleep 0.1; exit 3) & exit 0'; done
+for _ in $(seq 600); do
+  zombies=$(grep -lE '^State:.Z' /proc/[0-9]*/status 2> /dev/null | wc -l)
+  if [ "$zombies" = 0 ] && ! pgrep sleep > /dev/null; then exit 5; fi
+  sleep 0.1
+done
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a process ID namespace")
+def test_orphans_in_a_container(shell: Shell) -> None:
+    """As the first process of a container, chatpost reaps processes whose parents have ended."""
+    namespace = ["unshare", "--pid", "--fork", "--mount-proc", "chatpost"]
+    done = shell.run(*namespace, "run", "-q", "--", "sh", "-c", ORPHANS)
+    assert (done.status, done.out) == (5, "")
+
+
+def test_a_job_at_a_terminal(shell: Shell) -> None:
+    """At a terminal, a line says where the outcome was posted; elsewhere, and with `--quiet`, nothing does."""
+    url = shell.env.pop("CHATPOST_URL")
+    shell.write_profiles(f'[profiles.ops]\nurl = "{url}"\n[profiles.dev]\nurl = "{url}"\n')
+    for argv, said in (((), "posted to ops, dev"), (("-q",), None), (("--on", "failure"), None)):
+        terminal = Terminal()
+        profiles = ("-p", "ops", "-p", "dev")
+        assert shell.start("run", *argv, *profiles, "--", "true", stderr=terminal.theirs).end().status == 0
+        assert terminal.close() == (f"chatpost: {said}\r\n" if said else "")
+    assert shell("run", "-p", "ops", "--", "true").err == ""
+
+
 def test_every_byte_passes(shell: Shell, chat: Emulator) -> None:
     """The job inherits stdin, and its stdout and stderr pass through unchanged."""
     raw = bytes(range(256)) * 2000
@@ -373,13 +436,13 @@ def test_on_failure(shell: Shell, chat: Emulator) -> None:
 
 
 def test_on_change(shell: Shell, chat: Emulator) -> None:
-    """`--on change` posts the first failure and the recovery in one thread. Only the failure mentions users."""
+    """`--on change` posts the first failure and the recovery in one thread, and both mention the same users."""
     for script in ("true", "true", "exit 1", "exit 1", "exit 2", "true", "true"):
         shell("run", "--on", "change", "--name", "backup", "--mention", "all", "--", "sh", "-c", script)
     failure, recovery = (re.sub(TOOK, "T", text) for text in texts(chat))
     assert failure.startswith("<users/all> ❌ *backup* failed")
     assert failure.endswith("exit status 1 after T, after T without a failure")
-    assert recovery.startswith("✅ *backup* recovered")
+    assert recovery.startswith("<users/all> ✅ *backup* recovered")
     assert recovery.endswith("in T, after 3 failures in T")
     assert len(chat.space().threads()) == 1
 

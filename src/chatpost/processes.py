@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from itertools import chain, count
 from math import inf
 from pathlib import Path
+from threading import RLock
 from typing import Any, NamedTuple, NoReturn, TextIO
 
 _SI_KERNEL = 0x80
@@ -70,6 +71,21 @@ def has_members(group: int) -> bool:
             if int(its_group) == group:
                 states.add(state)
     return not states or not states <= {"Z", "X"}
+
+
+spawning = RLock()
+"""Held while a child is started, and its process id added to `children`, so that `reap_orphans` leaves it alone."""
+
+children: set[int] = set()
+
+
+def reap_orphans(job: int) -> None:
+    """Reap processes that have ended and whose parents have ended before, as the first process of a container must."""
+    with spawning, suppress(ChildProcessError):
+        while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if ended.si_pid == job or ended.si_pid in children:  # its own thread waits for it
+                return
+            os.waitpid(ended.si_pid, os.WNOHANG)
 
 
 class Surroundings(NamedTuple):

@@ -47,7 +47,11 @@ def describe_spooled(delivery: Delivery) -> str:
     """Say that the message was spooled, and why."""
     progress = delivery.progress
     why = f"{progress.gave_up}; " if progress.gave_up else ""
-    return f"{why}stored in the outbox as message {progress.outbox_id}: run `chatpost outbox flush` to post it"
+    stored = f"{why}stored in the outbox as message {progress.outbox_id}: run `chatpost outbox flush` to post it"
+    if not progress.unattended:
+        return stored
+    entry = "* * * * * chatpost outbox flush --quiet"
+    return f"{stored}. No flush has succeeded in the last hour: add `{entry}` to your crontab"
 
 
 def describe_state(delivery: Delivery, *, can_repeat: bool) -> str:

@@ -17,7 +17,7 @@ from chatpost.cli.console import Kind, as_json, say, write_data
 from chatpost.cli.options import EXIT, OUTPUT, OutputOptions
 from chatpost.cli.settings import Settings
 from chatpost.delivery.model import Delivery
-from chatpost.delivery.sender import AttemptMade, Event, PartPosted, Paused, RetryPlanned
+from chatpost.delivery.sender import AttemptMade, Event, MessagesPosted, PartPosted, Paused, RetryPlanned
 from chatpost.errors import ChatpostError, DeliveryError, ExitStatus, Offline, OutputError, UsageError
 from chatpost.processes import Surroundings
 
@@ -91,7 +91,12 @@ class Reporter:
     def expect(self, deliveries: Sequence[Delivery]) -> None:
         """Remember the deliveries, to report their state on a signal; show bars if one has several parts."""
         self._under_way = deliveries
-        if self._has_reader and any(len(delivery.factories) > 1 for delivery in deliveries):
+        if any(len(delivery.factories) > 1 for delivery in deliveries):
+            self.show_bars()
+
+    def show_bars(self) -> None:
+        """Show progress bars until `close`, if a terminal is watched."""
+        if self._has_reader:
             from chatpost.cli.tables import PartsBars  # loads rich
 
             self._bars = PartsBars()
@@ -99,22 +104,34 @@ class Reporter:
     def show(self, delivery: Delivery, event: Event) -> None:
         """Show planned retries, posted parts and long pauses; with ``verbose``, every attempt and pause."""
         if isinstance(event, AttemptMade):
-            self.posted += event.error is None
-            if self.options.verbose:
-                from chatpost.cli.messages import describe_attempt
-
-                _say(delivery, describe_attempt(delivery, event))
-            if event.error is not None and event.wait is not None:
-                self._show_retry(delivery, event.error, event.wait)
-        elif isinstance(event, PartPosted):
-            if self._bars is not None:
-                self._bars.show(delivery.to.label or "posting", event.number, event.of)
+            self._show_attempt(delivery, event)
         elif isinstance(event, RetryPlanned):
             self._show_retry(delivery, event.error, event.wait)
         elif isinstance(event, Paused):
             self._next_turn = time.monotonic() + event.seconds
             if self.options.verbose or (self._has_reader and event.seconds > _LONG_PAUSE):
                 _say(delivery, f"waiting {event.seconds:.1f} s for its turn in the space")
+        else:
+            self._show_posted(delivery, event)
+
+    def _show_posted(self, delivery: Delivery, event: PartPosted | MessagesPosted) -> None:
+        """Show progress in the bars, or else list the messages of the outbox that were posted."""
+        if self._bars is not None and isinstance(event, PartPosted):
+            self._bars.show(delivery.to.label or "posting", event.number, event.of)
+        elif self._bars is not None and isinstance(event, MessagesPosted):
+            self._bars.show(delivery.to.label or delivery.to.webhook.space, event.posted, event.of)
+        elif isinstance(event, MessagesPosted) and self._has_reader and not self.options.verbose:
+            ids = ", ".join(map(str, event.ids))
+            _say(delivery, f"posted message{'' if len(event.ids) == 1 else 's'} {ids}")
+
+    def _show_attempt(self, delivery: Delivery, attempt: AttemptMade) -> None:
+        self.posted += attempt.error is None
+        if self.options.verbose:
+            from chatpost.cli.messages import describe_attempt
+
+            _say(delivery, describe_attempt(delivery, attempt))
+        if attempt.error is not None and attempt.wait is not None:
+            self._show_retry(delivery, attempt.error, attempt.wait)
 
     def _show_retry(self, delivery: Delivery, error: DeliveryError, wait: float) -> None:
         """Show a planned retry. Without a network, say so once, and at a terminal draw a line until it is over."""
@@ -137,7 +154,8 @@ class Reporter:
     def _next_attempt_in(self) -> str:
         return f"no network, next attempt in {max(0, ceil(self._next_attempt - time.monotonic()))} s"
 
-    def _close_bars(self) -> None:
+    def close(self) -> None:
+        """Remove bars and lines that are drawn at a terminal."""
         self._offline_line.close()
         if self._bars is not None:
             self._bars.close()
@@ -154,7 +172,7 @@ class Reporter:
 
         ``known``, if given, replaces the sentence about the message's state after an error.
         """
-        self._close_bars()
+        self.close()
         progress, output = delivery.progress, self.options.output
         line = None
         if progress.created is not None and progress.error is None and progress.outbox_id is None:
@@ -196,7 +214,7 @@ class Reporter:
         """Report that the command ends early, and the state of each unreported delivery."""
         from chatpost.cli.messages import describe_state
 
-        self._close_bars()
+        self.close()
         self._live.close()
         for delivery in self._under_way:
             if not delivery.progress.reported:

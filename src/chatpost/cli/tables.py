@@ -35,7 +35,7 @@ def draw_trees(title: str, trees: Mapping[str, Mapping[str, Sequence[str]]]) -> 
 
 
 class PartsBars:
-    """Progress bars on stderr, one per long text, that count its posted parts."""
+    """Progress bars on stderr, one per long text or space, that count posted parts or messages."""
 
     def __init__(self) -> None:
         columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
@@ -44,7 +44,7 @@ class PartsBars:
         self._tasks: dict[str, TaskID] = {}
 
     def show(self, name: str, number: int, of: int) -> None:
-        """Show that ``number`` of ``of`` parts are posted."""
+        """Show that ``number`` of ``of`` parts or messages are posted."""
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=of)
         self._progress.update(self._tasks[name], completed=number, refresh=True)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import chain
 from typing import NoReturn
@@ -27,6 +28,7 @@ from chatpost.outbox.sqlite import open_outbox
 from chatpost.processes import Surroundings, report_on_signal
 from chatpost.profiles.sources import RedisConfig
 
+_MARK_EVERY = 60.0  # seconds between two marks that the outbox is flushed
 _POLL = 1.0  # seconds between two reads of the outbox; reading a large one takes at most a tenth of the time
 _FIRST_COOL_DOWN = 2.0  # seconds after a flush that posted nothing; doubled after each further one
 _LONGEST_COOL_DOWN = 30.0
@@ -53,27 +55,40 @@ class FlushCommand:
         """Post the pending messages, in all spaces concurrently. Raises `StorageError`."""
         spaces = self._pending_spaces()
         if not spaces:
+            self._mark_flushed()
             return ExitStatus.OK
         reporter = Reporter(self._output, self._surroundings)
         sender = make_sender(self._redis, reporter)
-        flusher = self._flusher(sender)
+        flusher = self._flusher(sender, reporter)
         left: list[OutboxMessage] = []
         posted = 0
         steps = [partial(flusher.flush, *each) for each in spaces.items()]
-        with report_on_signal(partial(_interrupted, [sender])):
-            for result in run_concurrently(steps):
-                for sentence in self._sentences(result):
-                    say(sentence, "error")
-                left += result.left
-                posted += result.posted
-        pending = {message.id for message in left if message.is_pending}
+        if reporter.is_watched:
+            reporter.show_bars()
+        with report_on_signal(partial(_interrupted, [sender], reporter.close)):
+            results = list(run_concurrently(steps))
+        if reporter.is_watched:
+            reporter.close()
+        for result in results:
+            for sentence in self._sentences(result):
+                say(sentence, "error")
+            left += result.left
+            posted += result.posted
+        pending = {message.id for message in left if message.status.state == "pending"}
         given_up = {message.id for message in left if message.status.state != "posted"} - pending
-        before = {message.id for message in chain(*spaces.values()) if message.is_pending}
+        before = {message.id for message in chain(*spaces.values()) if message.status.state == "pending"}
         lost = len(before & given_up)
         if lost or (not self._output.quiet and (pending or self._output.verbose or reporter.is_watched)):
             more = f", {lost} rejected or expired (see `chatpost outbox list`)" if lost else ""
             say(f"{posted} posted, {len(pending)} pending{more}")
-        return ExitStatus.TRY_LATER if pending else ExitStatus.OK
+        if pending:
+            return ExitStatus.TRY_LATER
+        self._mark_flushed()
+        return ExitStatus.OK
+
+    def _mark_flushed(self) -> None:
+        with suppress(StorageError):  # only a note about spooled messages depends on it
+            self._outbox.mark_flushed()
 
     def _pending_spaces(self) -> dict[str, list[OutboxMessage]]:
         """Return all messages of each space that has pending ones, without their contents."""
@@ -86,10 +101,11 @@ class FlushCommand:
             if any(message.status.state == "pending" for message in index)
         }
 
-    def _flusher(self, sender: Sender) -> Flusher:
+    def _flusher(self, sender: Sender, reporter: Reporter) -> Flusher:
         """Return a flusher that reads each profile once."""
         resolver = WebhookResolver(self._policy.timeout, self._options.config, self._surroundings.environment)
-        return Flusher(self._outbox, sender, self._policy, resolver.resolve, self._options.digest)
+        on_posted = reporter.show if reporter.is_watched else None
+        return Flusher(self._outbox, sender, self._policy, resolver.resolve, self._options.digest, on_posted=on_posted)
 
     def _sentences(self, result: FlushResult) -> list[str]:
         """Return a sentence for each message that was not posted."""
@@ -107,10 +123,10 @@ class Watcher(FlushCommand):
         self._cool_downs: defaultdict[str, float] = defaultdict(float)
         self._said: defaultdict[str, set[str]] = defaultdict(set)
         self._warned: set[str] = set()
-        self._failures, self._open_at = 0, 0.0
+        self._failures, self._open_at, self._mark_at = 0, 0.0, 0.0
         if not self._output.quiet:
             say("watching the outbox; posting messages as they arrive")
-        with report_on_signal(lambda: _interrupted(list(self._senders.values()))):
+        with report_on_signal(lambda: _interrupted(list(self._senders.values()), lambda: None)):
             while True:
                 began = TIMING.clock()
                 try:
@@ -125,16 +141,20 @@ class Watcher(FlushCommand):
         pending = self._pending_spaces()
         self._failures = 0
         self._say_once("", set())
+        if not pending and TIMING.clock() >= self._mark_at:
+            self._mark_flushed()
+            self._mark_at = TIMING.clock() + _MARK_EVERY
         for space, index in pending.items():
             if space not in self._senders:
                 reporter = Reporter(self._output, self._surroundings, self._warned)
+                reporter.is_shared = True  # by the flushes of other spaces
                 self._senders[space] = make_sender(self._redis, reporter, _REDIS_RETRY_AFTER)
                 start_without_signals(threading.Thread(target=self._flush, args=(space, index, reporter), daemon=True))
 
     def _flush(self, space: str, index: list[OutboxMessage], reporter: Reporter) -> None:
         """Flush a space, then sleep for a cool-down if nothing was posted."""
         try:
-            sentences = set(self._sentences(self._flusher(self._senders[space]).flush(space, index)))
+            sentences = set(self._sentences(self._flusher(self._senders[space], reporter).flush(space, index)))
         except ChatpostError as error:
             sentences = {f"{error}{see_also(error)}"}
         except Exception as bug:  # noqa: BLE001 - the flush of other spaces goes on
@@ -162,7 +182,8 @@ class Watcher(FlushCommand):
         self._said[space] = sentences
 
 
-def _interrupted(senders: Sequence[Sender]) -> None:
+def _interrupted(senders: Sequence[Sender], close: Callable[[], None]) -> None:
+    close()
     say("interrupted: unposted messages stay in the outbox")
     for sender in senders:
         sender.leave_queues()

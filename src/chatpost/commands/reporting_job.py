@@ -86,6 +86,14 @@ class JobReporter:
         if not self._is_recorded:  # an error came first
             self._record(result, self._settings[NOTIFY])
         self._mark_reported()
+        self._say_posted()
+
+    def _say_posted(self) -> None:
+        """At a terminal, say where the outcome was posted: otherwise nothing would show it."""
+        created = (its for its in self._deliveries if its.progress.created and its.progress.error is None)
+        places = [its.to.label or its.to.webhook.space for its in created]
+        if places and self._reporter.is_watched and not self._reporter.options.quiet:
+            say(f"posted to {', '.join(places)}")
 
     def _report_safely(self, post: Callable[[], None], die: Callable[[int], NoReturn]) -> None:
         """Post, and print any error."""
@@ -143,8 +151,15 @@ class JobReporter:
         return f"\n{fenced(line[:_LONGEST_COMMAND], is_markdown=is_markdown)}"
 
     def _outcome(self, result: ExitResult, style: Style) -> tuple[Style, str]:
-        """Return the message's style, which mentions people only at the first failure, and the outcome's line."""
-        if self._transition is None or self._transition.kind != "failure":
+        """Return the message's style and the outcome's line.
+
+        People are mentioned at the first failure, and with ``--on change`` also at the recovery.
+        """
+        transition = self._transition
+        is_news = transition is not None and (
+            transition.kind == "failure" or (transition.kind == "recovery" and transition.thread_key is not None)
+        )
+        if not is_news:
             style = style._replace(mention=())
         return style, outcome_line(self._name, result, self._transition, is_markdown=style.is_markdown)
 
@@ -187,6 +202,7 @@ class JobFollower(JobReporter):
             write_data(line)
         if self._follower.is_open:
             self._mark_reported()
+            self._say_posted()
         else:
             self._reporter.write = write_data
             super().report(result, output, die)

@@ -23,7 +23,7 @@ from chatpost.commands.reporting_job import JobFollower, JobReporter
 from chatpost.directories import find_profile_file
 from chatpost.errors import ConfigurationError, UsageError, VariablesClash
 from chatpost.jobs.output import Output
-from chatpost.jobs.process import ExitResult, Job
+from chatpost.jobs.process import ExitResult, Job, hint_for
 from chatpost.processes import exit_now, report_on_signal, reraise_signal
 from chatpost.profiles.sources import NAMED_TWICE
 from chatpost.profiles.users import MentionResolver, UnknownUser
@@ -94,7 +94,8 @@ def run(ctx: click.Context, /, command: Sequence[str], **_: object) -> int:
     with _signals_after(result):
         job.release()
         if result.failure is not None:
-            say(f"{command[0]} could not be started: {result.failure}", "error")
+            hint = hint_for(command) if result.failure == "not found" else ""
+            say(f"{command[0]} could not be started: {result.failure}{hint}", "error")
         if result.lost_output is not None:
             say(f"cannot write the job's output: {result.lost_output}", "error")
         reporter.report(result, output, partial(_exit_as, result))

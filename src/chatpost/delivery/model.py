@@ -47,7 +47,8 @@ class Progress:
     ``request`` is the last request sent. ``attempts`` counts the attempts begun, ``posted`` the messages that Chat has
     confirmed; ``created`` is the first of them. ``maybe_posted``: the current message may be in the space, unconfirmed.
     ``error`` is that of the last attempt, ``gave_up`` the reason, in words, why there was no further attempt.
-    ``outbox_id`` is the id of the first message in the outbox. ``reported``: the outcome was reported to the user.
+    ``outbox_id`` is the id of the first message in the outbox,
+    which nothing has flushed lately if it is ``unattended``. ``reported``: the outcome was reported to the user.
     """
 
     request: CreateMessageRequest | None = None
@@ -58,6 +59,7 @@ class Progress:
     error: DeliveryError | None = None
     gave_up: str | None = None
     outbox_id: int | None = None
+    unattended = False
     reported = False
 
     def confirm(self, created: CreatedMessage) -> None:

@@ -50,7 +50,15 @@ class RetryPlanned(NamedTuple):
     wait: float
 
 
-Event: TypeAlias = AttemptMade | PartPosted | Paused | RetryPlanned
+class MessagesPosted(NamedTuple):
+    """The messages of the outbox with these ids were posted, ``posted`` of ``of`` in the space so far."""
+
+    ids: Sequence[int]
+    posted: int
+    of: int
+
+
+Event: TypeAlias = AttemptMade | PartPosted | Paused | RetryPlanned | MessagesPosted
 """An event in a delivery that the reporter can show."""
 
 _TURN_TOLERANCE = 3.0  # seconds that a turn may be later than last reported

@@ -10,6 +10,8 @@ import ctypes
 import errno
 import fcntl
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -24,7 +26,16 @@ from typing import NamedTuple
 
 from chatpost.errors import ExitStatus, system_reason
 from chatpost.jobs.output import Output, Pump
-from chatpost.processes import Received, descent, has_members, has_terminal, is_open, is_stopped, next_signal
+from chatpost.processes import (
+    Received,
+    descent,
+    has_members,
+    has_terminal,
+    is_open,
+    is_stopped,
+    next_signal,
+    reap_orphans,
+)
 
 _GRACE = 10.0  # seconds between SIGTERM and SIGKILL after the time limit
 _NOT_FOUND, _NOT_EXECUTABLE, _OVER_TIME = 127, 126, 124  # exit statuses of a shell, and of timeout(1)
@@ -84,7 +95,7 @@ class Job:
             self._start(command, targets)
         except OSError as failure:
             is_missing = failure.errno == errno.ENOENT or not command[0]
-            reason = "not found" if is_missing else system_reason(failure)
+            reason = _missing(command[0]) if is_missing else system_reason(failure)
             self.failed = ExitResult(_NOT_FOUND if is_missing else _NOT_EXECUTABLE, failure=reason)
 
     def wait(self, time_limit: float | None = None) -> ExitResult:
@@ -163,6 +174,8 @@ class Job:
                 self._signal(signal.SIGCONT)  # a stopped process does not end
             elif received.number == signal.SIGCHLD:
                 self._stop_with_command()
+                if os.getpid() == 1:  # in a container
+                    reap_orphans(self._process.pid)
             elif not self._is_known(received):
                 self._signal(received.number)
         seconds, code = self._seconds(), self._process.returncode
@@ -218,6 +231,31 @@ class Job:
         for target in targets:
             with suppress(OSError):
                 kill(target, number)
+
+
+def _missing(program: str) -> str:
+    """Return the reason why a program cannot be found: the program, or the interpreter that a script names."""
+    line, path = b"", shutil.which(program)
+    if path is not None:
+        with suppress(OSError), Path(path).open("rb") as file:
+            line = file.read(256).partition(b"\n")[0]
+    interpreter = line[2:].lstrip().partition(b" ")[0]
+    if not line.startswith(b"#!") or os.path.exists(interpreter):  # noqa: PTH110 - bytes
+        return "not found"
+    shown = interpreter.decode(errors="replace").replace("\r", "\\r")
+    fix = ": the script has Windows line ends, convert it with dos2unix" if interpreter.endswith(b"\r") else ""
+    return f"its interpreter {shown} does not exist{fix}"
+
+
+def hint_for(command: Sequence[str]) -> str:
+    """Return advice for a command that is not found because it is meant for a shell, as the end of a sentence."""
+    if re.match(r"[A-Za-z_]\w*=", command[0]):
+        return f"; to set variables, use: chatpost run -- env {shlex.join(command)}"
+    if len(command) == 1 and re.search(r"[\s|&;<>$`(]", command[0]):
+        return f"; for a shell's syntax, use: chatpost run -- sh -c {shlex.quote(command[0])}"
+    if os.path.isfile(command[0]) and "/" not in command[0]:  # noqa: PTH113 - pathlib's can raise
+        return f"; for the file in this directory, use: chatpost run -- ./{shlex.join(command)}"
+    return ""
 
 
 def _given(environment: Mapping[str, str]) -> Mapping[str, str]:

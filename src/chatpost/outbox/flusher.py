@@ -18,7 +18,7 @@ from chatpost.chat.message import CreatedMessage, CreateMessageRequest, MessageR
 from chatpost.chat.webhook import Webhook
 from chatpost.delivery.model import Deadline, Delivery, Destination, Progress
 from chatpost.delivery.retry import RetryPolicy, backoff
-from chatpost.delivery.sender import RetryPlanned, Sender
+from chatpost.delivery.sender import MessagesPosted, RetryPlanned, Sender
 from chatpost.errors import ChatpostError, ConfigurationError, DeliveryError, InvalidMessage, Refused, SpaceBusy
 from chatpost.outbox import model
 from chatpost.outbox.digest import LATE, digest, late
@@ -65,7 +65,8 @@ class Flusher(NamedTuple):
 
     ``resolve`` returns a message's webhook, and whether its profile asks for digests; it raises `ConfigurationError` if
     the webhook no longer exists. ``digest``: make digests for all profiles. ``own`` limits the flush to the messages of
-    one send; without it, each message has the deadline of ``policy``.
+    one send; without it, each message has the deadline of ``policy``. ``on_posted`` is called after each
+    post.
     """
 
     outbox: Outbox
@@ -74,6 +75,7 @@ class Flusher(NamedTuple):
     resolve: Callable[[OutboxMessage], tuple[Webhook, bool]]
     digest: bool = False
     own: OwnMessages | None = None
+    on_posted: Callable[[Delivery, MessagesPosted], None] | None = None
 
     def flush(self, space: str, index: list[OutboxMessage]) -> FlushResult:
         """Post the pending messages of a space, until none is left or no attempt makes sense now.
@@ -90,7 +92,7 @@ class _SpaceFlush:
         self._space = space
         self._own_lane = () if flusher.own is None else (flusher.own.lane, flusher.own.last)
         self._result = FlushResult({}, {}, [], 0)
-        self._posted = 0
+        self._posted = self._pending = 0
         self._given_up: set[str] = set()  # fingerprints of webhooks to which this flush posts no more
         self._failing: set[str] = set()  # fingerprints of webhooks that get a cool-down
         self._unresolved: set[WebhookReference] = set()
@@ -100,6 +102,7 @@ class _SpaceFlush:
     def run(self, index: list[OutboxMessage]) -> FlushResult:
         deadline = self._deadline()
         index = self._expire(index)
+        self._pending = sum(message.status.state == "pending" for message in index)
         while lanes := model.pending_lanes(index, *self._own_lane):
             lane = self._choose(lanes)
             if lane is None or self._is_hopeless(lanes, deadline):
@@ -200,6 +203,9 @@ class _SpaceFlush:
             error = self._flusher.sender.deliver(delivery).progress.error
             if attempt is not None:
                 self._end(attempt, delivery.progress)
+                if error is None and self._flusher.on_posted is not None:
+                    ids = [message.id for message in attempt.members]
+                    self._flusher.on_posted(delivery, MessagesPosted(ids, self._posted, self._pending))
                 chosen = attempt.members[0]
             elif error is None:
                 return _BUSY_SLEEP

@@ -8,6 +8,7 @@ that they are on the same node of a cluster:
     spaces                set: all spaces that have had messages
     totals                hash: the ``last`` id, the number (``count``) and the ``bytes`` of all messages
     lock:SPACE            the name of the process that is posting to a space
+    flushed               the time of the last flush that left nothing pending
     cool-down:FINGERPRINT hash: the ``failures`` of a webhook, and its ``retry_at``
 """
 
@@ -185,6 +186,12 @@ class RedisOutbox:
     def cool_down(self, fingerprint: str) -> CoolDown:
         failures, retry_at = self._run(("HMGET", _key("cool-down", fingerprint), "failures", "retry_at"))[0]
         return CoolDown(int(failures or 0), float(retry_at or 0))
+
+    def flushed_at(self) -> float:
+        return float(self._run(("GET", _key("flushed")), limit=_SHORT)[0] or 0)
+
+    def mark_flushed(self) -> None:
+        self._run(("SET", _key("flushed"), repr(self.now()), "EX", _DAY))
 
     def set_cool_down(self, fingerprint: str, cool_down: CoolDown) -> None:
         key = _key("cool-down", fingerprint)

@@ -23,6 +23,8 @@ from chatpost.outbox.options import SpoolOptions
 from chatpost.outbox.resolver import reference_to
 from chatpost.outbox.store import LONGEST_COOL_DOWN, Outbox
 
+_UNATTENDED_AFTER = 3600.0  # seconds after the last flush that succeeded
+
 
 class Spooler(NamedTuple):
     """A `chatpost.delivery.sender.Deliverer` that keeps messages in the outbox until they are posted.
@@ -66,6 +68,9 @@ class Spooler(NamedTuple):
                 self._post(spooled)
             except errors.StorageError as error:
                 self._post_rest(spooled, error)
+        if progress.outbox_id is not None:
+            with suppress(errors.StorageError):
+                progress.unattended = outbox.now() - outbox.flushed_at() > _UNATTENDED_AFTER
         return delivery
 
     def _messages(self, delivery: Delivery, options: SpoolOptions) -> list[OutboxMessage]:

@@ -29,6 +29,7 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS message (id INTEGER PRIMARY KEY AUTOINCREMENT, space TEXT, size INTEGER, row TEXT)",
     "CREATE TABLE IF NOT EXISTS content (id INTEGER PRIMARY KEY, spooled TEXT, sent TEXT)",
     "CREATE TABLE IF NOT EXISTS cool_down (fingerprint TEXT PRIMARY KEY, failures INTEGER, retry_at REAL)",
+    "CREATE TABLE IF NOT EXISTS flush (succeeded_at REAL)",  # at most one row
 )
 _GIVEN = "id IN (SELECT value FROM json_each(?))"  # a list of ids as JSON
 
@@ -118,6 +119,16 @@ class SqliteOutbox:
             chosen = "SELECT failures, retry_at FROM cool_down WHERE fingerprint = ?"
             row = file.execute(chosen, (fingerprint,)).fetchone()
         return CoolDown(*row) if row else CoolDown()
+
+    def flushed_at(self) -> float:
+        with self._transaction() as file:
+            row = file.execute("SELECT succeeded_at FROM flush").fetchone()
+        return row[0] if row else 0.0
+
+    def mark_flushed(self) -> None:
+        with self._transaction() as file:
+            file.execute("DELETE FROM flush")
+            file.execute("INSERT INTO flush VALUES (?)", (self.now(),))
 
     def set_cool_down(self, fingerprint: str, cool_down: CoolDown) -> None:
         with self._transaction() as file:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from chatpost.errors import ConfigurationError, system_reason
-from chatpost.processes import handling_ends, has_terminal, reraise_signal
+from chatpost.processes import children, handling_ends, has_terminal, reraise_signal, spawning
 
 
 def run_for_first_line(command: Sequence[str], timeout: float, limit: int) -> bytes:
@@ -69,14 +69,17 @@ def _start(command: Sequence[str], group: int | None) -> subprocess.Popen[bytes]
 
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, set())  # while a job runs
     try:
-        return subprocess.Popen(  # noqa: S603 - the user's own command, from a file that only the user can write
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            process_group=group,
-            preexec_fn=unblock if blocked else None,  # noqa: PLW1509 - it takes no lock
-        )
+        with spawning:
+            process = subprocess.Popen(  # noqa: S603 - the user's own command, from a file that only the user can write
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                process_group=group,
+                preexec_fn=unblock if blocked else None,  # noqa: PLW1509 - it takes no lock
+            )
+            children.add(process.pid)
+            return process
     except OSError as failure:
         raise ConfigurationError(f"cannot be run: {system_reason(failure)}") from None
     except ValueError:
