@@ -16,7 +16,7 @@ import pytest
 import requests
 import yaml
 
-from tests.conftest import BIN, KEY, TOKEN, Shell, answering, body_of
+from tests.conftest import BIN, KEY, TOKEN, Shell, answering, body_of, texts
 from tests.test_action import ACTION, run_action, runner, url_of
 from tests.test_ci import BITBUCKET, GITHUB, GITLAB, JENKINS
 from tests.test_docs import READERS_SCRIPTS, TOP
@@ -38,9 +38,17 @@ ALERTS: dict[str, Any] = {
         {
             "status": "firing",
             "labels": {"alertname": "DiskFull", "instance": "db-1"},
-            "annotations": {"summary": "97 %"},
+            "annotations": {"summary": "97 %\n<users/all>"},
+            "fingerprint": "3b15fd163d36582e",
+            "startsAt": "2026-01-02T03:04:05Z",
         },
-        {"status": "resolved", "labels": {"alertname": "Down"}, "annotations": {}},
+        {
+            "status": "resolved",
+            "labels": {"alertname": "Down"},
+            "annotations": {},
+            "fingerprint": "9f3a2b1c",
+            "startsAt": "2026-01-02T03:00:00Z",
+        },
     ],
 }
 
@@ -171,7 +179,10 @@ def test_ansible(user: Shell, chat: Emulator) -> None:
 
 
 def test_alerts(user: Shell, chat: Emulator) -> None:
-    """The webhook server passes alerts to the script, which posts them. A payload without alerts gets a 500."""
+    """The webhook server passes alerts to the script, which posts each incident in its thread.
+
+    A payload without alerts gets a 500.
+    """
     program = user.home / "chatpost-alerts"
     program.write_text(recipe("Alertmanager and Grafana", "sh"))
     program.chmod(0o755)
@@ -179,13 +190,17 @@ def test_alerts(user: Shell, chat: Emulator) -> None:
     (user.home / "hooks.json").write_text(hooks)
     with webhook_server(user) as url:
         assert requests.post(f"{url}/hooks/alerts", json=ALERTS, timeout=60).status_code == 200
-        assert "*firing* DiskFull db-1: 97 %\\n*resolved* Down : " in shown(chat)
-        many = {"alerts": [*ALERTS["alerts"]] * 2000}
-        assert requests.post(f"{url}/hooks/alerts", json=many, timeout=60).status_code == 200
+        firing, resolved = texts(chat)
+        assert (firing, resolved) == ("*firing* DiskFull db-1: 97 %\n<\u200busers/all>", "*resolved* Down : ")
+        first = chat.space().messages[0].body["thread"]
+        assert first == {"threadKey": "alert 3b15fd163d36582e 2026-01-02T03:04:05Z"}
+        again = {"alerts": [{**ALERTS["alerts"][0], "status": "resolved"}] * 2000}
+        assert requests.post(f"{url}/hooks/alerts", json=again, timeout=60).status_code == 200
         assert "bytes omitted after this" in shown(chat)
+        assert len(chat.space().threads()) == 2
         for wrong in ('{"alerts": []}', '{"alerts": 5}', "{}"):
             assert requests.post(f"{url}/hooks/alerts", wrong, timeout=60).status_code == 500
-    assert len(chat.received) == 2
+    assert len(chat.received) == 3
 
 
 @contextmanager
@@ -266,12 +281,13 @@ def test_systemd(user: Shell, chat: Emulator) -> None:
     """The template's command runs with systemd's substitutions, and the timer's service flushes the spooled message."""
     template, service = re.findall(r"^ExecStart=(.*chatpost.*)$", section("systemd"), re.MULTILINE)
     assert section("systemd").count("\nEnvironment=XDG_STATE_HOME=/var/lib\n") == 2  # both units use the same outbox
-    filled = template.replace("%i", "backup.service").replace("%H", "db-1")
+    filled = template.replace("%i", "backup.service").replace("%H", "db-1").replace("%%", "%").replace("$$", "$")
     user.env["CHATPOST_RETRIES"] = "0"
     chat.faults.append(answering(503))
     assert (user.run("sh", "-c", filled).status, chat.spaces) == (0, {})
     assert user.run("sh", "-c", service).status == 0
     assert "backup.service has failed" in shown(chat)
+    assert re.fullmatch(r"backup\.service-\d{4}-\d\d-\d\d", body_of(chat)["thread"]["threadKey"])
     assert os.path.exists("/usr/bin/env")  # noqa: PTH110 - the path as the units have it
 
 
