@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import socket
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +20,6 @@ from tests.terminals import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 FALLBACK = {"messageReplyOption": "REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD"}
 OR_FAIL = {"messageReplyOption": "REPLY_MESSAGE_OR_FAIL"}
@@ -337,6 +338,30 @@ def test_passes_termination_on(shell: Shell, tmp_path: Path, number: signal.Sign
     ready.read_text()
     running.signal(number)
     running.end().expect(9)
+
+
+def test_no_thread_takes_signals_from_the_main_thread(shell: Shell) -> None:
+    """The emulator's threads, those of requests included, have the signals blocked that end it."""
+    emulator = shell.start("emulator")
+    url = shell.env["CHATPOST_URL"] = emulator.line().strip()
+    with socket.create_connection(("127.0.0.1", int(url.split(":")[2].partition("/")[0]))) as stream:
+        stream.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")  # which stays open
+        assert stream.recv(12) == b"HTTP/1.1 200"
+        assert shell.run("chatpost", "send", "hi").status == 0
+        main, others = unblocked(emulator.process.pid)
+    assert (main, len(others) >= 2, any(others)) == (True, True, False)
+    emulator.signal(signal.SIGTERM)
+    emulator.end()
+
+
+def unblocked(pid: int) -> tuple[bool, list[bool]]:
+    """Return whether the main thread, and each other thread, of a process can receive SIGINT, SIGTERM or SIGHUP."""
+    numbers = sum(1 << (number - 1) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+    found = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        blocked = int(re.findall(r"SigBlk:\s*(\w+)", (task / "status").read_text())[0], 16)
+        found[int(task.name)] = blocked & numbers != numbers
+    return found.pop(pid), list(found.values())
 
 
 def test_an_early_signal(shell: Shell) -> None:

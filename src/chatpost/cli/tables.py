@@ -12,6 +12,8 @@ from rich.table import Column, Table
 from rich.text import Text
 from rich.tree import Tree
 
+from chatpost.concurrency import signals_blocked
+
 
 def draw_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Draw a table on stdout."""
@@ -58,5 +60,10 @@ class PartsBars:
 def live_line(line: Callable[[], str]) -> Iterator[None]:
     """Draw a line on stderr, and update it four times a second, until the context ends."""
     console = Console(stderr=True)
-    with Live(get_renderable=lambda: Text(line(), style="dim"), console=console, refresh_per_second=4, transient=True):
+    live = Live(get_renderable=lambda: Text(line(), style="dim"), console=console, refresh_per_second=4, transient=True)
+    with signals_blocked():  # for its thread
+        live.start()
+    try:
         yield
+    finally:
+        live.stop()

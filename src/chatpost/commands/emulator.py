@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import threading
 import warnings
 import webbrowser
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +18,7 @@ from chatpost.cli.console import is_terminal, say, write_data
 from chatpost.cli.options import complete_file
 from chatpost.cli.tables import draw_trees
 from chatpost.cli.types import Parsed, Whole
+from chatpost.concurrency import LONGEST_WAIT, sleep
 from chatpost.errors import ConfigurationError, ExitStatus, InputError, system_reason
 from chatpost.formatting import one_line
 from chatpost.processes import Surroundings, handling_ends
@@ -127,7 +128,7 @@ def _serve(chat: Emulator, surroundings: Surroundings) -> int:
             write_data(chat.url())
             say("serving until Ctrl-C; set CHATPOST_URL to this URL to post here")
         say(f"view the messages at {chat.page}")
-        threading.Event().wait()
+        sleep(inf)
     return ExitStatus.OK
 
 
@@ -153,5 +154,8 @@ def _run(command: Sequence[str], chat: Emulator, surroundings: Surroundings) -> 
             raise InputError(f"{command[0]} cannot be run: {system_reason(failure)}") from None
         if is_ended:
             process.terminate()
-        status = process.wait()
+        while process.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(LONGEST_WAIT)
+        status = process.returncode
     return status if status >= 0 else 128 - status

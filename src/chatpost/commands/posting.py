@@ -19,6 +19,7 @@ from chatpost.chat.webhook import Webhook
 from chatpost.cli.options import POSTING, PROFILES, THREAD, PostOptions
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
+from chatpost.concurrency import sleep
 from chatpost.content.cards import WIDGETS_SHOWN, CardOptions, widgets_of
 from chatpost.content.compose import compose
 from chatpost.content.source import Content, ReadOptions, read_content
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from chatpost.profiles.file import Profile
 
 ONE_PROFILE = "--follow posts to a single thread: use one profile"
-TIMING = Timing(clock=time.monotonic, sleep=time.sleep, random=random.random)
+TIMING = Timing(clock=time.monotonic, sleep=sleep, random=random.random)
 
 
 class Configured(NamedTuple):

@@ -24,6 +24,7 @@ from chatpost.cli.settings import Settings
 from chatpost.commands import posting
 from chatpost.commands.following import Follower
 from chatpost.commands.posting import Recipient, ReplyTo, quick_card_for
+from chatpost.concurrency import join
 from chatpost.content.ci import CiRun
 from chatpost.content.compose import one_message
 from chatpost.content.markup import Style, fenced, mentioning
@@ -197,7 +198,7 @@ class JobFollower(JobReporter):
             self._lines.end()
             self._results.put(result)
             with report_on_signal(lambda: say("interrupted: some output may not have been posted"), die=die):
-                self._poster.join()
+                join(self._poster)
         for line in self._printed:  # not between the job's own lines
             write_data(line)
         if self._follower.is_open:

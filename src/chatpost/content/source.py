@@ -8,6 +8,7 @@ import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from chatpost.concurrency import wait_until_readable
 from chatpost.content.cards import CardMessage, CardOptions
 from chatpost.content.decoding import Decoder, find_encoding
 from chatpost.content.terminal import screen_text
@@ -247,9 +248,9 @@ def read_chunks(source: int, name: str) -> Iterator[bytes]:
     """Read a file descriptor, blocking or not, to its end; raises `InputError`, which quotes ``name``."""
     while True:
         try:
+            wait_until_readable(source)
             chunk = os.read(source, 64 * 1024)  # the size of a pipe
-        except BlockingIOError:  # another process may have made it non-blocking
-            select.select([source], [], [])
+        except BlockingIOError:  # another process, with the same non-blocking pipe, was faster
             continue
         except OSError as failure:
             raise _unreadable(name, failure) from None

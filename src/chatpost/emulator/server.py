@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 from flask import Flask, Response, jsonify, make_response, render_template, request
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from chatpost.concurrency import start_without_signals
 from chatpost.emulator.contract import ApiError, read_body, read_query
 from chatpost.emulator.faults import Fault, Kind
 from chatpost.emulator.render import EMOJI, card_html, safe_link, text_html
@@ -87,7 +88,7 @@ class Emulator:
         return self.spaces.setdefault(f"spaces/{name}", Space(f"spaces/{name}", self._clock, self._quota))
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        start_without_signals(self._thread)  # and those of its requests
         return self
 
     def __exit__(self, *_: object) -> None:

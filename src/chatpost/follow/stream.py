@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from chatpost.chat.message import SIZE_LIMIT
-from chatpost.concurrency import SelectableEvent, start_without_signals
+from chatpost.concurrency import LONGEST_WAIT, SelectableEvent, join, start_without_signals
 from chatpost.content.decoding import Decoder
 from chatpost.content.markup import escape_mentions, without_fences
 from chatpost.content.split import split
@@ -73,9 +73,9 @@ class Lines:
             self._changed.notify_all()
 
     def wait_for_end(self, seconds: float) -> None:
-        """Wait for the end of the stream, at most ``seconds``."""
+        """Wait for the end of the stream, at most ``seconds`` or `LONGEST_WAIT`."""
         with self._changed:
-            self._changed.wait_for(lambda: self.has_ended, seconds)
+            self._changed.wait_for(lambda: self.has_ended, min(seconds, LONGEST_WAIT))
 
     def drop(self) -> int:
         """Drop all buffered lines; return their number."""
@@ -98,7 +98,7 @@ class Lines:
                     return True
                 if self.has_ended:
                     return False
-                self._changed.wait(max(0.0, not_before - now) if self._visible else None)
+                self._changed.wait(min(max(0.0, not_before - now), LONGEST_WAIT) if self._visible else LONGEST_WAIT)
 
     def take(self) -> list[str]:
         """Take the lines of one reply, at least one line."""
@@ -180,7 +180,7 @@ class Reader:
         """Discard all later input, so that the writer is not disturbed; wait for its end."""
         self._is_discarding = True
         self._maker.lines.wake()
-        self._thread.join()
+        join(self._thread)
 
     def _run(self) -> None:
         try:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from chatpost.concurrency import LONGEST_WAIT
 from chatpost.errors import ConfigurationError, system_reason
 from chatpost.processes import children, handling_ends, has_terminal, reraise_signal, spawning
 
@@ -92,8 +93,10 @@ def _read_line(process: subprocess.Popen[bytes], until: float, limit: int) -> by
     with process.stdout as stdout, selectors.DefaultSelector() as selector:
         selector.register(stdout, selectors.EVENT_READ)
         while b"\n" not in read and len(read) < limit:
-            if not selector.select(max(0.0, until - time.monotonic())):
+            if time.monotonic() >= until:
                 raise subprocess.TimeoutExpired(process.args, 0)
+            if not selector.select(min(max(0.0, until - time.monotonic()), LONGEST_WAIT)):
+                continue
             chunk = os.read(stdout.fileno(), limit)
             if not chunk:
                 break
