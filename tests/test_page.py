@@ -7,7 +7,7 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.request import urlopen
 
 import pytest
@@ -65,7 +65,10 @@ def test_what_is_posted_appears(page: Page, shell: Shell, chat: Emulator) -> Non
     expect(page.locator(".thread")).to_have_count(2)
     expect(page.locator(".thread").first.locator(".text")).to_have_text(["Deploy 1.2", "done"])
     first = page.locator(".message").first
+    expect(first.locator(".name")).to_be_hidden()
+    first.locator("summary").click()
     expect(first.locator(".name")).to_have_text(chat.space().messages[0].name)
+    expect(first.locator(".sender")).to_have_text("1")
     expect(first.locator(".meta b")).to_have_text("webhook 1")
     expect(first.locator("time")).to_have_text(re.compile(r"\d\d:\d\d:\d\d"))
 
@@ -77,6 +80,36 @@ def test_each_space_and_webhook(page: Page, shell: Shell, chat: Emulator) -> Non
         assert shell("send", "hello").status == 0
     expect(page.locator(".space h2")).to_have_text(["spaces/ONE", "spaces/TWO"])
     expect(page.locator(".meta b")).to_have_text(["webhook 1", "webhook 2", "webhook 1"])
+
+
+CONTRAST = """
+(element) => {
+  const rgb = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const luminance = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map((c) => c / 255).map((c) => c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  let back = element;
+  while (back && rgb(getComputedStyle(back).backgroundColor)[3] === 0) back = back.parentElement;
+  const pair = [getComputedStyle(element).color, getComputedStyle(back).backgroundColor].map(rgb).map(luminance);
+  return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+}
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast(page: Page, shell: Shell, scheme: Literal["light", "dark"]) -> None:
+    """Texts, and the colours of each status, have a contrast of at least 4.5:1 in light and dark mode."""
+    page.emulate_media(color_scheme=scheme)
+    for status in ("ok", "warn", "fail", "info"):
+        assert shell("send", "--title", "T", "--status", status, "--field", "A=1", "text").status == 0
+    assert shell("send", "hello <https://x.example|link> `code` <users/all>").status == 0
+    expect(page.locator(".message")).to_have_count(5)
+    for place in page.locator(
+        ".message :is(font, h3, p, b, time, a, code, .label, .bubble, .mention, .sender, .app)"
+    ).all():
+        contrast = place.evaluate(CONTRAST)
+        assert contrast >= 4.5, (place.inner_text(), contrast)
 
 
 def test_the_request_is_shown(page: Page, shell: Shell) -> None:
@@ -168,9 +201,8 @@ def test_a_narrow_page(page: Page, shell: Shell, chat: Emulator) -> None:
     table = "| a | b |\n|---|---|\n| 1 | 2 |\n\n> quoted\n\n" + "w" * 100
     assert shell("send", "--markdown", table).status == 0
     expect(page.locator(".message")).to_have_count(1)
-    expect(page.locator(".meta .name")).to_be_hidden()
     page.locator("summary").click()
-    expect(page.locator("details pre")).to_contain_text(chat.space().messages[0].name)
+    expect(page.locator(".name")).to_have_text(chat.space().messages[0].name)
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     assert page.evaluate("getComputedStyle(document.querySelector('blockquote')).borderLeftStyle") == "solid"
     assert page.evaluate("getComputedStyle(document.querySelector('td')).borderTopStyle") == "solid"

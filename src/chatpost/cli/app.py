@@ -5,16 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import stat
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
-from click.core import ParameterSource
 
 from chatpost import __version__
 from chatpost.errors import ChatpostError, ExitStatus, InputError
@@ -140,10 +140,11 @@ def run(command: click.Command) -> int:
     try:
         return int(command.main(prog_name="chatpost", standalone_mode=False, obj=surroundings) or ExitStatus.OK)
     except click.exceptions.NoArgsIsHelpError as help_page:
-        help_page.show()
-        return ExitStatus.USAGE
+        return _show_help(help_page, surroundings.stdin)
     except click.UsageError as error:
-        _say(_usage_line(error))
+        from chatpost.cli.mistakes import usage_line  # only for a mistake
+
+        _say(usage_line(error))
         _drain_followed(surroundings)
         return ExitStatus.USAGE
     except ChatpostError as error:
@@ -178,6 +179,23 @@ def _surroundings() -> Surroundings:
     return Surroundings(given, sys.stdin, sys.stdout, sys.stderr)
 
 
+def _show_help(help_page: click.exceptions.NoArgsIsHelpError, stdin: TextIO | None) -> ExitStatus:
+    """Show the help page of a group without a command, or for a text in a pipe, the command to post it."""
+    if help_page.ctx is not None and help_page.ctx.parent is None and _is_piped(stdin):
+        _say("no command: to post text from a pipe, use chatpost send (see chatpost --help)")
+    else:
+        help_page.show()
+    return ExitStatus.USAGE
+
+
+def _is_piped(stdin: TextIO | None) -> bool:
+    """Return whether stdin is a pipe or a file."""
+    mode = 0
+    with suppress(OSError):
+        mode = 0 if stdin is None else os.fstat(stdin.fileno()).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
+
+
 def _say(line: str) -> None:
     from chatpost.cli.console import say  # not for --help
 
@@ -195,37 +213,6 @@ def _drain_followed(surroundings: Surroundings) -> None:
         with suppress(InputError):
             for _ in read_chunks(surroundings.stdin.fileno(), "stdin"):
                 pass
-
-
-def _usage_line(error: click.UsageError) -> str:
-    """Return a usage error as one line, with the command's help as a hint."""
-    ctx, message = error.ctx, " ".join(error.format_message().split())
-    param = error.param if isinstance(error, click.BadParameter) else None
-    if ctx is not None:
-        if isinstance(error, click.NoSuchOption):
-            message = f"No such option {error.option_name!r}. {_option_hint(error.option_name, ctx)}"
-        elif ctx.command.name == "add" and "://" in error.message:
-            message = "Omit the URL: chatpost asks for it, or reads it from a pipe; other users can see command lines"
-        elif param and ctx.get_parameter_source(param.name or "") is ParameterSource.ENVIRONMENT:
-            message = f"{param.envvar}: {error.message}"
-    return f"{message.strip().rstrip('.')} (see {ctx.command_path if ctx is not None else 'chatpost'} --help)"
-
-
-def _option_hint(name: str, ctx: click.Context) -> str:
-    from difflib import get_close_matches  # only for a mistake
-
-    if ctx.parent is None:
-        return "Options go after the command, as in chatpost send -p ops"
-    known = [option for parameter in ctx.command.params for option in parameter.opts if option.startswith("-")]
-    nearest = get_close_matches(name, known, 1, cutoff=0.75)
-    if nearest:
-        return f"Did you mean {nearest[0]}?"
-    if ctx.command.name in {"emulator", "run"}:  # they run a command with its own options
-        return "" if "--" in sys.argv else f"Put -- before the command to run: {ctx.command_path} -- COMMAND"
-    takes_text = any(parameter.name == "text" for parameter in ctx.command.params)
-    if not takes_text or name.startswith("--"):
-        return ""
-    return f'Put -- before text that begins with a dash: {ctx.command_path} -- "-5 degrees"'
 
 
 def bug_line(bug: Exception) -> str:

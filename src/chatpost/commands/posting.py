@@ -158,7 +158,8 @@ def read(
 ) -> Content | None:
     """Read the content; None if it is empty and ``--skip-empty`` is set."""
     ends_only = all(each.options.overflow.overflow in {"head", "tail"} for each in recipients)
-    how = ReadOptions(recipients[0].options.exits.skip_empty, ends_only, has_stdin)
+    command = f"{ctx.command_path} -k KEY" if ctx.command.name == "reply" else ctx.command_path
+    how = ReadOptions(recipients[0].options.exits.skip_empty, ends_only, has_stdin, command)
     return read_content(ctx.params["text"], [each.options.card for each in recipients], ctx.obj, how, warn)
 
 

@@ -145,7 +145,7 @@ def check(surroundings: Surroundings, name: str | None, config: Path | None) -> 
     redis = RedisConfig(None if file is None else file.sharing, surroundings.environment)
     status = of_redis = ExitStatus.OK
     if file is not None and file.profiles:
-        named = [file.profile(name)] if name else list(file.profiles.values())
+        named = [file.profile(name, advises_to_add=False)] if name else list(file.profiles.values())
         if warning := file.permission_warning():
             say(warning, "warning")
         rows = []

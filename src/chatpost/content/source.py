@@ -69,11 +69,15 @@ class Content(NamedTuple):
 
 
 class ReadOptions(NamedTuple):
-    """Whether to accept an empty text, whether the ends of a long stdin are enough, and whether to read stdin."""
+    """Whether to accept an empty text, whether the ends of a long stdin are enough, and whether to read stdin.
+
+    ``command`` is the command line so far, for an example.
+    """
 
     skip_empty: bool = False
     ends_only: bool = False
     has_stdin: bool = True
+    command: str = "chatpost send"
 
 
 def read_content(
@@ -104,6 +108,8 @@ def read_content(
         if options.has_stdin and path != "-" and stdin is not None and _has_data(stdin):
             warn("stdin was not read, although it has data: add - to post it as the text")
         return Content(Text.whole(""), file, run)
+    if not words and stdin is not None and stdin.isatty():
+        raise UsageError(f'no text: pass it as arguments ({options.command} "Hello"), or pipe it in')
     text = _read_text(words, stdin, ends_only=options.ends_only)
     if run is not None:  # in a CI, secrets are variables
         from chatpost.content.secrets import SecretMask
@@ -199,8 +205,6 @@ def _read_text(words: Sequence[str], stdin: TextIO | None, *, ends_only: bool) -
         return Text.whole(screen_text(text), typed=True, had_bad_bytes=had_bad_bytes)
     if stdin is None:  # the process was started without one
         return Text.whole("")
-    if not words and stdin.isatty():
-        raise UsageError('no text: pass it as arguments (chatpost send "Hello"), or pipe it in')
     return _read_stdin(stdin, ends_only=ends_only)
 
 

@@ -86,16 +86,17 @@ class ProfileFile(NamedTuple):
         """The file's ``default``, else its only profile."""
         return self.named_default or (next(iter(self.profiles)) if len(self.profiles) == 1 else None)
 
-    def profile(self, name: str) -> Profile:
+    def profile(self, name: str, *, advises_to_add: bool = True) -> Profile:
         """Return a profile by name; raises `ConfigurationError` that lists the profiles."""
         if name in self.profiles:
             return self.profiles[name]
         from difflib import get_close_matches  # only for a mistake
 
         nearest = get_close_matches(name, self.profiles, 1)
-        known = f"did you mean {nearest[0]}?" if nearest else f"add it with `chatpost profiles add {name}`"
+        advice = f"; add it with `chatpost profiles add {name}`" if advises_to_add else ""
+        advice = f"; did you mean {nearest[0]}?" if nearest else advice
         raise ConfigurationError(
-            f"there is no profile {name} in {self.path} (it has: {', '.join(self.profiles) or 'none'}); {known}"
+            f"there is no profile {name} in {self.path} (it has: {', '.join(self.profiles) or 'none'}){advice}"
         )
 
     def permission_warning(self) -> str | None:

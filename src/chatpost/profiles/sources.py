@@ -76,7 +76,7 @@ def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], N
     from chatpost.profiles.file import NO_WEBHOOK, PROFILE_NAME, user_profile_file  # not with CHATPOST_URL
 
     if not all(PROFILE_NAME.fullmatch(name) for name in names):
-        raise ConfigurationError("invalid profile name: -p takes a name from profiles.toml, never a URL")
+        raise ConfigurationError(_fault_of_name(names))
     file = find_profiles(config)
     if file is None and names:
         missing = f"there is no profile {names[0]}, and no profile file {user_profile_file()}"
@@ -89,6 +89,14 @@ def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], N
         known = ", ".join(file.profiles)
         raise ConfigurationError(f"there is no default profile: choose one with -p ({known}), or set it in {file.path}")
     return [file.profile(name) for name in names or [str(file.default)]]
+
+
+def _fault_of_name(names: Sequence[str]) -> str:
+    if "" in names:
+        return "the profile name after -p is empty: is a variable unset?"
+    if any(" " in name for name in names):
+        return 'invalid profile name: put -- before text that begins with -p, as in chatpost send -- "-please"'
+    return "invalid profile name: -p takes a name from profiles.toml, never a URL"
 
 
 def find_profiles(config: Path | None) -> ProfileFile | None:

@@ -66,14 +66,14 @@ def delete_profile(path: Path, name: str) -> ProfileFile:
             del content["default"]
 
     with _locked(path):
-        load_trusted_profiles(path).profile(name)
+        load_trusted_profiles(path).profile(name, advises_to_add=False)
         return _change(path, remove)
 
 
 def set_default(path: Path, name: str) -> ProfileFile:
     """Make a profile the default; return the new content. Raises as `delete_profile` does."""
     with _locked(path):
-        load_trusted_profiles(path).profile(name)
+        load_trusted_profiles(path).profile(name, advises_to_add=False)
         return _change(path, lambda content: content.update(default=name))
 
 
