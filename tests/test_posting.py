@@ -224,6 +224,61 @@ def test_several_profiles_where_one_fails(shell: Shell, chat: Emulator) -> None:
 
 
 @pytest.mark.parametrize(
+    ("argv", "hint"),
+    [
+        *(
+            (["send", option, "a"], 'The text is an argument, as in chatpost send "Hello"')
+            for option in ("-m", "--message")
+        ),
+        (["reply", "--text", "a"], 'The text is an argument, as in chatpost reply "Hello"'),
+        (["send", "--url", "a"], "Store the URL with chatpost profiles add NAME, or set CHATPOST_URL"),
+        (["send", "--webhook", "a"], "Store the URL with chatpost profiles add NAME, or set CHATPOST_URL"),
+        *((["send", option, "a"], "A profile names the space: -p NAME") for option in ("--channel", "--to", "--space")),
+        *((["send", option, "a"], "Pipe the file in, as in chatpost send < FILE, or") for option in ("-f", "--file")),
+        (["help"], "Did you mean chatpost --help?"),
+        (["-V"], "Did you mean chatpost --version?"),
+        (["version"], "Did you mean chatpost --version?"),
+        (["flush"], "Did you mean chatpost outbox flush?"),
+        (["list"], "Did you mean chatpost outbox list or chatpost profiles list?"),
+        (["rm"], "Did you mean chatpost outbox delete or chatpost profiles delete?"),
+        (["sned"], "Did you mean chatpost send?"),
+        (["hello"], "To post text, use: chatpost send hello"),
+        (["hello world"], "To post text, use: chatpost send 'hello world'"),
+        (["outbox", "rm", "3"], "Did you mean chatpost outbox delete?"),
+        (["profiles", "rm", "a"], "Did you mean chatpost profiles delete?"),
+        (["profiles", "flush"], "No such command 'flush'"),
+        (["send", "--- deploy ---"], "chatpost send -- '--- deploy ---'"),
+        (["send", "-very good"], "chatpost send -- '-very good'"),
+        (["send", "-of course"], "chatpost send -- '-of course'"),
+    ],
+)
+def test_guesses(chatpost: InProcess, chat: Emulator, argv: list[str], hint: str) -> None:
+    """A name that another tool would have gets one line with the command or the option that is meant."""
+    done = chatpost(*argv)
+    assert (done.status, done.err.count("\n"), chat.received) == (2, 1, [])
+    assert hint in done.err
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", "the profile name after -p is empty: is a variable unset?"),
+        ("retty good", "invalid profile name: put -- before text that begins with -p"),
+    ],
+)
+def test_names_that_are_no_profiles(chatpost: InProcess, name: str, said: str) -> None:
+    """An empty profile name, and a text that begins with -p, get an error of their own."""
+    chatpost("send", "-p", name, "x").expect(78, said)
+
+
+def test_no_command_with_a_pipe(shell: Shell) -> None:
+    """A pipe into `chatpost` alone gets the command that posts it; without a pipe, there is the help page."""
+    done = shell(stdin="hi").expect(2, "no command: to post text from a pipe, use chatpost send")
+    assert (done.out, done.err.count("\n")) == ("", 1)
+    assert "Usage: chatpost" in shell(redirect="< /dev/null").err
+
+
+@pytest.mark.parametrize(
     ("argv", "status", "said"),
     [
         (["send", "--bogus", "a"], 2, "No such option '--bogus'"),
@@ -259,7 +314,7 @@ def test_several_profiles_where_one_fails(shell: Shell, chat: Emulator) -> None:
             "never a URL",
         ),
         (["send", "-p", "a", "-p", "a", "text"], 2, "a profile is specified twice"),
-        (["send", "--text", "a"], 2, "No such option '--text' (see"),
+        (["send", "--text", "a"], 2, "No such option '--text'. The text is an argument"),
         (["send", "--expire-after", "0", "a"], 2, "above 0s, up to 366d"),
         (
             ["profiles", "add", "ops", f"https://chat.googleapis.com/?key={KEY}"],

@@ -413,3 +413,13 @@ def test_completion_of_a_command(user: Shell, words: str) -> None:
 def test_completion_of_an_unknown_shell(user: Shell) -> None:
     """For an unknown shell, `completion` exits with 2 and lists the supported shells."""
     user("completion", "tcsh").expect(2, "'bash', 'zsh', 'fish'")
+
+
+@pytest.mark.parametrize("command", ["delete", "check", "default"])
+def test_a_profile_that_does_not_exist(shell: Shell, command: str) -> None:
+    """Deleting or checking a profile that does not exist does not advise to add it."""
+    path = shell.write_profiles(
+        '[profiles.ops]\nurl = "https://chat.googleapis.com/v1/spaces/A/messages?key=k&token=t"\n'
+    )
+    done = shell("profiles", command, "nope")
+    assert (done.status, done.err) == (78, f"chatpost: error: there is no profile nope in {path} (it has: ops)\n")

@@ -406,12 +406,13 @@ def test_stdin_is_a_terminal(shell: Shell, chat: Emulator) -> None:
     """At a terminal without a text, chatpost exits with 2 and a hint, and does not wait for input."""
     ours, theirs = os.openpty()
     try:
-        done = shell("send", stdin=theirs)
+        for argv, example in ((["send"], 'chatpost send "Hello"'), (["reply", "-k", "x"], 'reply -k KEY "Hello"')):
+            done = shell(*argv, stdin=theirs)
+            assert (done.status, chat.received) == (2, [])
+            assert example in done.err
     finally:
         os.close(ours)
         os.close(theirs)
-    assert (done.status, chat.received) == (2, [])
-    assert 'chatpost send "Hello"' in done.err
 
 
 def test_stdin_is_left_alone(shell: Shell, chat: Emulator) -> None:
