@@ -398,7 +398,7 @@ def test_any_json_is_a_card_or_is_rejected(value: Any) -> None:
     except DataError as error:
         said = str(error)
     else:
-        said = "card.json" if message.cards else ""
+        said = "card.json" if message.cards or message.text else ""
     assert said.startswith("card.json")
     assert "\n" not in said
 

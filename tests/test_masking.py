@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
+import subprocess
+import textwrap
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
 
 import pytest
 
+from chatpost.chat.webhook import Webhook, mask_webhooks
 from chatpost.content.secrets import SecretMask
-from tests.conftest import texts
+from tests.conftest import KEY as WEBHOOK_KEY, PIECES, TOKEN, texts
 
 if TYPE_CHECKING:
     from chatpost.emulator import Emulator
-    from tests.conftest import Shell
+    from tests.conftest import InProcess, Shell
 
 # In pieces, so that scanners of repositories do not take them for real ones.
 TOKENS = {
@@ -178,3 +185,120 @@ def test_a_text_in_a_ci(secrets: Shell, chat: Emulator) -> None:
     assert secrets("send", "--ci", "--as", "text", "said:", "-", stdin=PRINTED).status == 0
     assert all(MASKED in text for text in texts(chat))
     assert all("*Branch*: ***" in text.replace("\u200b", "") for text in texts(chat))
+
+
+URL = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={WEBHOOK_KEY}&token={TOKEN}"
+PERCENT = quote(URL, safe="")
+URL_FORMS = {
+    "plain": URL,
+    "percent-encoded": PERCENT,
+    "percent-encoded in lower case": re.sub("%..", lambda code: code[0].lower(), PERCENT),
+    "percent-encoded twice": quote(PERCENT, safe=""),
+    "percent-encoded three times": quote(quote(PERCENT, safe=""), safe=""),
+    "in JSON, with slashes escaped": URL.replace("/", "\\/"),
+    "in JSON, with codes": re.sub("[/&=?]", lambda sign: f"\\u{ord(sign[0]):04x}", URL),
+    "in JSON in JSON": json.dumps(json.dumps(URL.replace("/", "\\/"))),
+    "for a shell": re.sub("([?&=])", r"\\\1", URL),
+    "with a slash before the query": URL.replace("?", "/?"),
+    "in HTML": html.escape(URL),
+    "in HTML, with codes": URL.replace("=", "&#x3D;").replace("&t", "&#38;t"),
+    "folded after &": URL.replace("&", "&\n  "),
+    "folded by backslashes": "\\\n".join(URL[i : i + 75] for i in range(0, len(URL), 75)),
+    "quoted-printable": re.sub("(.{75})", "\\1=\n", URL.replace("=", "=3D")),
+    "with invisible characters": "\u200b".join(URL),
+    "as parameters of curl": f"curl -G {URL.partition('?')[0]} -d key={WEBHOOK_KEY} -d token={TOKEN}",
+    "as a dictionary": json.dumps(
+        {"url": URL.partition("?")[0], "params": {"key": WEBHOOK_KEY, "token": unquote(TOKEN)}}
+    ),
+}
+OWN_FORMS = {
+    "the key alone": WEBHOOK_KEY,
+    "the token alone": TOKEN,
+    "the token decoded": unquote(TOKEN),
+    "folded": "\n".join(textwrap.wrap(URL, 72)),
+    "folded in JSON": json.dumps("\n".join(textwrap.wrap(URL, 72))),
+    "every character encoded": "".join(f"%{ord(character):02x}" for character in URL),
+}
+
+
+def has_secret(text: str) -> bool:
+    """Return whether a piece of the webhook's secrets is in the text, or in the text without its escapes."""
+    for _ in range(5):
+        text = unquote(html.unescape(re.sub(r"\\u([0-9a-f]{4})", lambda code: chr(int(code[1], 16)), text)))
+    plain = re.sub(r"[\u200b\\\s]|=\n", "", text.replace("=3D", "="))
+    return any(piece in plain for piece in PIECES)
+
+
+@pytest.mark.parametrize("form", [*URL_FORMS.values(), *OWN_FORMS.values()], ids=[*URL_FORMS, *OWN_FORMS])
+def test_the_secrets_of_the_webhook_itself(form: str) -> None:
+    """A text to post has neither the key nor the token of its own webhook, in any form; the rest of it stays."""
+    assert has_secret(form)
+    masked = Webhook.parse(URL).mask_posted(f"before {form} after")
+    assert not has_secret(masked)
+    assert masked.startswith("before ")
+    assert masked.endswith(" after")
+    assert "***" in masked
+
+
+@pytest.mark.parametrize("form", URL_FORMS.values(), ids=URL_FORMS)
+def test_the_url_of_any_webhook(form: str) -> None:
+    """The URL of any other webhook is masked by its form."""
+    assert not has_secret(mask_webhooks([f"before {form} after"])[0])
+
+
+@pytest.mark.parametrize(
+    "text", ["97 % of a & b \\ c", "C:\\temp\\new", "&amp; %41 \\u0041", "see /messages?key=value"]
+)
+def test_nothing_else_is_changed(text: str) -> None:
+    """A text without a webhook's secret is posted unchanged, escapes included."""
+    assert Webhook.parse(URL).mask_posted(text) == text
+    assert mask_webhooks(text) == text
+
+
+@pytest.mark.parametrize("form", [*URL_FORMS.values(), *OWN_FORMS.values()], ids=[*URL_FORMS, *OWN_FORMS])
+def test_no_message_has_its_own_secret(chatpost: InProcess, chat: Emulator, form: str) -> None:
+    """`send` and the outbox's file mask the webhook's own secrets in a text, a card and a title."""
+    assert chatpost("send", "-", stdin=f"see {form}.").status == 0
+    assert chatpost("send", "--title", f"T {form}", "--field", f"F={form}", "-", stdin=form).status == 0
+    assert chatpost("send", "--spool-only", "-", stdin=f"see {form}.").status == 0
+    stored = (chatpost.home / "state" / "chatpost" / "outbox.sqlite3").read_bytes().decode(errors="replace")
+    assert not has_secret(stored)
+    for received in chat.received:
+        assert not has_secret(received.body.decode())
+
+
+@pytest.mark.parametrize("overflow", ["split", "head", "tail"])
+@pytest.mark.parametrize("shift", range(0, 160, 16))
+def test_no_secret_at_a_cut(chatpost: InProcess, chat: Emulator, overflow: str, shift: int) -> None:
+    """A URL across the place where a long text is split or cut is masked before."""
+    text = "x" * (31_950 - shift) + f" {URL} " if overflow != "tail" else f"{URL} " + "x" * (31_950 - shift)
+    assert chatpost("send", "--overflow", overflow, "-", stdin=text + "y" * 10_000).status == 0
+    for received in chat.received:
+        assert not has_secret(received.body.decode())
+
+
+def test_the_time_of_masking_a_webhook() -> None:
+    """Masking twice the text takes at most some three times the CPU time, for each kind of escape."""
+    webhook = Webhook.parse(URL)
+    for piece in ("97 % of a & b \\ c ", "%25", "&amp;", "messages v1/spaces/a/messages key=", "\u200b", "a=\n"):
+        seconds = []
+        for size in (100_000, 200_000):
+            text = piece * (size // len(piece))
+            began = time.process_time()
+            webhook.mask_posted(text)
+            mask_webhooks(text)
+            seconds.append(time.process_time() - began)
+        assert seconds[1] < 3.5 * seconds[0] + 0.1, piece
+
+
+def test_the_output_of_a_job_has_no_secret_of_the_webhook(secrets: Shell, chat: Emulator) -> None:
+    """`run` masks the webhook's own secrets in the output, also folded, and in the replies of `--follow`."""
+    url = secrets.env["CHATPOST_URL"]
+    folded = "\n".join(textwrap.wrap(url, 40))
+    for argv in ((), ("--follow", "--every", "0.1s")):
+        command = ("chatpost", "run", *argv, "--", "printf", "%s\n%s\n", folded, quote(url, safe=""))
+        done = subprocess.run(command, env=secrets.env, cwd=secrets.home, capture_output=True, check=False)
+        assert done.returncode == 0
+    assert len(chat.received) >= 3
+    for received in chat.received:
+        assert not has_secret(received.body.decode())

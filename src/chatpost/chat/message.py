@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -75,6 +75,14 @@ class Message(NamedTuple):
     cards: tuple[Mapping[str, Any], ...] = ()
     fallback_text: str | None = None
     accessory_widgets: tuple[Mapping[str, Any], ...] = ()
+
+    def masked(self, mask: Callable[[Any], Any]) -> Message:
+        """Return the message with ``mask`` applied to its parts, which are JSON values."""
+        text, fallback_text = mask(self.text), mask(self.fallback_text)
+        if not self.cards and not self.accessory_widgets:
+            return self._replace(text=text, fallback_text=fallback_text)
+        cards, widgets = tuple(mask(self.cards)), tuple(mask(self.accessory_widgets))
+        return Message(text, self.is_markdown, cards, fallback_text, widgets)
 
     @property
     def size(self) -> int:

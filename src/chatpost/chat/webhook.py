@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
+from chatpost.chat.masking import MASK, mask_everywhere, mask_urls_near_paths
 from chatpost.errors import ConfigurationError
-
-MASK = "***"
 
 _PATH = re.compile(r"/v1/spaces/[A-Za-z0-9_-]+/messages")
 _HOST = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
@@ -25,7 +24,9 @@ _SECRET = re.compile(r"(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2}|[!$'()*+,:;=@/])+")
 _SECRET_IN_URL = re.compile(
     r"((?:[?&]|&amp;|\\u0026|%3[Ff]|%26)(?:key|token)(?:=|%3[Dd]|\\u003[Dd]))(?:(?!%26)[^&\\\s'\"<>])+"
 )
-_WEBHOOK_URL = re.compile(r"(?i)v1(?:/|%2F)spaces(?:/|%2F)[\w-]+(?:/|%2F)messages(?:\?|%3F)[^\s'\"<>]+")
+_INVISIBLE = re.compile(r"[\xad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+_ENCODED = re.compile(rf"{_INVISIBLE.pattern}|%[0-9A-Fa-f]{{2}}|\\|&(?:#|\w+;)|=3D|=\r?\n")
+_SHORTEST_SECRET = 16  # characters; a webhook's are longer, and a shorter one could be a word
 _PIECE = 8  # characters of a secret that count as a leak
 _COPY_AGAIN = "copy the webhook's link from Chat again"
 _PARAMETERS_WITH_AN_OPTION = {
@@ -44,13 +45,21 @@ def mask_urls(text: str) -> str:
 
 def mask_webhooks(value: Any) -> Any:
     """Return a JSON value with the key and token of all webhook URLs masked: all members of the space can read it."""
+    return _in_strings(value, _mask_any_webhook)
+
+
+def _in_strings(value: Any, mask: Callable[[str], str]) -> Any:
     if isinstance(value, dict):
-        return {name: mask_webhooks(item) for name, item in value.items()}
+        return {name: _in_strings(item, mask) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [mask_webhooks(item) for item in value]
-    if isinstance(value, str) and "/messages" in value.replace("%2F", "/"):
-        return _WEBHOOK_URL.sub(lambda url: _SECRET_IN_URL.sub(rf"\1{MASK}", url[0]), value)
-    return value
+        return [_in_strings(item, mask) for item in value]
+    return mask(value) if isinstance(value, str) else value
+
+
+def _mask_any_webhook(text: str) -> str:
+    if "messages" not in text.lower() and not _INVISIBLE.search(text):
+        return text
+    return mask_urls_near_paths(text)
 
 
 class Webhook:
@@ -117,6 +126,19 @@ class Webhook:
         plain = [unquote(secret) for secret in (self._key, self._token)]
         forms = [self._key, self._token, *plain, *(quote(secret, safe="") for secret in plain)]
         return frozenset(form[i : i + _PIECE] for form in forms for i in range(len(form) - _PIECE + 1))
+
+    def mask_posted(self, value: Any) -> Any:
+        """Return a JSON value to post with this key and token masked, in any form: the space's members can read it."""
+        return _in_strings(value, self._mask_own)
+
+    def _mask_own(self, text: str) -> str:
+        forms = {
+            form for raw in (self._key, self._token) for form in (raw, unquote(raw)) if len(form) >= _SHORTEST_SECRET
+        }
+        plain = "".join(text.split())
+        if not _ENCODED.search(text) and not any(form in plain for form in forms):
+            return text
+        return mask_everywhere(text, forms)
 
     def mask(self, text: str) -> str:
         """Return `text` with all webhook URLs, and all pieces of 8 characters of this key and token, masked."""

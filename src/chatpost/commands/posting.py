@@ -165,13 +165,14 @@ def read(
 
 def compose_for(recipient: Recipient, content: Content) -> tuple[Message, ...]:
     """Compose the messages for a recipient. Raises `DataError` if they are too large or too many."""
-    options = recipient.options
+    options, content = recipient.options, content.masked(recipient.webhook.mask_posted)
     return compose(content, options.style, options.overflow, quick_card_for(recipient, content.run))
 
 
 def quick_card_for(recipient: Recipient, run: CiRun | None) -> CardOptions | None:
     """Return the recipient's quick card, if any, with the CI run, if one was found."""
-    return recipient.options.card.quick_card(run) if any(recipient.options.card) else None
+    quick = recipient.options.card.quick_card(run) if any(recipient.options.card) else None
+    return quick and quick.masked(recipient.webhook.mask_posted)
 
 
 def prepare(
@@ -194,6 +195,7 @@ def prepare(
 
 def _delivery(recipient: Recipient, messages: Sequence[Message], count: int) -> Delivery:
     """``count`` is the number of messages to the same space."""
+    messages = [message.masked(recipient.webhook.mask_posted) for message in messages]
     options, (thread, reply_option) = recipient.options, recipient.target
     request_id = options.request.request_id or str(uuid4())
     if thread is None and len(messages) > 1 and (options.spool.spool or options.spool.spool_only):

@@ -15,6 +15,7 @@ from typing import NoReturn
 import click
 
 from chatpost.chat.message import Message, MessageReplyOption, Thread
+from chatpost.chat.webhook import mask_webhooks
 from chatpost.cli.app import bug_line
 from chatpost.cli.command_options import NOTIFY, REPORT
 from chatpost.cli.console import say, write_data
@@ -137,6 +138,7 @@ class JobReporter:
         return find_ci_run(cards, self._reporter.environment, self._reporter.warn)
 
     def _outcome_message(self, result: ExitResult, tail: Tail, run: CiRun | None, recipient: Recipient) -> Message:
+        tail = tail._replace(text=recipient.webhook.mask_posted(tail.text))
         style, words = self._outcome(result, recipient.options.style)
         words += self._shown_command(recipient.settings, is_markdown=style.is_markdown)
         quick = quick_card_for(recipient, run)
@@ -148,7 +150,7 @@ class JobReporter:
         """Return the command line as text to append, empty without ``--show-command``."""
         if not settings[REPORT].show_command:
             return ""
-        line = shlex.join(self._mask(_readable(word)) for word in self._command)
+        line = mask_webhooks(shlex.join(self._mask(_readable(word)) for word in self._command))
         return f"\n{fenced(line[:_LONGEST_COMMAND], is_markdown=is_markdown)}"
 
     def _outcome(self, result: ExitResult, style: Style) -> tuple[Style, str]:

@@ -5,7 +5,7 @@ Source: the Chat API discovery document, the schemas `CardWithId` and `GoogleApp
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chatpost.content.json_parts import part
@@ -89,6 +89,12 @@ class CardOptions(NamedTuple):
         if self.ci and run is None and not self.title:  # the run would have been the title
             quick = quick._replace(subtitle=None, icon=None)
         return quick if any(quick._replace(form=None)) else None
+
+    def masked(self, mask: Callable[[Any], Any]) -> CardOptions:
+        """Return the parts with ``mask`` applied to them; afterwards, markup could divide a secret."""
+        title, subtitle, field, button = map(mask, (self.title, self.subtitle, self.field, self.button))
+        run = self.run and self.run._replace(title=mask(self.run.title), fields=tuple(mask(self.run.fields)))
+        return self._replace(title=title, subtitle=subtitle, field=field, button=button, run=run)
 
     def message(self, words: str, markdown: str | None) -> CardMessage:
         """Build the card, with the words as its paragraph: in Chat's markup, unless ``markdown`` has them."""

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from chatpost.chat.webhook import MASK
+from chatpost.chat.masking import MASK
 from chatpost.content.github_event import github_variables
 from chatpost.content.secrets import SecretMask
 from chatpost.content.terminal import screen_text

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from urllib.parse import unquote
 
-from chatpost.chat.webhook import MASK
+from chatpost.chat.masking import MASK
 
 _SHORTEST = 6  # characters of a secret, or 8 if all are letters; shorter values appear in many texts by chance
 _SHORTEST_WORD = 8

@@ -67,6 +67,12 @@ class Content(NamedTuple):
     card: CardMessage | None = None
     run: CiRun | None = None
 
+    def masked(self, mask: Callable[[str], str]) -> Content:
+        """Return the content with ``mask`` applied to its text: in a part of it, a secret would no longer be found."""
+        text = self.text
+        ends = {"beginning": mask(text.beginning), "end": mask(text.end), "prefix": mask(text.prefix)}
+        return self._replace(text=text._replace(**ends))
+
 
 class ReadOptions(NamedTuple):
     """Whether to accept an empty text, whether the ends of a long stdin are enough, and whether to read stdin.
@@ -111,11 +117,6 @@ def read_content(
     if not words and stdin is not None and stdin.isatty():
         raise UsageError(f'no text: pass it as arguments ({options.command} "Hello"), or pipe it in')
     text = _read_text(words, stdin, ends_only=options.ends_only)
-    if run is not None:  # in a CI, secrets are variables
-        from chatpost.content.secrets import SecretMask
-
-        mask = SecretMask(surroundings.environment)
-        text = text._replace(beginning=mask(text.beginning), end=mask(text.end), prefix=mask(text.prefix))
     if text.is_blank and (is_ci_alone or not has_card):
         if options.skip_empty:
             return None
@@ -123,7 +124,12 @@ def read_content(
             raise DataError("the text is empty, so nothing was posted (use --skip-empty to exit with 0)")
     if text.had_bad_bytes:
         warn("the text contains bytes that are not UTF-8; each is posted as U+FFFD")
-    return Content(text, file, run)
+    content = Content(text, file, run)
+    if run is None:
+        return content
+    from chatpost.content.secrets import SecretMask  # in a CI, secrets are variables
+
+    return content.masked(SecretMask(surroundings.environment))
 
 
 def _check_cards(words: Sequence[str], cards: Sequence[CardOptions], warn: Callable[[str], None]) -> None:

@@ -165,6 +165,7 @@ class Replies:
 
     def _request(self, message: Message, request_id: str) -> CreateMessageRequest:
         fallback = MessageReplyOption.FALLBACK_TO_NEW_THREAD
+        message = message.masked(self._to.webhook.mask_posted)
         return CreateMessageRequest(message, request_id, self._to.thread, fallback, self._options.silent)
 
 
