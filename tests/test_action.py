@@ -163,9 +163,9 @@ def test_forms_of_mentions(runner: Shell, chat: Emulator, mention: str, shown: s
 @pytest.mark.parametrize(
     ("inputs", "said"),
     [
-        ({"mention": "1 x@y.example"}, "The input 'mention' has something other than user IDs"),
-        ({"fields": "A=1\nno pair\n=x"}, "The input 'fields' has a line that is not LABEL=VALUE"),
-        ({"status": "strange"}, "The input 'status' is not a status of a job"),
+        ({"mention": "1 x@y.example"}, "The input 'mention' accepts user IDs (numbers) and all; other values"),
+        ({"fields": "A=1\nno pair\n=x"}, "The input 'fields' has lines that are not LABEL=VALUE"),
+        ({"status": "strange"}, "The input 'status' is not a known status"),
         ({"fields": f"Commit={'<' * 9000}"}, "Posted without fields and mentions: chatpost: error: "),
     ],
 )

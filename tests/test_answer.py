@@ -51,7 +51,7 @@ def test_a_policy_of_the_administrator() -> None:
     body = {"error": {"status": "PERMISSION_DENIED", "message": "Webhooks are disabled by your administrator."}}
     error = failure(403, body)
     assert error.exit_status == ExitStatus.NOT_ALLOWED
-    assert "ask the administrator of your Google Workspace to allow incoming webhooks" in str(error)
+    assert "ask your Google Workspace administrator to allow them" in str(error)
     assert "copy" not in str(error)
 
 

@@ -311,14 +311,15 @@ def test_a_run_that_started_another(tmp_path: Path) -> None:
         "run_number": 12,
         "run_attempt": 2,
         "conclusion": "timed_out",
+        "actor": {"login": "ada"},
     }
     environment = GITHUB | {"GITHUB_EVENT_NAME": "workflow_run"}
     run = with_event(tmp_path, environment, {"workflow_run": finished})
     fields = dict(run.fields)
     assert run.title == "Nightly #12"
     assert run.url == "https://github.com/octocat/Hello-World/actions/runs/77/attempts/2"
-    shown = [fields[label] for label in ("Branch", "Commit", "Author", "Conclusion", "Attempt")]
-    assert shown == ["release", f"{HEAD[:8]} Release 2", "Ada", "timed_out", "2"]
+    shown = [fields[label] for label in ("Branch", "Commit", "Author", "Started by", "Conclusion", "Attempt")]
+    assert shown == ["release", f"{HEAD[:8]} Release 2", "Ada", "ada", "timed_out", "2"]
     assert "Job" not in fields
     assert dict(with_event(tmp_path, environment, {"workflow_run": 5}).fields)["Job"] == "build"
 
@@ -579,7 +580,7 @@ def test_a_fork(shell: Shell, chat: Emulator) -> None:
     shell.env |= GITHUB_PULL_REQUEST | {"CHATPOST_URL": ""}
     done = shell("send", "--ci", "--soft-fail", "Done")
     assert (done.status, done.err.count("\n"), chat.received) == (0, 1, [])
-    assert "a pull request from a fork gets no secrets" in done.err
+    assert "pull requests from forks get no secrets" in done.err
 
 
 def test_a_profile_that_tells_of_the_ci(shell: Shell, chat: Emulator) -> None:

@@ -246,7 +246,7 @@ def test_a_card_that_mentions(shell: Shell, chat: Emulator, argv: list[str], std
 def test_a_mention_without_an_effect(shell: Shell, option: str) -> None:
     """A mention in another part of a card notifies nobody, and a warning says so."""
     done = shell("send", "--title", "T", option, "A=<users/1>", "hi")
-    done.expect(0, "<users/...> in --title, --subtitle or --field does not notify anyone: use --mention")
+    done.expect(0, "<users/...> in --title, --subtitle or --field notifies no one: use --mention")
 
 
 def test_as_text(shell: Shell, chat: Emulator) -> None:
@@ -291,7 +291,7 @@ def test_too_many_widgets(shell: Shell, count: int) -> None:
     """A warning says how many widgets a card has if Chat does not show them all."""
     done = shell("send", *(word for number in range(count) for word in ("--field", f"F{number}=1")))
     assert done.status == 0
-    assert (f"the card has {count} widgets, and Chat shows only the first 100" in done.err) is (count > 100)
+    assert (f"the card has {count} widgets, but Chat shows only the first 100" in done.err) is (count > 100)
     card = json.dumps({"sections": [{"widgets": [WIDGET] * (count - 1)}, {"widgets": [WIDGET]}]})
     done = shell("send", "--card", "-", stdin=card)
     assert (f"the card has {count} widgets" in done.err) is (count > 100)
@@ -315,9 +315,9 @@ def test_a_card_from_stdin_beside_a_text(shell: Shell, chat: Emulator) -> None:
         ("{]", "is not JSON: expecting property name enclosed in double quotes (line 1, column 2)"),
         ("{", "is not JSON"),
         (b"\xff", "is neither UTF-8 nor UTF-16"),
-        ('{"cards": [{"sections": []}]}', "its field cards is the old format of cards: export it again as cardsV2"),
-        ('{"text": " "}', "it has neither a text nor a card"),
-        ('{"text": "t", "thread": {"name": 1}}', "thread is not an object with a threadKey or a name"),
+        ('{"cards": [{"sections": []}]}', "the field 'cards' is the old card format: export the card again as cardsV2"),
+        ('{"text": " "}', "it has neither text nor a card"),
+        ('{"text": "t", "thread": {"name": 1}}', "the field thread is not an object with a threadKey or a name"),
         ('{"text": "t", "thread": {"name": "t"}}', "'t' is not a thread name"),
         ('{"text": "t", "accessoryWidgets": {}}', "accessoryWidgets is not a list"),
         ("[" * 100_000, "is not valid JSON"),

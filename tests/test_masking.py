@@ -84,6 +84,9 @@ def test_names_of_secrets(name: str) -> None:
         ("COMPASS", "north by west"),
         ("CHATPOST_THREAD_KEY", "nightly run"),
         ("PWD", "/var/lib/app"),
+        ("PWD", "/home/me/My Documents"),
+        ("SSH_KEY", "~/My Keys/id_rsa"),
+        ("PASSED", "everything1"),
     ],
 )
 def test_values_that_are_no_secrets(name: str, value: str) -> None:

@@ -330,11 +330,14 @@ def test_a_webhook_that_is_gone(shell: Shell, chat: Emulator, code: int) -> None
     assert (texts(chat), texts(chat, "other")) == (["message 0", "message 1"], ["for another"])
 
 
-UNATTENDED = ". No flush has succeeded in the last hour: add `* * * * * chatpost outbox flush --quiet` to your crontab"
+UNATTENDED = (
+    ". The outbox was not flushed in the last hour: run `chatpost outbox flush --quiet` every minute, from cron or a"
+    " systemd timer (see docs/outbox.md#flush-the-outbox)"
+)
 
 
 def test_an_outbox_that_nothing_flushes(shell: Shell, chat: Emulator) -> None:
-    """If no flush has succeeded for an hour, the line about a spooled message says so, with the crontab entry."""
+    """If no flush has succeeded for an hour, the line about a spooled message says so, with what to do."""
     assert UNATTENDED in shell("send", "--spool-only", "one").err
     chat.faults.extend([answering(503)])
     assert shell(*FLUSH, "--retries", "0").status == 75

@@ -227,26 +227,51 @@ def test_several_profiles_where_one_fails(shell: Shell, chat: Emulator) -> None:
     ("argv", "hint"),
     [
         *(
-            (["send", option, "a"], 'The text is an argument, as in chatpost send "Hello"')
+            (["send", option, "a"], 'Pass the text as an argument: chatpost send "Hello"')
             for option in ("-m", "--message")
         ),
-        (["reply", "--text", "a"], 'The text is an argument, as in chatpost reply "Hello"'),
-        (["send", "--url", "a"], "Store the URL with chatpost profiles add NAME, or set CHATPOST_URL"),
-        (["send", "--webhook", "a"], "Store the URL with chatpost profiles add NAME, or set CHATPOST_URL"),
-        *((["send", option, "a"], "A profile names the space: -p NAME") for option in ("--channel", "--to", "--space")),
-        *((["send", option, "a"], "Pipe the file in, as in chatpost send < FILE, or") for option in ("-f", "--file")),
-        (["help"], "Did you mean chatpost --help?"),
-        (["-V"], "Did you mean chatpost --version?"),
-        (["version"], "Did you mean chatpost --version?"),
-        (["flush"], "Did you mean chatpost outbox flush?"),
-        (["list"], "Did you mean chatpost outbox list or chatpost profiles list?"),
-        (["rm"], "Did you mean chatpost outbox delete or chatpost profiles delete?"),
-        (["sned"], "Did you mean chatpost send?"),
-        (["hello"], "To post text, use: chatpost send hello"),
-        (["hello world"], "To post text, use: chatpost send 'hello world'"),
-        (["outbox", "rm", "3"], "Did you mean chatpost outbox delete?"),
-        (["profiles", "rm", "a"], "Did you mean chatpost profiles delete?"),
+        (["reply", "--text", "a"], 'Pass the text as an argument: chatpost reply "Hello"'),
+        (
+            ["send", "--url", "a"],
+            "No option takes a URL: store it with `chatpost profiles add NAME`, or set CHATPOST_URL",
+        ),
+        (
+            ["send", "--webhook", "a"],
+            "No option takes a URL: store it with `chatpost profiles add NAME`, or set CHATPOST_URL",
+        ),
+        *(
+            (["send", option, "a"], "To choose the space, use its profile: -p NAME")
+            for option in ("--channel", "--to", "--space")
+        ),
+        *(
+            (
+                ["send", option, "a"],
+                "To post a text file, redirect it: chatpost send < FILE. To post a card, use --card FILE",
+            )
+            for option in ("-f", "--file")
+        ),
+        (["help"], "Did you mean `chatpost --help`?"),
+        (["-V"], "Did you mean `chatpost --version`?"),
+        (["version"], "Did you mean `chatpost --version`?"),
+        (["flush"], "Did you mean `chatpost outbox flush`?"),
+        (["list"], "Did you mean `chatpost outbox list` or `chatpost profiles list`?"),
+        (["rm"], "Did you mean `chatpost outbox delete` or `chatpost profiles delete`?"),
+        (["sned"], "Did you mean `chatpost send`?"),
+        (["hello"], "To post text, use `chatpost send hello`"),
+        (["hello world"], "To post text, use `chatpost send 'hello world'`"),
+        (["outbox", "rm", "3"], "Did you mean `chatpost outbox delete`?"),
+        (["profiles", "rm", "a"], "Did you mean `chatpost profiles delete`?"),
         (["profiles", "flush"], "No such command 'flush'"),
+        (["profiles", "help"], "Did you mean `chatpost profiles --help`?"),
+        (["profiles", "add", "--url", "x", "ops"], "Omit the URL: chatpost asks for it"),
+        (["run", "--to", "ops", "--", "true"], "To choose the space, use its profile: -p NAME"),
+        (["send", "--key", "deploy", "x"], "Did you mean --thread-key?"),
+        (["send", "-V"], "Did you mean `chatpost --version`?"),
+        (["--- deploy ---"], "`chatpost send -- '--- deploy ---'`"),
+        (
+            [f"https://chat.googleapis.com/v1/spaces/A/messages?key={KEY}&token={TOKEN}"],
+            "No such command of this name. No",
+        ),
         (["send", "--- deploy ---"], "chatpost send -- '--- deploy ---'"),
         (["send", "-very good"], "chatpost send -- '-very good'"),
         (["send", "-of course"], "chatpost send -- '-of course'"),
@@ -262,8 +287,11 @@ def test_guesses(chatpost: InProcess, chat: Emulator, argv: list[str], hint: str
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("", "the profile name after -p is empty: is a variable unset?"),
-        ("retty good", "invalid profile name: put -- before text that begins with -p"),
+        ("", "-p has an empty profile name: check that the variable in it is set"),
+        (
+            "retty good",
+            "'retty good' is not a profile name. If it is text, put -- before it: `chatpost send -- '-pretty good'`",
+        ),
     ],
 )
 def test_names_that_are_no_profiles(chatpost: InProcess, name: str, said: str) -> None:
@@ -273,7 +301,7 @@ def test_names_that_are_no_profiles(chatpost: InProcess, name: str, said: str) -
 
 def test_no_command_with_a_pipe(shell: Shell) -> None:
     """A pipe into `chatpost` alone gets the command that posts it; without a pipe, there is the help page."""
-    done = shell(stdin="hi").expect(2, "no command: to post text from a pipe, use chatpost send")
+    done = shell(stdin="hi").expect(2, "no command given: to post piped text, use `chatpost send`")
     assert (done.out, done.err.count("\n")) == ("", 1)
     assert "Usage: chatpost" in shell(redirect="< /dev/null").err
 
@@ -314,7 +342,7 @@ def test_no_command_with_a_pipe(shell: Shell) -> None:
             "never a URL",
         ),
         (["send", "-p", "a", "-p", "a", "text"], 2, "a profile is specified twice"),
-        (["send", "--text", "a"], 2, "No such option '--text'. The text is an argument"),
+        (["send", "--text", "a"], 2, "No such option '--text'. Pass the text as an argument"),
         (["send", "--expire-after", "0", "a"], 2, "above 0s, up to 366d"),
         (
             ["profiles", "add", "ops", f"https://chat.googleapis.com/?key={KEY}"],
@@ -382,7 +410,7 @@ def test_environment_of_every_option(chatpost: InProcess, chat: Emulator) -> Non
 @pytest.mark.parametrize(
     ("argv", "hint"),
     [
-        (["emulator", "chatpost", "send", "--retries", "1"], "Put -- before the command to run: chatpost emulator --"),
+        (["emulator", "chatpost", "send", "--retries", "1"], "Put -- before the command to run: `chatpost emulator --"),
         (["send", "--bogus"], "No such option '--bogus' (see chatpost send --help)"),
         (["send", "--thred-key", "x"], "Did you mean --thread-key?"),
         (["send", "-5 degrees"], "Put -- before text that begins with a dash"),
@@ -432,7 +460,7 @@ def test_white_space_around_a_variable(chatpost: InProcess, chat: Emulator, valu
 )
 def test_a_name_as_a_key(chatpost: InProcess, chat: Emulator, key: str) -> None:
     """A thread name, or a link to a thread, is not a thread key: the error says to use --thread."""
-    done = chatpost("reply", "-k", key, "x").expect(2, "this is the name of a thread, not a key: use --thread")
+    done = chatpost("reply", "-k", key, "x").expect(2, "this names a thread, but is not a thread key: use --thread")
     assert (done.err.count("\n"), chat.received) == (1, [])
 
 

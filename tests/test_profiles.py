@@ -135,7 +135,7 @@ def test_url_from_a_file_in_the_environment(profiles: Shell, chat: Emulator, tmp
     profiles.env["CHATPOST_URL"] = " "
     assert profiles("send", "hello").status == 0
     file.write_text("")
-    profiles("send", "hello").expect(78, "CHATPOST_URL_FILE: the webhook URL is empty")
+    profiles("send", "hello").expect(78, f"CHATPOST_URL_FILE: the file {file} is empty")
     file.unlink()
     profiles("send", "hello").expect(78, f"CHATPOST_URL_FILE: the URL's file {file} cannot be read: no such file")
     profiles.env["CHATPOST_URL_FILE"] = ""
@@ -161,7 +161,7 @@ def test_variables_in_the_name_of_a_file(profiles: Shell, chat: Emulator, tmp_pa
     (tmp_path / "chat").write_text(chat.url("FFFF", key=KEY, token=TOKEN))
     profiles.write_profiles(f'[profiles.ops]\nurl = {{ file = "{name}" }}\n')
     done = profiles("send", "hello")
-    done.expect(78, f"the URL's file is {name}, but the variable CREDENTIALS_DIRECTORY is not set")
+    done.expect(78, f"the path {name} contains the variable CREDENTIALS_DIRECTORY, which is not set")
     profiles.env["CREDENTIALS_DIRECTORY"] = str(tmp_path)
     assert profiles("send", "hello").status == 0
     assert texts(chat, "FFFF") == ["hello"]

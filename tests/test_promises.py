@@ -215,7 +215,7 @@ def test_without_a_network(shell: Shell) -> None:
     done = shell(*retries)
     assert done.status == 75
     assert done.err.splitlines() == [
-        f"chatpost: {name}; waiting for the network",
+        f"chatpost: {name}; retrying without further messages",
         f"chatpost: error: {name}; gave up after 3 attempts (see docs/troubleshooting.md#network). Nothing was posted.",
     ]
     assert shell(*retries, "-v").err.count("retrying in") == 2
@@ -227,8 +227,8 @@ def test_a_terminal_without_a_network(shell: Shell) -> None:
     shell.env |= {"CHATPOST_URL": WEBHOOK.replace("chat.", "no-such-host-of-the-tests."), "TERM": "xterm"}
     terminal = Terminal()
     sending = shell.start("send", "--retries", "2", "hello", stderr=terminal.theirs)
-    terminal.wait_for("waiting for the network")
-    terminal.wait_for("no network, next attempt in")
+    terminal.wait_for("retrying without further messages")
+    terminal.wait_for("no network; next attempt in")
     terminal.wait_for("gave up after 3 attempts")
     assert sending.end().status == 75
     assert "no network" not in terminal.close()
@@ -281,7 +281,8 @@ def test_a_dead_proxy(shell: Shell) -> None:
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
 @pytest.mark.parametrize(
-    "form", ["http://127.0.0.1:{}", "127.0.0.1:{}", "localhost:{}", "me:pr0xyPassw0rd@localhost:{}"]
+    "form",
+    ["http://127.0.0.1:{}", "127.0.0.1:{}", "localhost:{}", '"http://localhost:{}"', "me:pr0xyPassw0rd@localhost:{}"],
 )
 def test_a_proxy_that_refuses(shell: Shell, variable: str, form: str) -> None:
     """A proxy without a scheme speaks HTTP, as for curl; the error names the variable and the proxy's answer."""
@@ -289,7 +290,7 @@ def test_a_proxy_that_refuses(shell: Shell, variable: str, form: str) -> None:
     with raw_server(lambda connection: connection.sendall(refusal)) as (port, heard):
         shell.env |= {"CHATPOST_URL": WEBHOOK, variable: form.format(port)}
         done = shell("send", "--retries", "0", "hello")
-    done.expect(75, f"the proxy in {variable} refused to connect to Chat: it returned 403")
+    done.expect(75, f"the proxy in {variable} refused the connection to Chat (403)")
     assert heard[0].startswith(b"CONNECT chat.googleapis.com:443")
     assert (b"Proxy-Authorization" in heard[0]) is ("@" in form)
     assert "pr0xyPass" not in done.err
@@ -300,7 +301,7 @@ def test_a_proxy_with_an_ipv6_address(shell: Shell) -> None:
     refusal = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     with raw_server(lambda connection: connection.sendall(refusal), "::1") as (port, heard):
         shell.env |= {"CHATPOST_URL": WEBHOOK, "HTTPS_PROXY": f"http://[::1]:{port}"}
-        shell("send", "--retries", "0", "hello").expect(75, "it returned 403")
+        shell("send", "--retries", "0", "hello").expect(75, "refused the connection to Chat (403)")
     assert heard[0].startswith(b"CONNECT chat.googleapis.com:443")
 
 
@@ -347,10 +348,11 @@ def test_an_invalid_proxy(shell: Shell, proxy: str) -> None:
     shell.env |= {"CHATPOST_URL": WEBHOOK, "HTTPS_PROXY": proxy}
     done = shell("send", "hello")
     is_socks = proxy.startswith("socks")
-    problem = "is for SOCKS, which chatpost does not support: use an HTTP proxy" if is_socks else "is invalid"
+    invalid = "the proxy URL in HTTPS_PROXY is invalid: write http://HOST:PORT"
+    socks = "HTTPS_PROXY names a SOCKS proxy, which chatpost does not support: use an HTTP proxy"
     see = "(see docs/troubleshooting.md#network)"
     assert done.status == 78
-    assert done.err == f"chatpost: error: the proxy URL in HTTPS_PROXY {problem} {see}. Nothing was posted.\n"
+    assert done.err == f"chatpost: error: {socks if is_socks else invalid} {see}. Nothing was posted.\n"
 
 
 def test_stdout_is_closed(shell: Shell, chat: Emulator) -> None:
@@ -428,7 +430,7 @@ def test_stdin_is_left_alone(shell: Shell, chat: Emulator) -> None:
         os.close(write)
 
 
-NOT_READ = "stdin was not read, although it has data: add - to post it as the text"
+NOT_READ = "stdin has data that was not posted: add - to post it as the text"
 
 
 @pytest.mark.parametrize(

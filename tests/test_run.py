@@ -71,7 +71,7 @@ def test_a_script_without_its_interpreter(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("first_line", "why"),
     [
-        (b"#!/bin/sh\r", "its interpreter /bin/sh\\r does not exist: the script has Windows line ends, convert it"),
+        (b"#!/bin/sh\r", "its interpreter /bin/sh\\r does not exist: the script has Windows line endings; convert it"),
         (b"#! /opt/none/python3 -u", "its interpreter /opt/none/python3 does not exist"),
     ],
 )
@@ -87,10 +87,11 @@ def test_an_interpreter_that_does_not_exist(shell: Shell, chat: Emulator, first_
 @pytest.mark.parametrize(
     ("command", "hint"),
     [
-        (["ls | wc -l"], "; for a shell's syntax, use: chatpost run -- sh -c 'ls | wc -l'"),
-        (["cd /tmp && ls"], "; for a shell's syntax, use: chatpost run -- sh -c 'cd /tmp && ls'"),
+        (["ls | wc -l"], "; to run a shell command, use: chatpost run -- sh -c 'ls | wc -l'"),
+        (["cd /tmp && ls"], "; to run a shell command, use: chatpost run -- sh -c 'cd /tmp && ls'"),
+        (["ls -l /tmp"], "; pass the arguments separately: chatpost run -- ls -l /tmp"),
         (["FOO=1", "cmd", "x y"], "; to set variables, use: chatpost run -- env FOO=1 cmd 'x y'"),
-        (["my-job"], "; for the file in this directory, use: chatpost run -- ./my-job"),
+        (["my-job"], "; to run the file in this directory, use: chatpost run -- ./my-job"),
         (["nothing-of-this-name"], ""),
     ],
 )

@@ -21,7 +21,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 LONGEST_WAIT = 0.5
-"""Maximum seconds of one system call in which the main thread waits."""
+"""Maximum duration of one blocking call in the main thread, in seconds."""
 
 
 def sleep(seconds: float) -> None:

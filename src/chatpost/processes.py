@@ -80,7 +80,7 @@ children: set[int] = set()
 
 
 def reap_orphans(job: int) -> None:
-    """Reap processes that have ended and whose parents have ended before, as the first process of a container must."""
+    """Reap orphaned processes, as the first process of a container must."""
     with spawning, suppress(ChildProcessError):
         while ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             if ended.si_pid == job or ended.si_pid in children:  # its own thread waits for it

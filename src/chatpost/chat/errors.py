@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Circumstances(NamedTuple):
-    """The circumstances of an attempt, which took at most ``timeout`` seconds.
+    """An attempt that failed. ``timeout`` is its limit, in seconds.
 
     ``posting_begun``: sending the message had begun.
     """
@@ -36,8 +36,11 @@ class Circumstances(NamedTuple):
 def invalid_proxy(proxy: Proxy) -> UnusableRoute:
     """Return the error for an invalid proxy. It does not quote the URL, which can contain a password."""
     is_socks = proxy.url.lower().startswith("socks")
-    problem = "is for SOCKS, which chatpost does not support: use an HTTP proxy" if is_socks else "is invalid"
-    return UnusableRoute(f"the proxy URL in {proxy.variable} {problem}")
+    if is_socks:
+        return UnusableRoute(
+            f"{proxy.variable} names a SOCKS proxy, which chatpost does not support: use an HTTP proxy"
+        )
+    return UnusableRoute(f"the proxy URL in {proxy.variable} is invalid: write http://HOST:PORT")
 
 
 def error_of(failure: RequestException, attempt: Circumstances) -> DeliveryError:
@@ -76,7 +79,7 @@ def _proxy_failure(causes: list[BaseException], proxy: Proxy) -> DeliveryError:
         )
     what = f"the proxy in {proxy.variable}"
     if answer:
-        return Unavailable(f"{what} refused to connect to Chat: it returned {answer[1]}")
+        return Unavailable(f"{what} refused the connection to Chat ({answer[1]}): ask your network team to allow it")
     if any(isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS for cause in causes):
         return UnusableRoute(f"{what} does not speak TLS: write http:// instead of https:// in its URL")
     if any(isinstance(cause, NameResolutionError) for cause in causes):

@@ -97,7 +97,7 @@ def _meaning(code: int, status: Status) -> tuple[type[DeliveryError], str]:
             return InvalidMessage, _invalid_part(status)
         case 401 | 403 if status.status or status.message:
             is_policy = "administrator" in (status.message or "").lower()
-            ask = "ask the administrator of your Google Workspace to allow incoming webhooks"
+            ask = "incoming webhooks are not allowed: ask your Google Workspace administrator to allow them"
             return NotAllowed, ask if is_policy else f"the webhook's key or token is invalid: {copy}"
         case 401 | 403:
             return NotAllowed, f"the response may be from a proxy: check the network, or {copy}"

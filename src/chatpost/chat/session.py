@@ -135,7 +135,7 @@ def find_proxy(url: str, environment: Mapping[str, str]) -> Proxy | None:
 
     As for curl, the scheme of a proxy is http unless its URL has another one.
     """
-    proxy = select_proxy(url, get_environ_proxies(url))
+    proxy = (select_proxy(url, get_environ_proxies(url)) or "").strip(" \"'")  # env files keep quotes
     if not proxy:
         return None
     names = (name for kind in ("https_proxy", "all_proxy") for name in (kind, kind.upper()))

@@ -173,16 +173,16 @@ def run(command: click.Command) -> int:
 
 
 def _surroundings() -> Surroundings:
-    """Return the surroundings, and trim chatpost's variables for Click: a file from Windows ends each with a CR."""
+    """Return the surroundings, and trim chatpost's variables for Click: env files from Windows end lines with CR."""
     given = dict(os.environ)  # which a job gets unchanged
     os.environ.update({name: value.strip() for name, value in given.items() if name.startswith("CHATPOST_")})
     return Surroundings(given, sys.stdin, sys.stdout, sys.stderr)
 
 
 def _show_help(help_page: click.exceptions.NoArgsIsHelpError, stdin: TextIO | None) -> ExitStatus:
-    """Show the help page of a group without a command, or for a text in a pipe, the command to post it."""
+    """Show the group's help page. If text is piped in, name the command that posts it instead."""
     if help_page.ctx is not None and help_page.ctx.parent is None and _is_piped(stdin):
-        _say("no command: to post text from a pipe, use chatpost send (see chatpost --help)")
+        _say("no command given: to post piped text, use `chatpost send` (see chatpost --help)")
     else:
         help_page.show()
     return ExitStatus.USAGE

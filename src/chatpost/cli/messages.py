@@ -50,8 +50,8 @@ def describe_spooled(delivery: Delivery) -> str:
     stored = f"{why}stored in the outbox as message {progress.outbox_id}: run `chatpost outbox flush` to post it"
     if not progress.unattended:
         return stored
-    entry = "* * * * * chatpost outbox flush --quiet"
-    return f"{stored}. No flush has succeeded in the last hour: add `{entry}` to your crontab"
+    advice = "run `chatpost outbox flush --quiet` every minute, from cron or a systemd timer"
+    return f"{stored}. The outbox was not flushed in the last hour: {advice} (see docs/outbox.md#flush-the-outbox)"
 
 
 def describe_state(delivery: Delivery, *, can_repeat: bool) -> str:

@@ -97,7 +97,11 @@ THREAD = Section(
     "Thread",
     ThreadOptions,
     _THREAD_KEY,
-    Option("--thread", type=types.THREAD_NAME, help="Chat's name for the thread, or the name of a message in it."),
+    Option(
+        "--thread",
+        type=types.THREAD_NAME,
+        help="Chat's name for the thread, a link to it, or the name of a message in it.",
+    ),
     Option(_FALLBACK, default=True, help="If the thread does not exist, start a new one, or fail."),
     one_of=(("thread",), ("thread_key",)),
 )
@@ -147,7 +151,7 @@ CARD = Section(
         "--as",
         type=click.Choice(["card", "text"]),
         field="form",
-        help="Post the title, status, fields and buttons as a card or as text.  [default: card]",
+        help="Format of the title, status, fields and buttons.  [default: card]",
     ),
     Option(
         "--card",

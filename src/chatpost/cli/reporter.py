@@ -95,7 +95,7 @@ class Reporter:
             self.show_bars()
 
     def show_bars(self) -> None:
-        """Show progress bars until `close`, if a terminal is watched."""
+        """Show progress bars until `close`, if stderr is a terminal."""
         if self._has_reader:
             from chatpost.cli.tables import PartsBars  # loads rich
 
@@ -115,7 +115,7 @@ class Reporter:
             self._show_posted(delivery, event)
 
     def _show_posted(self, delivery: Delivery, event: PartPosted | MessagesPosted) -> None:
-        """Show progress in the bars, or else list the messages of the outbox that were posted."""
+        """Update the progress bars, or print a line for posted messages of the outbox."""
         if self._bars is not None and isinstance(event, PartPosted):
             self._bars.show(delivery.to.label or "posting", event.number, event.of)
         elif self._bars is not None and isinstance(event, MessagesPosted):
@@ -134,7 +134,7 @@ class Reporter:
             self._show_retry(delivery, attempt.error, attempt.wait)
 
     def _show_retry(self, delivery: Delivery, error: DeliveryError, wait: float) -> None:
-        """Show a planned retry. Without a network, say so once, and at a terminal draw a line until it is over."""
+        """Show a planned retry. Without a network, print it once; at a terminal, draw a live line until it is back."""
         self._next_attempt = time.monotonic() + wait
         if self.options.quiet:
             return
@@ -143,7 +143,7 @@ class Reporter:
         elif not isinstance(error, Offline):
             self._offline_line.close()
             _say(delivery, f"{error}; retrying in {wait:.1f} s", "retry")
-        elif (sentence := f"{error}; waiting for the network") not in self._offline:
+        elif (sentence := f"{error}; retrying without further messages") not in self._offline:
             if not self._offline and self._has_reader and not self.is_shared and self._bars is None:
                 from chatpost.cli.tables import live_line  # loads rich
 
@@ -152,7 +152,7 @@ class Reporter:
             _say(delivery, sentence, "retry")
 
     def _next_attempt_in(self) -> str:
-        return f"no network, next attempt in {max(0, ceil(self._next_attempt - time.monotonic()))} s"
+        return f"no network; next attempt in {max(0, ceil(self._next_attempt - time.monotonic()))} s"
 
     def close(self) -> None:
         """Remove bars and lines that are drawn at a terminal."""

@@ -79,7 +79,7 @@ def _thread_key(value: str) -> str:
     _require(value.strip(), "a thread key cannot be empty")
     limit = THREAD_KEY_LIMIT
     looks_like_a_name = re.match(r"spaces/[^/]+/(?:threads|messages)/|https://chat\.google\.com/", value)
-    _require(not looks_like_a_name, "this is the name of a thread, not a key: use --thread")
+    _require(not looks_like_a_name, "this names a thread, but is not a thread key: use --thread")
     _require(len(value) <= limit, f"a thread key has at most {limit} characters, this one has {len(value)}")
     return _utf8(value)
 
@@ -101,7 +101,7 @@ def _language(value: str) -> str:
 
 def _user(value: str) -> str:
     """Parse a user ID (``users/ID`` too), all, or a name in the profile file."""
-    user = value.removeprefix("users/")
+    user = value.strip("<>").removeprefix("@").removeprefix("users/")
     what = "a user ID (a number, not an email address), a name in [mentions], or all"
     _require(re.fullmatch(r"[0-9]{1,30}|[A-Za-z][A-Za-z0-9._-]{0,63}", user), f"{value!r:.60} is not {what}")
     return user

@@ -28,7 +28,7 @@ from chatpost.outbox.sqlite import open_outbox
 from chatpost.processes import Surroundings, report_on_signal
 from chatpost.profiles.sources import RedisConfig
 
-_MARK_EVERY = 60.0  # seconds between two marks that the outbox is flushed
+_MARK_EVERY = 60.0  # seconds between records of a successful flush
 _POLL = 1.0  # seconds between two reads of the outbox; reading a large one takes at most a tenth of the time
 _FIRST_COOL_DOWN = 2.0  # seconds after a flush that posted nothing; doubled after each further one
 _LONGEST_COOL_DOWN = 30.0

@@ -185,9 +185,10 @@ def prepare(
     """
     for card in (card for its in messages for card in its[0].cards):
         if (count := len(widgets_of(card))) > WIDGETS_SHOWN:
-            warn(f"the card has {count} widgets, and Chat shows only the first {WIDGETS_SHOWN}: shorten it")
-    pairs = list(zip(recipients, messages, strict=True))
-    counts = Counter[str]()
+            warn(
+                f"the card has {count} widgets, but Chat shows only the first {WIDGETS_SHOWN}: put values into the text"
+            )
+    pairs, counts = list(zip(recipients, messages, strict=True)), Counter[str]()
     for recipient, its in pairs:
         counts[recipient.webhook.space] += len(its)
     return [_delivery(recipient, its, counts[recipient.webhook.space]) for recipient, its in pairs]

@@ -91,7 +91,7 @@ class JobReporter:
         self._say_posted()
 
     def _say_posted(self) -> None:
-        """At a terminal, say where the outcome was posted: otherwise nothing would show it."""
+        """At a terminal, say where the outcome was posted."""
         created = (its for its in self._deliveries if its.progress.created and its.progress.error is None)
         places = [its.to.label or its.to.webhook.space for its in created]
         if places and self._reporter.is_watched and not self._reporter.options.quiet:
@@ -159,10 +159,10 @@ class JobReporter:
         People are mentioned at the first failure, and with ``--on change`` also at the recovery.
         """
         transition = self._transition
-        is_news = transition is not None and (
+        mentions_people = transition is not None and (
             transition.kind == "failure" or (transition.kind == "recovery" and transition.thread_key is not None)
         )
-        if not is_news:
+        if not mentions_people:
             style = style._replace(mention=())
         return style, outcome_line(self._name, result, self._transition, is_markdown=style.is_markdown)
 

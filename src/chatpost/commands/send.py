@@ -10,7 +10,7 @@ from chatpost.commands.posting import find_thread, post
 
 EXAMPLES = """\
 chatpost send "Deployed 1.2 to production"
-df -h / | chatpost send -p ops --code
+df -h / | chatpost send -p ops --code "Disk usage:" -
 ./backup.sh 2>&1 | chatpost send --skip-empty --code
 chatpost send --title "Backup" --status ok --field "Size=12 GB" "All done"
 chatpost send -k nightly "Nightly run: started"
@@ -29,6 +29,7 @@ name=$(chatpost send "Deploying"); chatpost reply --thread "$name" "done"\
 def send(ctx: click.Context, /, **_: object) -> int:
     """Post a message.
 
-    Prints the message name (spaces/.../messages/...). Without TEXT, or if TEXT is -, the text is read from stdin.
+    Prints the message name (spaces/.../messages/...). Without TEXT, the text is read from stdin. If the last TEXT is -,
+    stdin is appended. With a card, stdin is read only for -.
     """
     return post(ctx, find_thread)

@@ -1,7 +1,7 @@
 """Reads card files: what the Card Builder exports, or a whole message of Chat's API.
 
-Names and forms are those that Chat's API accepts for JSON: camel case or snake case, null for a missing field, a single
-object for a list of one. Chat validates the fields of a card and names an invalid one; this module checks only what
+Accepts the JSON that Chat's API accepts: camel case or snake case, null for a missing field, a single object for a list
+of one. Chat validates the fields of a card and names an invalid one; this module checks only what
 Chat cannot.
 """
 
@@ -38,7 +38,7 @@ def read_cards(raw: bytes, source: str) -> CardMessage:
         _check(message)
         thread = _thread(message.get("thread", {}))
     except ValueError as wrong:
-        raise DataError(f"{source}: {wrong}, so nothing was posted") from None
+        raise DataError(f"{source}: {wrong}") from None
     cards, text, fallback = message.get("cardsV2", []), message.get("text"), message.get("fallbackText")
     return CardMessage(
         tuple(cards),
@@ -68,11 +68,11 @@ def _parsed(raw: bytes, source: str) -> Any:
 
 def _as_message(read: Any) -> Any:
     """Wrap a card, a card with its ID, or a list of either in a message."""
-    if isinstance(read, dict) and _FIELDS.keys() & read.keys():
+    if isinstance(read, dict) and isinstance(read.get("cards"), list):
+        raise ValueError("the field 'cards' is the old card format: export the card again as cardsV2")  # noqa: TRY004 - see _check
+    if isinstance(read, dict) and (_FIELDS.keys() & read.keys() or not read):
         single = {name: [value] for name, value in read.items() if name == "cardsV2" and isinstance(value, dict)}
         return {**read, **single}
-    if isinstance(read, dict) and isinstance(read.get("cards"), list):
-        raise ValueError("its field cards is the old format of cards: export it again as cardsV2")  # noqa: TRY004 - see _check
     cards = [read] if isinstance(read, dict) else read
     if isinstance(cards, list):
         return {
@@ -92,13 +92,13 @@ def _check(message: Any) -> None:
         if not isinstance(value, kind):
             raise ValueError(f"{name} is not {described}")  # noqa: TRY004 - see above
     if not message.get("text", "").strip() and not message.get("cardsV2"):
-        raise ValueError("cardsV2 has no card" if "cardsV2" in message else "it has neither a text nor a card")
+        raise ValueError("cardsV2 has no card" if "cardsV2" in message else "it has neither text nor a card")
 
 
 def _thread(thread: dict[str, Any]) -> Thread | None:
     name, key = thread.get("name"), thread.get("threadKey")
     if not all(isinstance(value, str) for value in (name or "", key or "")):
-        raise ValueError("thread is not an object with a threadKey or a name")
+        raise ValueError("the field thread is not an object with a threadKey or a name")
     if name:
         return Thread.named(name)
     return Thread(key=key) if key else None

@@ -168,6 +168,6 @@ def _anchor(html: str, url: str | None) -> str:
 
 
 def widgets_of(card: object) -> list[Any]:
-    """Return the widgets in all sections of a card with its ID; none where it has another form, which Chat rejects."""
+    """Return the widgets in all sections of a card with its ID, or none if the card is malformed: Chat rejects it."""
     sections = part(part(card, "card", dict), "sections", list)
     return [widget for section in sections for widget in part(section, "widgets", list)]

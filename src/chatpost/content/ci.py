@@ -50,7 +50,7 @@ _FORGEJO = {
     "url": f"{_REPOSITORY_URL}/actions/runs/{{GITHUB_RUN_NUMBER}}",
 }
 CIS: Mapping[str, Mapping[str, str]] = {
-    # These two set GitHub's variables, too.
+    # Forgejo and Gitea also set GitHub's variables, so they come first.
     "Forgejo Actions": {"markers": "FORGEJO_ACTIONS", **_FORGEJO},
     "Gitea Actions": {"markers": "GITEA_ACTIONS", **_FORGEJO, "url": f"{_REPOSITORY_URL}/actions/runs/{{gitea.run}}"},
     "GitHub Actions": {"markers": "GITHUB_ACTIONS", **_GITHUB},
@@ -156,7 +156,7 @@ is followed by the commit or the number.
 class CiRun(NamedTuple):
     """A CI run: its title, pairs of label and value, and the URL of its page, None if unknown.
 
-    ``links`` are the URLs of pages about some of the values, by label.
+    ``links`` are the URLs that values link to, by label.
     """
 
     title: str

@@ -100,7 +100,7 @@ class _Composer(NamedTuple):
         if card is not None and card.is_piped and not style.allow_mentions:
             fallback = escape_mentions(fallback)
         if mention:
-            # Many phones show the text alone in their notification.
+            # Many phones show only the text in notifications.
             line = text or _line(fallback, is_plain=style.is_code)
             text = mentioning(mention, line, is_markdown=is_markdown)
         if card is None:

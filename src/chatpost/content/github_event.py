@@ -20,6 +20,7 @@ _OF_WORKFLOW_RUN = {
     "RUN_ID": "id",
     "RUN_ATTEMPT": "run_attempt",
 }
+_ACTORS = ("triggering_actor", "actor")
 """The variables that a ``workflow_run`` replaces, without GITHUB_, and its keys."""
 
 
@@ -30,13 +31,15 @@ def github_variables(environment: Mapping[str, str]) -> dict[str, str]:
     GITHUB_REF can be the base branch.
     """
     event = _github_event(environment.get("GITHUB_EVENT_PATH", ""))
-    # Gitea has had the id in the URL since 1.26, but only the runner's version is known; such a runner is from then.
+    # Since Gitea 1.26, URLs contain the run's ID. Only the runner's version is known: runners before 0.4 are older.
     is_old = re.match(r"v?0\.[0-3]\.", environment.get("GITEA_ACTIONS_RUNNER_VERSION", ""))
     found = {"gitea.run": environment.get("GITHUB_RUN_NUMBER" if is_old else "GITHUB_RUN_ID", "")}
     if environment.get("GITHUB_EVENT_NAME") == "workflow_run" and (run := part(event, "workflow_run", dict)):
         found |= {f"GITHUB_{name}": _text(run, key) for name, key in _OF_WORKFLOW_RUN.items()}
         found |= {"GITHUB_REF": "", "GITHUB_REF_TYPE": "branch", "GITHUB_JOB": "", "gitea.run": _text(run, "id")}
         found |= _of_commit(part(run, "head_commit", dict))
+        actors = filter(None, (_text(part(run, name, dict), "login") for name in _ACTORS))
+        found["GITHUB_TRIGGERING_ACTOR"] = found["GITHUB_ACTOR"] = next(actors, "")
         return found | {"event.conclusion": _text(run, "conclusion")}
     pull_request = part(event, "pull_request", dict)
     head = _text(part(pull_request, "head", dict), "sha")

@@ -1,4 +1,4 @@
-"""Reads parts of JSON that anyone can have written."""
+"""Reads fields of untrusted JSON."""
 
 from __future__ import annotations
 

@@ -11,17 +11,17 @@ from chatpost.chat.masking import MASK
 
 _SHORTEST = 6  # characters of a secret, or 8 if all are letters; shorter values appear in many texts by chance
 _SHORTEST_WORD = 8
-_MOST_KEY_LINES = 200  # after which a private key that does not end is taken for other text
+_MOST_KEY_LINES = 200  # after which an unterminated private key is treated as text
 # The patterns are rarely needed, so they are compiled on use.
 _NAME = (
-    r"(?<!COM)(?<!BY)PASS(?!ENGER|IVE|THROUGH)|PWD|SECRET|TOKEN|CREDENTIAL|AUTH(?!OR(?!I[SZ]))"
+    r"(?<!COM)(?<!BY)PASS(?!ENGER|IVE|THROUGH|ED)|(?<!^)(?<!^OLD)PWD|SECRET|TOKEN|CREDENTIAL|AUTH(?!OR(?!I[SZ]))"
     r"|(?<!THREAD)_KEY(?!BOARD|WORD)|APIKEY"
 )
 """Names of variables with secrets, in upper case; not COMPASS, AUTHOR and the like."""
 _HARMLESS = r"(?i)[\d.,:+-]+|true|false|yes|no|on|off|none|null|enabled|disabled|required|optional"
-_PATH = r"(?:~|\.{0,2})(?:/[\w.@:+-]*)+"
+_PATH = r"(?:~|\.{0,2})/[^\n]*"
 _RANDOM = r"(?=[^/]*[a-z])(?=[^/]*[A-Z])(?=[^/]*\d)[\w+=]{16,}"  # in a path, part of a secret in Base64
-# Lengths are limited so that the time is linear. A port is not a password.
+# Bounded lengths keep matching linear. A port is not a password.
 _IN_URL = r"(://[^\s/:@]{0,128}:)(?!\d{1,5}(?:[/?#\s]|$))((?:[^\s/\"<>]{1,256}|[^\s\"<>@]{1,256})(?=@))"
 _KEY_BEGIN = "-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
 _KEY_END = "-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----"

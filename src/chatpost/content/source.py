@@ -46,7 +46,7 @@ class Text(NamedTuple):
         return cls(text, text, typed=typed, had_bad_bytes=had_bad_bytes, is_blank=not text.strip())
 
     def after_words(self, words: Text) -> Text:
-        """Return the text after words from the command line: on the same line if it has only one."""
+        """Return the text after words from the command line: on the same line if this text is a single line."""
         if self.is_blank:
             return words
         prefix = words.beginning + ("\n" if "\n" in self.beginning or self.after else " ")
@@ -70,14 +70,14 @@ class Content(NamedTuple):
     def masked(self, mask: Callable[[str], str]) -> Content:
         """Return the content with ``mask`` applied to its text: in a part of it, a secret would no longer be found."""
         text = self.text
-        ends = {"beginning": mask(text.beginning), "end": mask(text.end), "prefix": mask(text.prefix)}
-        return self._replace(text=text._replace(**ends))
+        beginning, end, prefix = mask(text.beginning), mask(text.end), mask(text.prefix)
+        return self._replace(text=text._replace(beginning=beginning, end=end, prefix=prefix))
 
 
 class ReadOptions(NamedTuple):
     """Whether to accept an empty text, whether the ends of a long stdin are enough, and whether to read stdin.
 
-    ``command`` is the command line so far, for an example.
+    ``command``: the command that an error shows as an example.
     """
 
     skip_empty: bool = False
@@ -112,7 +112,7 @@ def read_content(
     reads_pipe = options.has_stdin and not (stdin is not None and stdin.isatty())
     if not words and has_card and not (is_ci_alone and reads_pipe):
         if options.has_stdin and path != "-" and stdin is not None and _has_data(stdin):
-            warn("stdin was not read, although it has data: add - to post it as the text")
+            warn("stdin has data that was not posted: add - to post it as the text")
         return Content(Text.whole(""), file, run)
     if not words and stdin is not None and stdin.isatty():
         raise UsageError(f'no text: pass it as arguments ({options.command} "Hello"), or pipe it in')
@@ -127,7 +127,7 @@ def read_content(
     content = Content(text, file, run)
     if run is None:
         return content
-    from chatpost.content.secrets import SecretMask  # in a CI, secrets are variables
+    from chatpost.content.secrets import SecretMask  # CI systems pass secrets as variables
 
     return content.masked(SecretMask(surroundings.environment))
 
@@ -141,7 +141,7 @@ def _check_cards(words: Sequence[str], cards: Sequence[CardOptions], warn: Calla
             raise UsageError(NO_TITLE)
         texts = (card.title or "", card.subtitle or "", *(value for _, value in card.field))
         if any("<users/" in text for text in texts):
-            warn("<users/...> in --title, --subtitle or --field does not notify anyone: use --mention")
+            warn("<users/...> in --title, --subtitle or --field notifies no one: use --mention")
 
 
 def find_ci_run(

@@ -47,8 +47,8 @@ class Progress:
     ``request`` is the last request sent. ``attempts`` counts the attempts begun, ``posted`` the messages that Chat has
     confirmed; ``created`` is the first of them. ``maybe_posted``: the current message may be in the space, unconfirmed.
     ``error`` is that of the last attempt, ``gave_up`` the reason, in words, why there was no further attempt.
-    ``outbox_id`` is the id of the first message in the outbox,
-    which nothing has flushed lately if it is ``unattended``. ``reported``: the outcome was reported to the user.
+    ``outbox_id`` is the id of the first message in the outbox.
+    ``unattended``: the outbox was not flushed in the last hour. ``reported``: the outcome was reported to the user.
     """
 
     request: CreateMessageRequest | None = None

@@ -243,7 +243,7 @@ def _missing(program: str) -> str:
     if not line.startswith(b"#!") or os.path.exists(interpreter):  # noqa: PTH110 - bytes
         return "not found"
     shown = interpreter.decode(errors="replace").replace("\r", "\\r")
-    fix = ": the script has Windows line ends, convert it with dos2unix" if interpreter.endswith(b"\r") else ""
+    fix = ": the script has Windows line endings; convert it with dos2unix" if interpreter.endswith(b"\r") else ""
     return f"its interpreter {shown} does not exist{fix}"
 
 
@@ -252,9 +252,11 @@ def hint_for(command: Sequence[str]) -> str:
     if re.match(r"[A-Za-z_]\w*=", command[0]):
         return f"; to set variables, use: chatpost run -- env {shlex.join(command)}"
     if len(command) == 1 and re.search(r"[\s|&;<>$`(]", command[0]):
-        return f"; for a shell's syntax, use: chatpost run -- sh -c {shlex.quote(command[0])}"
+        if re.fullmatch(r"[\w./ =:@-]+", command[0]):
+            return f"; pass the arguments separately: chatpost run -- {command[0]}"
+        return f"; to run a shell command, use: chatpost run -- sh -c {shlex.quote(command[0])}"
     if os.path.isfile(command[0]) and "/" not in command[0]:  # noqa: PTH113 - pathlib's can raise
-        return f"; for the file in this directory, use: chatpost run -- ./{shlex.join(command)}"
+        return f"; to run the file in this directory, use: chatpost run -- ./{shlex.join(command)}"
     return ""
 
 

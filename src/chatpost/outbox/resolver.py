@@ -65,8 +65,10 @@ class WebhookResolver:
         names = () if reference.profile is None else (reference.profile,)
         try:
             if reference.profile is None and not self._environment.get(webhook_variable(self._environment) or ""):
-                msg = "the message is for the webhook in CHATPOST_URL, which is not set: set it and flush again"
-                return ConfigurationError(msg)
+                where = "CHATPOST_URL or CHATPOST_URL_FILE"
+                return ConfigurationError(
+                    f"the message is for the webhook in {where}: set the variable and flush again"
+                )
             (source,) = find_sources(names, config, self._environment, lambda _: None)
             wants_digest = source.profile is not None and source.profile.defaults.get("digest") is True
             return source.fetch_webhook(self._seconds), wants_digest

@@ -23,7 +23,7 @@ from chatpost.outbox.options import SpoolOptions
 from chatpost.outbox.resolver import reference_to
 from chatpost.outbox.store import LONGEST_COOL_DOWN, Outbox
 
-_UNATTENDED_AFTER = 3600.0  # seconds after the last flush that succeeded
+_UNATTENDED_AFTER = 3600.0  # seconds without a successful flush
 
 
 class Spooler(NamedTuple):

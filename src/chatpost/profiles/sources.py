@@ -60,16 +60,25 @@ def _webhook_from(variable: str, value: str) -> Webhook:
         what = "a webhook's URL" if variable == WEBHOOK else "the path of a file with a webhook's URL"
         raise ConfigurationError(
             f"{variable} is set but empty: set it to {what}, or unset it to use a profile"
-            " (in a CI, a pull request from a fork gets no secrets)"
+            " (in CI, pull requests from forks get no secrets)"
         )
     try:
         if variable == WEBHOOK:
             return Webhook.parse(value)
-        from chatpost.profiles.url_source import read_url_file
-
-        return Webhook.parse(read_url_file(Path(value).expanduser()))
+        return Webhook.parse(_url_in_file(value))
     except (ConfigurationError, RuntimeError) as error:
         raise ConfigurationError(f"{variable}: {error}") from None
+
+
+def _url_in_file(name: str) -> str:
+    from chatpost.profiles.url_source import read_url_file  # not with CHATPOST_URL
+
+    if "://" in name:
+        raise ConfigurationError(f"this is a URL, not the path of a file: set {WEBHOOK} to it")
+    path = Path(name).expanduser()
+    if url := read_url_file(path):
+        return url
+    raise ConfigurationError(f"the file {path} is empty")
 
 
 def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], None]) -> list[Profile]:
@@ -93,9 +102,10 @@ def _profiles(names: Sequence[str], config: Path | None, warn: Callable[[str], N
 
 def _fault_of_name(names: Sequence[str]) -> str:
     if "" in names:
-        return "the profile name after -p is empty: is a variable unset?"
-    if any(" " in name for name in names):
-        return 'invalid profile name: put -- before text that begins with -p, as in chatpost send -- "-please"'
+        return "-p has an empty profile name: check that the variable in it is set"
+    if spaced := next((name for name in names if " " in name and "://" not in name), None):
+        advice = f"If it is text, put -- before it: `chatpost send -- '-p{spaced:.40}'`"
+        return f"'{spaced:.40}' is not a profile name. {advice}"
     return "invalid profile name: -p takes a name from profiles.toml, never a URL"
 
 

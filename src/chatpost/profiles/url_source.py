@@ -44,7 +44,9 @@ def read_source(key: str, value: object, directory: Path) -> UrlSource:
         case {"env": str(variable), **rest} if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable) and not rest:
             return UrlSource("env", variable, partial(_from_environment, variable))
         case {"file": str(name), **rest} if name and "\0" not in name and "://" not in name and not rest:
-            shown = str(directory / os.path.expanduser(_native(name)))  # noqa: PTH111 - pathlib's can raise
+            begins_with_variable = name.startswith("$")  # whose value is probably absolute
+            place = name if begins_with_variable else directory / os.path.expanduser(_native(name))  # noqa: PTH111 - pathlib's can raise
+            shown = str(place)
             return UrlSource("file", shown, lambda _, environment: _from_file(directory, _native(name), environment))
         case {"command": [str(program), *_] as command, **rest} if "://" not in program and all(
             isinstance(word, str) for word in command
@@ -76,7 +78,7 @@ def _with_values(name: str, environment: Mapping[str, str]) -> str:
     def value_of(match: re.Match[str]) -> str:
         variable = match[1] or match[2]
         if not environment.get(variable):
-            raise ConfigurationError(f"the URL's file is {name}, but the variable {variable} is not set")
+            raise ConfigurationError(f"the path {name} contains the variable {variable}, which is not set")
         return environment[variable]
 
     return re.sub(r"\$(?:(\w+)|\{(\w+)\})", value_of, name, flags=re.ASCII)
@@ -87,7 +89,7 @@ def _from_file(directory: Path, name: str, environment: Mapping[str, str]) -> st
 
 
 def read_url_file(path: Path) -> str:
-    """Return the first line of a file that only this user, or root, can have written; raises `ConfigurationError`."""
+    """Return the first line of a file that only this user or root can write; raises `ConfigurationError`."""
     if reason := reason_for_distrust(path):
         raise ConfigurationError(f"the URL's file cannot be trusted: {reason}")
     try:
