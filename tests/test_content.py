@@ -215,7 +215,7 @@ def test_a_fallback_of_a_card_file(shell: Shell, chat: Emulator, card: Any, fall
     [
         (["--mention", "all", "disk is full"], "", ("<users/all> Failed: Backup: disk is full", "disk is full")),
         (["<users/all> the shop is down"], "", ("<users/all> Failed: Backup: the shop is down", "the shop is down")),
-        (["ask <users/1> now", "--mention", "2"], "", ("<users/2> <users/1> Failed: Backup: ask now", "ask now")),
+        (["ask <users/1> now", "--mention", "2"], "", ("<users/2> <users/1> Failed: Backup: ask @1 now", "ask @1 now")),
         (["the `<users/1>` form"], "", (None, "the <code>&lt;users/1&gt;</code> form")),
         (["-"], "<users/all> down", (None, "&lt;\u200busers/all&gt; down")),
         (["--allow-mentions", "-"], "<users/all> down", ("<users/all> Failed: Backup: down", "down")),

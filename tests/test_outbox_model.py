@@ -159,7 +159,7 @@ def test_requeue() -> None:
 def test_a_digest_whose_first_message_is_lost() -> None:
     """If the first message of a digest is lost, the others are posted separately, in order."""
     attempt = begun(in_index(1, 2, 3))
-    assert model.pending_lanes(attempt.members[1:]) == {("fingerprint", ""): attempt.members[1:]}
+    assert model.pending_lanes(attempt.members[1:], set()) == {("fingerprint", ""): attempt.members[1:]}
 
 
 def test_batches_keep_digests_whole() -> None:
@@ -469,7 +469,7 @@ class Life(RuleBasedStateMachine):
     def begin(self, *, place: int, wants_digest: bool) -> None:
         """Start an attempt like a flush, possibly while another process has one in progress."""
         index = self.outbox.index(SPACE)
-        lanes = list(model.pending_lanes(index).values())
+        lanes = list(model.pending_lanes(index, set()).values())
         if not lanes:
             return
         lane = lanes[min(place, len(lanes) - 1)]

@@ -265,6 +265,8 @@ def test_several_profiles_where_one_fails(shell: Shell, chat: Emulator) -> None:
         (["profiles", "help"], "Did you mean `chatpost profiles --help`?"),
         (["profiles", "add", "--url", "x", "ops"], "Omit the URL: chatpost asks for it"),
         (["run", "--to", "ops", "--", "true"], "To choose the space, use its profile: -p NAME"),
+        (["--message", "x"], 'To post text, use `chatpost send "Hello"`'),
+        (["run", "-m", "x", "--", "true"], "run posts the outcome of the job: to post text, use `chatpost send`"),
         (["send", "--key", "deploy", "x"], "Did you mean --thread-key?"),
         (["send", "-V"], "Did you mean `chatpost --version`?"),
         (["--- deploy ---"], "`chatpost send -- '--- deploy ---'`"),

@@ -131,8 +131,15 @@ def test_words_before_a_long_stdin(shell: Shell, chat: Emulator, overflow: str) 
     """Arguments before a text that is too long count as its beginning."""
     size = 3_000_000
     text, _ = posted(shell, chat, "--overflow", overflow, "Log:", "-", stdin=b"0123456789\n" * (size // 11) + b"end")
-    assert text.startswith("Log:\n0123456789") is (overflow == "head")
+    assert text.startswith("Log:\n0123456789" if overflow == "head" else "Log:\n[")
     assert text.endswith("\nend") is (overflow == "tail")
-    note = text.split("\n")[-1 if overflow == "head" else 0]
+    note = text.split("\n")[-1 if overflow == "head" else 1]
     kept = len(text) - len(note) - 1
     assert note.startswith(f"[{len('Log:') + 1 + (size // 11) * 11 + len('end') - kept:,} bytes omitted")
+
+
+@pytest.mark.parametrize("argv", [(), ("--overflow", "head"), ("--overflow", "tail")])
+def test_a_mention_before_a_long_stdin(shell: Shell, chat: Emulator, argv: tuple[str, ...]) -> None:
+    """A mention in the arguments before `-` notifies people, however long the piped text is."""
+    assert shell("send", *argv, "Failed <users/1>", "-", stdin=b"0" * 40_000).status == 0
+    assert chat.space().messages[0].text.startswith("Failed <users/1>")

@@ -10,13 +10,16 @@ import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 from chatpost.errors import StorageError, system_reason
 
 Connection: TypeAlias = sqlite3.Connection
+
+
+def _open_itself(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)  # a link could lead to another user's file
 
 
 @contextmanager
@@ -32,7 +35,7 @@ def transaction(
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Only the user may read it, even if another program created it.
-        with open(path, "a+b", buffering=0, opener=partial(os.open, mode=0o600)) as file_itself:
+        with open(path, "a+b", buffering=0, opener=_open_itself) as file_itself:
             if os.fstat(file_itself.fileno()).st_mode & 0o077:
                 os.fchmod(file_itself.fileno(), 0o600)
         with closing(sqlite3.connect(path, timeout=timeout, isolation_level=None)) as file:

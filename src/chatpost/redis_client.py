@@ -32,6 +32,7 @@ _FORMS = {
     "unix": ("/[^?#]+", "/PATH"),
 }
 _ECHO = b"chatpost"
+_LONGEST_ANSWER = 64 * 1024 * 1024  # bytes; a full outbox in one space has fewer
 
 # Reasons, by patterns of an error's name and text. A retry does not help against those of the first table.
 _PERMANENT = {
@@ -207,6 +208,7 @@ class _Connection:
             "protocol": 2,
             "decode_responses": False,
             "encoding": "utf-8",
+            "parser_class": _bounded_parser(),
             "redis_connect_func": self._introduce,
         }
         if kind in {"", "unix"}:
@@ -215,9 +217,10 @@ class _Connection:
         options["ssl"] = options.pop("connection_class", None) is not None
         servers = [{"host": "localhost"} | parse(f"redis://{host}") for host in hosts]
         if kind == "cluster":
+            del options["parser_class"]  # it has one for its redirections
             nodes = [redis.cluster.ClusterNode(its["host"], its.get("port", 6379)) for its in servers]
             return redis.RedisCluster(startup_nodes=nodes, **options)
-        not_theirs = {"username", "password", "db", "redis_connect_func"}  # not for Sentinel itself
+        not_theirs = {"username", "password", "db", "redis_connect_func", "parser_class"}  # not for Sentinel itself
         watchers = {name: options[name] for name in options.keys() - not_theirs} | {"socket_timeout": share}
         addresses = [(its["host"], its.get("port", 26379)) for its in servers]
         return redis.Sentinel(addresses, sentinel_kwargs=watchers, **options).master_for(self._address.service)
@@ -236,6 +239,32 @@ class _Connection:
         self.may_have_sent = True
         if self._is_closed:
             raise RedisTimeoutError
+
+
+def _bounded_parser() -> type[Any]:
+    """Return redis-py's parser, which refuses an answer that is too large, before it allocates the memory."""
+    from redis._parsers import _RESP2Parser  # the parser without native code
+    from redis.exceptions import InvalidResponse
+
+    class BoundedParser(_RESP2Parser):
+        def on_connect(self, connection: Any) -> None:
+            super().on_connect(connection)  # type: ignore[no-untyped-call]
+            buffer: Any = self._buffer
+            read, fill = buffer.read, buffer._read_from_socket  # noqa: SLF001 - it has no public names
+
+            def bounded_read(length: int, **more: Any) -> bytes:
+                if length > _LONGEST_ANSWER:
+                    raise InvalidResponse
+                return read(length, **more)  # type: ignore[no-any-return]
+
+            def bounded_fill(*args: Any, **more: Any) -> bool:
+                if buffer._buffer.getbuffer().nbytes > 2 * _LONGEST_ANSWER:  # noqa: SLF001 - see above
+                    raise InvalidResponse
+                return fill(*args, **more)  # type: ignore[no-any-return]
+
+            buffer.read, buffer._read_from_socket = bounded_read, bounded_fill  # noqa: SLF001 - see above
+
+    return BoundedParser
 
 
 def _reason(error: Exception, connection: _Connection, limit: float, secrets: Sequence[str]) -> tuple[str, bool]:

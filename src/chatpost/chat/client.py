@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from requests.exceptions import ChunkedEncodingError, ConnectionError as RequestsConnectionError, RequestException
+from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
 from chatpost.chat.errors import Circumstances, error_of, invalid_proxy
@@ -71,9 +71,8 @@ class ChatClient:
             answer = run_with_timeout(timeout, lambda: self._exchange(webhook, request, body, timeout, proxy))
         except TimeoutError:
             body.abandoned = True
-            raise Unavailable(
-                f"{webhook.host} did not answer within {timeout:.3g} s", maybe_posted=body.begun
-            ) from None
+            host = Circumstances(webhook, proxy, timeout, self._environment, body.begun).host
+            raise Unavailable(f"{host} did not answer within {timeout:.3g} s", maybe_posted=body.begun) from None
         except RequestException as failure:
             circumstances = Circumstances(webhook, proxy, timeout, self._environment, body.begun)
             raise error_of(failure, circumstances) from None
@@ -96,8 +95,9 @@ class ChatClient:
             proxies=_NO_PROXY if proxy is None else {"https": proxy.url},
         )
         read, is_whole = bytearray(), False
-        with response, suppress(ChunkedEncodingError, RequestsConnectionError):
-            for chunk in response.iter_content(64 * 1024):
+        with response, suppress(HTTPError):
+            # Never decoded: a compressed answer, which was not asked for, could unpack to gigabytes.
+            for chunk in response.raw.stream(64 * 1024, decode_content=False):
                 read += chunk
                 if len(read) > _ANSWER_LIMIT:
                     break

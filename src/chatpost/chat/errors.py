@@ -32,6 +32,11 @@ class Circumstances(NamedTuple):
     environment: Mapping[str, str]
     posting_begun: bool
 
+    @property
+    def host(self) -> str:
+        """The host, and the proxy, if any: its failures look like the host's."""
+        return f"{self.webhook.host}{f' through the proxy in {self.proxy.variable}' if self.proxy else ''}"
+
 
 def invalid_proxy(proxy: Proxy) -> UnusableRoute:
     """Return the error for an invalid proxy. It does not quote the URL, which can contain a password."""
@@ -53,19 +58,19 @@ def error_of(failure: RequestException, attempt: Circumstances) -> DeliveryError
         case ProxyError() if proxy:
             return _proxy_failure(causes, proxy)
         case SSLError():
-            return _tls_failure(causes, webhook, attempt.environment, posting_begun=posting_begun)
+            return _tls_failure(causes, attempt)
         case ConnectTimeout():
-            return Unavailable(f"{webhook.host} did not accept a connection in time")
+            return Unavailable(f"{attempt.host} did not accept a connection in time")
         case ReadTimeout():
-            return Unavailable(f"{webhook.host} did not answer within {timeout:.3g} s", maybe_posted=posting_begun)
+            return Unavailable(f"{attempt.host} did not answer within {timeout:.3g} s", maybe_posted=posting_begun)
     if any(isinstance(cause, NameResolutionError) for cause in causes):
         return Offline(f"the name {webhook.host} could not be resolved")
     code = next((cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno in errno.errorcode), 0)
     reason = f": {os.strerror(code).lower()}" if code else ""
     if posting_begun:
-        return Unavailable(f"the connection to {webhook.host} was lost{reason}", maybe_posted=True)
+        return Unavailable(f"the connection to {attempt.host} was lost{reason}", maybe_posted=True)
     kind = Offline if code in _NO_ROUTE else Unavailable
-    return kind(f"could not connect to {webhook.host}{reason}")
+    return kind(f"could not connect to {attempt.host}{reason}")
 
 
 _NO_ROUTE = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL}
@@ -83,7 +88,7 @@ def _proxy_failure(causes: list[BaseException], proxy: Proxy) -> DeliveryError:
     if any(isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS for cause in causes):
         return UnusableRoute(f"{what} does not speak TLS: write http:// instead of https:// in its URL")
     if any(isinstance(cause, NameResolutionError) for cause in causes):
-        return Unavailable(f"{what} cannot be reached: its name could not be resolved")
+        return Offline(f"{what} cannot be reached: its name could not be resolved")
     code = next((cause.errno for cause in causes if isinstance(cause, OSError) and cause.errno in errno.errorcode), 0)
     return Unavailable(f"{what} cannot be reached{f': {os.strerror(code).lower()}' if code else ''}")
 
@@ -93,9 +98,8 @@ _NO_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACK
 _BROKEN_HANDSHAKE = {"UNEXPECTED_EOF_WHILE_READING", "TLSV1_ALERT_INTERNAL_ERROR", "TLSV1_ALERT_USER_CANCELLED"}
 
 
-def _tls_failure(
-    causes: list[BaseException], webhook: Webhook, environment: Mapping[str, str], *, posting_begun: bool
-) -> DeliveryError:
+def _tls_failure(causes: list[BaseException], attempt: Circumstances) -> DeliveryError:
+    webhook, posting_begun = attempt.webhook, attempt.posting_begun
     certificate = next((cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)), None)
     if certificate is None and any(
         isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError)
@@ -103,8 +107,8 @@ def _tls_failure(
         for cause in causes
     ):
         when = "" if posting_begun else " during the TLS handshake"
-        return Unavailable(f"the connection to {webhook.host} was lost{when}", maybe_posted=posting_begun)
-    if bundle := unusable_bundle(environment):
+        return Unavailable(f"the connection to {attempt.host} was lost{when}", maybe_posted=posting_begun)
+    if bundle := unusable_bundle(attempt.environment):
         return UnusableRoute(bundle)
     if certificate is not None:
         return ProtocolError(

@@ -117,7 +117,7 @@ def _meaning(code: int, status: Status) -> tuple[type[DeliveryError], str]:
 def _invalid_part(status: Status) -> str:
     """Return what Chat found invalid: the fields that it names, else the thread or the message."""
     violations = one_line("; ".join(status.violations), _LONGEST_QUOTE)
-    if "thread" in f"{status.message} {violations}".lower():
+    if re.search(r"(?i)thread.?(key|name|resource)|invalid thread|message\.thread", f"{status.message} {violations}"):
         advice = "the thread is invalid: check --thread and --thread-key"
         return f"{violations}; {advice}" if violations else advice
     return violations or "the message is invalid"

@@ -135,7 +135,7 @@ def find_proxy(url: str, environment: Mapping[str, str]) -> Proxy | None:
 
     As for curl, the scheme of a proxy is http unless its URL has another one.
     """
-    proxy = (select_proxy(url, get_environ_proxies(url)) or "").strip(" \"'")  # env files keep quotes
+    proxy = (select_proxy(url, get_environ_proxies(url)) or "").strip().strip("\"'")  # env files keep quotes
     if not proxy:
         return None
     names = (name for kind in ("https_proxy", "all_proxy") for name in (kind, kind.upper()))
@@ -169,7 +169,7 @@ def _find_bundle(environment: Mapping[str, str]) -> tuple[str, str]:
     """Return the variable that names a file of authorities (or for requests a directory), and its value, or blanks."""
     for variable in _REQUESTS_VARIABLES:
         if environment.get(variable):
-            return variable, environment[variable]
+            return variable, environment[variable].strip()
     bundle = environment.get("SSL_CERT_FILE", "")  # OpenSSL ignores a file that does not exist, and so does Python
     return ("SSL_CERT_FILE", bundle) if os.path.isfile(bundle) else ("", "")  # noqa: PTH113 - as in _authorities
 

@@ -47,7 +47,7 @@ def _without_punctuation(link: str) -> str:
     """Return a link without the punctuation, the quotes and the unbalanced brackets at its end."""
     closed = {bracket: link.count(bracket) - link.count(opening) for bracket, opening in _BRACKETS.items()}
     end = len(link)
-    while end and (link[end - 1] in ".,;:!?'" or closed.get(link[end - 1], 0) > 0):
+    while end and (link[end - 1] in ".,;:!?'*»" or closed.get(link[end - 1], 0) > 0):
         if link[end - 1] in closed:
             closed[link[end - 1]] -= 1
         end -= 1

@@ -27,6 +27,7 @@ _SECRET_IN_URL = re.compile(
 _INVISIBLE = re.compile(r"[\xad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 _ENCODED = re.compile(rf"{_INVISIBLE.pattern}|%[0-9A-Fa-f]{{2}}|\\|&(?:#|\w+;)|=3D|=\r?\n")
 _SHORTEST_SECRET = 16  # characters; a webhook's are longer, and a shorter one could be a word
+_AROUND_URL = " \t\r\n\v\f\xa0\ufeff\u200b\"'<>\u201c\u201d\u2018\u2019"  # left by env files and chats
 _PIECE = 8  # characters of a secret that count as a leak
 _COPY_AGAIN = "copy the webhook's link from Chat again"
 _PARAMETERS_WITH_AN_OPTION = {
@@ -45,14 +46,15 @@ def mask_urls(text: str) -> str:
 
 def mask_webhooks(value: Any) -> Any:
     """Return a JSON value with the key and token of all webhook URLs masked: all members of the space can read it."""
-    return _in_strings(value, _mask_any_webhook)
+    return in_strings(value, _mask_any_webhook)
 
 
-def _in_strings(value: Any, mask: Callable[[str], str]) -> Any:
+def in_strings(value: Any, mask: Callable[[str], str]) -> Any:
+    """Return a JSON value with ``mask`` applied to its strings."""
     if isinstance(value, dict):
-        return {name: _in_strings(item, mask) for name, item in value.items()}
+        return {name: in_strings(item, mask) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_in_strings(item, mask) for item in value]
+        return [in_strings(item, mask) for item in value]
     return mask(value) if isinstance(value, str) else value
 
 
@@ -78,8 +80,8 @@ class Webhook:
 
         The URL can be in quotes, as env files and YAML keep them, and escaped for HTML, JSON or a shell.
         """
-        url = re.sub(r"\\u0026|&(?:amp|#38|#x26);", "&", url.strip().strip("\"'"), flags=re.IGNORECASE)
-        url = re.sub(r"\\(?=[?&=/])", "", url).strip()
+        url = re.sub(r"\\u0026|&(?:amp|#38|#x26);", "&", url.strip(_AROUND_URL), flags=re.IGNORECASE)
+        url = re.sub(r"^\w+=(?=https?://)|\\(?=[?&=/])", "", url).strip(_AROUND_URL)
         try:
             parts = urlsplit(url)
             host, port = parts.hostname or "", parts.port
@@ -129,7 +131,7 @@ class Webhook:
 
     def mask_posted(self, value: Any) -> Any:
         """Return a JSON value to post with this key and token masked, in any form: the space's members can read it."""
-        return _in_strings(value, self._mask_own)
+        return in_strings(value, self._mask_own)
 
     def _mask_own(self, text: str) -> str:
         forms = {

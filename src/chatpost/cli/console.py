@@ -15,8 +15,9 @@ from chatpost.errors import OutputError, system_reason
 Kind: TypeAlias = Literal["note", "retry", "warning", "error"]  # of a message to the user
 
 _COLOURS = {"retry": "\x1b[2m", "warning": "\x1b[33m", "error": "\x1b[1;31m"}
-# Control characters, except line ends.
-_CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0)} - {ord("\n")}, "\ufffd")
+# Control characters, except line ends, and characters that change the direction of text.
+_DIRECTIONS = {0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
+_CONTROLS = dict.fromkeys({*range(0x20), *range(0x7F, 0xA0), *_DIRECTIONS} - {ord("\n")}, "\ufffd")
 
 
 def write_data(line: str) -> None:

@@ -79,6 +79,8 @@ def _option_hint(name: str, ctx: click.Context) -> str:
     if ctx.parent is None:
         if name == "-V":
             return _OPTIONS[name]
+        if _OPTIONS.get(name) == _TEXT:
+            return 'To post text, use `chatpost send "Hello"`'
         text = _text_with_dash()
         return _after_dashes("chatpost send", text) if text else "Options go after the command: `chatpost send -p ops`"
     if text := _text_with_dash():
@@ -88,6 +90,8 @@ def _option_hint(name: str, ctx: click.Context) -> str:
     takes_text = any(parameter.name == "text" for parameter in ctx.command.params)
     if name in _OPTIONS and (takes_text or _OPTIONS[name] in {_URL, _PLACE}) and ctx.command.name != "flush":
         return _OPTIONS[name].format(path=ctx.command_path)
+    if ctx.command.name == "run" and _OPTIONS.get(name) == _TEXT:
+        return "run posts the outcome of the job: to post text, use `chatpost send`"
     known = [option for parameter in ctx.command.params for option in parameter.opts if option.startswith("-")]
     nearest = get_close_matches(name, known, 1, cutoff=0.75)
     if nearest:

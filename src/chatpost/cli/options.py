@@ -62,6 +62,7 @@ CONFIG = Option(
     callback=types.or_of_group,
     help="Use FILE as the profile file.",
 )
+ONE_PROFILE = "--follow posts to a single thread: use one profile"
 PROFILES = Section(
     "Destination",
     ProfileOptions,

@@ -81,10 +81,9 @@ class FlushCommand:
         if lost or (not self._output.quiet and (pending or self._output.verbose or reporter.is_watched)):
             more = f", {lost} rejected or expired (see `chatpost outbox list`)" if lost else ""
             say(f"{posted} posted, {len(pending)} pending{more}")
-        if pending:
-            return ExitStatus.TRY_LATER
-        self._mark_flushed()
-        return ExitStatus.OK
+        if posted or not pending:
+            self._mark_flushed()
+        return ExitStatus.TRY_LATER if pending else ExitStatus.OK
 
     def _mark_flushed(self) -> None:
         with suppress(StorageError):  # only a note about spooled messages depends on it
@@ -160,6 +159,8 @@ class Watcher(FlushCommand):
         except Exception as bug:  # noqa: BLE001 - the flush of other spaces goes on
             sentences = {bug_line(bug)}
         self._say_once(space, sentences)
+        if reporter.posted:
+            self._mark_flushed()
         grown = min(max(_FIRST_COOL_DOWN, 2 * self._cool_downs[space]), _LONGEST_COOL_DOWN)
         self._cool_downs[space] = 0.0 if reporter.posted else grown
         TIMING.sleep(self._cool_downs[space])

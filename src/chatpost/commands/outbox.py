@@ -131,7 +131,7 @@ def _with_contents(box: Outbox, messages: Sequence[OutboxMessage]) -> Iterator[O
 def _row(message: OutboxMessage, now: float) -> tuple[str, ...]:
     return (
         str(message.id),
-        format_duration(max(0.0, now - message.origin.written)),
+        format_duration(max(0.0, now - message.origin.written)) if message.origin.written else "-",
         _state(message),
         message.webhook.profile or "CHATPOST_URL",
         message.thread.removeprefix("key ") or "-",

@@ -15,8 +15,8 @@ from uuid import uuid4
 import click
 
 from chatpost.chat.message import CreateMessageRequest, Message, MessageReplyOption, Thread
-from chatpost.chat.webhook import Webhook
-from chatpost.cli.options import POSTING, PROFILES, THREAD, PostOptions
+from chatpost.chat.webhook import Webhook, in_strings
+from chatpost.cli.options import ONE_PROFILE, POSTING, PROFILES, THREAD, PostOptions
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
 from chatpost.concurrency import sleep
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from chatpost.content.ci import CiRun
     from chatpost.profiles.file import Profile
 
-ONE_PROFILE = "--follow posts to a single thread: use one profile"
 TIMING = Timing(clock=time.monotonic, sleep=sleep, random=random.random)
 
 
@@ -158,20 +157,21 @@ def read(
 ) -> Content | None:
     """Read the content; None if it is empty and ``--skip-empty`` is set."""
     ends_only = all(each.options.overflow.overflow in {"head", "tail"} for each in recipients)
-    command = f"{ctx.command_path} -k KEY" if ctx.command.name == "reply" else ctx.command_path
-    how = ReadOptions(recipients[0].options.exits.skip_empty, ends_only, has_stdin, command)
+    how = ReadOptions(recipients[0].options.exits.skip_empty, ends_only, has_stdin, ctx.command_path)
     return read_content(ctx.params["text"], [each.options.card for each in recipients], ctx.obj, how, warn)
 
 
 def compose_for(recipient: Recipient, content: Content) -> tuple[Message, ...]:
     """Compose the messages for a recipient. Raises `DataError` if they are too large or too many."""
     options, content = recipient.options, content.masked(recipient.webhook.mask_posted)
-    return compose(content, options.style, options.overflow, quick_card_for(recipient, content.run))
+    return compose(content, options.style, options.overflow, quick_card_for(recipient, content.run, content.mask))
 
 
-def quick_card_for(recipient: Recipient, run: CiRun | None) -> CardOptions | None:
-    """Return the recipient's quick card, if any, with the CI run, if one was found."""
+def quick_card_for(recipient: Recipient, run: CiRun | None, mask: Callable[[str], str] | None) -> CardOptions | None:
+    """Return the recipient's quick card, if any, with the CI run, if one was found; ``mask`` removes secrets."""
     quick = recipient.options.card.quick_card(run) if any(recipient.options.card) else None
+    if quick is not None and mask is not None:
+        quick = quick.masked(partial(in_strings, mask=mask))
     return quick and quick.masked(recipient.webhook.mask_posted)
 
 
@@ -265,28 +265,27 @@ def deliver(
 
 def find_redis(recipients: Sequence[Recipient], reporter: Reporter) -> RedisConfig:
     """Return the Redis that the recipients' profile file or the environment configures."""
-    sources = [each.source for each in recipients]
-    return RedisConfig.of_sources(sources, recipients[0].config, reporter.environment, reporter.warn)
+    sources, config = [each.source for each in recipients], recipients[0].config
+    return RedisConfig.of_sources(sources, config, reporter.environment, reporter.warn)
 
 
 def make_sender(redis: RedisConfig, reporter: Reporter, retry_after: float = inf) -> Sender:
     """Return a sender that reports its events, and is paced with the user's processes on this machine and the fleet.
 
-    After an error, Redis is not tried for ``retry_after`` seconds. Without a home directory, the machine has no pacing.
+    After an error, Redis is not tried for ``retry_after`` seconds. Without a safe directory, the machine has no pacing.
     """
     from chatpost.chat.client import ChatClient  # requests and SQLite are not for --help
-    from chatpost.directories import user_state
-    from chatpost.pacing.sqlite import SqlitePacer, boot_id
+    from chatpost.pacing.sqlite import SqlitePacer, user_pacer
 
-    directory = user_state()
-    own = SqlitePacer(directory / "pacing.sqlite3", time.monotonic, boot_id, reporter.warn) if directory else None
+    found = user_pacer(reporter.warn)
+    own = found if isinstance(found, SqlitePacer) else None
     pacer: Pacer | None = own
     if redis.is_configured:
         from chatpost.pacing.fleet import FleetPacer
 
         pacer = FleetPacer(own, partial(_redis_pacer, redis, reporter.warn, retry_after))
     elif pacer is None:
-        reporter.warn("messages are not paced: there is no home directory; set HOME or XDG_STATE_HOME")
+        reporter.warn(f"messages are not paced: {found}")
     return Sender(ChatClient(time.time, reporter.environment), pacer, TIMING, reporter.show)
 
 

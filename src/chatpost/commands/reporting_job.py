@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import socket
 import threading
@@ -59,7 +60,8 @@ class JobReporter:
         self._mask = SecretMask(ctx.obj.environment)
         self._command = command
         name = settings[REPORT].name
-        self._name = (name or _readable(Path(command[0]).name) or "''")[:_LONGEST_NAME]
+        program = next((word for word in command if not re.match(r"\w+=", word)), "")
+        self._name = self._mask(name or _readable(Path(program).name) or "''")[:_LONGEST_NAME]
         self._key = f"name {name}" if name else f"command {shlex.join(command)}"
         self._transition: Transition | None = None
         self._is_recorded = False
@@ -141,7 +143,7 @@ class JobReporter:
         tail = tail._replace(text=recipient.webhook.mask_posted(tail.text))
         style, words = self._outcome(result, recipient.options.style)
         words += self._shown_command(recipient.settings, is_markdown=style.is_markdown)
-        quick = quick_card_for(recipient, run)
+        quick = quick_card_for(recipient, run, self._mask)
         if quick is not None:
             quick = quick._replace(status="fail" if result.status else "ok")
         return report(words, tail, recipient.settings[REPORT].tail, style, quick)
@@ -222,7 +224,7 @@ class JobFollower(JobReporter):
         configured = posting.configure(self._ctx, self._reporter, is_followed=True)
         (recipient,) = recipients = posting.resolve_recipients(configured, posting.find_thread)
         self._settings = recipient.settings
-        quick = quick_card_for(recipient, self._find_ci_run(recipients))
+        quick = quick_card_for(recipient, self._find_ci_run(recipients), self._mask)
         style = recipient.options.style
         style = style._replace(mention=(), code=False, language=None, markdown=style.is_markdown)
         name = f"**{self._name}**" if style.markdown else f"*{self._name}*"

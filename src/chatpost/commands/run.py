@@ -15,10 +15,10 @@ from click.core import ParameterSource
 from chatpost.cli.app import SectionedCommand
 from chatpost.cli.command_options import CARD_OF_JOB, FOLLOW_JOB, JOB, NOTIFY, OUTPUT_OF_JOB, REPORT, STYLE_OF_JOB
 from chatpost.cli.console import say
-from chatpost.cli.options import PACING, PROFILES, REQUEST, RETRY, SPOOL, THREAD, complete_file
+from chatpost.cli.options import ONE_PROFILE, PACING, PROFILES, REQUEST, RETRY, SPOOL, THREAD, complete_file
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
-from chatpost.commands.posting import ONE_PROFILE, configure, find_thread
+from chatpost.commands.posting import configure, find_thread
 from chatpost.commands.reporting_job import JobFollower, JobReporter
 from chatpost.directories import find_profile_file
 from chatpost.errors import ConfigurationError, UsageError, VariablesClash

@@ -68,8 +68,8 @@ def _parsed(raw: bytes, source: str) -> Any:
 
 def _as_message(read: Any) -> Any:
     """Wrap a card, a card with its ID, or a list of either in a message."""
-    if isinstance(read, dict) and isinstance(read.get("cards"), list):
-        raise ValueError("the field 'cards' is the old card format: export the card again as cardsV2")  # noqa: TRY004 - see _check
+    if isinstance(read, dict) and "cards" in read:
+        raise ValueError("the field 'cards' is the old card format: export the card again as cardsV2")
     if isinstance(read, dict) and (_FIELDS.keys() & read.keys() or not read):
         single = {name: [value] for name, value in read.items() if name == "cardsV2" and isinstance(value, dict)}
         return {**read, **single}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chatpost.content.json_parts import part
 from chatpost.content.markup import escape_mentions, linked, literal
+from chatpost.content.split import open_fence
 
 if TYPE_CHECKING:
     from chatpost.chat.message import Thread
@@ -135,6 +136,8 @@ class CardOptions(NamedTuple):
         head = ": ".join(filter(None, (self._status_word, title and literal(title))))
         fields = [(label, linked(value, url, is_markdown=is_markdown)) for label, value, url in self._fields_of_run]
         fields += [(label, escape_mentions(value)) for label, value in self.field]
+        if fence := open_fence(words, None, syntax="markdown" if is_markdown else "chat"):
+            words = f"{words}\n{fence.closing}"
         lines = [f"{bold}{head}{bold}" if head else "", literal(self.subtitle or ""), words]
         lines += [f"{bold}{literal(label)}{bold}: {value}" for label, value in fields]
         lines += [" | ".join(linked(name, url, is_markdown=is_markdown) for name, url in self._links)]

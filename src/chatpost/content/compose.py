@@ -86,7 +86,7 @@ class _Composer(NamedTuple):
         """Build the first message, with the mentions and the card."""
         style, card, mention = self.style, self.card, self.style.mention
         if self.escapes:
-            typed = self.prefix if words.startswith(self.prefix) else ""
+            typed = self.prefix.rstrip() if words.startswith(self.prefix.rstrip()) else ""  # the end can be cut
             words = typed + escape_mentions(words[len(typed) :])
         text, is_markdown = style.shown(words), style.is_markdown
         if self.quick is not None and self.quick.form == "text":
@@ -130,11 +130,17 @@ class _Composer(NamedTuple):
     def end(self, words: str, left_out: int, how: str) -> Message:
         """Build one message of the words' beginning or end, with a line that gives the number of missing bytes."""
         room, size = SIZE_LIMIT, len(words.encode()) + left_out
+        first = ""
+        if how == "tail" and self.prefix:  # the words from the command line stay
+            first, words = f"{self.prefix.rstrip()}\n", words.removeprefix(self.prefix)
+            size -= len(self.prefix.encode())
         while True:
             kept = (tail if how == "tail" else head)(words, room, syntax=self.style.syntax)
             gone = f"{size - len(kept.encode()):,} bytes"
             message = self.first(
-                f"[{gone} omitted before this]\n{kept}" if how == "tail" else f"{kept}\n[{gone} omitted after this]"
+                f"{first}[{gone} omitted before this]\n{kept}"
+                if how == "tail"
+                else f"{kept}\n[{gone} omitted after this]"
             )
             if message.size <= SIZE_LIMIT:
                 return message

@@ -85,18 +85,20 @@ def linked(label: str, url: str | None, *, is_markdown: bool) -> str:
 
 
 def take_mentions(words: str) -> tuple[list[str], str]:
-    """Return the users that a text mentions outside code, and the text without these mentions."""
+    """Return the users that a text mentions outside code, and the text with their IDs, or without leading mentions."""
     users: list[str] = []
 
     def take(match: re.Match[str]) -> str:
         if match["user"] is None:
             return match[0]
         users.append(match["user"])
-        return ""
+        return f"@{match['user']}"
 
-    pattern = r"```.*?```|`[^`\n]*`|<users/(?P<user>[^<>\s]+)>[ ]?"
-    rest = re.sub(pattern, take, words, flags=re.DOTALL)
-    return (users, rest.strip()) if users else (users, words)
+    pattern = r"```.*?```|`[^`\n]*`|<users/(?P<user>[^<>\s]+)>"
+    leading = re.match(r"(?:<users/[^<>\s]+>\s*)*", words)
+    end = leading.end() if leading else 0
+    re.sub(pattern, take, words[:end])
+    return users, re.sub(pattern, take, words[end:], flags=re.DOTALL)
 
 
 def mentioning(users: Iterable[str], text: str, *, is_markdown: bool) -> str:

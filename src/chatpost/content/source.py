@@ -47,8 +47,8 @@ class Text(NamedTuple):
 
     def after_words(self, words: Text) -> Text:
         """Return the text after words from the command line: on the same line if this text is a single line."""
-        if self.is_blank:
-            return words
+        if self.is_blank or words.is_blank:
+            return words if self.is_blank else self
         prefix = words.beginning + ("\n" if "\n" in self.beginning or self.after else " ")
         is_whole = not self.after
         return self._replace(
@@ -61,11 +61,15 @@ class Text(NamedTuple):
 
 
 class Content(NamedTuple):
-    """The content of a message: a text, blank for a card alone, the message in the card file, and the CI run."""
+    """The content of a message: a text, blank for a card alone, the message in the card file, and the CI run.
+
+    ``mask`` removes the secrets of a CI.
+    """
 
     text: Text
     card: CardMessage | None = None
     run: CiRun | None = None
+    mask: Callable[[str], str] | None = None
 
     def masked(self, mask: Callable[[str], str]) -> Content:
         """Return the content with ``mask`` applied to its text: in a part of it, a secret would no longer be found."""
@@ -113,9 +117,10 @@ def read_content(
     if not words and has_card and not (is_ci_alone and reads_pipe):
         if options.has_stdin and path != "-" and stdin is not None and _has_data(stdin):
             warn("stdin has data that was not posted: add - to post it as the text")
-        return Content(Text.whole(""), file, run)
+        return Content(Text.whole(""), file, run, _mask_of_ci(surroundings) if run is not None else None)
     if not words and stdin is not None and stdin.isatty():
-        raise UsageError(f'no text: pass it as arguments ({options.command} "Hello"), or pipe it in')
+        key = " -k KEY" if options.command.endswith("reply") else ""
+        raise UsageError(f'no text: pass it as arguments ({options.command}{key} "Hello"), or pipe it in')
     text = _read_text(words, stdin, ends_only=options.ends_only)
     if text.is_blank and (is_ci_alone or not has_card):
         if options.skip_empty:
@@ -124,12 +129,14 @@ def read_content(
             raise DataError("the text is empty, so nothing was posted (use --skip-empty to exit with 0)")
     if text.had_bad_bytes:
         warn("the text contains bytes that are not UTF-8; each is posted as U+FFFD")
-    content = Content(text, file, run)
-    if run is None:
-        return content
+    mask = _mask_of_ci(surroundings) if run is not None else None
+    return Content(text, file, run, mask).masked(mask or str)
+
+
+def _mask_of_ci(surroundings: Surroundings) -> Callable[[str], str]:
     from chatpost.content.secrets import SecretMask  # CI systems pass secrets as variables
 
-    return content.masked(SecretMask(surroundings.environment))
+    return SecretMask(surroundings.environment)
 
 
 def _check_cards(words: Sequence[str], cards: Sequence[CardOptions], warn: Callable[[str], None]) -> None:

@@ -249,10 +249,13 @@ def _missing(program: str) -> str:
 
 def hint_for(command: Sequence[str]) -> str:
     """Return advice for a command that is not found because it is meant for a shell, as the end of a sentence."""
-    if re.match(r"[A-Za-z_]\w*=", command[0]):
+    is_assignment = re.match(r"[A-Za-z_]\w*=", command[0])
+    if is_assignment and any("=" not in word for word in command[1:]):
         return f"; to set variables, use: chatpost run -- env {shlex.join(command)}"
+    if command[0] in {"cd", "export", "alias", "source", "set", "ulimit", "umask"}:
+        return f"; for a builtin of the shell, use: chatpost run -- sh -c {shlex.quote(shlex.join(command))}"
     if len(command) == 1 and re.search(r"[\s|&;<>$`(]", command[0]):
-        if re.fullmatch(r"[\w./ =:@-]+", command[0]):
+        if re.fullmatch(r"[\w./ =:@-]+", command[0]) and not is_assignment:
             return f"; pass the arguments separately: chatpost run -- {command[0]}"
         return f"; to run a shell command, use: chatpost run -- sh -c {shlex.quote(command[0])}"
     if os.path.isfile(command[0]) and "/" not in command[0]:  # noqa: PTH113 - pathlib's can raise

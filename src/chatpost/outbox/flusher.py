@@ -103,7 +103,7 @@ class _SpaceFlush:
         deadline = self._deadline()
         index = self._expire(index)
         self._pending = sum(message.status.state == "pending" for message in index)
-        while lanes := model.pending_lanes(index, *self._own_lane):
+        while lanes := model.pending_lanes(index, self._unresolved, *self._own_lane):
             lane = self._choose(lanes)
             if lane is None or self._is_hopeless(lanes, deadline):
                 break
@@ -155,13 +155,7 @@ class _SpaceFlush:
 
     def _choose(self, lanes: dict[_Lane, list[OutboxMessage]], fingerprint: str | None = None) -> _Lane | None:
         """Return the lane with the fewest failures, of this webhook if one is given."""
-        tried = [
-            lane
-            for lane, messages in lanes.items()
-            if lane[0] not in self._given_up
-            and fingerprint in {None, lane[0]}
-            and messages[0].webhook not in self._unresolved
-        ]
+        tried = [lane for lane in lanes if lane[0] not in self._given_up and fingerprint in {None, lane[0]}]
         best = min(tried, key=lambda lane: (self._count[lane], lanes[lane][0].id), default=None)
         # Stop at lanes that keep failing while others are posted.
         return None if best and self._count[best] >= _MOST_LANE_FAILURES and len(tried) > 1 else best
@@ -187,7 +181,7 @@ class _SpaceFlush:
                     return None
                 # Another process may have posted during the wait for the turn.
                 index = self._outbox.index(self._space)
-                lanes = model.pending_lanes(index, *self._own_lane)
+                lanes = model.pending_lanes(index, self._unresolved, *self._own_lane)
                 self._others_post |= chosen.id not in {message.id for its in lanes.values() for message in its}
                 best = self._choose(lanes, lane[0])
                 if not best or not (composed := self._compose(lanes[best], index, wants_digest=wants_digest)):

@@ -5,7 +5,7 @@ A function whose first parameter is ``found`` is a `chatpost.outbox.store.Step`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set as AbstractSet
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from chatpost.chat.message import CreatedMessage, CreateMessageRequest
@@ -139,13 +139,17 @@ class Attempt(NamedTuple):
 
 
 def pending_lanes(
-    index: Sequence[OutboxMessage], only: tuple[str, str] | None = None, last: int = 0
+    index: Sequence[OutboxMessage],
+    unresolved: AbstractSet[WebhookReference],
+    only: tuple[str, str] | None = None,
+    last: int = 0,
 ) -> dict[tuple[str, str], list[OutboxMessage]]:
     """Return the pending messages of a space by lane; for each digest, only its first message.
 
-    If ``only`` is given, return just the messages of that lane, up to the id ``last``.
+    Messages whose webhook is ``unresolved`` are left out, so they do not hold up others. If ``only`` is given, return
+    just the messages of that lane, up to the id ``last``.
     """
-    pending = [message for message in index if message.is_pending]
+    pending = [message for message in index if message.is_pending and message.webhook not in unresolved]
     ids = {message.id for message in pending}
     lanes: dict[tuple[str, str], list[OutboxMessage]] = {}
     for message in pending:

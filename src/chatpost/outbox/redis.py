@@ -25,6 +25,7 @@ from uuid import uuid4
 
 from chatpost.concurrency import start_without_signals
 from chatpost.errors import OutboxFull, StorageError
+from chatpost.outbox.answers import checked, is_text, whole, without_path
 from chatpost.outbox.model import OutboxMessage
 from chatpost.outbox.rows import content_of, from_rows, to_row
 from chatpost.outbox.store import LONGEST_COOL_DOWN, MOST_BYTES, MOST_MESSAGES, CoolDown, Step
@@ -47,6 +48,13 @@ if not given.grows then
   -- Redis lets a script go on after a deletion even if memory is full, so messages there can still be posted.
   redis.call('DEL', KEYS[1] .. 'nothing')
 end
+-- Totals that are not numbers would make HINCRBY fail for ever.
+for _, field in ipairs({'last', 'count', 'bytes'}) do
+  local total = redis.call('HGET', KEYS[1] .. 'totals', field)
+  if total and not string.match(total, '^-?%d%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?$') then
+    redis.call('HDEL', KEYS[1] .. 'totals', field)
+  end
+end
 for _, check in ipairs(given.checks) do
   if (redis.call(unpack(check[1])) or '') ~= check[2] then
     return false
@@ -68,9 +76,15 @@ class RedisOutbox:
         self._redis = redis
         self._name = str(uuid4())  # of this process, as the holder of locks
 
+    def unexpected_answer(self) -> StorageError:
+        """Return the error for an answer of an unexpected form."""
+        return self._redis.reject("an answer of an unexpected form")
+
+    @checked
     def now(self) -> float:
         return _time(self._run(("TIME",))[0])
 
+    @checked
     def add(self, messages: Sequence[OutboxMessage], expire_after: float) -> list[int]:
         # A sender that awaits its message can post it without the outbox.
         limit = _SHORT if messages[0].status.is_awaited else inf
@@ -85,7 +99,7 @@ class RedisOutbox:
             raise OutboxFull(totals.messages)
         first, expires_at = totals.last - len(messages) + 1, totals.now + expire_after
         stored = [
-            message._replace(id=number, rules=message.rules._replace(expires_at=expires_at))
+            without_path(message)._replace(id=number, rules=message.rules._replace(expires_at=expires_at))
             for number, message in enumerate(messages, first)
         ]
         self._run(*_commands({}, stored), limit=limit, grows=True)
@@ -96,7 +110,7 @@ class RedisOutbox:
         key = _key("totals")
         commands = (("HINCRBY", key, "last", number), ("EXPIRE", key, _INDEX_FOR), ("HMGET", key, "count", "bytes"))
         last, _, counts, time = self._run(*commands, ("TIME",), limit=limit, grows=True)
-        count, size = (int(value or 0) for value in counts)
+        count, size = map(whole, counts)
         return _Totals(last, count, size, _time(time))
 
     def _count_again(self, totals: _Totals, assigned: int) -> _Totals:
@@ -109,32 +123,35 @@ class RedisOutbox:
             last = self._run(("HINCRBY", key, "last", highest))[0]
         return _Totals(last, len(index), size, totals.now)
 
+    @checked
     def index(self, space: str | None = None) -> list[OutboxMessage]:
-        spaces = [space] if space else [name.decode() for name in self._redis.call("SMEMBERS", _key("spaces"))]
+        names = [name.decode(errors="replace") for name in self._redis.call("SMEMBERS", _key("spaces"))]
+        spaces = [space] if space else names
         found: list[OutboxMessage] = []
         for name, flat in zip(spaces, self._run(*(("HGETALL", _index(name)) for name in spaces)), strict=True):
-            found += from_rows((int(number), name, row) for number, row in zip(flat[::2], flat[1::2], strict=True))
-        return sorted(found, key=lambda message: message.id)
+            pairs = zip(map(whole, flat[::2]), flat[1::2], strict=True)
+            found += from_rows((number, name, row) for number, row in pairs if number > 0)
+        return sorted(map(without_path, found), key=lambda message: message.id)
 
+    @checked
     def read(self, space: str, ids: Sequence[int]) -> list[OutboxMessage]:
         contents = [("HMGET", _key("content", number), "spooled", "sent") for number in ids]
         last, rows, *texts = self._run(("HGET", _key("totals"), "last"), ("HMGET", _index(space), *ids), *contents)
         there = []
         for number, row, (spooled, sent) in zip(ids, rows, texts, strict=True):
-            if row is None and number > int(last or 0):
+            if row is None and number > whole(last):
                 reason = "it has lost its messages"
                 raise StorageError(self._redis.url, reason)
             if row is not None and spooled is not None:  # else Redis has evicted it
                 there.append((number, space, row, spooled, sent))
-        return from_rows(there)
+        return list(map(without_path, from_rows(there)))
 
     def change(
         self, space: str, ids: Sequence[int], step: Step, answered: str | None = None
     ) -> list[OutboxMessage] | None:
         while True:  # until no other process changes the messages between the calls
-            rows = self._redis.call("HMGET", _index(space), *ids) if ids else []
-            there = [(number, space, row.decode()) for number, row in zip(ids, rows, strict=True) if row is not None]
-            found = from_rows(there)
+            there = self._rows(space, ids)
+            found = list(map(without_path, from_rows((number, space, row) for number, row in there)))
             changed = step(found)
             if changed is None:
                 return None
@@ -142,9 +159,15 @@ class RedisOutbox:
             commands = _commands({message.id: message for message in found}, stored)
             if answered is not None:
                 commands.append(("DEL", _key("cool-down", answered)))
-            checks = [(("HGET", _index(space), number), row) for number, _, row in there]
+            # A row that is not UTF-8 is damaged, and only deleted.
+            checks = [(("HGET", _index(space), number), row.decode()) for number, row in there if is_text(row)]
             if not commands or self._run(*commands, checks=checks) is not None:
                 return stored
+
+    @checked
+    def _rows(self, space: str, ids: Sequence[int]) -> list[tuple[int, bytes]]:
+        rows = self._redis.call("HMGET", _index(space), *ids) if ids else []
+        return [(number, row) for number, row in zip(ids, rows, strict=True) if row is not None]
 
     @contextmanager
     def lock(self, space: str) -> Iterator[bool]:
@@ -172,21 +195,24 @@ class RedisOutbox:
                 with suppress(StorageError):  # then the lease expires
                     self._run(("DEL", _lock(space)), checks=[(("GET", _lock(space)), self._name)])
 
+    @checked
     def _lease(self, space: str) -> bool:
         """Acquire or renew the lock; return False if another process has it."""
         milliseconds = int(LEASE * 1000)
         holder, left = self._run(("GET", _lock(space)), ("PTTL", _lock(space)))
-        name = (holder or b"").decode()
+        name = (holder or b"").decode(errors="replace")
         # A longer lease means that the clock was set back: ignore it.
         if name not in {"", self._name} and left <= milliseconds:
             return False
         lease = ("SET", _lock(space), self._name, "PX", milliseconds)
         return self._run(lease, checks=[(("GET", _lock(space)), name)]) is not None
 
+    @checked
     def cool_down(self, fingerprint: str) -> CoolDown:
         failures, retry_at = self._run(("HMGET", _key("cool-down", fingerprint), "failures", "retry_at"))[0]
-        return CoolDown(int(failures or 0), float(retry_at or 0))
+        return CoolDown(whole(failures), float(retry_at or 0))
 
+    @checked
     def flushed_at(self) -> float:
         return float(self._run(("GET", _key("flushed")), limit=_SHORT)[0] or 0)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from math import isfinite
 from typing import Any
 
 from chatpost.chat.message import CreatedMessage, CreateMessageRequest, Message, MessageReplyOption, Thread
 from chatpost.chat.webhook import mask_webhooks
 from chatpost.outbox.model import Origin, OutboxMessage, Rules, Status, WebhookReference
 
+_MOST = 1e11  # of any number: seconds of the year 5138
 _STATES = {"pending", "posted", "rejected", "expired"}
 
 
@@ -29,7 +29,7 @@ def from_rows(rows: Iterable[Sequence[Any]]) -> list[OutboxMessage]:
         try:
             message = _parse(number, row)
             is_valid = _is_valid(message) and message.webhook.space == space
-        except (ValueError, TypeError, RecursionError):
+        except (ValueError, TypeError, RecursionError, OverflowError):
             is_valid = False
         message = message if is_valid else _damaged(number, space)
         messages.append(_with_content(message, *contents) if contents else message)
@@ -47,15 +47,16 @@ def _parse(number: int, row: str | bytes) -> OutboxMessage:
 def _is_valid(message: OutboxMessage) -> bool:
     (host, written), (profile, config, fingerprint, space) = message.origin, message.webhook
     rules, status = message.rules, message.status
-    texts = (host, fingerprint, space, message.thread, message.preview, profile or "", config or "", status.error or "")
+    names = (host, fingerprint, space, message.thread, message.preview)
+    texts: tuple[object, ...] = (*names, profile or "", config or "", status.error or "", *(status.created or ()))
     numbers = (written, rules.expires_at, rules.interval or 0.0)
     counts = (message.size, status.attempts, status.digest or 0, rules.expired)
     # Lists: generators take twice the time.
     return (
         status.state in _STATES
         and all([isinstance(text, str) for text in texts])  # noqa: C419
-        and all([isinstance(number, float | int) and isfinite(number) for number in numbers])  # noqa: C419
-        and all([isinstance(count, int) for count in counts])  # noqa: C419
+        and all([isinstance(number, float | int) and 0 <= number <= _MOST for number in numbers])  # noqa: C419
+        and all([isinstance(count, int) and 0 <= count <= _MOST for count in counts])  # noqa: C419
     )
 
 

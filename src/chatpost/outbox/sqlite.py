@@ -102,7 +102,7 @@ class SqliteOutbox:
     def lock(self, space: str) -> Iterator[bool]:
         path = self._path.with_name(f"outbox-{hashlib.sha256(space.encode()).hexdigest()[:16]}.lock")
         try:
-            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as failure:
             raise StorageError(path, system_reason(failure)) from None
         try:

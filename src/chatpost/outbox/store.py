@@ -73,10 +73,10 @@ class Outbox(Protocol):
         """Return the cool-down of a webhook."""
 
     def flushed_at(self) -> float:
-        """Return the time of the last flush that left nothing pending, by the outbox's clock; 0 if unknown."""
+        """Return the time of the last successful flush by the outbox's clock, 0 if unknown."""
 
     def mark_flushed(self) -> None:
-        """Record that a flush left nothing pending."""
+        """Record that a flush has succeeded."""
 
     def set_cool_down(self, fingerprint: str, cool_down: CoolDown) -> None:
         """Store the cool-down of a webhook."""

@@ -9,6 +9,7 @@ Pacing never holds up a message: if the file cannot be used, or the disk hangs, 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,12 +17,21 @@ from pathlib import Path
 from chatpost.concurrency import run_with_timeout
 from chatpost.database import transaction
 from chatpost.delivery.model import Place
+from chatpost.directories import state_file
 from chatpost.errors import StorageError
 from chatpost.pacing.queue import NOW, Queue, QueuePacer, QueueTurn
 
 # Seconds to wait for the file or the disk before pacing stops; at most half of the remaining time.
 _SHORTEST_STEP, _LONGEST_STEP = 0.1, 2.0
 _SCHEMA = "CREATE TABLE IF NOT EXISTS space (hash TEXT PRIMARY KEY, boot TEXT, queue TEXT) WITHOUT ROWID"
+
+
+def user_pacer(warn: Callable[[str], None]) -> SqlitePacer | str:
+    """Return the pacer of the user's processes on this machine, or the reason why there is no file for it."""
+    try:
+        return SqlitePacer(state_file("pacing.sqlite3"), time.monotonic, boot_id, warn)
+    except StorageError as error:
+        return error.reason
 
 
 class SqlitePacer(QueuePacer):

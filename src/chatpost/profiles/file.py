@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from chatpost.chat.webhook import Webhook
-from chatpost.directories import PROFILES, user_config
+from chatpost.directories import PROFILES, reason_for_distrust, user_config
 from chatpost.errors import ConfigurationError, system_reason
-from chatpost.profiles.ownership import reason_for_distrust
 from chatpost.profiles.url_source import UrlSource, open_without_waiting, read_source
 
 _SIZE_LIMIT = 1024 * 1024  # bytes

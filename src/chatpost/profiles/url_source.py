@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from chatpost.directories import reason_for_distrust
 from chatpost.errors import ConfigurationError, system_reason
 from chatpost.formatting import parse_duration
-from chatpost.profiles.ownership import reason_for_distrust
 
 SIZE_LIMIT = 64 * 1024  # bytes in which the URL must end
 
@@ -79,7 +79,7 @@ def _with_values(name: str, environment: Mapping[str, str]) -> str:
         variable = match[1] or match[2]
         if not environment.get(variable):
             raise ConfigurationError(f"the path {name} contains the variable {variable}, which is not set")
-        return environment[variable]
+        return environment[variable].strip()
 
     return re.sub(r"\$(?:(\w+)|\{(\w+)\})", value_of, name, flags=re.ASCII)
 

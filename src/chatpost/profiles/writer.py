@@ -17,9 +17,9 @@ from typing import Any
 
 import tomlkit
 
+from chatpost.directories import reason_for_distrust
 from chatpost.errors import ConfigurationError, system_reason
 from chatpost.profiles.file import ProfileFile, load_profiles, load_trusted_profiles
-from chatpost.profiles.ownership import reason_for_distrust
 
 
 def add_profile(path: Path, name: str, url: str, *, replace: bool) -> ProfileFile:
