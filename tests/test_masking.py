@@ -128,6 +128,60 @@ def test_well_known_tokens(token: str) -> None:
     assert SecretMask({})(f"a={token}; b") == "a=***; b"
 
 
+VALUE = r"""tr0"ub\4dor"""
+
+
+@pytest.mark.parametrize(
+    "form", [VALUE, json.dumps(VALUE)[1:-1], quote(VALUE, safe=""), VALUE.replace("u", "\x1b[31mu\x1b[0m")]
+)
+def test_forms_of_a_value(secrets: Shell, chat: Emulator, form: str) -> None:
+    """A value is also masked as JSON or a URL escapes it, and if colours are spread over it."""
+    secrets.env["DB_PASSWORD"] = VALUE
+    command = ["chatpost", "run", "--", "printf", "%s", form]
+    done = subprocess.run(command, env=secrets.env, cwd=secrets.home, capture_output=True, check=False)
+    assert (done.returncode, "ub" in texts(chat)[0], "***" in texts(chat)[0]) == (0, False, True)
+
+
+@pytest.mark.parametrize("value", [b"caf\xe9-secret", b"pass\x1bword1", b"two\rwords1"])
+def test_values_that_cleaning_changes(secrets: Shell, chat: Emulator, value: bytes) -> None:
+    """A value that is not UTF-8, or has control characters, is masked as it is posted."""
+    env = {**{name.encode(): its.encode() for name, its in secrets.env.items()}, b"MY_TOKEN": value}
+    done = subprocess.run(["chatpost", "run", "--", "printenv", "MY_TOKEN"], env=env, capture_output=True, check=False)
+    assert (done.returncode, texts(chat)[0].split("\n")[2]) == (0, "***")
+
+
+def test_the_name_and_the_card_of_a_job(secrets: Shell, chat: Emulator) -> None:
+    """`run` masks secrets in the job's name and in the parts of the card; an assignment is not the job's name."""
+    assert secrets("run", "--", "A_PASSWORD=hunter-two", "x").status == 127
+    assert secrets("run", "--name", f"job {TOKENS['GitHub']}", "--", "true").status == 0
+    card = (
+        "--title",
+        "tr0ub4dor",
+        "--subtitle",
+        "hunter-two",
+        "--field",
+        "A=tr0ub4dor",
+        "--button",
+        "B=https://x/?p=tr0ub4dor",
+    )
+    assert secrets("run", *card, "--", "true").status == 0
+    secrets.env |= {"GITHUB_ACTIONS": "true"}
+    assert secrets("send", "--ci", *card, "text").status == 0
+    for received in chat.received:
+        assert not re.search(f"hunter-two|tr0ub4dor|{TOKENS['GitHub']}", received.body.decode())
+
+
+def test_text_that_only_looks_like_a_secret() -> None:
+    """Ordinary output stays readable: settings about secrets, prose about keys, addresses that are not URLs."""
+    mask = SecretMask({"AUTH_TYPE": "password", "SECRET_NAME": "production", "CREDENTIAL_HELPER": "osxkeychain"})
+    for text in (
+        "deploying to production: invalid password, osxkeychain",
+        "expected -----BEGIN PRIVATE KEY----- in key.pem\nFATAL: disk full",
+        "http://[::1]:8080/a@b nats://a:4222,b:4222@c docker://img:tag@sha256:abc file://C:/a/b@c",
+    ):
+        assert mask(text) == text
+
+
 def test_a_private_key_in_a_stream() -> None:
     """Each line of a private key in a stream is masked, and no line after its end."""
     mask = SecretMask({})
@@ -137,10 +191,24 @@ def test_a_private_key_in_a_stream() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["://a:", "://", "eyJ", "a@", "xox", '"x:y@', "-----BEGIN RSA PRIVATE KEY-----", "gh"]
+    "piece",
+    [
+        "://a:",
+        "://",
+        "eyJ",
+        "a@",
+        "xox",
+        '"x:y@',
+        "-----BEGIN RSA PRIVATE KEY-----\n",
+        "gh",
+        "eyJaaaaaaaa-",
+        "AKIA",
+        "xoxb-",
+        "hooks.slack.com/",
+    ],
 )
 def test_masking_is_linear(piece: str) -> None:
-    """Masking twice the text takes at most some three times the CPU time."""
+    """Masking ten times the text takes some ten times the CPU time; quadratic time would be a hundred times as much."""
     mask = SecretMask({"A_TOKEN": "s3cr3t-word"})
 
     def seconds(size: int) -> float:
@@ -150,7 +218,7 @@ def test_masking_is_linear(piece: str) -> None:
         return time.process_time() - began
 
     seconds(1000)
-    assert min(seconds(400_000) for _ in range(3)) < 3.5 * min(seconds(200_000) for _ in range(3)) + 0.05
+    assert min(seconds(300_000) for _ in range(2)) < 40 * min(seconds(30_000) for _ in range(2)) + 0.05
 
 
 @pytest.fixture
@@ -281,17 +349,17 @@ def test_no_secret_at_a_cut(chatpost: InProcess, chat: Emulator, overflow: str, 
 
 
 def test_the_time_of_masking_a_webhook() -> None:
-    """Masking twice the text takes at most some three times the CPU time, for each kind of escape."""
+    """Masking ten times the text takes some ten times the CPU time, for each kind of escape."""
     webhook = Webhook.parse(URL)
     for piece in ("97 % of a & b \\ c ", "%25", "&amp;", "messages v1/spaces/a/messages key=", "\u200b", "a=\n"):
         seconds = []
-        for size in (100_000, 200_000):
+        for size in (20_000, 200_000):
             text = piece * (size // len(piece))
             began = time.process_time()
             webhook.mask_posted(text)
             mask_webhooks(text)
             seconds.append(time.process_time() - began)
-        assert seconds[1] < 3.5 * seconds[0] + 0.1, piece
+        assert seconds[1] < 40 * seconds[0] + 0.1, piece
 
 
 def test_the_output_of_a_job_has_no_secret_of_the_webhook(secrets: Shell, chat: Emulator) -> None:

@@ -147,3 +147,20 @@ def test_plain_text_stays(text: str) -> None:
     """Text without control characters stays unchanged, even inside colours."""
     assert screen_text(text) == text
     assert screen_text(f"\x1b[31m{text}\x1b[0m") == text
+
+
+SEQUENCES = ["\x1b7\x1b8", "\x1b[s\x1b[u", "a\r", "ab\b", "a\x1b[K", "\x1b[1K", "\x1b[2K", "\x1b[31m", "\x1b[5;5Hx"]
+SEQUENCES += ["\x1b]0;t\x07", "\x1b[", "\x1b]", "\u65e5\r", "e\u0301", "\x1b[1A", "\x85", "\x1b[99999C"]
+
+
+@pytest.mark.parametrize("piece", SEQUENCES, ids=repr)
+def test_cleaning_is_linear(piece: str) -> None:
+    """Cleaning ten times the text takes some ten times the CPU time; quadratic would be a hundred times as much."""
+
+    def seconds(size: int) -> float:
+        text = "x" * 1000 + piece * (size // len(piece))
+        began = time.process_time()
+        screen_text(text)
+        return time.process_time() - began
+
+    assert min(seconds(300_000) for _ in range(2)) < 40 * min(seconds(30_000) for _ in range(2)) + 0.05

@@ -177,6 +177,10 @@ class JobFollower(JobReporter):
         self._lines = Lines(posting.TIMING.clock)
         # The profile, which may ask for Markdown, is not loaded yet: without Markdown, lines fit into either fence.
         self._maker = LineMaker(self._lines, is_markdown=False, mask=self._mask.line)
+        # Cleaning a long line takes time, in which the job's output must not wait.
+        self._chunks: SimpleQueue[bytes | None] = SimpleQueue()
+        self._cleaner = threading.Thread(target=self._clean, daemon=True)
+        self._backlog, self._lock = 0, threading.Lock()
         self._dropped = 0
         self._printed: list[str] = []
         self._reporter.write = self._printed.append
@@ -184,20 +188,38 @@ class JobFollower(JobReporter):
         self._follower = Follower(self._lines, self._last, is_shared=True, is_bounded=True)
         self._results: SimpleQueue[ExitResult] = SimpleQueue()
         self._poster = threading.Thread(target=self._report_safely, args=(self._post, reraise_signal), daemon=True)
-        self.start = self._poster.start
+
+    def start(self) -> None:
+        """Start to clean and to post the output."""
+        self._cleaner.start()
+        self._poster.start()
 
     def listen(self, chunk: bytes) -> None:
         """Add whole lines of output. Above the buffer limit, drop them: the job does not wait for Chat."""
-        if self._lines.size > BUFFER_LIMIT:
+        if self._lines.size + self._backlog > BUFFER_LIMIT:
             self._dropped += chunk.count(b"\n")
             return
         self._add_note_of_dropped()
-        self._maker.add(chunk)
+        self._put(chunk)
+
+    def _put(self, chunk: bytes) -> None:
+        with self._lock:
+            self._backlog += len(chunk)
+        self._chunks.put(chunk)
+
+    def _clean(self) -> None:
+        """Clean the output, until None is in the queue. Runs in its own thread."""
+        for chunk in iter(self._chunks.get, None):
+            self._maker.add(chunk)
+            with self._lock:
+                self._backlog -= len(chunk)
 
     def report(self, result: ExitResult, output: Output | None, die: Callable[[int], NoReturn]) -> None:
         """Post the rest and the outcome. If the thread could not be opened, post only the outcome."""
         if self._poster.is_alive():
             self._add_note_of_dropped()
+            self._chunks.put(None)
+            join(self._cleaner)
             self._maker.end()
             self._lines.end()
             self._results.put(result)
@@ -214,7 +236,7 @@ class JobFollower(JobReporter):
 
     def _add_note_of_dropped(self) -> None:
         if self._dropped:
-            self._maker.add(
+            self._put(
                 f"[{lines_are(self._dropped)} omitted: the job printed faster than Chat accepts messages]\n".encode()
             )
             self._dropped = 0
