@@ -181,6 +181,18 @@ def test_a_failure_is_not_lost(runner: Shell, chat: Emulator, inputs: dict[str, 
     assert ("<users/1>" in shown, "no pair" in shown) == ("mention" in inputs, False)
 
 
+def test_a_value_of_a_stranger(runner: Shell, chat: Emulator) -> None:
+    """The lines of a value from toJSON do not become fields, and `<users/all>` in it notifies no one."""
+    value = json.dumps('Fix "it"\n<users/all>\nDeployed=yes \\ no')
+    assert run_action(runner, webhook_url=url_of(chat), fields=f"Commit={value}\nSize=3").outputs["ok"] == "true"
+    body = json.loads(chat.received[0].body)
+    widgets = body["cardsV2"][0]["card"]["sections"][0]["widgets"]
+    fields = {its["topLabel"]: its["text"] for each in widgets if "topLabel" in (its := each.get("decoratedText", {}))}
+    assert (fields["Commit"], fields["Size"]) == ('Fix "it" @all Deployed=yes \\ no', "3")
+    assert "Deployed" not in fields
+    assert "<users/" not in json.dumps(body)
+
+
 def test_a_text_that_chat_rejects(runner: Shell, chat: Emulator) -> None:
     """If Chat rejects the text, the action posts the status and the run alone."""
     chat.faults.extend([answering(400), answering(400)])
