@@ -458,6 +458,21 @@ def test_the_third_failure(shell: Shell, chat: Emulator) -> None:
     assert "3 failures in a row" in outcome(chat)
 
 
+def test_longer_than(shell: Shell, chat: Emulator) -> None:
+    """`--longer-than` posts a success only if the job ran at least that long; with `--on`, both conditions hold."""
+    for argv, posts in (
+        (("--", "true"), False),
+        (("--", "sleep", "0.3"), True),
+        (("--", "false"), True),
+        (("--on", "failure", "--", "sleep", "0.3"), False),
+        (("--on", "failure", "--", "false"), True),
+    ):
+        before = len(chat.received)
+        shell("run", "--longer-than", "0.2s", *argv)
+        assert len(chat.received) - before == posts, argv
+    shell("run", "--follow", "--longer-than", "1m", "--", "true").expect(2, "--on always, and no --longer-than")
+
+
 def test_reminders(shell: Shell, chat: Emulator) -> None:
     """While the job keeps failing, chatpost posts a reminder in the same thread after each `--remind-every`."""
     for _ in range(3):

@@ -114,6 +114,12 @@ NOTIFY = Section(
         default=Seconds(DAY),
         help="Interval between reminders of a lasting failure, with --on change.",
     ),
+    Option(
+        "--longer-than",
+        type=_LONG_DURATION,
+        default=None,
+        help="Post only if the job failed or ran at least this long.",
+    ),
 )
 
 # The output is always code, and the card's status is the outcome.

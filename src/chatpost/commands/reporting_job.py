@@ -114,11 +114,12 @@ class JobReporter:
         now, failed = time.time(), bool(result.status)
         self._is_recorded = True
         try:
-            self._transition = _history().add_run(self._key, now, rule, failed=failed)
+            self._transition = _history().add_run(self._key, now, rule, failed=failed, seconds=result.seconds)
         except StorageError as error:
             if rule.on != "always":
                 self._reporter.warn(f"the job's history is unavailable: {error}")
-            self._transition = JobHistory().after_run(now, failed=failed).transition(now, rule)
+            history, is_too_short = JobHistory(), rule.is_too_short(result.seconds, failed=failed)
+            self._transition = None if is_too_short else history.after_run(now, failed=failed).transition(now, rule)
 
     def _mark_reported(self) -> None:
         """Record that the transition is reported, if a message is in a space or in the outbox."""
@@ -258,7 +259,7 @@ class JobFollower(JobReporter):
     def _last(self) -> str:
         """Wait for the end of the job, record the run, and return the thread's last message."""
         result = self._results.get()
-        self._record(result, self._settings[NOTIFY]._replace(on="always"))
+        self._record(result, self._settings[NOTIFY]._replace(on="always", longer_than=None))
         style = self._settings[STYLE]._replace(language=None)  # that is for the output alone
         style, line = self._outcome(result, style)
         return mentioning(style.mention, line, is_markdown=style.is_markdown)

@@ -126,8 +126,8 @@ def _check(ctx: click.Context, settings: Settings) -> None:
     if typed("no_output") and (typed("follow") or typed("merge")):
         other = "--follow" if is_followed else "--merge"
         raise UsageError(f"--no-output cannot be used with {other}: remove one of them")
-    if is_followed and typed("on") not in {None, "always"}:
-        raise UsageError("--follow posts while the job runs, so it requires --on always")
+    if is_followed and (typed("longer_than") or typed("on") not in {None, "always"}):
+        raise UsageError("--follow posts while the job runs, so it requires --on always, and no --longer-than")
     if is_followed and (typed("spool") or typed("spool_only")):
         raise UsageError("--follow cannot be used with --spool or --spool-only: it posts lines as they arrive")
 

@@ -22,14 +22,14 @@ class HistoryFile:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def add_run(self, job: str, now: float, rule: NotifyRule, *, failed: bool) -> Transition | None:
-        """Add a finished run; return the transition to report, or None. Raises `StorageError`."""
+    def add_run(self, job: str, now: float, rule: NotifyRule, *, failed: bool, seconds: float) -> Transition | None:
+        """Add a run that took ``seconds``; return the transition to report, or None. Raises `StorageError`."""
         transition: Transition | None = None
 
         def add(history: JobHistory) -> JobHistory:
             nonlocal transition
             history = history.after_run(now, failed=failed)
-            transition = history.transition(now, rule)
+            transition = None if rule.is_too_short(seconds, failed=failed) else history.transition(now, rule)
             if transition is None:
                 # The rule does not report this recovery, so a later run must not report it, either.
                 return history.reported(Transition("recovery"), now) if history.recovered else history

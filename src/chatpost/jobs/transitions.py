@@ -15,12 +15,17 @@ class NotifyRule(NamedTuple):
     """Which runs are reported: ``always``, each ``failure``, or each ``change``.
 
     A failure is reported after ``after_failures`` consecutive failures. With ``change``, a lasting failure is reported
-    again every ``remind_every`` seconds.
+    again every ``remind_every`` seconds. A success is reported only if the job ran at least ``longer_than`` seconds.
     """
 
     on: str = "always"
     after_failures: int = 1
     remind_every: float = DAY
+    longer_than: float | None = None
+
+    def is_too_short(self, seconds: float, *, failed: bool) -> bool:
+        """Return whether a run of this duration is not reported."""
+        return self.longer_than is not None and not failed and seconds < self.longer_than
 
 
 class Transition(NamedTuple):
