@@ -166,8 +166,11 @@ def test_forms_of_mentions(runner: Shell, chat: Emulator, mention: str, shown: s
         ({"mention": "1 x@y.example"}, "The input 'mention' accepts user IDs (numbers) and all; other values"),
         ({"fields": "A=1\nno pair\n=x"}, "The input 'fields' has lines that are not LABEL=VALUE"),
         ({"status": "strange"}, "The input 'status' is not a known status"),
-        ({"thread_key": "spaces/A/threads/B"}, "Posted without fields and mentions, text, a thread key: chatpost"),
-        ({"fields": f"Commit={'<' * 9000}"}, "Posted without fields and mentions: chatpost: error: "),
+        ({"thread_key": "spaces/A/threads/B"}, "Posted without fields, text, a thread key: chatpost"),
+        (
+            {"mention": "1 x"} | {"fields": "\n".join(f"F{n}={'<' * 9000}" for n in range(9))},
+            "Posted without fields: chatpost: error: ",
+        ),
     ],
 )
 def test_a_failure_is_not_lost(runner: Shell, chat: Emulator, inputs: dict[str, str], said: str) -> None:
@@ -193,11 +196,20 @@ def test_a_value_of_a_stranger(runner: Shell, chat: Emulator) -> None:
     assert "<users/" not in json.dumps(body)
 
 
+def test_a_long_field(runner: Shell, chat: Emulator) -> None:
+    """A field that is too long is cut; the others, and the mention, stay."""
+    fields = f"Commit={'<' * 9000}\nEnv=prod"
+    ended = run_action(runner, webhook_url=url_of(chat), status="failure", mention="all", fields=fields)
+    body = json.loads(chat.received[0].body)
+    assert (ended.outputs["ok"], body["text"].startswith("<users/all> "), len(chat.received)) == ("true", True, 1)
+    assert "prod" in json.dumps(body)
+
+
 def test_a_text_that_chat_rejects(runner: Shell, chat: Emulator) -> None:
     """If Chat rejects the text, the action posts the status and the run alone."""
     chat.faults.extend([answering(400), answering(400)])
     ended = run_action(runner, webhook_url=url_of(chat), status="failure", text="odd")
-    assert (ended.outputs["ok"], "Posted without fields and mentions, text: " in ended.said) == ("true", True)
+    assert (ended.outputs["ok"], "Posted without fields, text: " in ended.said) == ("true", True)
     assert "odd" not in chat.received[2].body.decode()
 
 

@@ -73,6 +73,8 @@ ROWS: dict[str, Callable[[Rows], str | bytes]] = {
     "deeply nested": lambda _: "[" * 100_000,
     "an object": lambda _: "{}",
     "null": lambda _: "null",
+    "half of a surrogate pair": lambda rows: rows.changed("\ud800", 5),
+    "an interval of a million days": lambda rows: rows.changed(1e11, 3, 0),
     "an infinite number": lambda _: "[1e999]",
     "another space": lambda rows: rows.changed("https://chat.googleapis.com/spaces/EVIL", 1, 3),
 }
@@ -94,7 +96,14 @@ def test_a_damaged_row(fleet: InProcess, redis: RedisProcess, chat: Emulator, na
     assert fleet("outbox", "list").out == ""
 
 
-@pytest.mark.parametrize("content", ["[" * 100_000, b"\xff", '["a"]', "null", "{}"])
+CONTENTS = ["[" * 100_000, b"\xff", '["a"]', "null", "{}", '[["\\ud800",false,[],null,[]],"r",null,null,false]']
+CONTENTS += [
+    f'[["t",false,[{"[" * 950}{"]" * 950}],null,[]],"r",null,null,false]',
+    '[["t",false,[],{},[]],"r",null,null,false]',
+]
+
+
+@pytest.mark.parametrize("content", CONTENTS)
 def test_a_damaged_content(fleet: InProcess, redis: RedisProcess, chat: Emulator, content: str | bytes) -> None:
     """A message whose content has another form is set aside, and those behind it are posted."""
     assert fleet("send", "-q", "--spool-only", "first").status == 0
@@ -111,11 +120,12 @@ def test_junk_beside_the_rows(fleet: InProcess, redis: RedisProcess, chat: Emula
     """Junk in ids, spaces, totals and marks does not stop the outbox."""
     assert fleet("send", "-q", "--spool-only", "first").status == 0
     rows = Rows(redis, chat)
-    for number in ("abc", "-5", "1e3", "9" * 40):
+    for number in ("abc", "-5", "1e3", "9" * 40, "07", "123456789012345678"):
         rows.put(number, "junk")
     rows.add_to_set("spaces", b"\xff\xff")
     redis.call("HSET", "chatpost:{outbox}:totals", "count", "x", "bytes", "nan")
     redis.call("SET", "chatpost:{outbox}:flushed", "soon")
+    redis.call("SET", outbox._lock(f"{chat.page.rstrip('/')}/spaces/AAAA"), "nobody")  # noqa: SLF001 - without an end
     assert fleet("outbox", "list").expect(0).out.count("\n") == 1
     assert fleet("send", "-q", "--spool-only", "second").status == 0
     assert fleet("outbox", "flush").status == 0
@@ -131,6 +141,18 @@ def test_an_unknown_profile_holds_up_no_others(fleet: InProcess, redis: RedisPro
     assert fleet("send", "-q", "--spool-only", "behind").status == 0
     assert fleet("outbox", "flush").status == 75
     assert texts(chat) == ["first", "behind"]
+
+
+def test_digests_in_a_circle(fleet: InProcess, redis: RedisProcess, chat: Emulator) -> None:
+    """Rows that refer to each other as the first of their digest are posted, and do not stay for ever."""
+    assert fleet("send", "-q", "--spool-only", "first").status == 0
+    rows = Rows(redis, chat)
+    for number, other in ((2, 3), (3, 2)):
+        rows.put(number, rows.changed(other, 4, 4))
+    redis.call("HSET", "chatpost:{outbox}:totals", "last", "3")
+    assert fleet("outbox", "flush").status == 0
+    assert fleet("outbox", "list").out == ""
+    assert texts(chat) == ["first"]  # the copies have its request ID
 
 
 def test_a_row_names_no_file(fleet: InProcess, redis: RedisProcess, chat: Emulator, tmp_path: Path) -> None:

@@ -373,3 +373,40 @@ def test_the_output_of_a_job_has_no_secret_of_the_webhook(secrets: Shell, chat: 
     assert len(chat.received) >= 3
     for received in chat.received:
         assert not has_secret(received.body.decode())
+
+
+@pytest.mark.parametrize(
+    "token", ["3DQx7mBv_w2Zk9LtRr4YpNc8Hd3GfJs", "20Qx7mBv_w2Zk9LtRr4YpNc8Hd3GfJs", "nQx7mBv_w2Zk9LtRr4YpNc8"]
+)
+@pytest.mark.parametrize("before", ["token=", "100%", "\\x", "\\"])
+def test_a_token_that_looks_like_an_escape(token: str, before: str) -> None:
+    """A token whose beginning the decoder could take for an escape is masked all the same."""
+    webhook = Webhook.parse(URL.replace(TOKEN, token))
+    assert webhook.mask_posted(f"see {before}{token}") == f"see {before}***"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "v1/spaces/x/messages: primary key: customer_id, sort key = created_at",
+        '/v1/spaces/A/messages {"key": "deploy-nightly-build", "token": "unchanged"}',
+        "GET /v1/spaces/AAA/messages/xyz.abc 403; cache key=users:1234:profile",
+    ],
+)
+def test_words_near_a_path(text: str) -> None:
+    """Ordinary words after a webhook's path are no secrets."""
+    assert mask_webhooks(text) == text
+
+
+@pytest.mark.parametrize("argv", [("--name", f"{'n' * 170}{TOKEN}"), ("--show-command",)])
+def test_cuts_of_a_job(secrets: Shell, chat: Emulator, argv: tuple[str, ...]) -> None:
+    """A long name or command line is cut after masking."""
+    command = ["chatpost", "run", *argv, "--", "true", "a" * 970, TOKEN]
+    assert subprocess.run(command, env=secrets.env, capture_output=True, check=False).returncode == 0
+    assert not has_secret(chat.received[0].body.decode())
+
+
+def test_the_webhook_in_a_thread_key(chatpost: InProcess, chat: Emulator) -> None:
+    """A thread key with the webhook's URL does not carry its secrets."""
+    assert chatpost("send", "-k", f"dep {chatpost.env['CHATPOST_URL']}", "hi").status == 0
+    assert not has_secret(chat.received[0].body.decode())

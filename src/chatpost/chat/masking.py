@@ -12,7 +12,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 MASK = "***"
-_INVISIBLE = "\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
+_INVISIBLE = (
+    "\u00ad\u034f\u061c\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\ufff9-\ufffb"
+)
 _ESCAPE = (
     rf"[{_INVISIBLE}]+|%[0-9A-Fa-f]{{2}}|\\u[0-9A-Fa-f]{{4}}|\\x[0-9A-Fa-f]{{2}}"
     r"|&(?:#x?[0-9A-Fa-f]{1,6}|[A-Za-z]{2,8});|=\r?\n|=3D|\\\r?\n|\\(?![nrt])"
@@ -20,7 +22,7 @@ _ESCAPE = (
 _FOLD = r"|\\[nrt]|=\s+|\s+"  # the second as quoted-printable's, whose line end became a space
 _MOST_PASSES = 5  # an escape can be escaped again
 _PATH = r"(?i)v1/spaces/[\w-]+/messages"
-_VALUE = r"(?i)\b(?:key|token)[\"']?\s*[=:]\s*[\"']?(?P<secret>[^\s\"'&<>,;)}\]]{8,})"
+_VALUE = r"(?i)\b(?:key|token)[\"']?\s*[=:]\s*[\"']?(?P<secret>[^\s\"'&<>,;)}\]]{24,})"
 _NEAR = 600  # characters after the path of a webhook's URL in which its parameters are
 
 
@@ -43,7 +45,10 @@ class _Decoded(NamedTuple):
 def mask_everywhere(text: str, secrets: Iterable[str]) -> str:
     """Return the text with these secrets masked, in any form."""
     spans: list[tuple[int, int]] = []
-    needles = {_passes(secret, _ESCAPE + _FOLD)[-1].text.rstrip("=") for secret in secrets}
+    secrets = set(secrets)
+    for secret in secrets:  # the decoder could change one that looks like an escape
+        spans += _occurrences(text, secret)
+    needles = {_passes(secret, _ESCAPE + _FOLD)[-1].text.rstrip("=") for secret in secrets} | secrets
     passes = _passes(text, _ESCAPE + _FOLD)
     for number, decoded in enumerate(passes, 1):
         for needle in needles:
@@ -98,7 +103,7 @@ def _character(escape: str) -> str:
 
 
 def _occurrences(text: str, needle: str) -> Iterable[tuple[int, int]]:
-    at = text.find(needle)
+    at = text.find(needle) if needle else -1
     while at >= 0:
         yield at, at + len(needle)
         at = text.find(needle, at + len(needle))

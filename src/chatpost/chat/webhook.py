@@ -24,7 +24,9 @@ _SECRET = re.compile(r"(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2}|[!$'()*+,:;=@/])+")
 _SECRET_IN_URL = re.compile(
     r"((?:[?&]|&amp;|\\u0026|%3[Ff]|%26)(?:key|token)(?:=|%3[Dd]|\\u003[Dd]))(?:(?!%26)[^&\\\s'\"<>])+"
 )
-_INVISIBLE = re.compile(r"[\xad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+_INVISIBLE = re.compile(
+    r"[\xad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u180b-\u180f\u3164\ufe00-\ufe0f\ufff9-\ufffb\ufeff]"
+)
 _ENCODED = re.compile(rf"{_INVISIBLE.pattern}|%[0-9A-Fa-f]{{2}}|\\|&(?:#|\w+;)|=3D|=\r?\n")
 _SHORTEST_SECRET = 16  # characters; a webhook's are longer, and a shorter one could be a word
 _AROUND_URL = " \t\r\n\v\f\xa0\ufeff\u200b\"'<>\u201c\u201d\u2018\u2019"  # left by env files and chats
@@ -52,7 +54,7 @@ def mask_webhooks(value: Any) -> Any:
 def in_strings(value: Any, mask: Callable[[str], str]) -> Any:
     """Return a JSON value with ``mask`` applied to its strings."""
     if isinstance(value, dict):
-        return {name: in_strings(item, mask) for name, item in value.items()}
+        return {mask(name): in_strings(item, mask) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [in_strings(item, mask) for item in value]
     return mask(value) if isinstance(value, str) else value

@@ -202,6 +202,7 @@ def _delivery(recipient: Recipient, messages: Sequence[Message], count: int) -> 
     if thread is None and len(messages) > 1 and (options.spool.spool or options.spool.spool_only):
         # Another process may post the first part, and then only that process learns the name of the thread.
         thread, reply_option = Thread(key=f"chatpost-{request_id}"), MessageReplyOption.FALLBACK_TO_NEW_THREAD
+    thread = thread and thread._replace(key=recipient.webhook.mask_posted(thread.key))
     request = CreateMessageRequest(messages[0], request_id, thread, reply_option, options.request.silent)
     label = recipient.source.profile.name if recipient.source.profile else None
     interval = options.pacing.interval if options.pacing.pacing else None

@@ -61,7 +61,7 @@ class JobReporter:
         self._command = command
         name = settings[REPORT].name
         program = next((word for word in command if not re.match(r"\w+=", word)), "")
-        self._name = self._mask(name or _readable(Path(program).name) or "''")[:_LONGEST_NAME]
+        self._name = self._mask(name or _readable(Path(program).name) or "''")
         self._key = f"name {name}" if name else f"command {shlex.join(command)}"
         self._transition: Transition | None = None
         self._is_recorded = False
@@ -80,6 +80,7 @@ class JobReporter:
             self._record(result, self._settings[NOTIFY])
             if self._transition is not None:
                 recipients = posting.resolve_recipients(configured, self._thread)
+                self._shorten_name(recipients)
                 run = self._find_ci_run(recipients)
                 tail = Tail.read(output.tail, output.lines_before, self._mask) if output is not None else Tail("")
                 messages = [(self._outcome_message(result, tail, run, each),) for each in recipients]
@@ -91,6 +92,12 @@ class JobReporter:
             self._record(result, self._settings[NOTIFY])
         self._mark_reported()
         self._say_posted()
+
+    def _shorten_name(self, recipients: Sequence[Recipient]) -> None:
+        """Cut a long name, after masking the webhooks' secrets in it: part of one would no longer be found."""
+        for recipient in recipients:
+            self._name = recipient.webhook.mask_posted(self._name)
+        self._name = self._name[:_LONGEST_NAME]
 
     def _say_posted(self) -> None:
         """At a terminal, say where the outcome was posted."""
@@ -143,17 +150,18 @@ class JobReporter:
     def _outcome_message(self, result: ExitResult, tail: Tail, run: CiRun | None, recipient: Recipient) -> Message:
         tail = tail._replace(text=recipient.webhook.mask_posted(tail.text))
         style, words = self._outcome(result, recipient.options.style)
-        words += self._shown_command(recipient.settings, is_markdown=style.is_markdown)
+        words += self._shown_command(recipient, is_markdown=style.is_markdown)
         quick = quick_card_for(recipient, run, self._mask)
         if quick is not None:
             quick = quick._replace(status="fail" if result.status else "ok")
         return report(words, tail, recipient.settings[REPORT].tail, style, quick)
 
-    def _shown_command(self, settings: Settings, *, is_markdown: bool) -> str:
+    def _shown_command(self, recipient: Recipient, *, is_markdown: bool) -> str:
         """Return the command line as text to append, empty without ``--show-command``."""
-        if not settings[REPORT].show_command:
+        if not recipient.settings[REPORT].show_command:
             return ""
         line = mask_webhooks(shlex.join(self._mask(_readable(word)) for word in self._command))
+        line = recipient.webhook.mask_posted(line)  # before it is cut
         return f"\n{fenced(line[:_LONGEST_COMMAND], is_markdown=is_markdown)}"
 
     def _outcome(self, result: ExitResult, style: Style) -> tuple[Style, str]:
@@ -198,7 +206,7 @@ class JobFollower(JobReporter):
     def listen(self, chunk: bytes) -> None:
         """Add whole lines of output. Above the buffer limit, drop them: the job does not wait for Chat."""
         if self._lines.size + self._backlog > BUFFER_LIMIT:
-            self._dropped += chunk.count(b"\n")
+            self._dropped += chunk.count(b"\n") or not self._dropped
             return
         self._add_note_of_dropped()
         self._put(chunk)
@@ -246,13 +254,14 @@ class JobFollower(JobReporter):
         """Open the thread and post the output. Runs in its own thread: the main thread waits for the job."""
         configured = posting.configure(self._ctx, self._reporter, is_followed=True)
         (recipient,) = recipients = posting.resolve_recipients(configured, posting.find_thread)
+        self._shorten_name(recipients)
         self._settings = recipient.settings
         quick = quick_card_for(recipient, self._find_ci_run(recipients), self._mask)
         style = recipient.options.style
         style = style._replace(mention=(), code=False, language=None, markdown=style.is_markdown)
         name = f"**{self._name}**" if style.markdown else f"*{self._name}*"
         words = f"▶️ {name} started on {socket.gethostname()}"
-        words += self._shown_command(recipient.settings, is_markdown=style.markdown)
+        words += self._shown_command(recipient, is_markdown=style.markdown)
         self._deliveries = posting.prepare(recipients, [(one_message(words, style, quick),)], self._reporter.warn)
         self._follower.post(self._deliveries[0], recipient, self._reporter)
 

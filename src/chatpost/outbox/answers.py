@@ -41,9 +41,9 @@ def without_path(message: OutboxMessage) -> OutboxMessage:
 
 
 def whole(value: bytes | int | None) -> int:
-    """Return a number that others can have written, or 0."""
+    """Return a whole number that others can have written, 0 unless it is one of Lua's in its usual form."""
     text = str(value or 0) if isinstance(value, int) else (value or b"0").decode(errors="replace")
-    return int(text) if re.fullmatch("-?[0-9]{1,18}", text, re.ASCII) else 0
+    return int(text) if re.fullmatch("[1-9][0-9]{0,14}", text, re.ASCII) else 0
 
 
 def is_text(row: bytes) -> bool:

@@ -150,11 +150,11 @@ def pending_lanes(
     just the messages of that lane, up to the id ``last``.
     """
     pending = [message for message in index if message.is_pending and message.webhook not in unresolved]
-    ids = {message.id for message in pending}
+    heads = {message.id for message in pending if message.status.digest in {None, message.id}}
     lanes: dict[tuple[str, str], list[OutboxMessage]] = {}
     for message in pending:
         # If Redis has evicted the first message of a digest, the others are posted one by one.
-        is_first = message.status.digest in {None, message.id} or message.status.digest not in ids
+        is_first = message.status.digest in {None, message.id} or message.status.digest not in heads
         if is_first and (only is None or (message.lane == only and message.id <= last)):
             lanes.setdefault(message.lane, []).append(message)
     return lanes

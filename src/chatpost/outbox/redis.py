@@ -51,7 +51,7 @@ end
 -- Totals that are not numbers would make HINCRBY fail for ever.
 for _, field in ipairs({'last', 'count', 'bytes'}) do
   local total = redis.call('HGET', KEYS[1] .. 'totals', field)
-  if total and not string.match(total, '^-?%d%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?$') then
+  if total and not string.match(total, '^%d%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?%d?$') then
     redis.call('HDEL', KEYS[1] .. 'totals', field)
   end
 end
@@ -201,8 +201,8 @@ class RedisOutbox:
         milliseconds = int(LEASE * 1000)
         holder, left = self._run(("GET", _lock(space)), ("PTTL", _lock(space)))
         name = (holder or b"").decode(errors="replace")
-        # A longer lease means that the clock was set back: ignore it.
-        if name not in {"", self._name} and left <= milliseconds:
+        # A longer lease means that the clock was set back, and one without an end is not chatpost's: ignore it.
+        if name not in {"", self._name} and 0 <= left <= milliseconds:
             return False
         lease = ("SET", _lock(space), self._name, "PX", milliseconds)
         return self._run(lease, checks=[(("GET", _lock(space)), name)]) is not None

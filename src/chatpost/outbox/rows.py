@@ -11,6 +11,8 @@ from chatpost.chat.webhook import mask_webhooks
 from chatpost.outbox.model import Origin, OutboxMessage, Rules, Status, WebhookReference
 
 _MOST = 1e11  # of any number: seconds of the year 5138
+_LONGEST_INTERVAL = 86_400  # seconds: the option's maximum
+_DEEPEST = 100
 _STATES = {"pending", "posted", "rejected", "expired"}
 
 
@@ -54,10 +56,26 @@ def _is_valid(message: OutboxMessage) -> bool:
     # Lists: generators take twice the time.
     return (
         status.state in _STATES
-        and all([isinstance(text, str) for text in texts])  # noqa: C419
+        and all([isinstance(text, str) and _is_utf8(text) for text in texts])  # noqa: C419
+        and (rules.interval or 0.0) <= _LONGEST_INTERVAL
         and all([isinstance(number, float | int) and 0 <= number <= _MOST for number in numbers])  # noqa: C419
         and all([isinstance(count, int) and 0 <= count <= _MOST for count in counts])  # noqa: C419
     )
+
+
+def _is_utf8(text: str) -> bool:
+    """Return whether a text has no half of a surrogate pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _depth(value: object, most: int = _DEEPEST) -> int:
+    """Return the depth of a JSON value, or ``most`` if it is deeper."""
+    its = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + max((_depth(item, most - 1) for item in its), default=0) if most > 0 else 0
 
 
 def _damaged(number: int, space: str) -> OutboxMessage:
@@ -89,9 +107,12 @@ def content_of(message: OutboxMessage) -> tuple[str, str] | None:
 
 
 def _unpack(values: Any) -> CreateMessageRequest:
+    if _depth(values) >= _DEEPEST or not _is_utf8(json.dumps(values, ensure_ascii=False)):
+        raise ValueError
     message, request_id, thread, option, *rest = values
     content, is_markdown, cards, fallback_text, *widgets = message
-    if not (isinstance(content, str) and isinstance(request_id, str)):
+    optional = [text for text in (fallback_text, *(thread or ())) if text is not None]
+    if not all(isinstance(text, str) for text in (content, request_id, *optional)):
         raise TypeError
     return CreateMessageRequest(
         Message(content, is_markdown, tuple(cards), fallback_text, *map(tuple, widgets)),

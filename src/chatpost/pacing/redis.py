@@ -16,6 +16,7 @@ from chatpost.errors import StorageError
 from chatpost.pacing.queue import CONSTANTS, LONGEST_SLEEP, NOW, QueuePacer, QueueTurn, hash_space
 from chatpost.redis_client import PREFIX, RedisClient, load_script
 
+_LONGEST_TURN = 86_400.0  # seconds; no line of senders is longer
 _TIMEOUT = 0.5  # seconds that a step may take
 _SCRIPT = ("chatpost.pacing", "queue.lua")
 
@@ -84,5 +85,5 @@ def _read_place(answer: Any) -> tuple[int, Place] | None:
         ticket, sleep, turn_in = map(float, answer)
     except (TypeError, ValueError):
         return None
-    has_sense = 1 <= ticket <= 2.0**53 and 0 <= sleep <= LONGEST_SLEEP and 0 <= turn_in <= 10.0**9
+    has_sense = 1 <= ticket <= 2.0**53 and 0 <= sleep <= LONGEST_SLEEP and 0 <= turn_in <= _LONGEST_TURN
     return (int(ticket), Place(sleep, max(sleep, turn_in))) if has_sense else None
