@@ -104,7 +104,7 @@ def test_a_success_that_names_no_message(body: Any) -> None:
         (599, ExitStatus.TRY_LATER, True, True),
     ],
 )
-def test_what_a_status_means(code: int, status: ExitStatus, retried: bool, maybe: bool) -> None:  # noqa: FBT001
+def test_what_a_status_means(code: int, status: ExitStatus, retried: bool, maybe: bool) -> None:  # noqa: FBT001 - a row of the table
     """Each HTTP status has an exit status, is transient or permanent, and says if the message may have been posted."""
     error = failure(code)
     assert (error.exit_status, error.retryable, error.maybe_posted) == (status, retried, maybe)

@@ -33,7 +33,7 @@ class Poster:
         self._session = requests.Session()
         self._session.trust_env = False
 
-    def __call__(self, body: Any, space: str = "AAAA", token: str = "any", **query: str) -> tuple[int, dict[str, Any]]:  # noqa: S107
+    def __call__(self, body: Any, space: str = "AAAA", token: str = "any", **query: str) -> tuple[int, dict[str, Any]]:  # noqa: S107 - any token will do
         parameters = {name.replace("_", "."): value for name, value in query.items()}
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.send(self.chat.url(space, token=token), parameters, data, {})

@@ -425,7 +425,7 @@ def test_writers_are_slowed() -> None:
     pipe = Pipe()
     count = 4 * BUFFER_LIMIT // 1000
     written = [f"{number} {'x' * 990}" for number in range(count)]
-    threading.Thread(target=pipe._feed, args=("\n".join(written).encode(),)).start()  # noqa: SLF001
+    threading.Thread(target=pipe._feed, args=("\n".join(written).encode(),)).start()  # noqa: SLF001 - it reads what a job wrote
     got: list[str] = []
     while pipe.lines.wait(0):
         assert pipe.lines.size <= BUFFER_LIMIT + 70_000

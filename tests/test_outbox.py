@@ -27,7 +27,7 @@ from chatpost.outbox.resolver import reference_to
 from chatpost.outbox.sqlite import SqliteOutbox
 from chatpost.outbox.store import CoolDown
 from chatpost.redis_client import RedisClient
-from tests.conftest import KEY, PIECES, TOKEN, InProcess, Shell, answering, texts
+from tests.conftest import KEY, PIECES, TOKEN, InProcess, Shell, answering, texts, wait_for
 from tests.terminals import Terminal
 
 if TYPE_CHECKING:
@@ -682,8 +682,7 @@ def test_a_send_behind_a_long_flush(shell: Shell, chat: Emulator) -> None:
     shell.env["CHATPOST_PACING"] = "1"
     flush = subprocess.Popen(["chatpost", *FLUSH, "-q"], env=shell.env)
     try:
-        while not texts(chat):
-            time.sleep(0.05)
+        wait_for("the first message of the flush", lambda: texts(chat))
         done = shell("send", "--spool", "--interval", "0.5", "mine")
         done.expect(0, "another process is posting to this space; stored in the outbox as message 301")
         assert len(texts(chat)) < 60  # waiting until the deadline would post more than these

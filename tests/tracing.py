@@ -48,7 +48,7 @@ def report_and_exit(status: int) -> None:
 
 
 if __name__ == "__main__":
-    end, os._exit = os._exit, report_and_exit  # type: ignore[assignment]
+    end, os._exit = os._exit, report_and_exit  # type: ignore[assignment]  # it returns
     threading.setprofile(trace)
     sys.setprofile(trace)
     main()

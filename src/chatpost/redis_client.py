@@ -248,19 +248,19 @@ def _bounded_parser() -> type[Any]:
 
     class BoundedParser(_RESP2Parser):
         def on_connect(self, connection: Any) -> None:
-            super().on_connect(connection)  # type: ignore[no-untyped-call]
+            super().on_connect(connection)  # type: ignore[no-untyped-call]  # redis-py has no types for it
             buffer: Any = self._buffer
             read, fill = buffer.read, buffer._read_from_socket  # noqa: SLF001 - it has no public names
 
             def bounded_read(length: int, **more: Any) -> bytes:
                 if length > _LONGEST_ANSWER:
                     raise InvalidResponse
-                return read(length, **more)  # type: ignore[no-any-return]
+                return read(length, **more)  # type: ignore[no-any-return]  # see above
 
             def bounded_fill(*args: Any, **more: Any) -> bool:
                 if buffer._buffer.getbuffer().nbytes > 2 * _LONGEST_ANSWER:  # noqa: SLF001 - see above
                     raise InvalidResponse
-                return fill(*args, **more)  # type: ignore[no-any-return]
+                return fill(*args, **more)  # type: ignore[no-any-return]  # see above
 
             buffer.read, buffer._read_from_socket = bounded_read, bounded_fill  # noqa: SLF001 - see above
 

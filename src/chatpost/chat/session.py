@@ -56,7 +56,7 @@ class _Response(http.client.HTTPResponse):
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:
-            status: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+            status: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]  # not in typeshed
             if not http.HTTPStatus.SWITCHING_PROTOCOLS < status[1] < http.HTTPStatus.OK:
                 return status
             http.client.parse_headers(self.fp)

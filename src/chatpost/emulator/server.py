@@ -145,7 +145,7 @@ class Emulator:
             return Response(fault.body, fault.status)
         if fault.kind is Kind.STATUS:
             unavailable = "The service is currently unavailable."
-            raise ApiError(fault.status, unavailable if fault.status == 503 else "Injected fault.")  # noqa: PLR2004
+            raise ApiError(fault.status, unavailable if fault.status == 503 else "Injected fault.")  # noqa: PLR2004 - a status
         parameters = read_query(query)
         if request.mimetype != "application/json":
             raise ApiError(400, "Invalid JSON payload received: its Content-Type is not application/json.")

@@ -279,9 +279,9 @@ def requeue(found: list[OutboxMessage], webhook: WebhookReference | None, expire
     for message in found:
         if message.status.state in {"rejected", "expired"}:
             pending = _ended(message, None, maybe_posted=message.status.maybe_posted).with_status(state="pending")
-            message = pending._replace(rules=message.rules._replace(expires_at=expires_at))  # noqa: PLW2901
+            message = pending._replace(rules=message.rules._replace(expires_at=expires_at))  # noqa: PLW2901 - the changed message replaces it
         if webhook is not None and message.status.state != "damaged":
-            message = message.with_status(error=None)._replace(webhook=webhook)  # noqa: PLW2901
+            message = message.with_status(error=None)._replace(webhook=webhook)  # noqa: PLW2901 - the changed message replaces it
         changed.append(message)
     return changed
 

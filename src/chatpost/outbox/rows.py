@@ -53,13 +53,12 @@ def _is_valid(message: OutboxMessage) -> bool:
     texts: tuple[object, ...] = (*names, profile or "", config or "", status.error or "", *(status.created or ()))
     numbers = (written, rules.expires_at, rules.interval or 0.0)
     counts = (message.size, status.attempts, status.digest or 0, rules.expired)
-    # Lists: generators take twice the time.
     return (
         status.state in _STATES
-        and all([isinstance(text, str) and _is_utf8(text) for text in texts])  # noqa: C419
+        and all([isinstance(text, str) and _is_utf8(text) for text in texts])  # noqa: C419 - a generator takes twice the time
         and (rules.interval or 0.0) <= _LONGEST_INTERVAL
-        and all([isinstance(number, float | int) and 0 <= number <= _MOST for number in numbers])  # noqa: C419
-        and all([isinstance(count, int) and 0 <= count <= _MOST for count in counts])  # noqa: C419
+        and all([isinstance(number, float | int) and 0 <= number <= _MOST for number in numbers])  # noqa: C419 - see above
+        and all([isinstance(count, int) and 0 <= count <= _MOST for count in counts])  # noqa: C419 - see above
     )
 
 

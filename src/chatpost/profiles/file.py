@@ -192,7 +192,7 @@ def _read_profile(name: str, table: object, path: Path) -> Profile:
     if not PROFILE_NAME.fullmatch(name):
         raise ValueError("[profiles] has an invalid profile name: use letters, digits, and . _ - between them")
     if not isinstance(table, dict):
-        raise ValueError(f"profiles.{name} is not a table: write [profiles.{name}] and a url below it")  # noqa: TRY004
+        raise ValueError(f"profiles.{name} is not a table: write [profiles.{name}] and a url below it")  # noqa: TRY004 - every fault of the file is the same error
     if "url" not in table:
         raise ValueError(f"profiles.{name} has no url")
     source = read_source(f"profiles.{name}.url", table["url"], path.parent)
