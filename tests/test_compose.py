@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chatpost.chat.message import SIZE_LIMIT, Message
-from chatpost.content.cards import CardMessage, CardOptions
+from chatpost.content.cards import CardMessage, CardOptions, QuickCard
 from chatpost.content.compose import Overflow, compose
 from chatpost.content.markup import Style
 from chatpost.content.source import Content, Text
@@ -19,7 +19,7 @@ PLAIN, SPLIT = Style(), Overflow()
 
 
 def made(
-    text: Text, style: Style = PLAIN, overflow: Overflow = SPLIT, quick: CardOptions | None = None
+    text: Text, style: Style = PLAIN, overflow: Overflow = SPLIT, quick: QuickCard | None = None
 ) -> tuple[Message, ...]:
     return compose(Content(text), style, overflow, quick)
 
@@ -72,7 +72,9 @@ def test_a_quick_card_has_the_text() -> None:
 
     Mentions go into the message text.
     """
-    (message,) = made(Text.whole("done", typed=True), Style(mention=("all",)), quick=CardOptions(title="Backup"))
+    (message,) = made(
+        Text.whole("done", typed=True), Style(mention=("all",)), quick=QuickCard(CardOptions(title="Backup"))
+    )
     assert message.text == "<users/all> Backup: done"
     assert message.fallback_text == "Backup: done"
     assert message.cards[0]["card"]["sections"] == [{"widgets": [{"textParagraph": {"text": "done"}}]}]
@@ -126,7 +128,7 @@ def card_texts(message: Message) -> list[str]:
     return [widget["textParagraph"]["text"] for widget in section["widgets"] if "textParagraph" in widget]
 
 
-TITLE = CardOptions(title="T")
+TITLE = QuickCard(CardOptions(title="T"))
 
 
 def test_a_long_text_on_a_quick_card() -> None:
@@ -171,7 +173,7 @@ def test_markup_on_a_quick_card() -> None:
 def test_links_end_before_punctuation(text: str, shown: str | None) -> None:
     """On a card, a link ends before trailing punctuation, quotes and unbalanced brackets, in fields, too."""
     link = '<a href="https://x.example/log">https://x.example/log</a>'
-    (message,) = made(Text.whole(text, typed=True), quick=CardOptions(title="T", field=(("F", text),)))
+    (message,) = made(Text.whole(text, typed=True), quick=TITLE.with_parts(field=(("F", text),)))
     (section,) = message.cards[0]["card"]["sections"]
     paragraph, field = section["widgets"]
     assert paragraph["textParagraph"]["text"] == text.replace("https://x.example/log", link)

@@ -95,16 +95,18 @@ def test_a_quick_card(chatpost: InProcess, chat: Emulator) -> None:
     done = chatpost(
         *("send", "--title", "Backup", "--subtitle", "tonight", "--icon", "https://example.com/i.png"),
         *("--field", "Size=12 GB", "--field", "Query=a=b", "--button", "Log=https://example.com/log?a=b"),
-        *("--status", "ok", "All <done> & dusted"),
+        *("--image", "https://example.com/p.png", "--status", "ok", "All <done> & dusted"),
     )
     assert done.status == 0
     ok = '<b><font color="#188038">OK</font></b>'
     icon = {"materialIcon": {"name": "check_circle", "fill": True}}
     link = {"openLink": {"url": "https://example.com/log?a=b"}}
     header = {"title": "Backup", "subtitle": "tonight", "imageUrl": "https://example.com/i.png", "imageType": "CIRCLE"}
+    picture = "https://example.com/p.png"
     widgets = [
         {"decoratedText": {"startIcon": icon, "text": ok}},
         {"textParagraph": {"text": "All &lt;done&gt; &amp; dusted"}},
+        {"image": {"imageUrl": picture, "onClick": {"openLink": {"url": picture}}}},
         {"decoratedText": {"topLabel": "Size", "text": "12 GB", "wrapText": True}},
         {"decoratedText": {"topLabel": "Query", "text": "a=b", "wrapText": True}},
         {"buttonList": {"buttons": [{"text": "Log", "onClick": link}]}},
@@ -122,6 +124,7 @@ def test_a_quick_card(chatpost: InProcess, chat: Emulator) -> None:
         (["--status", "fail"], "Failed"),
         (["--field", "A=1", "--field", "B=2"], "A: 1, B: 2"),
         (["--button", "Log=http://x/y"], "Log"),
+        (["--image", "https://x/y.png"], "Image"),
         (["--title", "T", "--mention", "all"], "T"),
     ],
 )
@@ -263,6 +266,11 @@ def test_as_text(shell: Shell, chat: Emulator) -> None:
         "<users/1> **Failed: Back_up**\n\nto *\u200bnight*\n\ndisk is **full**\n\n**Size**: 12 GB\n\n"
         "[Log|s](https://x.example/log?a=(b%29|c)"
     )
+    assert (
+        shell("send", "--as", "text", "--image", "https://x.example/i.png", "--button", "L=https://x.example/").status
+        == 0
+    )
+    assert body_of(chat) == {"text": "<https://x.example/i.png|Image> | <https://x.example/|L>"}
     assert shell("send", "--as", "text", "--status", "ok").status == 0
     assert body_of(chat) == {"text": "*OK*"}
     assert shell("send", "--as", "text", "plain").status == 0
@@ -412,6 +420,9 @@ def test_any_json_is_a_card_or_is_rejected(value: Any) -> None:
         (["--field", "=value", "x"], 2, "--field"),
         (["--button", "Log=javascript:alert(1)", "x"], 2, "https://"),
         (["--icon", "file:///x", "--title", "T"], 2, "https://"),
+        (["--image", "http://x/y.png", "x"], 2, "only over https"),
+        (["--image", "https://x/y z.png", "x"], 2, "no spaces"),
+        (["--card", "c.json", "--image", "https://x/y.png"], 2, "--card and --image cannot be used together"),
         (["--status", "great", "x"], 2, "'ok', 'warn', 'fail', 'info'"),
         (["--title", " ", "x"], 2, "--title"),
         (["--subtitle", "S", "x"], 2, "need a title: add --title"),

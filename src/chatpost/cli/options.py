@@ -145,6 +145,7 @@ CARD = Section(
     Option("--subtitle", type=types.LINE, help="Line below the title."),
     Option("--icon", type=types.LINK, help="Image next to the title."),
     Option("--status", type=click.Choice(list(STATUSES)), help="Coloured status of the card."),
+    Option("--image", type=types.IMAGE, help="Image below the text; requires an https URL."),
     Option("--field", type=types.Pair("LABEL=VALUE", types.text), multiple=True, help="Labelled value. Repeatable."),
     Option("--button", type=types.Pair("TEXT=URL", types.link), multiple=True, help="Link button. Repeatable."),
     Option("--ci", is_flag=True, help="Add details of the CI run and a link to it."),
@@ -161,7 +162,7 @@ CARD = Section(
         in_profile=False,
         help="Read the card from a JSON file, or from stdin if FILE is -.",
     ),
-    one_of=(("card",), ("title", "subtitle", "icon", "status", "field", "button", "ci", "as")),
+    one_of=(("card",), ("title", "subtitle", "icon", "status", "image", "field", "button", "ci", "as")),
 )
 
 

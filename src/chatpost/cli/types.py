@@ -125,6 +125,12 @@ def link(value: str) -> str:
     return _utf8(value)
 
 
+def _image(value: str) -> str:
+    """Validate an image's URL: Chat fetches only https. Raises `ValueError`."""
+    _require(value.startswith("https://"), "Chat fetches images only over https: the URL must begin with https://")
+    return link(value)
+
+
 THREAD_KEY = Parsed("KEY", _thread_key, f"a thread key of 1 to {THREAD_KEY_LIMIT} characters")
 THREAD_NAME = Parsed("NAME", Thread.named, "a thread name (spaces/SPACE/threads/THREAD)")
 REQUEST_ID = Parsed("ID", _request_id)
@@ -132,6 +138,7 @@ LANGUAGE = Parsed("LANG", _language, "the name of a language")
 USER = Parsed("USER", _user, "a list of user IDs and names, or all")
 LINE = Parsed("TEXT", _line, "a text")
 LINK = Parsed("URL", link, "a URL that begins with https:// or http://")
+IMAGE = Parsed("URL", _image, "a URL that begins with https://")
 
 
 class Pair(Parsed):

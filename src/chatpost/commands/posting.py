@@ -20,7 +20,7 @@ from chatpost.cli.options import ONE_PROFILE, POSTING, PROFILES, THREAD, PostOpt
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
 from chatpost.concurrency import sleep
-from chatpost.content.cards import WIDGETS_SHOWN, CardOptions, widgets_of
+from chatpost.content.cards import WIDGETS_SHOWN, QuickCard, widgets_of
 from chatpost.content.compose import compose
 from chatpost.content.source import Content, ReadOptions, read_content
 from chatpost.delivery.model import Deadline, Delivery, Destination, Pacer, Progress, request_factories
@@ -167,7 +167,7 @@ def compose_for(recipient: Recipient, content: Content) -> tuple[Message, ...]:
     return compose(content, options.style, options.overflow, quick_card_for(recipient, content.run, content.mask))
 
 
-def quick_card_for(recipient: Recipient, run: CiRun | None, mask: Callable[[str], str] | None) -> CardOptions | None:
+def quick_card_for(recipient: Recipient, run: CiRun | None, mask: Callable[[str], str] | None) -> QuickCard | None:
     """Return the recipient's quick card, if any, with the CI run, if one was found; ``mask`` removes secrets."""
     quick = recipient.options.card.quick_card(run) if any(recipient.options.card) else None
     if quick is not None and mask is not None:

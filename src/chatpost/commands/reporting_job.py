@@ -153,7 +153,7 @@ class JobReporter:
         words += self._shown_command(recipient, is_markdown=style.is_markdown)
         quick = quick_card_for(recipient, run, self._mask)
         if quick is not None:
-            quick = quick._replace(status="fail" if result.status else "ok")
+            quick = quick.with_parts(status="fail" if result.status else "ok")
         return report(words, tail, recipient.settings[REPORT].tail, style, quick)
 
     def _shown_command(self, recipient: Recipient, *, is_markdown: bool) -> str:

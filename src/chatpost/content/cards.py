@@ -58,9 +58,8 @@ class CardMessage(NamedTuple):
 class CardOptions(NamedTuple):
     """The parts of a quick card, or the path of a card file, ``-`` for stdin.
 
-    ``field`` has pairs of label and value, ``button`` pairs of text and URL. ``ci``: show the CI run, which is ``run``.
-    Its values are shown without markup, since others can choose them. ``form``: ``text`` for text
-    instead of a card.
+    ``field`` has pairs of label and value, ``button`` pairs of text and URL. ``ci``: show the CI run. ``form``:
+    ``text`` for text instead of a card.
     """
 
     ci: bool = False
@@ -68,11 +67,11 @@ class CardOptions(NamedTuple):
     subtitle: str | None = None
     icon: str | None = None
     status: str | None = None
+    image: str | None = None
     field: Sequence[tuple[str, str]] = ()
     button: Sequence[tuple[str, str]] = ()
     card: str | None = None
     form: str | None = None
-    run: CiRun | None = None
 
     @property
     def has_own_parts(self) -> bool:
@@ -84,18 +83,28 @@ class CardOptions(NamedTuple):
         """Whether there is a subtitle or an icon, but neither a title nor a CI run as its title."""
         return bool(self.subtitle or self.icon) and not (self.title or self.ci)
 
-    def quick_card(self, run: CiRun | None) -> CardOptions | None:
+    def quick_card(self, run: CiRun | None) -> QuickCard | None:
         """Return the quick card with the CI run, None if it would be empty."""
-        quick = self._replace(ci=False, card=None, run=run if self.ci else None)
+        quick = QuickCard(self._replace(ci=False, card=None), run if self.ci else None)
         if self.ci and run is None and not self.title:  # the run would have been the title
-            quick = quick._replace(subtitle=None, icon=None)
-        return quick if any(quick._replace(form=None)) else None
+            quick = quick.with_parts(subtitle=None, icon=None)
+        return quick if quick.parts.has_own_parts or quick.run else None
 
-    def masked(self, mask: Callable[[Any], Any]) -> CardOptions:
-        """Return the parts with ``mask`` applied to them; afterwards, markup could divide a secret."""
-        title, subtitle, field, button = map(mask, (self.title, self.subtitle, self.field, self.button))
+
+class QuickCard(NamedTuple):
+    """A quick card: its parts, and the CI run, whose values are shown without markup, since others can choose them."""
+
+    parts: CardOptions
+    run: CiRun | None = None
+
+    def with_parts(self, **changes: Any) -> QuickCard:
+        """Return the card with these parts changed."""
+        return self._replace(parts=self.parts._replace(**changes))
+
+    def masked(self, mask: Callable[[Any], Any]) -> QuickCard:
+        """Return the card with ``mask`` applied to its texts; afterwards, markup could divide a secret."""
         run = self.run and self.run._replace(title=mask(self.run.title), fields=tuple(mask(self.run.fields)))
-        return self._replace(title=title, subtitle=subtitle, field=field, button=button, run=run)
+        return QuickCard(CardOptions(*map(mask, self.parts)), run)
 
     def message(self, words: str, markdown: str | None) -> CardMessage:
         """Build the card, with the words as its paragraph: in Chat's markup, unless ``markdown`` has them."""
@@ -104,8 +113,8 @@ class CardOptions(NamedTuple):
         from chatpost.chat.syntax import to_html
 
         widgets: list[dict[str, Any]] = []
-        if self.status:
-            icon, colour, word = STATUSES[self.status]
+        if self.parts.status:
+            icon, colour, word = STATUSES[self.parts.status]
             start = {"materialIcon": {"name": icon, "fill": True}}
             text = f'<b><font color="{colour}">{word}</font></b>'
             widgets.append({"decoratedText": {"startIcon": start, "text": text}})
@@ -113,17 +122,18 @@ class CardOptions(NamedTuple):
             widgets.append({"textParagraph": {"text": markdown, "textSyntax": "MARKDOWN"}})
         elif words:
             widgets.append({"textParagraph": {"text": to_html(words, _TAGS)}})
-        title = self.title or (self.run.title if self.run else None)
+        if url := self.parts.image:
+            widgets.append({"image": {"imageUrl": url, "onClick": {"openLink": {"url": url}}}})
         fields = [(label, _anchor(escape(value, quote=False), url)) for label, value, url in self._fields_of_run]
-        fields += [(label, to_html(value, _TAGS)) for label, value in self.field]
+        fields += [(label, to_html(value, _TAGS)) for label, value in self.parts.field]
         widgets += ({"decoratedText": {"topLabel": label, "text": text, "wrapText": True}} for label, text in fields)
         if self._links:
             buttons = [{"text": name, "onClick": {"openLink": {"url": url}}} for name, url in self._links]
             widgets.append({"buttonList": {"buttons": buttons}})
         card: dict[str, Any] = {}
-        if title:
-            image = {"imageUrl": self.icon, "imageType": self.icon and "CIRCLE"}
-            header = {"title": title, "subtitle": self.subtitle, **image}
+        if self._title:
+            image = {"imageUrl": self.parts.icon, "imageType": self.parts.icon and "CIRCLE"}
+            header = {"title": self._title, "subtitle": self.parts.subtitle, **image}
             card["header"] = {name: value for name, value in header.items() if value}
         if widgets:
             card["sections"] = [{"widgets": widgets}]
@@ -132,21 +142,25 @@ class CardOptions(NamedTuple):
     def text(self, words: str, *, is_markdown: bool) -> str:
         """Return the parts and the words as text: the status and the title, the words, the fields, the links."""
         bold = "**" if is_markdown else "*"
-        title = self.title or (self.run.title if self.run else None)
-        head = ": ".join(filter(None, (self._status_word, title and literal(title))))
+        head = ": ".join(filter(None, (self._status_word, literal(self._title or ""))))
         fields = [(label, linked(value, url, is_markdown=is_markdown)) for label, value, url in self._fields_of_run]
-        fields += [(label, escape_mentions(value)) for label, value in self.field]
+        fields += [(label, escape_mentions(value)) for label, value in self.parts.field]
         if fence := open_fence(words, None, syntax="markdown" if is_markdown else "chat"):
             words = f"{words}\n{fence.closing}"
-        lines = [f"{bold}{head}{bold}" if head else "", literal(self.subtitle or ""), words]
+        lines = [f"{bold}{head}{bold}" if head else "", literal(self.parts.subtitle or ""), words]
         lines += [f"{bold}{literal(label)}{bold}: {value}" for label, value in fields]
-        lines += [" | ".join(linked(name, url, is_markdown=is_markdown) for name, url in self._links)]
+        image = [("Image", self.parts.image)] if self.parts.image else []
+        lines += [" | ".join(linked(name, url, is_markdown=is_markdown) for name, url in (*image, *self._links))]
         # In Markdown, only a blank line ends a paragraph.
         return ("\n\n" if is_markdown else "\n").join(filter(None, lines))
 
     @property
+    def _title(self) -> str | None:
+        return self.parts.title or (self.run.title if self.run else None)
+
+    @property
     def _status_word(self) -> str:
-        return STATUSES[self.status][2] if self.status else ""
+        return STATUSES[self.parts.status][2] if self.parts.status else ""
 
     @property
     def _fields_of_run(self) -> list[tuple[str, str, str | None]]:
@@ -155,14 +169,13 @@ class CardOptions(NamedTuple):
     @property
     def _links(self) -> list[tuple[str, str]]:
         run = [("Open run", self.run.url)] if self.run and self.run.url else []
-        return [*run, *self.button]
+        return [*run, *self.parts.button]
 
     def _in_words(self, words: str) -> str:
         """Return the fallback text, for notifications, which cannot show a card."""
-        title = self.title or (self.run.title if self.run else None)
-        first = ": ".join(filter(None, (self._status_word, title, self.subtitle, words)))
-        text = first or ", ".join(f"{label}: {value}" for label, value in self.field) or self.button[0][0]
-        text = escape_mentions(text)
+        first = ": ".join(filter(None, (self._status_word, self._title, self.parts.subtitle, words)))
+        fields = ", ".join(f"{label}: {value}" for label, value in self.parts.field)
+        text = escape_mentions(first or fields or (self.parts.button[0][0] if self.parts.button else "Image"))
         return f"{text[:500]}..." if text[500:] else text
 
 

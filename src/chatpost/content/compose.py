@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from chatpost.chat.message import SIZE_LIMIT, Message
-from chatpost.content.cards import CardMessage, CardOptions
+from chatpost.content.cards import CardMessage, QuickCard
 from chatpost.content.markup import Style, escape_mentions, literal, mentioning, take_mentions
 from chatpost.content.source import Content
 from chatpost.content.split import Taken, head, tail, take
@@ -22,7 +22,7 @@ class Overflow(NamedTuple):
     max_parts: int = 10
 
 
-def compose(content: Content, style: Style, overflow: Overflow, quick: CardOptions | None) -> tuple[Message, ...]:
+def compose(content: Content, style: Style, overflow: Overflow, quick: QuickCard | None) -> tuple[Message, ...]:
     """Return the message, or the parts of a long text; raises `DataError` if it is too large, or has too many parts."""
     text, card, how = content.text, content.card, overflow.overflow
     words, left_out, is_piped = "", 0, False
@@ -50,7 +50,7 @@ def compose(content: Content, style: Style, overflow: Overflow, quick: CardOptio
     return messages
 
 
-def one_message(words: str, style: Style, quick: CardOptions | None) -> Message:
+def one_message(words: str, style: Style, quick: QuickCard | None) -> Message:
     """Return one message of the words, whose mentions are trusted, whatever its size."""
     return _Composer(None, style, quick, escapes=False).first(words)
 
@@ -78,7 +78,7 @@ class _Composer(NamedTuple):
 
     card: CardMessage | None
     style: Style
-    quick: CardOptions | None
+    quick: QuickCard | None
     escapes: bool
     prefix: str = ""
 
@@ -89,7 +89,7 @@ class _Composer(NamedTuple):
             typed = self.prefix.rstrip() if words.startswith(self.prefix.rstrip()) else ""  # the end can be cut
             words = typed + escape_mentions(words[len(typed) :])
         text, is_markdown = style.shown(words), style.is_markdown
-        if self.quick is not None and self.quick.form == "text":
+        if self.quick is not None and self.quick.parts.form == "text":
             text = self.quick.text(text, is_markdown=is_markdown)
         elif self.quick is not None:
             # On a card, a mention notifies no user, and only Markdown has code.

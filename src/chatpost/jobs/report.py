@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from chatpost.chat.message import SIZE_LIMIT, Message
-from chatpost.content.cards import CardOptions
+from chatpost.content.cards import QuickCard
 from chatpost.content.compose import less_room, one_message
 from chatpost.content.decoding import Decoder
 from chatpost.content.markup import Style, escape_mentions, fenced
@@ -70,7 +70,7 @@ class Tail(NamedTuple):
         return cls(mask(screen_text(text).rstrip("\n")), lines_before)
 
 
-def report(outcome: str, output: Tail, lines: int, style: Style, quick: CardOptions | None) -> Message:
+def report(outcome: str, output: Tail, lines: int, style: Style, quick: QuickCard | None) -> Message:
     """Return the message: the outcome, and at most ``lines`` lines of the output's end, as code.
 
     A note gives the number of missing lines, if any. Raises `DataError` if the outcome alone is too long.
