@@ -45,7 +45,7 @@ zipapp: .venv/dev
 	rm -rf build/zipapp
 	$(BIN)/pip install --quiet --no-compile --no-deps --target build/zipapp .
 	$(BIN)/pip install --quiet --no-compile --only-binary :all: --platform any --target build/zipapp \
-		click requests urllib3 rich platformdirs tomlkit redis
+		click requests urllib3 rich tomlkit redis
 	$(BIN)/python tests/build_zipapp.py build/zipapp build/chatpost.pyz
 
 # Everything in a release that does not need GitHub: builds and checks the packages, and runs the demo with each of them.

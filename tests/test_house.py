@@ -50,7 +50,6 @@ ONLY_IMPORTER = {
     "werkzeug": {"emulator"},
     "google": {"emulator", "commands/emulator.py"},
     "markdown_it": {"emulator"},
-    "platformdirs": {"directories.py"},
     "sqlite3": {"database.py"},
     "redis": {"redis_client.py"},
 }
@@ -158,7 +157,7 @@ def modules_after(code: str, env: dict[str, str]) -> set[str]:
 def test_start_up_of_send(shell: Shell, chat: Emulator) -> None:
     """`send` loads click, requests, the modules for pacing, chatpost's own modules, and two more standard modules."""
     shell.env["CHATPOST_PACING"] = "1"
-    bare = modules_after("import sys, click, requests, sqlite3, platformdirs.unix", shell.env)
+    bare = modules_after("import sys, click, requests, sqlite3", shell.env)
     ours = modules_after(RUN.format(["chatpost", "send", "x"]), shell.env)
     assert len(chat.received) == 1
     more = {name for name in ours - bare if not name.startswith("chatpost")}
@@ -171,7 +170,7 @@ def test_start_up_of_send_with_a_profile(shell: Shell, chat: Emulator) -> None:
     """A profile adds only a TOML parser to the modules that `send` loads."""
     shell.env["CHATPOST_PACING"] = "1"
     shell.write_profiles(f'[profiles.ops]\nurl = "{chat.url()}"\n')
-    bare = modules_after("import sys, click, requests, sqlite3, platformdirs.unix, tomllib", shell.env)
+    bare = modules_after("import sys, click, requests, sqlite3, tomllib", shell.env)
     run = RUN.format(["chatpost", "send", "--profile", "ops", "x"])
     more = {name for name in modules_after(run, shell.env) - bare if not name.startswith("chatpost")}
     assert more <= {"dataclasses", "signal"}
@@ -180,11 +179,21 @@ def test_start_up_of_send_with_a_profile(shell: Shell, chat: Emulator) -> None:
 def test_start_up_of_send_with_a_store(shell: Shell, chat: Emulator, redis: RedisProcess) -> None:
     """A fleet's Redis adds only redis-py and chatpost's own modules to the modules that `send` loads."""
     shell.env |= {"CHATPOST_PACING": "1", "CHATPOST_REDIS_URL": redis.url}
-    bare = modules_after("import sys, click, requests, sqlite3, platformdirs.unix, pkgutil, redis, secrets", shell.env)
+    bare = modules_after("import sys, click, requests, sqlite3, pkgutil, redis, secrets", shell.env)
     more = modules_after(RUN.format(["chatpost", "send", "x"]), shell.env) - bare
     assert len(chat.received) == 1
     assert redis.call("KEYS", "chatpost:*")
     assert {name for name in more if not name.startswith("chatpost")} <= {"dataclasses", "signal"}
+
+
+def test_start_up_of_spooling(shell: Shell, chat: Emulator) -> None:
+    """`send --spool-only` loads neither an HTTP client nor TLS, nor the modules that post."""
+    loaded = modules_after(RUN.format(["chatpost", "send", "--spool-only", "x"]), shell.env)
+    assert (
+        not {"requests", "urllib3", "http", "ssl", "socket", "chatpost.chat.client", "chatpost.outbox.flusher"} & loaded
+    )
+    assert shell("outbox", "flush").status == 0
+    assert len(chat.received) == 1
 
 
 def test_start_up_of_help(shell: Shell) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.conftest import Shell
 
 TOP = Path(__file__).parent.parent
-REQUIRED = ("click", "requests", "urllib3", "certifi", "idna", "charset_normalizer", "platformdirs", "tomlkit", "redis")
+REQUIRED = ("click", "requests", "urllib3", "certifi", "idna", "charset_normalizer", "tomlkit", "redis")
 
 
 @pytest.fixture(scope="module")

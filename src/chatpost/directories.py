@@ -1,27 +1,28 @@
-"""The directories of the user and of the system. The only importer of platformdirs."""
+"""The directories of the user and of the system: those of the XDG specification, and on macOS those of Apple."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-
-import platformdirs
 
 from chatpost.errors import StorageError
 
 PROFILES = "profiles.toml"
 
+_LIBRARY = "Library/Application Support"  # on macOS
+
 
 def user_config() -> Path | None:
     """Return the user's configuration directory; None without a home."""
-    return _in_home(platformdirs.user_config_dir, "XDG_CONFIG_HOME")
+    return _in_home("XDG_CONFIG_HOME", ".config")
 
 
 def user_state() -> Path | None:
     """Return the user's state directory; None without a home."""
-    return _in_home(platformdirs.user_state_dir, "XDG_STATE_HOME")
+    return _in_home("XDG_STATE_HOME", ".local/state")
 
 
 def state_file(name: str) -> Path:
@@ -40,23 +41,23 @@ def find_profile_file(config: Path | None) -> Path | None:
     """Return ``config``, else the user's file, else the system's; None if neither exists."""
     if config is not None:
         return config
-    site_config = _absolute(platformdirs.site_config_dir("chatpost", appauthor=False))
-    candidates = [directory / PROFILES for directory in (user_config(), site_config) if directory is not None]
+    candidates = [directory / PROFILES for directory in (user_config(), *_site_config()) if directory is not None]
     return next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113 - pathlib's can raise
 
 
-def _in_home(find: Callable[..., str], variable: str) -> Path | None:
-    # A relative HOME would lead below the working directory, which others may own, and an empty one to the root.
-    has_home = Path(os.environ.get("HOME", "/")).is_absolute() or Path(os.environ.get(variable, "")).is_absolute()
-    try:
-        return _absolute(find("chatpost", appauthor=False)) if has_home else None
-    except RuntimeError:  # raised by platformdirs for a user without an entry in passwd
-        return None
+def _in_home(variable: str, place: str) -> Path | None:
+    base = Path(os.environ.get(variable, "").strip())
+    if not base.is_absolute():  # the specification says to ignore it
+        # A relative HOME would lead below the working directory, which others may own, and an empty one to the root.
+        home = "" if os.environ.get("HOME") == "" else os.path.expanduser("~")  # noqa: PTH111 - pathlib's can raise
+        base = Path(home, _LIBRARY if sys.platform == "darwin" else place)
+    return base / "chatpost" if base.is_absolute() else None
 
 
-def _absolute(directory: str) -> Path | None:
-    path = Path(directory)
-    return path if path.is_absolute() else None
+def _site_config() -> list[Path]:
+    default = f"/{_LIBRARY}" if sys.platform == "darwin" else "/etc/xdg"
+    bases = map(Path, (os.environ.get("XDG_CONFIG_DIRS", "").strip() or default).split(":"))
+    return [base / "chatpost" for base in bases if base.is_absolute()]
 
 
 def reason_for_distrust(path: Path) -> str | None:

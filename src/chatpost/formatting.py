@@ -9,12 +9,13 @@ _UNITS = (("day", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 _MANY = 24  # counts from which the smaller unit is left out: 12 min 4 s, but 45 min
 _SHORT = 10.0  # seconds below which tenths are shown
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
-_DURATION = re.compile(rf"{_NUMBER}|(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?")
+# Rarely needed, so compiled on use.
+_DURATION = rf"{_NUMBER}|(?:{_NUMBER}d)?(?:{_NUMBER}h)?(?:{_NUMBER}m)?(?:{_NUMBER}s)?"
 
 
 def parse_duration(text: str) -> float:
     """Return the seconds of a duration such as ``90``, ``90s``, ``5m``, ``1.5h`` or ``1h30m``; raises `ValueError`."""
-    found = _DURATION.fullmatch(text.strip() or "-")
+    found = re.fullmatch(_DURATION, text.strip() or "-")
     if found is None:
         raise ValueError(f"{text[:60]!r} is not a duration: use 90s, 5m, 2h or 3d")
     plain, *parts = found.groups(default="0")

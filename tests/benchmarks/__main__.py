@@ -54,6 +54,7 @@ class Contender(NamedTuple):
         return bench.start([fill(word) for word in self.command], CHATPOST_URL=url, **variables)
 
 
+SPOOLING = "`chatpost send --spool-only`"
 CHATPOST = Contender(("chatpost", "send", "Hello"))
 APPRISE = {
     "apprise, defaults": Contender(("apprise", "-b", "Hello", "APPRISE")),
@@ -118,6 +119,11 @@ def one_send(bench: Bench) -> None:
     runs = interleaved({name: posting(contender) for name, contender in contenders.items()})
     targets = {"bare click + requests": 0.9, "Google's httplib2 quickstart": 1.0, "apprise, defaults": 0.5}
     compare("(a) One message", runs, "`chatpost send`", targets)
+    spooling = Contender(("chatpost", "send", "--spool-only", "--quiet", "Hello"))
+    bare = "bare click + requests"
+    runs = interleaved({SPOOLING: posting(spooling), bare: posting(contenders[bare])})
+    compare("(a) One message for the outbox", runs, SPOOLING, {"bare click + requests": 0.5})
+    bench.start(["chatpost", "outbox", "delete", "--all", "--yes"])()
 
 
 def help_page(bench: Bench) -> None:
@@ -199,7 +205,7 @@ def outbox(bench: Bench) -> None:
     rate = MESSAGES / spooling * 60
     verdict = "yes" if is_in_order and status == 0 and len(found) == MESSAGES else "no"
     print(f"| {spooling:.0f} s | {rate:.0f} | {flushing:.1f} s | {requests} | {len(found)} | {verdict} |")
-    print("\nTargets: at least 500 per minute, posted within 30 s.")
+    print("\nTargets: at least 1,000 per minute, posted within 30 s.")
 
 
 def one_send_of_a_fleet(bench: Bench) -> None:

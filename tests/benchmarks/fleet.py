@@ -9,8 +9,9 @@ from collections import Counter
 from math import inf
 from typing import TYPE_CHECKING
 
+from chatpost.delivery.model import DEFAULT_INTERVAL
 from chatpost.emulator import Emulator
-from chatpost.pacing.queue import DEFAULT_INTERVAL, Queue
+from chatpost.pacing.queue import Queue
 from tests.redis_servers import PortProcess
 
 if TYPE_CHECKING:

@@ -21,9 +21,8 @@ THREAD_KEY_LIMIT = 4000
 """Maximum length of a thread key, in characters."""
 
 _THREAD_NAME = re.compile(r"spaces/([\w-]+)/threads/([\w-]+)", re.ASCII)
-_THREAD_LINK = re.compile(
-    r"https://chat\.google\.com/(?:u/\d+/)?(?:room|dm)/([\w-]+)/([\w-]+)(?:/[\w-]+)?/?(?:[?#].*)?", re.ASCII
-)
+# Rarely needed, so compiled on use.
+_THREAD_LINK = r"(?a)https://chat\.google\.com/(?:u/\d+/)?(?:room|dm)/([\w-]+)/([\w-]+)(?:/[\w-]+)?/?(?:[?#].*)?"
 _MESSAGE_NAME = re.compile(r"spaces/([\w-]+)/messages/([\w-]+)(?:\.[\w-]+)?", re.ASCII)
 
 
@@ -54,7 +53,7 @@ class Thread(NamedTuple):
         """
         if _THREAD_NAME.fullmatch(name):
             return cls(name=name)
-        if link := _THREAD_LINK.fullmatch(name):
+        if link := re.fullmatch(_THREAD_LINK, name):
             return cls(name=f"spaces/{link[1]}/threads/{link[2]}")
         match = _MESSAGE_NAME.fullmatch(name)
         if match is None:

@@ -21,13 +21,13 @@ _PATH = re.compile(r"/v1/spaces/[A-Za-z0-9_-]+/messages")
 _HOST = re.compile(r"[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*")
 _SECRET = re.compile(r"(?:[A-Za-z0-9._~-]|%[0-9A-Fa-f]{2}|[!$'()*+,:;=@/])+")
 # An ampersand can be escaped for HTML or JSON, and a whole URL can be percent-encoded.
-_SECRET_IN_URL = re.compile(
-    r"((?:[?&]|&amp;|\\u0026|%3[Ff]|%26)(?:key|token)(?:=|%3[Dd]|\\u003[Dd]))(?:(?!%26)[^&\\\s'\"<>])+"
+# These are rarely needed, so they are compiled on use.
+_URL_PARAMETER = r"((?:[?&]|&amp;|\\u0026|%3[Ff]|%26)(?:key|token)(?:=|%3[Dd]|\\u003[Dd]))(?:(?!%26)[^&\\\s'\"<>])+"
+_INVISIBLE = (
+    r"[\xad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u180b-\u180f\u3164"
+    r"\ufe00-\ufe0f\ufff9-\ufffb\ufeff]"
 )
-_INVISIBLE = re.compile(
-    r"[\xad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u180b-\u180f\u3164\ufe00-\ufe0f\ufff9-\ufffb\ufeff]"
-)
-_ENCODED = re.compile(rf"{_INVISIBLE.pattern}|%[0-9A-Fa-f]{{2}}|\\|&(?:#|\w+;)|=3D|=\r?\n")
+_ENCODED = rf"{_INVISIBLE}|%[0-9A-Fa-f]{{2}}|\\|&(?:#|\w+;)|=3D|=\r?\n"
 _SHORTEST_SECRET = 16  # characters; a webhook's are longer, and a shorter one could be a word
 _AROUND_URL = " \t\r\n\v\f\xa0\ufeff\u200b\"'<>\u201c\u201d\u2018\u2019"  # left by env files and chats
 _PIECE = 8  # characters of a secret that count as a leak
@@ -43,7 +43,7 @@ def mask_urls(text: str) -> str:
     """Return `text` with the key and token of any webhook URL in it masked."""
     if "key" not in text and "token" not in text:  # a long table has many cells
         return text
-    return _SECRET_IN_URL.sub(rf"\1{MASK}", text)
+    return re.sub(_URL_PARAMETER, rf"\1{MASK}", text)
 
 
 def mask_webhooks(value: Any) -> Any:
@@ -61,7 +61,7 @@ def in_strings(value: Any, mask: Callable[[str], str]) -> Any:
 
 
 def _mask_any_webhook(text: str) -> str:
-    if "messages" not in text.lower() and not _INVISIBLE.search(text):
+    if "messages" not in text.lower() and (text.isascii() or not re.search(_INVISIBLE, text)):
         return text
     return mask_urls_near_paths(text)
 
@@ -140,7 +140,8 @@ class Webhook:
             form for raw in (self._key, self._token) for form in (raw, unquote(raw)) if len(form) >= _SHORTEST_SECRET
         }
         plain = "".join(text.split())
-        if not _ENCODED.search(text) and not any(form in plain for form in forms):
+        has_escapes = not text.isascii() or any(sign in text for sign in "%\\&=")
+        if not (has_escapes and re.search(_ENCODED, text)) and not any(form in plain for form in forms):
             return text
         return mask_everywhere(text, forms)
 

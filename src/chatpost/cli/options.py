@@ -14,11 +14,11 @@ from chatpost.cli.settings import Option, Section
 from chatpost.content.cards import STATUSES, CardOptions
 from chatpost.content.compose import Overflow
 from chatpost.content.markup import Style
+from chatpost.delivery.model import DEFAULT_INTERVAL
 from chatpost.delivery.retry import RetryPolicy
 from chatpost.errors import ConfigurationError
 from chatpost.formatting import Seconds
 from chatpost.outbox.options import EXPIRE_AFTER, SpoolOptions
-from chatpost.pacing.queue import DEFAULT_INTERVAL
 
 
 def complete_profile(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:

@@ -25,7 +25,7 @@ from chatpost.content.compose import compose
 from chatpost.content.source import Content, ReadOptions, read_content
 from chatpost.delivery.model import Deadline, Delivery, Destination, Pacer, Progress, request_factories
 from chatpost.delivery.sender import Deliverer, Sender, Timing, deliver_all
-from chatpost.errors import ConfigurationError, DataError, ExitStatus, UsageError
+from chatpost.errors import DataError, ExitStatus, UsageError
 from chatpost.processes import report_on_signal, reraise_signal
 from chatpost.profiles.sources import RedisConfig, WebhookSource, find_sources
 
@@ -92,7 +92,9 @@ def configure(ctx: click.Context, reporter: Reporter, *, is_followed: bool = Fal
 
             defaults = load_defaults(source.profile)
         settings = Settings(ctx, defaults, {"mention": partial(_resolve_mentions, source.profile, config)})
-        configured.append(Configured(config, source, settings, PostOptions(*settings.values(POSTING))))
+        options = PostOptions(*settings.values(POSTING))
+        spool = options.spool._replace(has_own_id=options.request.request_id is not None)
+        configured.append(Configured(config, source, settings, options._replace(spool=spool)))
     reporter.options, reporter.soft_fail = configured[0].options.output, configured[0].options.exits.soft_fail
     if is_followed and len(configured) > 1:
         raise UsageError(ONE_PROFILE)
@@ -242,26 +244,27 @@ def deliver(
         dry_run(deliveries, reporter.options, TIMING)
         return
     reporter.expect(deliveries)
-    redis = find_redis(recipients, reporter)
-    sender = make_sender(redis, reporter)
+    deliverer = _make_deliverer(recipients, deliveries, reporter)
 
     def interrupted() -> None:
         reporter.interrupted()
-        sender.leave_queues()
+        deliverer.leave_queues()
 
     with report_on_signal(interrupted, die=die):
-        deliverer: Deliverer = sender
-        if any(each.options.spool.spool or each.options.spool.spool_only for each in recipients):
-            from chatpost.outbox.spooler import Spooler
-            from chatpost.outbox.sqlite import open_outbox
-
-            spool = {
-                delivery.progress: options.spool._replace(has_own_id=options.request.request_id is not None)
-                for options, delivery in zip((each.options for each in recipients), deliveries, strict=True)
-            }
-            deliverer = Spooler(sender, partial(open_outbox, redis), spool, recipients[0].config, reporter.warn)
         for delivery in deliver_all(deliverer, deliveries):
             reporter.report(delivery)
+
+
+def _make_deliverer(recipients: Sequence[Recipient], deliveries: Sequence[Delivery], reporter: Reporter) -> Deliverer:
+    redis = find_redis(recipients, reporter)
+    options = [each.options.spool for each in recipients]
+    if not any(each.spool or each.spool_only for each in options):
+        return make_sender(redis, reporter)
+    from chatpost.commands.spooling import make_spooler  # few sends use the outbox
+
+    by_progress = {delivery.progress: its for delivery, its in zip(deliveries, options, strict=True)}
+    new_sender = partial(make_sender, redis, reporter)
+    return make_spooler(by_progress, redis, recipients[0].config, new_sender, reporter.warn)
 
 
 def find_redis(recipients: Sequence[Recipient], reporter: Reporter) -> RedisConfig:
@@ -282,19 +285,9 @@ def make_sender(redis: RedisConfig, reporter: Reporter, retry_after: float = inf
     own = found if isinstance(found, SqlitePacer) else None
     pacer: Pacer | None = own
     if redis.is_configured:
-        from chatpost.pacing.fleet import FleetPacer
+        from chatpost.commands.fleet_pacing import make_fleet_pacer
 
-        pacer = FleetPacer(own, partial(_redis_pacer, redis, reporter.warn, retry_after))
+        pacer = make_fleet_pacer(own, redis, reporter.warn, retry_after)
     elif pacer is None:
         reporter.warn(f"messages are not paced: {found}")
     return Sender(ChatClient(time.time, reporter.environment), pacer, TIMING, reporter.show)
-
-
-def _redis_pacer(redis: RedisConfig, warn: Callable[[str], None], retry_after: float) -> Pacer | None:
-    from chatpost.pacing.redis import RedisPacer
-
-    try:
-        return RedisPacer(redis.client(), warn, retry_after=retry_after)
-    except ConfigurationError as error:
-        warn(f"messages are paced on this machine only: {error}")
-        return None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import sys
-import unicodedata
 from itertools import pairwise
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -64,6 +63,8 @@ def _cells(text: str) -> list[str]:
     """Split text into cells: a character with its combining marks each, and an empty one after a wide character."""
     if text.isascii():
         return list(text)
+    import unicodedata  # a large library, and few texts have such a line
+
     starts = [
         place
         for place, (before, character) in enumerate(pairwise(f" {text}"))

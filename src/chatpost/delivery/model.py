@@ -15,6 +15,10 @@ RequestFactory: TypeAlias = "Callable[[CreatedMessage | None], CreateMessageRequ
 """Makes a request at the space's turn, or None if nothing is left to post. Takes the first message of the delivery."""
 
 
+DEFAULT_INTERVAL = 1.1
+"""Seconds between two requests to a space: one for the quota, and a tenth for network delays."""
+
+
 class Destination(NamedTuple):
     """A webhook, the thread there, and the rules for posting to it.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from http import HTTPStatus
 from itertools import count
 from math import inf
 from typing import NamedTuple, Protocol, TypeAlias
@@ -61,6 +60,7 @@ class MessagesPosted(NamedTuple):
 Event: TypeAlias = AttemptMade | PartPosted | Paused | RetryPlanned | MessagesPosted
 """An event in a delivery that the reporter can show."""
 
+_TOO_MANY_REQUESTS = 429  # of http.HTTPStatus, whose import takes long
 _TURN_TOLERANCE = 3.0  # seconds that a turn may be later than last reported
 
 
@@ -82,10 +82,13 @@ class Client(Protocol):
 
 
 class Deliverer(Protocol):
-    """Posts a delivery: a `Sender`, or a `chatpost.outbox.spooler.Spooler`."""
+    """Posts a delivery: a `Sender`, or one that uses the outbox."""
 
     def deliver(self, delivery: Delivery) -> Delivery:
         """Post or spool the delivery's messages; its progress has the outcome."""
+
+    def leave_queues(self) -> None:
+        """Give up all places, when the command is cancelled."""
 
 
 class Sender(NamedTuple):
@@ -177,7 +180,7 @@ class Sender(NamedTuple):
             progress.confirm(self.client.create_message(delivery.to.webhook, request, seconds, sending))
         except DeliveryError as error:
             took = self.timing.clock() - began
-            if error.code == HTTPStatus.TOO_MANY_REQUESTS:
+            if error.code == _TOO_MANY_REQUESTS:
                 turn.close_for(error.retry_after)
             wait, gave_up = decide(error, number, self.timing.random(), deadline.left(), policy)
             progress.error, progress.gave_up = error, gave_up

@@ -7,20 +7,12 @@ from datetime import datetime
 from itertools import groupby, takewhile
 from uuid import uuid4
 
-from chatpost.chat.message import SIZE_LIMIT, CreateMessageRequest, Message
-from chatpost.chat.webhook import mask_webhooks
+from chatpost.chat.message import SIZE_LIMIT, CreateMessageRequest
 from chatpost.content.split import open_fence
-from chatpost.formatting import format_duration, one_line
+from chatpost.formatting import format_duration
 from chatpost.outbox.model import OutboxMessage
 
-_PREVIEW = 60  # characters
-
 LATE = 300.0  # seconds after which a message is marked as late
-
-
-def preview_of(message: Message) -> str:
-    """Return the beginning of a message on one line, without the secrets of webhooks."""
-    return one_line(mask_webhooks(message.text or message.fallback_text or "(a card)"), _PREVIEW)
 
 
 def format_time(then: float, now: float, form: str = "%H:%M") -> str:

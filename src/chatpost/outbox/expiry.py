@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from uuid import uuid4
 
 from chatpost.chat.message import CreateMessageRequest, Message
-from chatpost.outbox.digest import format_time, preview_of
+from chatpost.outbox.digest import format_time
 from chatpost.outbox.model import OutboxMessage, Rules, Status, overdue
+from chatpost.outbox.rows import preview_of
 
 _YEAR = 366 * 86_400.0
 

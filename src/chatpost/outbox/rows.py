@@ -8,12 +8,19 @@ from typing import Any
 
 from chatpost.chat.message import CreatedMessage, CreateMessageRequest, Message, MessageReplyOption, Thread
 from chatpost.chat.webhook import mask_webhooks
+from chatpost.formatting import one_line
 from chatpost.outbox.model import Origin, OutboxMessage, Rules, Status, WebhookReference
 
 _MOST = 1e11  # of any number: seconds of the year 5138
 _LONGEST_INTERVAL = 86_400  # seconds: the option's maximum
 _DEEPEST = 100
+_PREVIEW = 60  # characters
 _STATES = {"pending", "posted", "rejected", "expired"}
+
+
+def preview_of(message: Message) -> str:
+    """Return the beginning of a message on one line, without the secrets of webhooks."""
+    return one_line(mask_webhooks(message.text or message.fallback_text or "(a card)"), _PREVIEW)
 
 
 def to_row(message: OutboxMessage) -> str:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import socket
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 from chatpost import errors
@@ -16,87 +13,43 @@ from chatpost.delivery.model import Delivery, Progress
 from chatpost.delivery.sender import Sender
 from chatpost.formatting import format_duration
 from chatpost.outbox import model
-from chatpost.outbox.digest import preview_of
 from chatpost.outbox.flusher import Flusher, OwnMessages
-from chatpost.outbox.model import Attempt, Origin, OutboxMessage, Rules, Status
-from chatpost.outbox.options import SpoolOptions
-from chatpost.outbox.resolver import reference_to
+from chatpost.outbox.model import Attempt, OutboxMessage
 from chatpost.outbox.store import LONGEST_COOL_DOWN, Outbox
-
-_UNATTENDED_AFTER = 3600.0  # seconds without a successful flush
+from chatpost.outbox.storer import Storer, note_unattended
 
 
 class Spooler(NamedTuple):
-    """A `chatpost.delivery.sender.Deliverer` that keeps messages in the outbox until they are posted.
-
-    ``options`` are those of each delivery, by its progress; ``config`` is the profile file, if one was named.
-    """
+    """A `chatpost.delivery.sender.Deliverer` that keeps messages in the outbox until they are posted."""
 
     sender: Sender
-    open_outbox: Callable[[], Outbox]
-    options: Mapping[Progress, SpoolOptions]
-    config: Path | None
+    storer: Storer
     warn: Callable[[str], None]
 
     def deliver(self, delivery: Delivery) -> Delivery:
         """Post or spool the delivery's messages; its progress has the outcome."""
-        options, progress = self.options[delivery.progress], delivery.progress
-        if not (options.spool or options.spool_only):
+        options, progress = self.storer.options[delivery.progress], delivery.progress
+        if options.spool_only:
+            return self.storer.deliver(delivery)
+        if not options.spool:
             return self.sender.deliver(delivery)
-        messages = self._messages(delivery, options)
         try:
-            outbox = self.open_outbox()
-            ids = outbox.add(messages, options.expire_after)
+            spooled = _Spooled(*self.storer.store(delivery))
         except (errors.StorageError, errors.ConfigurationError) as error:
             maybe_done = isinstance(error, errors.StorageError) and error.maybe_done
-            if not options.spool_only:
-                self._post_without(
-                    delivery, error, "it may be in the outbox" if maybe_done else "it is not in the outbox"
-                )
-            elif maybe_done:
-                check = "if `chatpost outbox list` does not show it, repeat it with --request-id"
-                msg = f"the message may already be in the outbox: {error}; {check} {delivery.request_id}"
-                progress.error = errors.Unavailable(msg, maybe_posted=True)
-            else:
-                kind = errors.UnusableRoute if isinstance(error, errors.ConfigurationError) else errors.Unavailable
-                progress.error = kind(f"the message was not stored in the outbox: {error}")
+            self._post_without(delivery, error, "it may be in the outbox" if maybe_done else "it is not in the outbox")
             return delivery
-        progress.outbox_id = ids[0]
-        if not options.spool_only:
-            spooled = _Spooled(outbox, delivery, messages[0], ids)
-            try:
-                self._post(spooled)
-            except errors.StorageError as error:
-                self._post_rest(spooled, error)
+        try:
+            self._post(spooled)
+        except errors.StorageError as error:
+            self._post_rest(spooled, error)
         if progress.outbox_id is not None:
-            with suppress(errors.StorageError):
-                progress.unattended = outbox.now() - outbox.flushed_at() > _UNATTENDED_AFTER
+            note_unattended(spooled.outbox, progress)
         return delivery
 
-    def _messages(self, delivery: Delivery, options: SpoolOptions) -> list[OutboxMessage]:
-        to = delivery.to
-        requests = [request for factory in delivery.factories if (request := factory(None)) is not None]
-        thread, origin = requests[0].thread, Origin(socket.gethostname(), time.time())
-        is_alone = options.has_own_id or len(requests) > 1
-        return [
-            OutboxMessage(
-                0,
-                origin,
-                reference_to(to.webhook, to.label, self.config),
-                thread="" if thread is None else str(thread.name or f"key {thread.key}"),
-                rules=Rules(
-                    to.interval,
-                    0.0,
-                    is_alone=is_alone or bool(request.message.cards or "<users/" in request.message.text),
-                    is_part=number > 0,
-                ),
-                status=Status(is_awaited=not options.spool_only),
-                preview=preview_of(request.message),
-                size=request.message.size,
-                request=request,
-            )
-            for number, request in enumerate(requests)
-        ]
+    def leave_queues(self) -> None:
+        """Give up all places, when the command is cancelled."""
+        self.sender.leave_queues()
 
     def _post_without(self, delivery: Delivery, error: Exception, is_kept: str) -> None:
         """Post without the outbox. Chat ignores the second of the two if the message is in the outbox after all."""

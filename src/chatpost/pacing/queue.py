@@ -22,7 +22,6 @@ from chatpost.delivery.model import Place
 from chatpost.errors import SpaceBusy
 
 # All in seconds.
-DEFAULT_INTERVAL = 1.1  # between two requests to a space: one second for the quota, and a tenth for network delays
 SLACK = 0.05  # the gate opens this early before the interval ends: the next request needs time to go out
 LONGEST_CLOSURE = 3600.0  # maximum time for which one answer of a server closes a space
 SHORT_SLEEP = 2.0  # maximum between two polls near the turn: the queue may have become shorter
