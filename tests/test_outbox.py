@@ -20,7 +20,7 @@ from chatpost.chat.message import CreateMessageRequest, Message
 from chatpost.chat.webhook import Webhook
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind
-from chatpost.outbox.digest import format_time
+from chatpost.formatting import format_time
 from chatpost.outbox.model import Origin, OutboxMessage, Rules, Status
 from chatpost.outbox.redis import RedisOutbox
 from chatpost.outbox.resolver import reference_to

@@ -104,6 +104,7 @@ def test_json_of_a_message(chatpost: InProcess, chat: Emulator) -> None:
         "outbox": None,
         "parts": {"posted": 1, "of": 1},
         "attempts": 1,
+        "suppressed": False,
         "error": None,
     }
 
@@ -122,6 +123,7 @@ def test_json_of_a_failure(chatpost: InProcess, chat: Emulator) -> None:
         "outbox": None,
         "parts": {"posted": 0, "of": 1},
         "attempts": 1,
+        "suppressed": False,
         "error": {"exit": 77, "code": 403, "status": "PERMISSION_DENIED"},
     }
     assert done.err == f"chatpost: error: {message}\n"
@@ -132,7 +134,9 @@ def test_json_of_a_failure_before_posting(chatpost: InProcess, chat: Emulator, a
     """An error before posting has the same JSON keys."""
     done = chatpost("send", "-o", "json", *argv)
     record = json.loads(done.out)
-    assert sorted(record) == ["attempts", "error", "name", "outbox", "parts", "profile", "requestId", "thread"]
+    assert sorted(record) == [
+        *("attempts", "error", "name", "outbox", "parts", "profile", "requestId", "suppressed", "thread")
+    ]
     assert sorted(record["error"]) == ["code", "exit", "message", "status"]
     assert (done.status, record["error"]["exit"], record["attempts"], chat.received) == (status, status, 0, [])
 

@@ -528,7 +528,7 @@ def test_a_past_that_cannot_be_read(shell: Shell, chat: Emulator, damage: str) -
         shell("run", "--on", "failure", "--", "false")
         chat.space().messages.clear()
         with closing(sqlite3.connect(path)) as file, file:
-            file.execute("UPDATE job SET history = ?", ('{"failures": 1}',))
+            file.execute("UPDATE job SET value = ?", ('{"failures": 1}',))
     elif damage == "no directory":
         path.parent.rmdir()
         path.parent.write_text("")

@@ -6,12 +6,13 @@ systems still ship, and does not work on network disks.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from chatpost.errors import StorageError, system_reason
 
@@ -53,3 +54,40 @@ def transaction(
     except OSError as failure:
         is_permanent = isinstance(failure, IsADirectoryError)
         raise StorageError(path, system_reason(failure), is_permanent=is_permanent) from None
+
+
+class JsonTable(NamedTuple):
+    """JSON values by key, in the table ``name`` of the file at ``path``; the other fields are as for `transaction`.
+
+    Above ``most_rows``, the value that has not changed for the longest time is deleted. A damaged file, or one of
+    another program, is set aside.
+    """
+
+    path: Path
+    name: str
+    timeout: float
+    is_durable: bool = True
+    most_rows: int | None = None
+
+    def change(self, key: str, step: Callable[[Any], object]) -> None:
+        """Replace a key's value by what ``step`` makes of it; None is no value. Raises `StorageError`."""
+        try:
+            self._change(key, step)
+        except StorageError as error:
+            if not error.is_permanent:
+                raise
+            with suppress(OSError):  # starting over is better than an error each time
+                self.path.replace(self.path.with_suffix(".damaged"))
+            self._change(key, step)
+
+    def _change(self, key: str, step: Callable[[Any], object]) -> None:
+        schema = f"CREATE TABLE IF NOT EXISTS {self.name} (hash TEXT PRIMARY KEY, value TEXT)"
+        with transaction(self.path, [schema], self.timeout, is_durable=self.is_durable) as file:
+            row = file.execute(f"SELECT * FROM {self.name} WHERE hash = ?", (key,)).fetchone()  # noqa: S608 - a constant
+            value = None
+            with suppress(ValueError, TypeError, RecursionError):  # another program's row
+                value = json.loads(row[1]) if row else None
+            file.execute(f"INSERT OR REPLACE INTO {self.name} VALUES (?, ?)", (key, json.dumps(step(value))))  # noqa: S608 - a constant
+            if row is None and self.most_rows is not None:  # a changed row is the last
+                last = f"SELECT rowid FROM {self.name} ORDER BY rowid DESC LIMIT -1 OFFSET ?"  # noqa: S608 - a constant
+                file.execute(f"DELETE FROM {self.name} WHERE rowid IN ({last})", (self.most_rows,))  # noqa: S608 - a constant

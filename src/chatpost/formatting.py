@@ -44,6 +44,14 @@ def format_duration(seconds: float) -> str:
     raise AssertionError  # ten seconds or more have a unit
 
 
+def format_time(then: float, now: float, form: str = "%H:%M") -> str:
+    """Return a local time with its zone, and with the date unless it is today."""
+    from datetime import datetime  # few messages show a time
+
+    moment, today = datetime.fromtimestamp(then).astimezone(), datetime.fromtimestamp(now).astimezone().date()
+    return f"{moment:{form} %Z}" if moment.date() == today else f"{moment:%Y-%m-%d {form} %Z}"
+
+
 def one_line(text: str, limit: int) -> str:
     """Make a text safe for a terminal: printable, on one line, at most ``limit`` characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -81,7 +81,9 @@ class RedisClient:
         self._timeout = timeout
         self._idle: list[_Connection] = []
 
-    def run(self, script: str, keys: Sequence[str], arguments: Sequence[str | float], limit: float = inf) -> Any:
+    def run(
+        self, script: str, keys: Sequence[str], arguments: Sequence[str | bytes | float], limit: float = inf
+    ) -> Any:
         """Run a script, which Redis executes atomically, in at most ``limit`` seconds; return its answer."""
         digest = hashlib.sha1(script.encode(), usedforsecurity=False).hexdigest()  # its name in Redis's cache
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from chatpost import errors
-from chatpost.delivery.model import Delivery
+from chatpost.delivery.model import Delivery, Suppressed
 from chatpost.delivery.sender import AttemptMade
+from chatpost.formatting import format_time
 
 TROUBLESHOOTING = "docs/troubleshooting.md"  # explains errors; after the first release, its address on the site
 
@@ -54,6 +55,13 @@ def describe_spooled(delivery: Delivery) -> str:
     return f"{stored}. The outbox was not flushed in the last hour: {advice} (see docs/outbox.md#flush-the-outbox)"
 
 
+def describe_suppressed(suppressed: Suppressed, now: float) -> str:
+    """Say that the message is a repeat; ``now`` is in seconds since the epoch."""
+    when = format_time(suppressed.posted_at, now)
+    count = "1 repeat" if suppressed.repeats == 1 else f"{suppressed.repeats:,} repeats"
+    return f"suppressed: the same message was posted at {when}, with {count} since then"
+
+
 def describe_state(delivery: Delivery, *, can_repeat: bool) -> str:
     """Say whether the message was posted, and if ``can_repeat``, how to retry without posting it twice."""
     progress, count, request_id = delivery.progress, len(delivery.factories), delivery.request_id
@@ -88,6 +96,7 @@ def record(delivery: Delivery, known: str | None, *, can_repeat: bool) -> dict[s
         "outbox": progress.outbox_id,
         "parts": {"posted": progress.posted, "of": len(delivery.factories)},
         "attempts": progress.attempts,
+        "suppressed": progress.suppressed is not None,
         "error": progress.error and _error(progress.error, describe_failure(delivery, known, can_repeat=can_repeat)),
     }
 
@@ -102,6 +111,7 @@ def failure_record(error: errors.ChatpostError) -> dict[str, Any]:
         "outbox": None,
         "parts": {"posted": 0, "of": 0},
         "attempts": 0,
+        "suppressed": False,
         "error": _error(error, str(error)),
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,41 +9,15 @@ import click
 
 from chatpost.chat.message import Thread
 from chatpost.cli import types
+from chatpost.cli.completion import complete_profile, complete_user
 from chatpost.cli.settings import Option, Section
 from chatpost.content.cards import STATUSES, CardOptions
 from chatpost.content.compose import Overflow
 from chatpost.content.markup import Style
 from chatpost.delivery.model import DEFAULT_INTERVAL
 from chatpost.delivery.retry import RetryPolicy
-from chatpost.errors import ConfigurationError
 from chatpost.formatting import Seconds
 from chatpost.outbox.options import EXPIRE_AFTER, SpoolOptions
-
-
-def complete_profile(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Complete the name of a profile."""
-    return [name for name in _names(ctx)[0] if name.startswith(incomplete)]
-
-
-def complete_user(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-    """Complete a name in [mentions], or all."""
-    return [name for name in (*_names(ctx)[1], "all") if name.startswith(incomplete)]
-
-
-complete_file = click.Path().shell_complete
-
-
-def _names(ctx: click.Context) -> tuple[list[str], list[str]]:
-    """Return the names of profiles and in [mentions]; none if the profile file cannot be loaded."""
-    from chatpost.directories import find_profile_file
-    from chatpost.profiles.file import load_profiles  # not for --help
-
-    path = find_profile_file(ctx.params.get("config"))
-    with suppress(ConfigurationError, OSError):
-        if path is not None and path.is_file():  # anything else, such as a pipe, could block forever
-            file = load_profiles(path)
-            return [*file.profiles], [*file.mentions]
-    return [], []
 
 
 class ProfileOptions(NamedTuple):
@@ -228,6 +201,32 @@ SPOOL = Section(
 )
 
 
+class OnceOptions(NamedTuple):
+    """The seconds in which a repeat is suppressed, None for never, and the key that makes a message a repeat."""
+
+    once_per: float | None
+    once_key: str | None
+
+
+ONCE = Section(
+    "Repeats",
+    OnceOptions,
+    Option(
+        "--once-per",
+        type=types.Duration(types.YEAR, "366d"),
+        help="Post the message at most once in this time, and count its repeats.",
+    ),
+    Option(
+        "--once-key",
+        type=types.LINE,
+        metavar="KEY",
+        in_profile=False,
+        help="Messages with the same key are repeats.  [default: the same text and card]",
+    ),
+    requires=(("once_key", "once_per"),),
+)
+
+
 class OutputOptions(NamedTuple):
     """Format of the line for each message on stdout, verbosity on stderr, and whether to print requests only."""
 
@@ -264,7 +263,7 @@ EXIT = Section(
     Option("--soft-fail", is_flag=True, help="Exit 0 even if posting fails; report the failure on stderr."),
 )
 
-POSTING = (STYLE, OVERFLOW, CARD, REQUEST, RETRY, PACING, SPOOL, OUTPUT, EXIT)
+POSTING = (STYLE, OVERFLOW, CARD, REQUEST, RETRY, PACING, SPOOL, ONCE, OUTPUT, EXIT)
 """The sections of every posting command, except `PROFILES` and `THREAD`."""
 
 
@@ -278,5 +277,6 @@ class PostOptions(NamedTuple):
     retry: RetryPolicy
     pacing: PacingOptions
     spool: SpoolOptions
+    once: OnceOptions
     output: OutputOptions
     exits: ExitOptions

@@ -175,7 +175,12 @@ class Reporter:
         self.close()
         progress, output = delivery.progress, self.options.output
         line = None
-        if progress.created is not None and progress.error is None and progress.outbox_id is None:
+        if progress.suppressed is not None:
+            if self.options.verbose:
+                from chatpost.cli.messages import describe_suppressed
+
+                _say(delivery, describe_suppressed(progress.suppressed, time.time()))
+        elif progress.created is not None and progress.error is None and progress.outbox_id is None:
             line = {"name": progress.created.name, "thread": progress.created.thread_name}.get(output)
         else:
             from chatpost.cli.messages import describe_failure, describe_spooled

@@ -66,16 +66,23 @@ class Section(Generic[T]):
     """Options under a heading of the help page, and the function ``make`` that takes their values by keyword.
 
     ``one_of`` are groups of options that exclude each other: the group with the source of the highest precedence wins,
-    and two groups from the same source are an error.
+    and two groups from the same source are an error. ``requires`` has pairs of options:
+    on the command line, the first is an error without the second.
     """
 
     def __init__(
-        self, heading: str, make: Callable[..., T], *options: Option, one_of: tuple[tuple[str, ...], ...] = ()
+        self,
+        heading: str,
+        make: Callable[..., T],
+        *options: Option,
+        one_of: tuple[tuple[str, ...], ...] = (),
+        requires: tuple[tuple[str, str], ...] = (),
     ) -> None:
         self.heading = heading
         self.make = make
         self.options = options
         self.one_of = one_of
+        self.requires = requires
 
     def without(self, *keys: str) -> Section[T]:
         """Return the section without these options."""
@@ -106,6 +113,9 @@ class Settings:
         if len(rivals) > 1:
             winner = self._nearest(rivals)
             values |= {option.key: option.built_in for option in chain(*rivals) if option not in winner}
+        for name, other in section.requires:
+            if self.from_command_line(name) and not values[other]:
+                raise UsageError(f"--{name} requires --{other}".replace("_", "-"))
         return section.make(**{option.field: values[option.key] for option in section.options})
 
     def values(self, sections: Iterable[Section[Any]]) -> list[Any]:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from chatpost.cli.completion import complete_file
 from chatpost.cli.console import is_terminal, say, write_data
-from chatpost.cli.options import complete_file
 from chatpost.cli.tables import draw_trees
 from chatpost.cli.types import Parsed, Whole
 from chatpost.concurrency import LONGEST_WAIT, sleep

@@ -14,8 +14,9 @@ import click
 
 from chatpost.cli.app import SectionedCommand
 from chatpost.cli.command_options import FLUSH, LIST_FORMAT
+from chatpost.cli.completion import complete_profile
 from chatpost.cli.console import as_json, is_terminal, print_table, say, write_data
-from chatpost.cli.options import CONFIG, QUIET, RETRY, VERBOSE, OutputOptions, complete_profile
+from chatpost.cli.options import CONFIG, QUIET, RETRY, VERBOSE, OutputOptions
 from chatpost.cli.settings import Option, Section, Settings
 from chatpost.cli.types import Duration, Parsed
 from chatpost.commands.flushing import FlushCommand, Watcher

@@ -92,9 +92,7 @@ def configure(ctx: click.Context, reporter: Reporter, *, is_followed: bool = Fal
 
             defaults = load_defaults(source.profile)
         settings = Settings(ctx, defaults, {"mention": partial(_resolve_mentions, source.profile, config)})
-        options = PostOptions(*settings.values(POSTING))
-        spool = options.spool._replace(has_own_id=options.request.request_id is not None)
-        configured.append(Configured(config, source, settings, options._replace(spool=spool)))
+        configured.append(Configured(config, source, settings, PostOptions(*settings.values(POSTING))))
     reporter.options, reporter.soft_fail = configured[0].options.output, configured[0].options.exits.soft_fail
     if is_followed and len(configured) > 1:
         raise UsageError(ONE_PROFILE)
@@ -257,14 +255,15 @@ def deliver(
 
 def _make_deliverer(recipients: Sequence[Recipient], deliveries: Sequence[Delivery], reporter: Reporter) -> Deliverer:
     redis = find_redis(recipients, reporter)
-    options = [each.options.spool for each in recipients]
-    if not any(each.spool or each.spool_only for each in options):
+    options = [each.options for each in recipients]
+    if not any(its.spool.spool or its.spool.spool_only or its.once.once_per for its in options):
         return make_sender(redis, reporter)
-    from chatpost.commands.spooling import make_spooler  # few sends use the outbox
+    from chatpost.commands.delivering import Requested, make_deliverer  # not for most sends
 
-    by_progress = {delivery.progress: its for delivery, its in zip(deliveries, options, strict=True)}
+    pairs = zip(recipients, deliveries, strict=True)
+    requested = [Requested(each.options, each.target.thread, delivery) for each, delivery in pairs]
     new_sender = partial(make_sender, redis, reporter)
-    return make_spooler(by_progress, redis, recipients[0].config, new_sender, reporter.warn)
+    return make_deliverer(requested, redis, recipients[0].config, new_sender, reporter.warn)
 
 
 def find_redis(recipients: Sequence[Recipient], reporter: Reporter) -> RedisConfig:

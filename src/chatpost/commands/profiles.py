@@ -10,8 +10,9 @@ import click
 
 from chatpost.chat.webhook import Webhook
 from chatpost.cli.command_options import LIST_FORMAT
+from chatpost.cli.completion import complete_profile
 from chatpost.cli.console import as_json, print_table, say, write_data
-from chatpost.cli.options import CONFIG, complete_profile
+from chatpost.cli.options import CONFIG
 from chatpost.cli.profile_defaults import load_defaults
 from chatpost.content.source import read_chunks
 from chatpost.directories import find_profile_file

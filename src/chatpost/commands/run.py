@@ -14,8 +14,9 @@ from click.core import ParameterSource
 
 from chatpost.cli.app import SectionedCommand
 from chatpost.cli.command_options import CARD_OF_JOB, FOLLOW_JOB, JOB, NOTIFY, OUTPUT_OF_JOB, REPORT, STYLE_OF_JOB
+from chatpost.cli.completion import complete_file
 from chatpost.cli.console import say
-from chatpost.cli.options import ONE_PROFILE, PACING, PROFILES, REQUEST, RETRY, SPOOL, THREAD, complete_file
+from chatpost.cli.options import ONE_PROFILE, PACING, PROFILES, REQUEST, RETRY, SPOOL, THREAD
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
 from chatpost.commands.posting import configure, find_thread

@@ -12,7 +12,7 @@ from chatpost.chat.message import MessageReplyOption, Thread
 from chatpost.cli.app import SectionedCommand
 from chatpost.cli.command_options import FOLLOW
 from chatpost.cli.console import say
-from chatpost.cli.options import CARD, NEW_THREAD, POSTING, PROFILES
+from chatpost.cli.options import CARD, NEW_THREAD, ONCE, POSTING, PROFILES
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
 from chatpost.commands.posting import ReplyTo, compose_for, configure, post, prepare, read, resolve_recipients
@@ -30,7 +30,7 @@ chatpost thread -o json "Deploy 1.2" | jq -r .thread.threadKey
 
 @click.command(
     cls=SectionedCommand,
-    sections=(PROFILES, NEW_THREAD, FOLLOW, *POSTING),
+    sections=(PROFILES, NEW_THREAD, FOLLOW, *(section for section in POSTING if section is not ONCE)),
     short=("profile", "thread_key", "follow", "tee", "closing", "code", "mention", "title", "output", "dry_run"),
     examples=EXAMPLES,
 )

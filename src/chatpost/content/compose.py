@@ -62,6 +62,15 @@ def _line(fallback: str, *, is_plain: bool) -> str:
     return literal(line) if is_plain else line
 
 
+def with_note(message: Message, note: str) -> Message:
+    """Return the message with a note at the end of its text, or without a text, after the card's fallback text."""
+    text = message.text or _line(message.fallback_text or "", is_plain=False)
+    # In Markdown, only a blank line ends a paragraph.
+    is_block = "\n" in text or text.endswith("```")
+    separator = ("\n\n" if message.is_markdown else "\n") if is_block else " "
+    return message._replace(text=f"{text}{separator}{note}".strip())
+
+
 def less_room(room: int, message: Message) -> int:
     """Return the room for the words, in bytes, to try after ``message`` was too large; raises `DataError` if none."""
     room = min(room * SIZE_LIMIT // message.size, room - 1)  # a fence, a card and escapes also take room

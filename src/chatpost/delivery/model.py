@@ -45,6 +45,16 @@ class Deadline:
         return max(0.0, self._end - self._clock())
 
 
+class Suppressed(NamedTuple):
+    """A message that was not posted, because it repeats one posted at ``posted_at``, in seconds since the epoch.
+
+    ``repeats`` is their number since then, this one included.
+    """
+
+    repeats: int
+    posted_at: float
+
+
 class Progress:
     """The progress of a delivery. Any thread may read it at any time.
 
@@ -52,7 +62,8 @@ class Progress:
     confirmed; ``created`` is the first of them. ``maybe_posted``: the current message may be in the space, unconfirmed.
     ``error`` is that of the last attempt, ``gave_up`` the reason, in words, why there was no further attempt.
     ``outbox_id`` is the id of the first message in the outbox.
-    ``unattended``: the outbox was not flushed in the last hour. ``reported``: the outcome was reported to the user.
+    ``unattended``: the outbox was not flushed in the last hour. ``suppressed`` is set if the message is a repeat.
+    ``reported``: the outcome was reported to the user.
     """
 
     request: CreateMessageRequest | None = None
@@ -64,6 +75,7 @@ class Progress:
     gave_up: str | None = None
     outbox_id: int | None = None
     unattended = False
+    suppressed: Suppressed | None = None
     reported = False
 
     def confirm(self, created: CreatedMessage) -> None:

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
-from chatpost.database import transaction
-from chatpost.errors import StorageError
+from chatpost.database import JsonTable
 from chatpost.jobs.transitions import JobHistory, NotifyRule, Transition
 
 _TIMEOUT = 5.0
-_SCHEMA = "CREATE TABLE IF NOT EXISTS job (hash TEXT PRIMARY KEY, history TEXT) WITHOUT ROWID"
 
 
 class HistoryFile:
     """The history file at ``path``. A job is identified by its name or its command line."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._table = JsonTable(path, "job", _TIMEOUT)
 
     def add_run(self, job: str, now: float, rule: NotifyRule, *, failed: bool, seconds: float) -> Transition | None:
         """Add a run that took ``seconds``; return the transition to report, or None. Raises `StorageError`."""
@@ -45,22 +41,12 @@ class HistoryFile:
         self._change(job, lambda history: history.reported(transition, now))
 
     def _change(self, job: str, change: Callable[[JobHistory], JobHistory]) -> None:
-        # Hashed, since a command line can contain a secret.
-        name = hashlib.sha256(job.encode(errors="surrogateescape")).hexdigest()
-        try:
-            self._change_in_file(name, change)
-        except StorageError as error:
-            if not error.is_permanent:
-                raise
-            with suppress(OSError):  # starting over is better than a warning in every run
-                self._path.replace(self._path.with_suffix(".damaged"))
-            self._change_in_file(name, change)
-
-    def _change_in_file(self, name: str, change: Callable[[JobHistory], JobHistory]) -> None:
-        with transaction(self._path, [_SCHEMA], _TIMEOUT) as file:
-            row = file.execute("SELECT history FROM job WHERE hash = ?", (name,)).fetchone()
+        def apply(value: object) -> JobHistory:
             try:
-                history = JobHistory._make(json.loads(row[0])) if row else JobHistory()
-            except (ValueError, TypeError):  # another program's row
+                history = JobHistory._make(value) if isinstance(value, list) else JobHistory()
+            except TypeError:  # another program's row
                 history = JobHistory()
-            file.execute("INSERT OR REPLACE INTO job VALUES (?, ?)", (name, json.dumps(change(history))))
+            return change(history)
+
+        # Hashed, since a command line can contain a secret.
+        self._table.change(hashlib.sha256(job.encode(errors="surrogateescape")).hexdigest(), apply)

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from itertools import groupby, takewhile
 from uuid import uuid4
 
 from chatpost.chat.message import SIZE_LIMIT, CreateMessageRequest
 from chatpost.content.split import open_fence
-from chatpost.formatting import format_duration
+from chatpost.formatting import format_duration, format_time
 from chatpost.outbox.model import OutboxMessage
 
 LATE = 300.0  # seconds after which a message is marked as late
-
-
-def format_time(then: float, now: float, form: str = "%H:%M") -> str:
-    """Return a local time with its zone, and with the date unless it is today."""
-    moment, today = datetime.fromtimestamp(then).astimezone(), datetime.fromtimestamp(now).astimezone().date()
-    return f"{moment:{form} %Z}" if moment.date() == today else f"{moment:%Y-%m-%d {form} %Z}"
 
 
 def late(message: OutboxMessage, request: CreateMessageRequest, now: float) -> CreateMessageRequest:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from uuid import uuid4
 
 from chatpost.chat.message import CreateMessageRequest, Message
-from chatpost.outbox.digest import format_time
+from chatpost.formatting import format_time
 from chatpost.outbox.model import OutboxMessage, Rules, Status, overdue
 from chatpost.outbox.rows import preview_of
 

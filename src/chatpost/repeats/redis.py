@@ -1,0 +1,48 @@
+"""Repeats in a Redis that a fleet shares: the key ``chatpost:repeats:HASH`` for each message."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+from chatpost.redis_client import PREFIX, RedisClient
+from chatpost.repeats.model import Repeats, Step
+
+_KEPT_FOR = 400 * 86_400  # seconds since the last change; longer than any --once-per
+_TIMEOUT = 2.0  # seconds per call
+
+# Sets a value if it is still as given.
+_SCRIPT = """
+if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then
+  return 0
+end
+redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+return 1
+"""
+
+
+class RedisRepeats:
+    """A `chatpost.repeats.model.RepeatStore` in Redis."""
+
+    def __init__(self, client: RedisClient) -> None:
+        self._client = client
+
+    def change(self, key: str, step: Step) -> tuple[Repeats, Repeats]:
+        name = f"{PREFIX}repeats:{key}"
+        while True:  # until no other process changes them between the calls
+            found = self._client.call("GET", name, limit=_TIMEOUT)
+            stored = found if isinstance(found, bytes) else b""
+            before = Repeats.parse(_json(stored))
+            after = step(before)
+            if (
+                after == before
+                or self._client.run(_SCRIPT, (name,), (stored, json.dumps(after), _KEPT_FOR), limit=_TIMEOUT) == 1
+            ):
+                return before, after
+
+
+def _json(text: bytes) -> Any:
+    with suppress(ValueError, RecursionError):
+        return json.loads(text)
+    return None

@@ -1,0 +1,33 @@
+"""Repeats in a SQLite file that all processes of a user on a machine share. It has hashes, times and counts only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from chatpost.database import JsonTable
+from chatpost.repeats.model import Repeats, Step
+
+MOST_KEYS = 10_000
+"""Maximum number of messages whose repeats are counted. Those that have not changed for the longest time go first."""
+
+_TIMEOUT = 10.0
+
+
+class SqliteRepeats:
+    """A `chatpost.repeats.model.RepeatStore` in the file at ``path``."""
+
+    def __init__(self, path: Path) -> None:
+        # Not durable: a power failure may cost a count, or cause a repeat, but never loses a message.
+        self._table = JsonTable(path, "repeats", _TIMEOUT, is_durable=False, most_rows=MOST_KEYS)
+
+    def change(self, key: str, step: Step) -> tuple[Repeats, Repeats]:
+        both = Repeats(), Repeats()
+
+        def apply(value: object) -> Repeats:
+            nonlocal both
+            before = Repeats.parse(value)
+            both = before, step(before)
+            return both[1]
+
+        self._table.change(key, apply)
+        return both
