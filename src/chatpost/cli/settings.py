@@ -88,6 +88,11 @@ class Section(Generic[T]):
         """Return the section without these options."""
         return Section(self.heading, self.make, *(option for option in self.options if option.key not in keys))
 
+    def replacing(self, option: Option) -> Section[T]:
+        """Return the section with an option in the place of the one with the same key."""
+        options = (option if its.key == option.key else its for its in self.options)
+        return Section(self.heading, self.make, *options, one_of=self.one_of)
+
 
 class Settings:
     """The values of a command's options: from the command line, else the environment, a profile, or the default."""

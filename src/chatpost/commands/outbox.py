@@ -74,9 +74,7 @@ _PROFILE = click.Option(
 )
 _ALL = click.Option(["--all", "is_all"], is_flag=True, help="Apply to all messages.")
 
-EACH_MESSAGE = Section(
-    RETRY.heading, RETRY.make, *(_DEADLINE if option.key == "deadline" else option for option in RETRY.options)
-)
+EACH_MESSAGE = RETRY.replacing(_DEADLINE)
 OUTPUT = Section("Output", partial(OutputOptions, output="none", dry_run=False), QUIET, VERBOSE)
 
 

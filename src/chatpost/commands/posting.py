@@ -217,7 +217,7 @@ def _seconds_for(recipient: Recipient, messages: int, interval: float | None) ->
         return recipient.seconds
     if not recipient.settings.is_set("deadline"):
         return recipient.seconds + extra
-    if extra > recipient.seconds:
+    if extra > recipient.seconds and not options.spool.spool:  # what remains would stay in the outbox
         raise DataError(
             f"posting {messages} messages to this space takes {extra:.1f} s, longer than the deadline of"
             f" {options.retry.deadline:g} s, so nothing was posted: raise --deadline, or use --overflow tail to post"

@@ -23,6 +23,7 @@ PROFILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 _USER_ID = re.compile(r"[0-9]{1,30}|all")  # Chat's number for a user, or everyone in the space
 _USER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
+_LONGEST_RECIPIENT = 100  # characters to show
 _MOST = 500  # users per name; a message has room for some thousand
 
 HOW_TO_FIND_AN_ID = (
@@ -71,7 +72,7 @@ class Profile(NamedTuple):
 
 
 class ProfileFile(NamedTuple):
-    """A loaded profile file. ``mode`` is its ``st_mode``."""
+    """A loaded profile file. ``mode`` is its ``st_mode``; ``sendmail`` maps recipients of mail to names of profiles."""
 
     path: Path
     profiles: Mapping[str, Profile]
@@ -79,6 +80,7 @@ class ProfileFile(NamedTuple):
     mode: int
     sharing: Sharing = Sharing()
     mentions: Mapping[str, tuple[str, ...]] = {}
+    sendmail: Mapping[str, tuple[str, ...]] = {}
 
     @property
     def default(self) -> str | None:
@@ -165,10 +167,11 @@ def _without_values(complaint: str) -> str:
 
 def _read_document(path: Path, document: dict[str, Any], mode: int) -> ProfileFile:
     for key in document:
-        if key not in {"default", "redis", "outbox", "mentions", "profiles"}:
+        if key not in {"default", "redis", "outbox", "mentions", "sendmail", "profiles"}:
             shown = f" {key}" if PROFILE_NAME.fullmatch(key) else ""  # else it could be a secret
             raise ValueError(
-                f"unknown key{shown}: a profile file has default, redis, outbox, [mentions] and [profiles.NAME]"
+                f"unknown key{shown}: a profile file has default, redis, outbox, [mentions], [sendmail] and"
+                " [profiles.NAME]"
             )
     outbox = document.get("outbox")
     if outbox not in (None, "redis", "local"):
@@ -185,7 +188,8 @@ def _read_document(path: Path, document: dict[str, Any], mode: int) -> ProfileFi
     default = document.get("default")
     if default is not None and not (isinstance(default, str) and default in profiles):
         raise ValueError(f"default names a profile that is not in this file (it has: {', '.join(profiles) or 'none'})")
-    return ProfileFile(path, profiles, default, mode, sharing, mentions)
+    sendmail = _read_sendmail(document.get("sendmail", {}), profiles)
+    return ProfileFile(path, profiles, default, mode, sharing, mentions, sendmail)
 
 
 def _read_profile(name: str, table: object, path: Path) -> Profile:
@@ -197,6 +201,23 @@ def _read_profile(name: str, table: object, path: Path) -> Profile:
         raise ValueError(f"profiles.{name} has no url")
     source = read_source(f"profiles.{name}.url", table["url"], path.parent)
     return Profile(path, name, source, {key: value for key, value in table.items() if key != "url"})
+
+
+def _read_sendmail(table: object, profiles: Mapping[str, Profile]) -> dict[str, tuple[str, ...]]:
+    """Return the profiles for each recipient, in lower case. Raises `ValueError`."""
+    if not isinstance(table, dict):
+        raise ValueError('sendmail is not a table: write [sendmail], and below it RECIPIENT = "PROFILE"')  # noqa: TRY004 - every fault of the file is the same error
+    routes: dict[str, tuple[str, ...]] = {}
+    for recipient, value in table.items():
+        names = value if isinstance(value, list) else [value]
+        if not names or not all(isinstance(name, str) and name in profiles for name in names):
+            shown = recipient if len(recipient) <= _LONGEST_RECIPIENT and recipient.isprintable() else "a recipient"
+            known = ", ".join(profiles) or "none"
+            raise ValueError(
+                f"sendmail.{shown} is not a profile, or a list of profiles, of this file (it has: {known})"
+            )
+        routes[recipient.lower()] = tuple(names)
+    return routes
 
 
 def _read_mentions(table: object) -> dict[str, tuple[str, ...]]:

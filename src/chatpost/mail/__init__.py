@@ -1,0 +1,1 @@
+"""Mail that programs send through `chatpost sendmail`, as messages."""

@@ -1,0 +1,55 @@
+"""Formats a mail as the text of a message."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from chatpost.content.markup import fenced, literal
+from chatpost.content.source import Text
+from chatpost.content.terminal import screen_text
+from chatpost.formatting import one_line
+from chatpost.mail.parse import Attachment, Mail
+
+_LONGEST_SUBJECT = 500  # characters
+_MOST_ATTACHMENTS = 20
+_CRON = r"Cron <(?P<user>[^@<>]*)@(?P<host>[^<>]*)> (?P<command>.+)"
+# Columns, an indentation, a time or a tag in brackets at the beginning of a line, or a shell's trace.
+_OUTPUT = r"(?m)\S(?: {2,}|\t)\S|^(?:[ \t]+\S|\[|\+ |\d{4}-\d\d-\d\d|\d\d:\d\d|[A-Z][a-z]{2} [ \d]\d \d\d:)"
+
+
+def text_of_mail(mail: Mail, host: str, mask: Callable[[str], str]) -> Text:
+    """Return the text: the subject in bold with the host, then the mail's text, as code if it is a program's output.
+
+    ``mask`` removes secrets. Mentions in the text are left to the composer, which escapes them.
+    """
+    head = _head(mask(screen_text(mail.subject)), host)
+    body = mask(screen_text(mail.text)).strip("\n").rstrip()
+    parts = [head, (fenced(body) if mail.is_of_job or re.search(_OUTPUT, body) else body) if body.strip() else ""]
+    parts += (_line(each, mask) for each in mail.attachments[:_MOST_ATTACHMENTS])
+    if len(mail.attachments) > _MOST_ATTACHMENTS:
+        parts.append(f"and {len(mail.attachments) - _MOST_ATTACHMENTS} more attachments")
+    words = "\n".join(filter(None, parts)) if any(parts[1:]) else f"{head} (without a text)"
+    return Text.whole(words)._replace(prefix=f"{head}\n" if words.startswith(f"{head}\n") else head)
+
+
+def _head(subject: str, host: str) -> str:
+    """Return the subject in bold, with the host unless it names it; ``Cron <root@db-1> job`` is the job's command."""
+    subject = one_line(subject, _LONGEST_SUBJECT)
+    if cron := re.fullmatch(_CRON, subject):
+        return f"*{literal(cron['command'])}* on {literal(cron['host'])} ({literal(cron['user'])})"
+    if not subject:
+        return f"*Mail* from {literal(host)}"
+    named = re.search(rf"(?<!\w){re.escape(host.partition('.')[0])}(?!\w)", subject, re.IGNORECASE)
+    return f"*{literal(subject)}*{'' if named else f' on {literal(host)}'}"
+
+
+def _line(attachment: Attachment, mask: Callable[[str], str]) -> str:
+    return f"Attachment: {literal(one_line(mask(attachment.name), 100))} ({_format_size(attachment.size)})"
+
+
+def _format_size(size: int) -> str:
+    for unit, factor in (("MB", 1_000_000), ("KB", 1000)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size} bytes"
