@@ -15,6 +15,7 @@ from playwright.sync_api import sync_playwright
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_ALL_PATHS = "/usr/sbin:/usr/bin"
 _BROWSERS = (
     *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
@@ -41,6 +42,12 @@ _FINDERS: dict[str, Callable[[], str | None]] = {
     "redis-server": lambda: shutil.which("redis-server"),
     "webhook": lambda: shutil.which("webhook"),
     "ansible-core": lambda: shutil.which("ansible-playbook"),
+    # Programs that send mail.
+    "cron": lambda: shutil.which("cron", path=_ALL_PATHS),
+    "at": lambda: shutil.which("atd", path=_ALL_PATHS),
+    "smartmontools": lambda: shutil.which("smartd", path=_ALL_PATHS),
+    "unattended-upgrades": lambda: shutil.which("unattended-upgrade", path=_ALL_PATHS),
+    "s-nail": lambda: shutil.which("s-nail", path=_ALL_PATHS),
 }
 """Functions that find each program, by package name."""
 
