@@ -7,15 +7,13 @@ import shlex
 import shutil
 import signal
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import BIN, WAIT_LIMIT
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+TOP = Path(__file__).parents[1]
 _PRIVATE = ("/usr/sbin", "/usr/bin", "/etc")
 """Directories whose changes stay in the namespace. The daemons' own directories are empty there."""
 _EMPTY = ("/run", "/var/spool/cron", "/var/mail")
@@ -47,7 +45,9 @@ class MailHost:
             setup.append(f"mount -t overlay none -o lowerdir={place},upperdir={upper},workdir={work} {place}")
         setup += [f"mkdir -p {place}; mount -t tmpfs none {place}" for place in _EMPTY]
         setup += ["rm -f /etc/crontab /etc/cron.*/* /etc/localtime", "ln -sf s-nail /usr/bin/mail"]
-        wrapper = f'#!/bin/sh\nexport XDG_STATE_HOME={self.state}\nexec {BIN}/chatpost sendmail "$@"\n'
+        documented = (TOP / "docs" / "sendmail.md").read_text().split("```sh\n")[2].split("```")[0]
+        first, command = documented.replace("/usr/local/bin", str(BIN)).splitlines()
+        wrapper = f"{first}\nexport XDG_STATE_HOME={self.state}\n{command}\n"
         setup += [f"printf %s {shlex.quote(wrapper)} > /usr/sbin/sendmail", "chmod 755 /usr/sbin/sendmail"]
         setup += ["mkdir -p /etc/xdg/chatpost", f"printf %s {shlex.quote(profiles)} > /etc/xdg/chatpost/profiles.toml"]
         self._setup = "\n".join(setup)

@@ -95,7 +95,7 @@ REDIS_URL = "rediss://chatpost:PASSWORD@redis.example.com:6379/0"
 
 def run_example(reader: Shell, chat: Emulator, script: str) -> None:
     """Run an example to completion. It must succeed, and a posting example must post."""
-    done = reader.run("bash", "-e", "-c", script)
+    done = reader.run("bash", "-e", "-c", script.replace("/usr/local/bin/chatpost", "chatpost"))
     assert done.status == 0, done.err
     if re.search(r"chatpost (send|reply|thread)", script) and not re.search("--dry-run|emulator", script):
         assert any(space.messages for space in chat.spaces.values())
@@ -148,8 +148,9 @@ def test_systemd_examples(tmp_path: Path) -> None:
     for block in blocks("ini"):
         name, _, unit = block.values[0].partition("\n")
         names.append(tmp_path / name.removeprefix("# ").replace("@.", "@a."))
-        names[-1].write_text(unit)
-    assert len(names) == 6
+        # Programs of the reader's that this machine need not have.
+        names[-1].write_text(re.sub("/usr/(?:bin/rsync|sbin/sendmail)", "/bin/true", unit))
+    assert len(names) == 8
     verify = [need("systemd"), "--user", "verify", *map(str, names)]
     done = subprocess.run(verify, capture_output=True, text=True, check=False, env={"XDG_RUNTIME_DIR": str(tmp_path)})
     assert (done.returncode, done.stderr) == (0, "")

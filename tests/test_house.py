@@ -34,7 +34,7 @@ STOREYS = (
     {"redis_client"},
     {"chat"},
     {"content", "delivery", "profiles", "emulator"},
-    {"pacing", "outbox", "jobs", "follow", "repeats"},
+    {"pacing", "outbox", "jobs", "follow", "repeats", "mail"},
     {"cli"},
     {"commands"},
     {"__main__"},

@@ -46,7 +46,7 @@ def test_the_wheel(wheel: zipfile.ZipFile) -> None:
     assert {"chatpost/pacing/queue.lua"} <= names
     data = f"chatpost_cli-{__version__}.data/data/share"
     pages = {f"{data}/man/man1/{path.name}" for path in (TOP / "docs" / "man").iterdir()}
-    assert len(pages) == 9
+    assert len(pages) == 10
     completions = ("bash-completion/completions/chatpost", "zsh/site-functions/_chatpost")
     assert pages | {f"{data}/{name}" for name in completions} <= names
     assert f"{data}/fish/vendor_completions.d/chatpost.fish" in names

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from chatpost.cli.app import SectionedCommand, bug_line
-from chatpost.cli.command_options import (
+from chatpost.cli.console import say
+from chatpost.cli.mail_options import (
     IGNORED,
     MENTION,
     OUTPUT_OF_MAIL,
@@ -18,7 +19,6 @@ from chatpost.cli.command_options import (
     SPOOL_MAIL,
     MailOptions,
 )
-from chatpost.cli.console import say
 from chatpost.cli.options import ONCE, OVERFLOW, PACING, PROFILES, REQUEST, THREAD
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
@@ -71,10 +71,10 @@ chatpost sendmail -q     # flush the outbox\
 @click.argument("recipient", nargs=-1)
 @click.pass_context
 def sendmail(ctx: click.Context, /, recipient: Sequence[str], **_: object) -> int:
-    """Post a mail from stdin: a drop-in for sendmail.
+    """Post a mail: a drop-in for sendmail.
 
-    [sendmail] in profiles.toml maps each RECIPIENT to profiles. Exits with 0 if the message is posted or in the outbox,
-    otherwise with 75. Prints nothing on stdout.
+    Reads one mail from stdin. [sendmail] in profiles.toml maps each RECIPIENT to profiles. Exits with 0 if the message
+    is posted or in the outbox, otherwise with 75. Prints nothing on stdout.
     """
     options = Settings(ctx)[SENDMAIL]
     if options.queue is not None or options.mode == "p":

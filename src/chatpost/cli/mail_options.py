@@ -1,0 +1,69 @@
+"""The options of `chatpost sendmail`."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from chatpost.cli import types
+from chatpost.cli.options import OUTPUT, RETRY, SPOOL, STYLE, OutputOptions
+from chatpost.cli.settings import Option, Section
+from chatpost.formatting import Seconds
+
+
+class MailOptions(NamedTuple):
+    """The options of sendmail that have an effect.
+
+    ``mode``: ``m`` reads a mail, ``p`` lists the outbox. ``queue`` is not None: flush the outbox. ``in_headers``: the
+    recipients are in the headers, too. ``letters`` are those of ``-o``. ``ignores_dots``: a line that is a dot does not
+    end the mail.
+    """
+
+    in_headers: bool
+    ignores_dots: bool
+    letters: tuple[str, ...]
+    mode: str
+    queue: str | None
+
+    @property
+    def ends_at_dot(self) -> bool:
+        """Whether a line that is a dot ends the mail."""
+        return not (self.ignores_dots or "i" in self.letters)
+
+
+def _of_sendmail(*declarations: str, **attributes: Any) -> Option:
+    """Return an option that has no variable, and no place in a profile."""
+    return Option(*declarations, envvar=None, in_profile=False, **attributes)
+
+
+SENDMAIL = Section(
+    "Options of sendmail",
+    MailOptions,
+    _of_sendmail("in_headers", "-t", is_flag=True, help="Read recipients from the headers To, Cc and Bcc, too."),
+    _of_sendmail("ignores_dots", "-i", is_flag=True, help="Do not end the mail at a line with only a dot."),
+    _of_sendmail("letters", "-o", metavar="LETTER", multiple=True, help="-oi is -i; others are ignored."),
+    _of_sendmail("mode", "-b", metavar="MODE", default="m", help="-bm reads a mail; -bp lists the outbox."),
+    _of_sendmail("queue", "-q", is_flag=False, flag_value="", default=None, help="Flush the outbox."),
+)
+
+IGNORED = Section(
+    SENDMAIL.heading,
+    tuple,
+    _of_sendmail(
+        *("ignored", "-f", "-F", "-r", "-B", "-N", "-R", "-V", "-O", "-L", "-C", "-X", "-A"),
+        metavar="VALUE",
+        multiple=True,
+        help="Ignored.",
+    ),
+    _of_sendmail("ignored_flags", "-G", "-m", "-n", "-U", is_flag=True, help="Ignored."),
+)
+
+MENTION = STYLE.without("code", "language", "markdown", "allow_mentions")
+RETRY_MAIL = RETRY.replacing(Option("--deadline", type=types.Duration(), default=Seconds(10), help="Total time limit."))
+SPOOL_MAIL = SPOOL.replacing(
+    Option("--spool/--no-spool", default=True, help="If posting fails for now, store the message in the outbox.")
+)
+OUTPUT_OF_MAIL = Section(
+    OUTPUT.heading,
+    lambda verbose, dry_run: OutputOptions("none", quiet=not verbose, verbose=verbose, dry_run=dry_run),
+    *(option for option in OUTPUT.options if option.key in {"verbose", "dry_run"}),
+)
