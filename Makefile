@@ -1,4 +1,4 @@
-.PHONY: demo test lint docs bench soak site zipapp release-check clean
+.PHONY: demo test lint docs bench soak installs site zipapp release-check clean
 PYTHON ?= python3
 BIN = .venv/bin
 
@@ -39,6 +39,10 @@ bench: .venv/bench
 # Posts 1,000 messages through faults and kills, in a few minutes. MESSAGES=10000 posts more.
 soak: .venv/dev
 	$(BIN)/python -m tests.soak $(or $(MESSAGES),1000)
+
+# Installs the wheel for each Python that is found, with the oldest and the newest dependencies, in a few minutes.
+installs: .venv/release
+	$(BIN)/python -m tests.clean_installs
 
 # Builds build/chatpost.pyz, a single file that needs only Python 3.11 or newer. Native code is left out.
 zipapp: .venv/dev
