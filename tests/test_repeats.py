@@ -124,7 +124,9 @@ def test_a_repeat(chatpost: InProcess, chat: Emulator) -> None:
     assert once(chatpost, "disk full") == (0, "", "")
     record = json.loads(once(chatpost, "-o", "json", "disk full").out)
     assert (record["suppressed"], record["name"], record["error"]) == (True, None, None)
-    once(chatpost, "-v", "disk full").expect(0, "suppressed: the same message was posted at ", ", with 3 repeats since")
+    once(chatpost, "-v", "disk full").expect(
+        0, "suppressed: this message was already posted at ", " (3 repeats since then)"
+    )
     assert texts(chat) == ["disk full"]
     name = once(chatpost, "-o", "json", "disk full", per="0.001s").out
     assert json.loads(name)["suppressed"] is False
@@ -205,7 +207,7 @@ def test_many_processes(shell: Shell, chat: Emulator) -> None:
     ended = [each.end() for each in running]
     assert [each.status for each in ended] == [0] * 12
     assert sum(each.out != "" for each in ended) == len(texts(chat)) == 1
-    once(shell, "-v", "hi").expect(0, "with 12 repeats since")
+    once(shell, "-v", "hi").expect(0, "(12 repeats since then)")
 
 
 def test_repeats_wait_for_the_outcome(shell: Shell, chat: Emulator) -> None:
@@ -226,7 +228,9 @@ def test_a_repeat_with_a_short_deadline(shell: Shell, chat: Emulator) -> None:
     first = shell.start("send", "--once-per", "1h", "hi")
     wait_for_requests(chat)
     second = once(shell, "--deadline", "0.5s", "hi")
-    second.expect(75, "another process was posting the same message until the deadline", "Nothing was posted.")
+    second.expect(
+        75, "another process is still posting this message, and the deadline has passed", "Nothing was posted."
+    )
     first.signal(signal.SIGKILL)
     first.end()
 
@@ -282,7 +286,7 @@ def test_without_a_store(chatpost: InProcess, chat: Emulator) -> None:
     file.parent.mkdir(parents=True)
     file.parent.chmod(0o777)
     for _ in range(2):
-        once(chatpost, "hi").expect(0, "repeats are not held back: ", "other users can write to")
+        once(chatpost, "hi").expect(0, "repeats are not suppressed: ", "other users can write to")
     file.parent.chmod(0o700)
     file.write_text("not a database, but some text " * 100)
     for _ in range(2):
@@ -300,7 +304,7 @@ def test_in_a_fleet(chatpost: InProcess, chat: Emulator, redis: RedisProcess) ->
     (key,) = redis.call("KEYS", "chatpost:repeats:*")
     assert redis.call("TTL", key) > 0
     chatpost.env["CHATPOST_REDIS_URL"] = f"unix://{chatpost.home}/nothing"
-    once(chatpost, "hi").expect(0, "repeats are not held back: ")
+    once(chatpost, "hi").expect(0, "repeats are not suppressed: ")
     assert texts(chat) == ["hi", "hi"]
 
 
@@ -314,4 +318,4 @@ def test_an_invalid_value_in_redis(chatpost: InProcess, redis: RedisProcess) -> 
         assert once(chatpost, "hi").out
     redis.call("DEL", key)
     redis.call("LPUSH", key, "x")
-    once(chatpost, "hi").expect(0, "repeats are not held back: ", "another program uses keys")
+    once(chatpost, "hi").expect(0, "repeats are not suppressed: ", "another program uses keys")

@@ -163,10 +163,11 @@ def test_html() -> None:
     <h1>Title</h1><p>One   two<br>three &amp; four</p><ul><li>a<li>b</ul>
     <a href="https://x.example/">the log</a> <a href="https://y.example/">https://y.example/</a>
     <pre>  kept
-    as is</pre><table><tr><td>a</td><td>b</td></tr></table>"""
+    as is</pre><table><tr><td>a</td><td>b</td></tr>
+    <tr><td>c</td><td><img alt="a chart" src="x"></td></tr></table>"""
     assert html_to_text(html) == (
         "Title\n\nOne two\nthree & four\n\n• a\n• b\n\nthe log (https://x.example/) https://y.example/\n\n"
-        "kept\nas is\n\na b"
+        "kept\n    as is\n\na b\nc a chart"
     )
 
 
@@ -195,7 +196,7 @@ def test_deep_nesting() -> None:
         ("Output from your job        7", "*Output from your job 7* on db-1"),
         ("SMART error on host: db-1", "*SMART error on host: db-1*"),
         ("a *b* <users/all>", "*a *\u200bb* <\u200busers/all>* on db-1"),
-        ("", "*Mail* from db-1"),
+        ("", "*(no subject)* on db-1"),
     ],
 )
 def test_the_first_line(subject: str, line: str) -> None:
@@ -228,8 +229,8 @@ def test_the_output_of_a_job_is_code() -> None:
 
 def test_without_a_text() -> None:
     """A mail without a text is posted, too."""
-    assert message_of("Subject: A\n\n\n") == "*A* on db-1 (without a text)"
-    assert message_of("") == "*Mail* from db-1 (without a text)"
+    assert message_of("Subject: A\n\n\n") == "*A* on db-1 (empty)"
+    assert message_of("") == "*(no subject)* on db-1 (empty)"
 
 
 def test_many_attachments() -> None:
@@ -316,9 +317,11 @@ def test_the_environment_chooses(host: InProcess, chat: Emulator) -> None:
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ('root = "nope"', "sendmail.root is not a profile, or a list of profiles, of this file"),
-        ("root = 7", "sendmail.root is not a profile, or a list of profiles, of this file"),
-        ("root = []", "sendmail.root is not a profile, or a list of profiles, of this file"),
+        ('root = "nope"', "sendmail.root names a profile that is not in this file (it has: ops)"),
+        ("root = 7", "sendmail.root is not the name of a profile in quotes"),
+        ("root = []", "sendmail.root is not the name of a profile in quotes"),
+        ('root.x = "ops"', "sendmail.root is a table: quote a recipient that contains a dot"),
+        ('root = "ops"\nRoot = "ops"', "sendmail has Root twice"),
     ],
 )
 def test_a_wrong_table(chatpost: InProcess, table: str, said: str) -> None:
@@ -373,10 +376,11 @@ def test_the_outbox(chatpost: InProcess, chat: Emulator) -> None:
 
 
 def test_a_failure(chatpost: InProcess, chat: Emulator) -> None:
-    """Every failure exits with 75: no outbox, a refused message, a wrong webhook, a closed stdin."""
+    """Every failure exits with 75: no outbox, a wrong webhook, a closed stdin. Rejected mail stays in the outbox."""
     chat.faults += [answering(503), answering(403)]
     chatpost("sendmail", "--no-spool", "--retries", "0", "root", stdin=CRON).expect(75, "may have been posted")
-    chatpost("sendmail", "root", stdin=CRON).expect(75, "key or token is invalid")
+    assert chatpost("sendmail", "root", stdin=CRON) == (0, "", "")
+    assert "key or token is invalid" in chatpost("sendmail", "-bp").out
     chatpost("sendmail", "root", redirect="<&-").expect(75, "stdin is closed")
     chatpost.env["CHATPOST_URL"] = "https://example.com/"
     chatpost("sendmail", "root", stdin=CRON).expect(75, "CHATPOST_URL")

@@ -15,7 +15,7 @@ def main() -> NoReturn:
     gc.set_threshold(200_000)
     # requests imports these if they are installed. They detect encodings, which Chat's JSON does not need, and take a
     # tenth of a send.
-    sys.modules["chardet"] = sys.modules["charset_normalizer"] = None  # type: ignore[assignment]  # None forbids the import
+    sys.modules["chardet"] = sys.modules["charset_normalizer"] = None  # type: ignore[assignment]  # None blocks the import
     warnings.filterwarnings("ignore", "Unable to find acceptable character detection")
     # Ctrl-C ends the process without a traceback. Commands that report or undo something install a handler.
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:

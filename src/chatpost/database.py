@@ -59,8 +59,8 @@ def transaction(
 class JsonTable(NamedTuple):
     """JSON values by key, in the table ``name`` of the file at ``path``; the other fields are as for `transaction`.
 
-    Above ``most_rows``, the value that has not changed for the longest time is deleted. A damaged file, or one of
-    another program, is set aside.
+    Above ``most_rows``, the least recently changed value is deleted. A damaged or foreign file is renamed to
+    ``.damaged``.
     """
 
     path: Path
@@ -70,7 +70,7 @@ class JsonTable(NamedTuple):
     most_rows: int | None = None
 
     def change(self, key: str, step: Callable[[Any], object]) -> None:
-        """Replace a key's value by what ``step`` makes of it; None is no value. Raises `StorageError`."""
+        """Replace a key's value with the result of ``step``, which gets None without one. Raises `StorageError`."""
         try:
             self._change(key, step)
         except StorageError as error:
@@ -88,6 +88,6 @@ class JsonTable(NamedTuple):
             with suppress(ValueError, TypeError, RecursionError):  # another program's row
                 value = json.loads(row[1]) if row else None
             file.execute(f"INSERT OR REPLACE INTO {self.name} VALUES (?, ?)", (key, json.dumps(step(value))))  # noqa: S608 - a constant
-            if row is None and self.most_rows is not None:  # a changed row is the last
+            if row is None and self.most_rows is not None:  # REPLACE gives a changed row the highest rowid
                 last = f"SELECT rowid FROM {self.name} ORDER BY rowid DESC LIMIT -1 OFFSET ?"  # noqa: S608 - a constant
                 file.execute(f"DELETE FROM {self.name} WHERE rowid IN ({last})", (self.most_rows,))  # noqa: S608 - a constant

@@ -1,4 +1,4 @@
-"""The directories of the user and of the system: those of the XDG specification, and on macOS those of Apple."""
+"""The directories of the user and of the system: XDG's, or Apple's on macOS."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def find_profile_file(config: Path | None) -> Path | None:
 
 def _in_home(variable: str, place: str) -> Path | None:
     base = Path(os.environ.get(variable, "").strip())
-    if not base.is_absolute():  # the specification says to ignore it
+    if not base.is_absolute():  # XDG says to ignore relative paths
         # A relative HOME would lead below the working directory, which others may own, and an empty one to the root.
         home = "" if os.environ.get("HOME") == "" else os.path.expanduser("~")  # noqa: PTH111 - pathlib's can raise
         base = Path(home, _LIBRARY if sys.platform == "darwin" else place)

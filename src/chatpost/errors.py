@@ -185,6 +185,6 @@ class UnusableRoute(DeliveryError, exit_status=ExitStatus.CONFIGURATION):
 
 def system_reason(failure: OSError) -> str:
     """Return the system's message for an error, such as ``no space left on device``."""
-    if failure.errno == errno.ELOOP:  # for O_NOFOLLOW too, where "too many levels" would puzzle
+    if failure.errno == errno.ELOOP:  # for O_NOFOLLOW too, where "too many levels" would be misleading
         return "the path contains a symbolic link that cannot be followed"
     return os.strerror(failure.errno or 0).lower()

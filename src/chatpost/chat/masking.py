@@ -46,7 +46,7 @@ def mask_everywhere(text: str, secrets: Iterable[str]) -> str:
     """Return the text with these secrets masked, in any form."""
     spans: list[tuple[int, int]] = []
     secrets = set(secrets)
-    for secret in secrets:  # the decoder could change one that looks like an escape
+    for secret in secrets:  # the decoder could alter a secret that looks like an escape
         spans += _occurrences(text, secret)
     needles = {_passes(secret, _ESCAPE + _FOLD)[-1].text.rstrip("=") for secret in secrets} | secrets
     passes = _passes(text, _ESCAPE + _FOLD)

@@ -1,4 +1,4 @@
-"""Completes names in the profile file, and files, in a shell."""
+"""Shell completion of file names and of names in the profile file."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ from chatpost.formatting import Seconds
 class MailOptions(NamedTuple):
     """The options of sendmail that have an effect.
 
-    ``mode``: ``m`` reads a mail, ``p`` lists the outbox. ``queue`` is not None: flush the outbox. ``in_headers``: the
-    recipients are in the headers, too. ``letters`` are those of ``-o``. ``ignores_dots``: a line that is a dot does not
-    end the mail.
+    ``mode``: ``m`` reads mail, ``p`` lists the outbox. ``queue`` is not None: flush the outbox. ``in_headers``: also
+    read recipients from the headers. ``letters`` are those after ``-o``. ``ignores_dots``: a line with only a dot does
+    not end the mail.
     """
 
     in_headers: bool
@@ -26,23 +26,25 @@ class MailOptions(NamedTuple):
 
     @property
     def ends_at_dot(self) -> bool:
-        """Whether a line that is a dot ends the mail."""
+        """Whether a line with only a dot ends the mail."""
         return not (self.ignores_dots or "i" in self.letters)
 
 
 def _of_sendmail(*declarations: str, **attributes: Any) -> Option:
-    """Return an option that has no variable, and no place in a profile."""
+    """Return an option that cannot be set in the environment or a profile."""
     return Option(*declarations, envvar=None, in_profile=False, **attributes)
 
 
 SENDMAIL = Section(
-    "Options of sendmail",
+    "Sendmail options",
     MailOptions,
-    _of_sendmail("in_headers", "-t", is_flag=True, help="Read recipients from the headers To, Cc and Bcc, too."),
-    _of_sendmail("ignores_dots", "-i", is_flag=True, help="Do not end the mail at a line with only a dot."),
-    _of_sendmail("letters", "-o", metavar="LETTER", multiple=True, help="-oi is -i; others are ignored."),
-    _of_sendmail("mode", "-b", metavar="MODE", default="m", help="-bm reads a mail; -bp lists the outbox."),
-    _of_sendmail("queue", "-q", is_flag=False, flag_value="", default=None, help="Flush the outbox."),
+    _of_sendmail("in_headers", "-t", is_flag=True, help="Also read recipients from the To, Cc and Bcc headers."),
+    _of_sendmail("ignores_dots", "-i", is_flag=True, help="Do not treat a line with only a dot as the end of input."),
+    _of_sendmail(
+        "letters", "-o", metavar="LETTER", multiple=True, help="-oi is the same as -i. Other letters are ignored."
+    ),
+    _of_sendmail("mode", "-b", metavar="MODE", default="m", help="m reads mail from stdin; p lists the outbox."),
+    _of_sendmail("queue", "-q", is_flag=False, flag_value="", default=None, metavar="", help="Flush the outbox."),
 )
 
 IGNORED = Section(

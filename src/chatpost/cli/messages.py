@@ -56,10 +56,10 @@ def describe_spooled(delivery: Delivery) -> str:
 
 
 def describe_suppressed(suppressed: Suppressed, now: float) -> str:
-    """Say that the message is a repeat; ``now`` is in seconds since the epoch."""
+    """Describe a suppressed message; ``now`` is in seconds since the epoch."""
     when = format_time(suppressed.posted_at, now)
     count = "1 repeat" if suppressed.repeats == 1 else f"{suppressed.repeats:,} repeats"
-    return f"suppressed: the same message was posted at {when}, with {count} since then"
+    return f"suppressed: this message was already posted at {when} ({count} since then)"
 
 
 def describe_state(delivery: Delivery, *, can_repeat: bool) -> str:

@@ -126,7 +126,7 @@ CARD = Section(
         "--as",
         type=click.Choice(["card", "text"]),
         field="form",
-        help="Format of the title, status, fields and buttons.  [default: card]",
+        help="Format of the title, status, image, fields and buttons.  [default: card]",
     ),
     Option(
         "--card",
@@ -202,7 +202,7 @@ SPOOL = Section(
 
 
 class OnceOptions(NamedTuple):
-    """The seconds in which a repeat is suppressed, None for never, and the key that makes a message a repeat."""
+    """For how many seconds to suppress repeats, None for never, and the key that identifies them."""
 
     once_per: float | None
     once_key: str | None
@@ -214,14 +214,14 @@ ONCE = Section(
     Option(
         "--once-per",
         type=types.Duration(types.YEAR, "366d"),
-        help="Post the message at most once in this time, and count its repeats.",
+        help="Post the message at most once per DURATION, and count its repeats.",
     ),
     Option(
         "--once-key",
         type=types.LINE,
         metavar="KEY",
         in_profile=False,
-        help="Messages with the same key are repeats.  [default: the same text and card]",
+        help="Treat messages with the same key as repeats.  [default: compare text and card]",
     ),
     requires=(("once_key", "once_per"),),
 )

@@ -66,8 +66,8 @@ class Section(Generic[T]):
     """Options under a heading of the help page, and the function ``make`` that takes their values by keyword.
 
     ``one_of`` are groups of options that exclude each other: the group with the source of the highest precedence wins,
-    and two groups from the same source are an error. ``requires`` has pairs of options:
-    on the command line, the first is an error without the second.
+    and two groups from the same source are an error. ``requires`` lists pairs of options:
+    on the command line, the first is a usage error without the second.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Section(Generic[T]):
         return Section(self.heading, self.make, *(option for option in self.options if option.key not in keys))
 
     def replacing(self, option: Option) -> Section[T]:
-        """Return the section with an option in the place of the one with the same key."""
+        """Return the section with ``option`` replacing the one with the same key."""
         options = (option if its.key == option.key else its for its in self.options)
         return Section(self.heading, self.make, *options, one_of=self.one_of)
 

@@ -14,7 +14,7 @@ COMMANDS = {
     "run": "Run a job and post its outcome.",
     "outbox": "List, flush and manage the messages in the outbox.",
     "profiles": "Manage profiles.",
-    "sendmail": "Post a mail: a drop-in for sendmail.",
+    "sendmail": "Post mail, as a drop-in replacement for sendmail.",
     "completion": "Print a shell completion script.",
     "emulator": "Run a local Google Chat for testing.",
 }

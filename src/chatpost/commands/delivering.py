@@ -36,7 +36,7 @@ def make_deliverer(
 ) -> Deliverer:
     """Return the deliverer for these deliveries. ``config`` is the profile file, if one was named.
 
-    ``make_sender`` is called only if a message can be posted now: a sender takes most of the time of a start.
+    ``make_sender`` is called only if a message can be posted now: creating a sender takes most of the start-up time.
     """
     spool = [each.options.spool for each in requested]
     if any(its.spool or its.spool_only for its in spool):
@@ -94,7 +94,7 @@ def _make_gate(
 
 
 def _repeat_key(requested: Requested) -> str:
-    """Return a hash of what makes a message a repeat: the space, the thread, and the key or the message."""
+    """Return the hash that repeats share: of the space, the thread, and the key or the message."""
     delivery = requested.delivery
     requests = [factory(None) for factory in delivery.factories]
     what = requested.options.once.once_key or [request.message for request in requests if request is not None]

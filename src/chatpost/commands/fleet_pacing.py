@@ -15,9 +15,9 @@ from chatpost.profiles.sources import RedisConfig
 def make_fleet_pacer(
     own: SqlitePacer | None, redis: RedisConfig, warn: Callable[[str], None], retry_after: float
 ) -> FleetPacer:
-    """Return a pacer by the machine's ``own`` pacer and the fleet's Redis, which is found when a message is paced.
+    """Return a pacer that combines the machine's ``own`` pacer with the fleet's Redis, which is resolved on first use.
 
-    After an error, Redis is not tried for ``retry_after`` seconds.
+    After an error, Redis is not used for ``retry_after`` seconds.
     """
 
     def find_shared() -> Pacer | None:

@@ -217,7 +217,7 @@ def _seconds_for(recipient: Recipient, messages: int, interval: float | None) ->
         return recipient.seconds
     if not recipient.settings.is_set("deadline"):
         return recipient.seconds + extra
-    if extra > recipient.seconds and not options.spool.spool:  # what remains would stay in the outbox
+    if extra > recipient.seconds and not options.spool.spool:  # with --spool, the remaining parts stay in the outbox
         raise DataError(
             f"posting {messages} messages to this space takes {extra:.1f} s, longer than the deadline of"
             f" {options.retry.deadline:g} s, so nothing was posted: raise --deadline, or use --overflow tail to post"
@@ -258,7 +258,7 @@ def _make_deliverer(recipients: Sequence[Recipient], deliveries: Sequence[Delive
     options = [each.options for each in recipients]
     if not any(its.spool.spool or its.spool.spool_only or its.once.once_per for its in options):
         return make_sender(redis, reporter)
-    from chatpost.commands.delivering import Requested, make_deliverer  # not for most sends
+    from chatpost.commands.delivering import Requested, make_deliverer  # most sends do not need it
 
     pairs = zip(recipients, deliveries, strict=True)
     requested = [Requested(each.options, each.target.thread, delivery) for each, delivery in pairs]

@@ -94,7 +94,7 @@ class JobReporter:
         self._say_posted()
 
     def _shorten_name(self, recipients: Sequence[Recipient]) -> None:
-        """Cut a long name, after masking the webhooks' secrets in it: part of one would no longer be found."""
+        """Shorten a long name, after masking the webhooks' secrets in it: a part of one would not be found."""
         for recipient in recipients:
             self._name = recipient.webhook.mask_posted(self._name)
         self._name = self._name[:_LONGEST_NAME]

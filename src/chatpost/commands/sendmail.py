@@ -66,22 +66,22 @@ chatpost sendmail -q     # flush the outbox\
         "dry_run",
     ),
     examples=EXAMPLES,
-    context_settings={"ignore_unknown_options": True},  # a mail is worth more than an option of another sendmail
+    context_settings={"ignore_unknown_options": True},  # an unknown sendmail option must not stop the mail
 )
 @click.argument("recipient", nargs=-1)
 @click.pass_context
 def sendmail(ctx: click.Context, /, recipient: Sequence[str], **_: object) -> int:
-    """Post a mail: a drop-in for sendmail.
+    """Post mail, as a drop-in replacement for sendmail.
 
-    Reads one mail from stdin. [sendmail] in profiles.toml maps each RECIPIENT to profiles. Exits with 0 if the message
-    is posted or in the outbox, otherwise with 75. Prints nothing on stdout.
+    Reads one mail message from stdin. [sendmail] in profiles.toml maps each RECIPIENT to profiles. Exits with 0 if the
+    message was posted or stored in the outbox, otherwise with 75. Prints nothing on stdout.
     """
     options = Settings(ctx)[SENDMAIL]
     if options.queue is not None or options.mode == "p":
         return _manage_outbox(ctx, options)
     if options.mode != "m":
         raise UsageError(
-            f"-b{options.mode:.20} is not supported: chatpost sendmail reads one mail from stdin, and is no mail server"
+            f"-b{options.mode:.20} is not supported: chatpost sendmail is not a mail server; pipe one message to it"
         )
     if unknown := next((word for word in recipient if word.startswith("--")), None):
         raise click.NoSuchOption(unknown, ctx=ctx)
@@ -92,7 +92,7 @@ def sendmail(ctx: click.Context, /, recipient: Sequence[str], **_: object) -> in
     except ChatpostError as error:
         say(str(error), "error")
         return ExitStatus.TRY_LATER
-    except Exception as bug:  # noqa: BLE001 - programs that send mail know only this status
+    except Exception as bug:  # noqa: BLE001 - callers of sendmail understand only this status
         say(bug_line(bug), "error")
         return ExitStatus.TRY_LATER
     return ExitStatus.TRY_LATER if reporter.exit_status else ExitStatus.OK
@@ -100,7 +100,7 @@ def sendmail(ctx: click.Context, /, recipient: Sequence[str], **_: object) -> in
 
 def _manage_outbox(ctx: click.Context, options: MailOptions) -> int:
     if options.queue:
-        raise UsageError("-q with a time is not supported: run `chatpost outbox flush --watch` as a service")
+        raise UsageError("-q takes no value: to flush regularly, run `chatpost outbox flush --watch` as a service")
     from chatpost.commands.outbox import outbox
 
     config = ctx.params["config"]
@@ -111,13 +111,15 @@ def _manage_outbox(ctx: click.Context, options: MailOptions) -> int:
 def _post(ctx: click.Context, options: MailOptions, recipients: Sequence[str], reporter: Reporter) -> None:
     with reporter, report_on_signal(reporter.interrupted):
         if ctx.obj.stdin is None:
-            raise InputError("stdin is closed, so there is no mail to post")
+            raise InputError("stdin is closed: pipe the mail to chatpost sendmail")
+        if ctx.obj.stdin.isatty():
+            say("reading mail from the terminal; end it with Ctrl-D, or with a line that has only a dot")
         mail = parse_mail(read_mail(ctx.obj.stdin.fileno(), ends_at_dot=options.ends_at_dot))
         _choose_profiles(ctx, [*addresses(recipients), *(mail.recipients if options.in_headers else ())])
         output = reporter.options
         configured = posting.configure(ctx, reporter)
-        reporter.options = output  # the profile's is for other commands
-        found = posting.resolve_recipients(configured, posting.find_thread)
+        reporter.options = output  # the profile's ``output`` applies to other commands
+        found = [_keeping(each) for each in posting.resolve_recipients(configured, posting.find_thread)]
         messages = [_compose(recipient, mail, SecretMask(ctx.obj.environment)) for recipient in found]
         deliveries = posting.prepare(found, messages, reporter.warn)
         # The rest of a long mail stays in the outbox.
@@ -126,8 +128,14 @@ def _post(ctx: click.Context, options: MailOptions, recipients: Sequence[str], r
         posting.deliver(found, deliveries, reporter)
 
 
+def _keeping(recipient: Recipient) -> Recipient:
+    """Return the recipient with its message kept in the outbox after any error: the mail exists nowhere else."""
+    spool = recipient.options.spool._replace(keeps_rejected=True)
+    return recipient._replace(options=recipient.options._replace(spool=spool))
+
+
 def _choose_profiles(ctx: click.Context, recipients: Sequence[str]) -> None:
-    """Set --profile by [sendmail] of the profile file, unless the command line or the environment chooses."""
+    """Set --profile from [sendmail] in the profile file, unless the command line or the environment sets it."""
     environment = ctx.obj.environment
     if ctx.params["profile"] or webhook_variable(environment) or environment.get("CHATPOST_PROFILE", "").strip():
         return
@@ -140,6 +148,6 @@ def _compose(recipient: Recipient, mail: Mail, mask: SecretMask) -> tuple[Messag
     content = Content(text_of_mail(mail, os.uname().nodename, mask))
     try:
         return posting.compose_for(recipient, content)
-    except DataError:  # it needs too many messages: the end is better than nothing
+    except DataError:  # too many parts: post the end rather than nothing
         options = recipient.options._replace(overflow=Overflow("tail"))
         return posting.compose_for(recipient._replace(options=options), content)

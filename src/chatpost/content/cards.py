@@ -92,7 +92,7 @@ class CardOptions(NamedTuple):
 
 
 class QuickCard(NamedTuple):
-    """A quick card: its parts, and the CI run, whose values are shown without markup, since others can choose them."""
+    """A quick card: its parts, and the CI run, whose values are shown without markup, since others control them."""
 
     parts: CardOptions
     run: CiRun | None = None
@@ -102,7 +102,7 @@ class QuickCard(NamedTuple):
         return self._replace(parts=self.parts._replace(**changes))
 
     def masked(self, mask: Callable[[Any], Any]) -> QuickCard:
-        """Return the card with ``mask`` applied to its texts; afterwards, markup could divide a secret."""
+        """Return the card with ``mask`` applied to its texts, before markup could split a secret."""
         run = self.run and self.run._replace(title=mask(self.run.title), fields=tuple(mask(self.run.fields)))
         return QuickCard(CardOptions(*map(mask, self.parts)), run)
 

@@ -63,7 +63,7 @@ def _line(fallback: str, *, is_plain: bool) -> str:
 
 
 def with_note(message: Message, note: str) -> Message:
-    """Return the message with a note at the end of its text, or without a text, after the card's fallback text."""
+    """Return the message with a note appended to its text, or without a text, to the card's fallback text."""
     text = message.text or _line(message.fallback_text or "", is_plain=False)
     # In Markdown, only a blank line ends a paragraph.
     is_block = "\n" in text or text.endswith("```")

@@ -63,7 +63,7 @@ def _cells(text: str) -> list[str]:
     """Split text into cells: a character with its combining marks each, and an empty one after a wide character."""
     if text.isascii():
         return list(text)
-    import unicodedata  # a large library, and few texts have such a line
+    import unicodedata  # a large module that only non-ASCII lines need
 
     starts = [
         place

@@ -48,7 +48,7 @@ class Deadline:
 class Suppressed(NamedTuple):
     """A message that was not posted, because it repeats one posted at ``posted_at``, in seconds since the epoch.
 
-    ``repeats`` is their number since then, this one included.
+    ``repeats`` counts the repeats since then, including this one.
     """
 
     repeats: int

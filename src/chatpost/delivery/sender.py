@@ -60,7 +60,7 @@ class MessagesPosted(NamedTuple):
 Event: TypeAlias = AttemptMade | PartPosted | Paused | RetryPlanned | MessagesPosted
 """An event in a delivery that the reporter can show."""
 
-_TOO_MANY_REQUESTS = 429  # of http.HTTPStatus, whose import takes long
+_TOO_MANY_REQUESTS = 429  # http.HTTPStatus is slow to import
 _TURN_TOLERANCE = 3.0  # seconds that a turn may be later than last reported
 
 
@@ -88,7 +88,7 @@ class Deliverer(Protocol):
         """Post or spool the delivery's messages; its progress has the outcome."""
 
     def leave_queues(self) -> None:
-        """Give up all places, when the command is cancelled."""
+        """Leave all queues when the command is cancelled."""
 
 
 class Sender(NamedTuple):
@@ -119,7 +119,7 @@ class Sender(NamedTuple):
         return delivery
 
     def leave_queues(self) -> None:
-        """Give up all places, when the command is cancelled."""
+        """Leave all queues when the command is cancelled."""
         if self.pacer is not None:
             self.pacer.leave()
 

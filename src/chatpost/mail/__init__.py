@@ -1,1 +1,1 @@
-"""Mail that programs send through `chatpost sendmail`, as messages."""
+"""Mail that programs send through `chatpost sendmail`."""

@@ -1,41 +1,26 @@
-"""Converts HTML to the text that a reader sees: for mail without a plain text."""
+"""Converts HTML to the text that a reader sees: for mail without a plain-text part."""
 
 from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
 
-_BLOCKS = {
-    "p",
-    "div",
-    "br",
-    "tr",
-    "li",
-    "ul",
-    "ol",
-    "table",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "hr",
-    "pre",
-    "section",
-}
-_APART = {"p", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol", "pre"}
-_CELLS = {"td", "th"}
+_APART = {"p", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol", "pre", "blockquote"}
+_BLOCKS = {"div", "tr", "li", "hr", *_APART}
 _HIDDEN = {"script", "style", "title", "template"}
+_LINE, _PARAGRAPH = "\v", "\f"  # boundaries of blocks, of which several can be in one place
 
 
 def html_to_text(html: str) -> str:
-    """Return the text of a page, with a line for each block, and the target of each link behind it."""
+    """Return the text of a page: one line per block, links with their URLs, and descriptions of images."""
     reader = _TextReader()
     reader.feed(html)
     reader.close()
-    text = re.sub(r" *\n *", "\n", "".join(reader.pieces))
-    return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+    def boundary(match: re.Match[str]) -> str:
+        return "\n\n" if _PARAGRAPH in match[0] else "\n"
+
+    return re.sub(rf"[ \n]*[{_LINE}{_PARAGRAPH}][ {_LINE}{_PARAGRAPH}]*", boundary, "".join(reader.pieces)).strip()
 
 
 class _TextReader(HTMLParser):
@@ -49,29 +34,28 @@ class _TextReader(HTMLParser):
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         if self._hidden is None and tag in _HIDDEN:
             self._hidden = tag
-        elif tag in _BLOCKS:
-            self.pieces.append("\n\n" if tag in _APART else "\n")
-            self.pieces.append("• " if tag == "li" else "")
-        elif tag in _CELLS:
-            self.pieces.append(" ")
+        given = dict(attributes)
+        if tag in _BLOCKS:
+            self.pieces.append(_PARAGRAPH if tag in _APART else _LINE)
+        if tag in {"li", "br", "td", "th", "img"}:
+            self.pieces.append({"li": "• ", "br": "\n", "img": given.get("alt") or ""}.get(tag, " "))
         self._preformatted += tag == "pre"
         if tag == "a":
-            self._link = dict(attributes).get("href")
+            self._link = given.get("href")
 
     def handle_endtag(self, tag: str) -> None:
         if tag == self._hidden:
             self._hidden = None
-        elif tag in _APART:
-            self.pieces.append("\n\n")
-        elif tag in {"div", "tr", "li"}:
-            self.pieces.append("\n")
+        elif tag in _BLOCKS:
+            self.pieces.append(_PARAGRAPH if tag in _APART else _LINE)
         self._preformatted -= tag == "pre" and self._preformatted > 0
         if tag == "a" and self._link is not None:
-            shown = "".join(self.pieces[-1:]).strip()
-            if re.match("https?://", self._link) and self._link != shown:
+            if re.match("https?://", self._link) and self._link != "".join(self.pieces[-1:]).strip():
                 self.pieces.append(f" ({self._link})")
             self._link = None
 
     def handle_data(self, data: str) -> None:
         if self._hidden is None:
-            self.pieces.append(data if self._preformatted else re.sub(r"\s+", " ", data))
+            # These would be boundaries.
+            text = data.replace(_LINE, " ").replace(_PARAGRAPH, " ")
+            self.pieces.append(text if self._preformatted else re.sub(r"\s+", " ", text))

@@ -1,4 +1,4 @@
-"""Parses a mail (RFC 5322 and MIME). Nothing in it is trusted, and no fault in it loses its text."""
+"""Parses mail (RFC 5322 and MIME). The input is untrusted. Malformed mail keeps its text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KNOWN_HEADER = (
     rb"(?i)(?:from|to|cc|bcc|subject|date|message-id|mime-version|content-[a-z-]+|reply-to|received|return-path|sender"
     rb"|auto-submitted|precedence|importance|priority|list-[a-z-]+|x-[\w-]+):"
 )
-_HEADER_LINE = rb"[!-9;-~]+[ \t]*:|[ \t]+\S"  # or its continuation
+_HEADER_LINE = rb"[!-9;-~]+[ \t]*:|[ \t]+\S"  # or a continuation line
 
 
 class Attachment(NamedTuple):
@@ -29,17 +29,21 @@ class Attachment(NamedTuple):
 
 
 class Mail(NamedTuple):
-    """A mail. ``recipients`` are those in its headers. ``is_of_job``: cron or at has sent the output of a job."""
+    """A mail message. ``recipients`` are those in its headers.
+
+    ``is_of_job``: it is the output of a cron or at job. ``is_html``: its text was converted from HTML.
+    """
 
     text: str
     subject: str = ""
     recipients: tuple[str, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     is_of_job: bool = False
+    is_html: bool = False
 
 
 def parse_mail(raw: bytes) -> Mail:
-    """Parse a mail. If it has no headers, all of it is text; if it cannot be parsed, all of it is shown as it is."""
+    """Parse a mail message. Without headers, or if parsing fails, the whole input is the text."""
     raw = re.sub(rb"\A(?:From [^\n]*\n|\s*\n)", b"", raw)  # mbox has a line before the headers
     if not _has_headers(raw):
         return Mail(_decode(raw, None))
@@ -70,11 +74,13 @@ def _read(message: Message) -> Mail:
     recipients = addresses(_header(value) for name in _RECIPIENTS for value in message.get_all(name, []))
     subject = " ".join(_header(message.get("subject", "")).split())
     is_of_job = subject.startswith(("Cron <", "Output from your job")) or message.get("x-cron-env") is not None
-    return Mail("\n\n".join(filter(None, texts)), subject, tuple(recipients), tuple(attachments), is_of_job)
+    is_html = "text/plain" not in (part.get_content_type() for part in message.walk())
+    text = "\n\n".join(filter(None, texts))
+    return Mail(text, subject, tuple(recipients), tuple(attachments), is_of_job, is_html)
 
 
 def _read_part(part: Message, texts: list[str], attachments: list[Attachment]) -> None:
-    """Add the texts and the attachments of a part and of the parts in it."""
+    """Add the texts and the attachments of a part and its subparts."""
     kind, parts = part.get_content_type(), _parts_of(part)
     is_named = part.get_content_disposition() == "attachment" or part.get_filename() is not None
     if kind == "multipart/alternative" and parts:
@@ -97,14 +103,14 @@ def _parts_of(part: Message) -> list[Message]:
 
 
 def _content(part: Message) -> bytes:
-    if parts := _parts_of(part):  # a mail in the mail
+    if parts := _parts_of(part):  # an attached message
         return b"".join(map(bytes, parts))
     decoded = part.get_payload(decode=True)
     return decoded if isinstance(decoded, bytes) else b""
 
 
 def _header(value: str | Header) -> str:
-    """Decode a header: RFC 2047, or bytes that programs write as they are."""
+    """Decode a header: RFC 2047, or raw bytes, which some programs write."""
     parts: list[tuple[Any, str | None]] = decode_header(value)
     return "".join(text if isinstance(text, str) else _decode(text, charset) for text, charset in parts)
 

@@ -14,32 +14,33 @@ from chatpost.mail.parse import Attachment, Mail
 _LONGEST_SUBJECT = 500  # characters
 _MOST_ATTACHMENTS = 20
 _CRON = r"Cron <(?P<user>[^@<>]*)@(?P<host>[^<>]*)> (?P<command>.+)"
-# Columns, an indentation, a time or a tag in brackets at the beginning of a line, or a shell's trace.
+# Signs of program output: columns, indentation, a line that starts with a time or a [tag], or a shell trace.
 _OUTPUT = r"(?m)\S(?: {2,}|\t)\S|^(?:[ \t]+\S|\[|\+ |\d{4}-\d\d-\d\d|\d\d:\d\d|[A-Z][a-z]{2} [ \d]\d \d\d:)"
 
 
 def text_of_mail(mail: Mail, host: str, mask: Callable[[str], str]) -> Text:
     """Return the text: the subject in bold with the host, then the mail's text, as code if it is a program's output.
 
-    ``mask`` removes secrets. Mentions in the text are left to the composer, which escapes them.
+    ``mask`` removes secrets. Any other text is shown as it is: nothing in it is markup, or mentions anyone.
     """
     head = _head(mask(screen_text(mail.subject)), host)
     body = mask(screen_text(mail.text)).strip("\n").rstrip()
-    parts = [head, (fenced(body) if mail.is_of_job or re.search(_OUTPUT, body) else body) if body.strip() else ""]
+    is_code = mail.is_of_job or (not mail.is_html and re.search(_OUTPUT, body))
+    parts = [head, (fenced(body) if is_code else literal(body)) if body.strip() else ""]
     parts += (_line(each, mask) for each in mail.attachments[:_MOST_ATTACHMENTS])
     if len(mail.attachments) > _MOST_ATTACHMENTS:
         parts.append(f"and {len(mail.attachments) - _MOST_ATTACHMENTS} more attachments")
-    words = "\n".join(filter(None, parts)) if any(parts[1:]) else f"{head} (without a text)"
+    words = "\n".join(filter(None, parts)) if any(parts[1:]) else f"{head} (empty)"
     return Text.whole(words)._replace(prefix=f"{head}\n" if words.startswith(f"{head}\n") else head)
 
 
 def _head(subject: str, host: str) -> str:
-    """Return the subject in bold, with the host unless it names it; ``Cron <root@db-1> job`` is the job's command."""
+    """Return the subject in bold, with the host unless the subject names it, or a cron job's command and host."""
     subject = one_line(subject, _LONGEST_SUBJECT)
     if cron := re.fullmatch(_CRON, subject):
         return f"*{literal(cron['command'])}* on {literal(cron['host'])} ({literal(cron['user'])})"
     if not subject:
-        return f"*Mail* from {literal(host)}"
+        return f"*(no subject)* on {literal(host)}"
     named = re.search(rf"(?<!\w){re.escape(host.partition('.')[0])}(?!\w)", subject, re.IGNORECASE)
     return f"*{literal(subject)}*{'' if named else f' on {literal(host)}'}"
 

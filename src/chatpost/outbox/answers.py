@@ -41,7 +41,7 @@ def without_path(message: OutboxMessage) -> OutboxMessage:
 
 
 def whole(value: bytes | int | None) -> int:
-    """Return a whole number that others can have written, 0 unless it is one of Lua's in its usual form."""
+    """Parse an untrusted whole number; return 0 unless Lua would print it this way."""
     text = str(value or 0) if isinstance(value, int) else (value or b"0").decode(errors="replace")
     return int(text) if re.fullmatch("[1-9][0-9]{0,14}", text, re.ASCII) else 0
 

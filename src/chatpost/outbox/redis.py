@@ -201,7 +201,7 @@ class RedisOutbox:
         milliseconds = int(LEASE * 1000)
         holder, left = self._run(("GET", _lock(space)), ("PTTL", _lock(space)))
         name = (holder or b"").decode(errors="replace")
-        # A longer lease means that the clock was set back, and one without an end is not chatpost's: ignore it.
+        # A longer lease means that the clock was set back, and chatpost never sets one without an expiry: ignore both.
         if name not in {"", self._name} and 0 <= left <= milliseconds:
             return False
         lease = ("SET", _lock(space), self._name, "PX", milliseconds)

@@ -70,7 +70,7 @@ def _is_valid(message: OutboxMessage) -> bool:
 
 
 def _is_utf8(text: str) -> bool:
-    """Return whether a text has no half of a surrogate pair."""
+    """Return whether a text contains no lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:

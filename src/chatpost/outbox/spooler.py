@@ -16,7 +16,7 @@ from chatpost.outbox import model
 from chatpost.outbox.flusher import Flusher, OwnMessages
 from chatpost.outbox.model import Attempt, OutboxMessage
 from chatpost.outbox.store import LONGEST_COOL_DOWN, Outbox
-from chatpost.outbox.storer import Storer, note_unattended
+from chatpost.outbox.storer import Stored, Storer, note_unattended
 
 
 class Spooler(NamedTuple):
@@ -33,23 +33,28 @@ class Spooler(NamedTuple):
             return self.storer.deliver(delivery)
         if not options.spool:
             return self.sender.deliver(delivery)
-        try:
-            spooled = _Spooled(*self.storer.store(delivery))
-        except (errors.StorageError, errors.ConfigurationError) as error:
-            maybe_done = isinstance(error, errors.StorageError) and error.maybe_done
-            self._post_without(delivery, error, "it may be in the outbox" if maybe_done else "it is not in the outbox")
+        stored = self._store(delivery)
+        if isinstance(stored, Exception):  # no longer being handled, or it would count as a cause of later errors
+            maybe_done = isinstance(stored, errors.StorageError) and stored.maybe_done
+            self._post_without(delivery, stored, "it may be in the outbox" if maybe_done else "it is not in the outbox")
             return delivery
-        try:
-            self._post(spooled)
-        except errors.StorageError as error:
-            self._post_rest(spooled, error)
+        spooled = _Spooled(*stored)
+        failure = self._post(spooled, keeps_rejected=options.keeps_rejected)
+        if failure is not None:
+            self._post_rest(spooled, failure)
         if progress.outbox_id is not None:
             note_unattended(spooled.outbox, progress)
         return delivery
 
     def leave_queues(self) -> None:
-        """Give up all places, when the command is cancelled."""
+        """Leave all queues when the command is cancelled."""
         self.sender.leave_queues()
+
+    def _store(self, delivery: Delivery) -> Stored | errors.StorageError | errors.ConfigurationError:
+        try:
+            return self.storer.store(delivery)
+        except (errors.StorageError, errors.ConfigurationError) as error:
+            return error
 
     def _post_without(self, delivery: Delivery, error: Exception, is_kept: str) -> None:
         """Post without the outbox. Chat ignores the second of the two if the message is in the outbox after all."""
@@ -68,9 +73,20 @@ class Spooler(NamedTuple):
             self._post_without(spooled.delivery._replace(factories=rest), error, "it may be in the outbox")
         progress.outbox_id = None
 
-    def _post(self, spooled: _Spooled) -> None:
-        error = self._flush(spooled)
-        found = spooled.find()
+    def _post(self, spooled: _Spooled, *, keeps_rejected: bool) -> errors.StorageError | None:
+        """Post the messages; return the error if the outbox has failed."""
+        try:
+            error = self._flush(spooled)
+            found = spooled.find()
+            self._settle(spooled, error, found, keeps_rejected=keeps_rejected)
+        except errors.StorageError as failure:
+            return failure
+        return None
+
+    def _settle(
+        self, spooled: _Spooled, error: errors.ChatpostError | None, found: Sequence[int], *, keeps_rejected: bool
+    ) -> None:
+        """Record the outcome of a flush that ended with this error, and left the messages with the ids found."""
         left = [number for number in found if number not in spooled.created]
         with suppress(errors.StorageError):
             release = partial(model.release, origin=spooled.first.origin)
@@ -78,6 +94,7 @@ class Spooler(NamedTuple):
         progress = spooled.report()
         if (
             left
+            and not keeps_rejected
             and isinstance(error, errors.DeliveryError)
             and (not error.is_transient or isinstance(error, errors.InvalidMessage))
         ):

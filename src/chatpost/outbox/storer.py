@@ -96,6 +96,6 @@ class Storer(NamedTuple):
 
 
 def note_unattended(outbox: Outbox, progress: Progress) -> None:
-    """Record in the progress of a stored message whether the outbox is not flushed regularly."""
+    """Set ``unattended`` if the outbox was not flushed in the last hour."""
     with suppress(errors.StorageError):
         progress.unattended = outbox.now() - outbox.flushed_at() > _UNATTENDED_AFTER

@@ -16,7 +16,7 @@ from chatpost.errors import StorageError
 from chatpost.pacing.queue import CONSTANTS, LONGEST_SLEEP, NOW, QueuePacer, QueueTurn, hash_space
 from chatpost.redis_client import PREFIX, RedisClient, load_script
 
-_LONGEST_TURN = 86_400.0  # seconds; no line of senders is longer
+_LONGEST_TURN = 86_400.0  # seconds; no queue takes longer
 _TIMEOUT = 0.5  # seconds that a step may take
 _SCRIPT = ("chatpost.pacing", "queue.lua")
 

@@ -72,7 +72,7 @@ class Profile(NamedTuple):
 
 
 class ProfileFile(NamedTuple):
-    """A loaded profile file. ``mode`` is its ``st_mode``; ``sendmail`` maps recipients of mail to names of profiles."""
+    """A loaded profile file. ``mode`` is its ``st_mode``; ``sendmail`` maps mail recipients to profile names."""
 
     path: Path
     profiles: Mapping[str, Profile]
@@ -210,12 +210,16 @@ def _read_sendmail(table: object, profiles: Mapping[str, Profile]) -> dict[str, 
     routes: dict[str, tuple[str, ...]] = {}
     for recipient, value in table.items():
         names = value if isinstance(value, list) else [value]
-        if not names or not all(isinstance(name, str) and name in profiles for name in names):
-            shown = recipient if len(recipient) <= _LONGEST_RECIPIENT and recipient.isprintable() else "a recipient"
+        shown = recipient if len(recipient) <= _LONGEST_RECIPIENT and recipient.isprintable() else "a recipient"
+        if isinstance(value, dict):
+            raise ValueError(f"sendmail.{shown} is a table: quote a recipient that contains a dot, @, * or ?")  # noqa: TRY004 - every fault of the file is the same error
+        if not names or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"sendmail.{shown} is not the name of a profile in quotes, or a list of names")
+        if not all(name in profiles for name in names):
             known = ", ".join(profiles) or "none"
-            raise ValueError(
-                f"sendmail.{shown} is not a profile, or a list of profiles, of this file (it has: {known})"
-            )
+            raise ValueError(f"sendmail.{shown} names a profile that is not in this file (it has: {known})")
+        if recipient.lower() in routes:
+            raise ValueError(f"sendmail has {shown} twice: upper and lower case are the same")
         routes[recipient.lower()] = tuple(names)
     return routes
 

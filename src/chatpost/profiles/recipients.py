@@ -1,4 +1,4 @@
-"""Chooses the profiles for the recipients of a mail, by [sendmail] of the profile file."""
+"""Chooses the profiles for mail recipients, by [sendmail] in the profile file."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ DEFAULT = "default"
 
 
 def profiles_for(recipients: Iterable[str], routes: Mapping[str, tuple[str, ...]], host: str) -> tuple[str, ...]:
-    """Return the profiles for all recipients, without duplicates: none without a match and a default.
+    """Return the profiles for all recipients, without duplicates; empty if no route matches and there is no default.
 
-    ``routes`` maps addresses and names, in lower case, or patterns of them, to profiles. A name matches that user on
-    each host; a recipient without a host is on ``host``. An exact match precedes patterns, and those are tried in
-    their order.
+    Keys of ``routes`` are lower-case addresses, names or patterns. A name matches that user on any host; a recipient
+    without a host is on ``host``. Exact matches come first, then patterns in order.
     """
     found: dict[str, None] = {}
     for recipient in recipients:

@@ -1,1 +1,1 @@
-"""Repeats of a message, which `--once-per` holds back and counts."""
+"""Suppresses and counts repeated messages (`--once-per`)."""

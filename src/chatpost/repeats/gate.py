@@ -1,4 +1,4 @@
-"""Holds back the repeats of a message, and counts them."""
+"""Suppresses and counts repeated messages."""
 
 from __future__ import annotations
 
@@ -20,8 +20,13 @@ _FIRST_POLL, _LONGEST_POLL = 0.02, 0.5  # seconds
 _MARGIN = 5.0  # seconds that a delivery may take after its deadline
 
 
+STILL_POSTING = (
+    "another process is still posting this message, and the deadline has passed: send it again, or raise --deadline"
+)
+
+
 class OncePer(NamedTuple):
-    """Post a message at most once per ``seconds``; ``key`` is a hash that its repeats share."""
+    """Post a message at most once in ``seconds`` seconds; ``key`` is a hash that its repeats share."""
 
     seconds: float
     key: str
@@ -35,10 +40,10 @@ class Clocks(NamedTuple):
 
 
 class Gate:
-    """A `chatpost.delivery.sender.Deliverer` that passes on a message to ``deliverer`` unless it is a repeat.
+    """A `chatpost.delivery.sender.Deliverer` that passes messages on to ``deliverer``, except repeats.
 
-    ``rules`` are by the deliveries' progress. While a delivery posts the message, its repeats wait: if it fails, one of
-    them posts the message. Without a store for the repeats, all messages are passed on, with a warning.
+    ``rules`` is keyed by progress. While one delivery is posting a message, its repeats wait: if it fails, one of them
+    posts the message. If the store cannot be used, the gate warns and passes on every message.
     """
 
     def __init__(
@@ -62,11 +67,14 @@ class Gate:
         if rule is None:
             return self._deliverer.deliver(delivery)
         claim = str(uuid4())
+        repeats: Repeats | None = None
         try:
             store = self._open_store()
             repeats = self._wait_for_claim(store, rule, claim, delivery)
         except (StorageError, ConfigurationError) as error:
-            self._warn(f"repeats are not held back: {error}")
+            self._warn(f"repeats are not suppressed: {error}")
+            store = None
+        if store is None:  # outside of the handler, or its error would count as a cause of later ones
             return self._deliverer.deliver(delivery)
         if repeats is None:
             return delivery
@@ -79,7 +87,7 @@ class Gate:
             self._end(claim, self._clocks.now() if delivery.progress.error is None else None)
 
     def leave_queues(self) -> None:
-        """Give up all claims and places, when the command is cancelled."""
+        """Give up all claims, and leave all queues, when the command is cancelled."""
         for claim in list(self._claims):
             self._end(claim, None)
         self._deliverer.leave_queues()
@@ -98,13 +106,13 @@ class Gate:
                 delivery.progress.suppressed = Suppressed(after.number, after.posted_at)
                 return None
             if delivery.deadline.left() < pause:
-                delivery.progress.error = Unavailable("another process was posting the same message until the deadline")
+                delivery.progress.error = Unavailable(STILL_POSTING)
                 return None
             self._clocks.sleep(pause)
             pause = min(2 * pause, _LONGEST_POLL)
 
     def _end(self, claim: str, posted_at: float | None) -> None:
-        with suppress(KeyError, StorageError):  # an interruption has ended it, or it ends by itself
+        with suppress(KeyError, StorageError):  # a signal handler has ended it, or it will expire
             store, key = self._claims.pop(claim)
             store.change(key, partial(Repeats.end, claim=claim, posted_at=posted_at))
 
@@ -115,7 +123,7 @@ def _note(repeats: Repeats, now: float) -> str:
 
 
 def _noted(delivery: Delivery, note: str) -> Delivery:
-    """Return the delivery with a note at the end of its last message, or if that is full, in one more message."""
+    """Return the delivery with a note at the end of its last message, or in an extra message if that is full."""
     *others, last = delivery.factories
     request = last(None)
     if request is None:

@@ -15,8 +15,8 @@ _LONGEST_CLAIM = 2 * 86_400.0  # seconds: a deadline is at most a day
 class Repeats(NamedTuple):
     """The repeats of a message. Times are in seconds since the epoch.
 
-    It was last posted at ``posted_at``, 0 if never, and repeated ``number`` times since. ``claim`` is the ID of the
-    delivery that posts it now, or empty; after ``claimed_until``, that delivery counts as dead.
+    The message was last posted at ``posted_at`` (0: never) and repeated ``number`` times since. ``claim`` is the ID of
+    the delivery that is posting it (empty: none); after ``claimed_until``, that delivery counts as dead.
     """
 
     posted_at: float = 0.0
@@ -26,7 +26,7 @@ class Repeats(NamedTuple):
 
     @classmethod
     def parse(cls, value: Any) -> Repeats:
-        """Return the repeats in a JSON value, which others can have written; as if never posted if it is invalid."""
+        """Parse an untrusted JSON value; an invalid one counts as never posted."""
         match value:
             case [int() | float() as posted_at, int() as number, str() as claim, int() | float() as until] if (
                 0 <= posted_at <= _LATEST and 0 <= number <= _MOST and 0 <= until <= _LATEST
@@ -39,11 +39,11 @@ class Repeats(NamedTuple):
         return 0 <= now - self.posted_at < seconds
 
     def is_claimed(self, now: float) -> bool:
-        """Return whether a delivery posts the message now. A claim that is too long means that a clock was set back."""
+        """Return whether a delivery is posting the message. A longer claim means that a clock was set back."""
         return bool(self.claim) and 0 < self.claimed_until - now <= _LONGEST_CLAIM
 
     def add(self, now: float, seconds: float, claim: str, claimed_until: float) -> Repeats:
-        """Count a repeat, claim the message, or return it unchanged while another delivery posts it."""
+        """Count a repeat, claim the message, or return it unchanged while another delivery is posting it."""
         if self.is_claimed(now):
             return self
         if self.is_recent(now, seconds):
@@ -58,7 +58,7 @@ class Repeats(NamedTuple):
 
 
 Step: TypeAlias = "Callable[[Repeats], Repeats]"
-"""Takes the repeats as they are now; returns them as they should be. It may be called more than once."""
+"""Returns the new state for the current one. It may be called more than once."""
 
 
 class RepeatStore(Protocol):

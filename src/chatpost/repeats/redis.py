@@ -12,7 +12,7 @@ from chatpost.repeats.model import Repeats, Step
 _KEPT_FOR = 400 * 86_400  # seconds since the last change; longer than any --once-per
 _TIMEOUT = 2.0  # seconds per call
 
-# Sets a value if it is still as given.
+# Compare and set: sets the value if it has not changed.
 _SCRIPT = """
 if (redis.call('GET', KEYS[1]) or '') ~= ARGV[1] then
   return 0
@@ -30,7 +30,7 @@ class RedisRepeats:
 
     def change(self, key: str, step: Step) -> tuple[Repeats, Repeats]:
         name = f"{PREFIX}repeats:{key}"
-        while True:  # until no other process changes them between the calls
+        while True:  # retry if another process changed them between the calls
             found = self._client.call("GET", name, limit=_TIMEOUT)
             stored = found if isinstance(found, bytes) else b""
             before = Repeats.parse(_json(stored))

@@ -1,4 +1,4 @@
-"""Repeats in a SQLite file that all processes of a user on a machine share. It has hashes, times and counts only."""
+"""Repeats in a SQLite file that all processes of a user on a machine share: hashes, times and counts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from chatpost.database import JsonTable
 from chatpost.repeats.model import Repeats, Step
 
 MOST_KEYS = 10_000
-"""Maximum number of messages whose repeats are counted. Those that have not changed for the longest time go first."""
+"""Maximum number of messages whose repeats are counted. The least recently changed are deleted first."""
 
 _TIMEOUT = 10.0
 
@@ -17,7 +17,7 @@ class SqliteRepeats:
     """A `chatpost.repeats.model.RepeatStore` in the file at ``path``."""
 
     def __init__(self, path: Path) -> None:
-        # Not durable: a power failure may cost a count, or cause a repeat, but never loses a message.
+        # Not durable: a power failure may lose a count or let a repeat through, but never loses a message.
         self._table = JsonTable(path, "repeats", _TIMEOUT, is_durable=False, most_rows=MOST_KEYS)
 
     def change(self, key: str, step: Step) -> tuple[Repeats, Repeats]:
