@@ -226,7 +226,7 @@ def redis(shared_redis: RedisProcess) -> RedisProcess:
 @pytest.fixture
 def chat() -> Iterator[Emulator]:
     """Run an emulator without the quota."""
-    with Emulator(quota=False) as emulator:
+    with Emulator(quota=0) as emulator:
         yield emulator
 
 

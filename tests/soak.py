@@ -105,7 +105,7 @@ def main() -> int:
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(1_000_000)
     print(f"{total} messages by {WORKERS} processes at once, seed {seed}", flush=True)
     chance, began = random.Random(seed), time.monotonic()
-    with tempfile.TemporaryDirectory() as home, Emulator(quota=False) as chat:
+    with tempfile.TemporaryDirectory() as home, Emulator(quota=0) as chat:
         shell = Shell(Path(home))
         shell.env["CHATPOST_URL"] = chat.url()
         weather = chat.faults = Weather(random.Random(chance.random()))

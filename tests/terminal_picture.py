@@ -29,7 +29,7 @@ COMMANDS = (
 def draw() -> str:
     """Run the commands and return the terminal session as SVG."""
     console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True)
-    with tempfile.TemporaryDirectory() as home, Emulator(quota=False) as chat:
+    with tempfile.TemporaryDirectory() as home, Emulator(quota=0) as chat:
         shell = Shell(Path(home))
         shell.env["CHATPOST_URL"] = chat.url()
         shown = "hostname() { echo db-1; }; uptime() { echo up 42 days; }; ls() { :; }\n"

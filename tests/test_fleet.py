@@ -10,6 +10,7 @@ import subprocess
 import threading
 import time
 from contextlib import contextmanager, suppress
+from functools import partial
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -310,7 +311,7 @@ def test_a_cancelled_sender(shell: Shell, chat: Emulator, redis: RedisProcess) -
     assert (process.returncode, redis.call("KEYS", "chatpost:*:waiting"), texts(chat)) == (-signal.SIGTERM, [], [])
 
 
-def test_no_password_is_shown(shell: Shell, own: RedisProcess) -> None:
+def test_no_password_is_shown(chatpost: InProcess, own: RedisProcess) -> None:
     """No output contains the Redis password, on any failure."""
     change_password(own)
     for word in (ENCODED, f"{ENCODED}x"):
@@ -322,9 +323,9 @@ def test_no_password_is_shown(shell: Shell, own: RedisProcess) -> None:
             f"http://{word}",
             f"redis+cluster://:{word}@127.0.0.1:1",
         ):
-            shell.env |= {"CHATPOST_REDIS_URL": url, "CHATPOST_OUTBOX": "redis"}
+            chatpost.env |= {"CHATPOST_REDIS_URL": url, "CHATPOST_OUTBOX": "redis"}
             for argv in (["send", "-v", "x"], ["send", "--spool-only", "x"], ["outbox"], ["profiles", "check"]):
-                done = shell(*argv)
+                done = chatpost(*argv)
                 assert not [piece for piece in ("made-up", "password@", "password%40") if piece in done.out + done.err]
 
 
@@ -605,6 +606,12 @@ def arrival(chat: Emulator) -> threading.Event:
     return come
 
 
+def hold(_: object, come: threading.Event, over: threading.Event) -> None:
+    """Set one event when a request arrives, and answer it after the other."""
+    come.set()
+    over.wait(60)
+
+
 def flushing(shell: Shell, *argv: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(["chatpost", "outbox", "flush", *argv], env=shell.env, stderr=subprocess.PIPE)
 
@@ -863,11 +870,12 @@ def test_moved_too_late(machines: list[Shell], chat: Emulator) -> None:
     """`outbox retry` and `outbox delete` report messages that have already been posted."""
     one, two = machines
     for command in (["outbox", "retry", "1"], ["outbox", "delete", "2"]):
-        come = arrival(chat)
-        chat.faults.append(Fault(Kind.DELAY, seconds=10))  # longer than the command below takes
+        come, over = threading.Event(), threading.Event()
+        chat.on_received = partial(hold, come=come, over=over)
         process = subprocess.Popen(["chatpost", "send", "--spool", "M"], env=one.env, stdout=subprocess.DEVNULL)
         assert come.wait(60)
         done = two(*command)
+        over.set()
         done.expect(0, "chatpost: 0 messages ", "; 1 had already been posted\n")
         assert process.wait(60) == 0
 

@@ -143,7 +143,7 @@ def test_what_cannot_be_posted_now_is_spooled(shell: Shell, chat: Emulator, faul
 def test_no_network(shell: Shell, chat: Emulator) -> None:
     """Without a network, `--spool` stores the message. `outbox retry -p` posts it through another profile."""
     url = shell.env["CHATPOST_URL"]
-    with Emulator(quota=False) as away:
+    with Emulator(quota=0) as away:
         shell.env["CHATPOST_URL"] = away.url(key=KEY, token=TOKEN)
     done = shell("send", "--spool", "--retries", "0", "hello")
     done.expect(0, "stored in the outbox as message 1")

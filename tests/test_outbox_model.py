@@ -597,7 +597,7 @@ class Life(RuleBasedStateMachine):
         assert sum(self.notices.values()) == self.expired
 
 
-@pytest.mark.parametrize(("kind", "examples"), [("memory", 300), ("a file", 10), ("Redis", 10)])
+@pytest.mark.parametrize(("kind", "examples"), [("memory", 100), ("a file", 5), ("Redis", 5)])
 def test_any_order(kind: str, examples: int, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     """In any sequence of events, no message is lost or duplicated, and threads are in order."""
     redis: RedisProcess | None = request.getfixturevalue("redis") if kind == "Redis" else None

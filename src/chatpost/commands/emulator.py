@@ -82,7 +82,9 @@ def emulator(surroundings: Surroundings, /, port: int, command: Sequence[str], *
             say(f"{received.method} {received.path}: {received.status or 'dropped'}")
 
     try:
-        chat = Emulator(port=port, quota=not options["no_quota"], faults=chain(*options["fault"]), on_received=log)
+        chat = Emulator(
+            port=port, quota=0.0 if options["no_quota"] else 1.0, faults=chain(*options["fault"]), on_received=log
+        )
     except OSError as failure:
         reason = f"cannot serve on port {port}: {system_reason(failure)}"
         raise ConfigurationError(f"{reason}; use another --port, or omit the option") from None

@@ -40,15 +40,15 @@ class Received(NamedTuple):
 class Emulator:
     """A Google Chat on loopback, which accepts any space, key and token. It serves while it is a context manager.
 
-    Each of ``faults`` is for one request; ``quota`` limits a space to one request per second. ``on_received`` is called
-    with each request, from the thread that serves it.
+    Each of ``faults`` is for one request; a space accepts one request per ``quota`` seconds, 0 for no limit.
+    ``on_received`` is called with each request, from the thread that serves it.
     """
 
     def __init__(
         self,
         *,
         port: int = 0,
-        quota: bool = True,
+        quota: float = 1.0,
         faults: Iterable[Fault] = (),
         clock: Callable[[], float] = time.monotonic,
         on_received: Callable[[Received], None] = lambda _: None,

@@ -53,11 +53,11 @@ class StoredMessage:
 
 @dataclass
 class Space:
-    """A space, by its name (``spaces/S``). ``clock`` is in seconds. Not thread-safe."""
+    """A space, by its name (``spaces/S``). ``clock`` and ``quota`` are in seconds. Not thread-safe."""
 
     name: str
     clock: Callable[[], float]
-    quota: bool = True
+    quota: float = 1.0
     messages: list[StoredMessage] = field(default_factory=list)
     _free_at: float = -inf
     _thread_by_key: dict[tuple[str, str | None], str] = field(default_factory=dict)
@@ -71,11 +71,11 @@ class Space:
         return threads
 
     def take_quota(self) -> None:
-        """Count a request; raises `ApiError` (429) within one second of another request by any webhook."""
+        """Count a request; raises `ApiError` (429) too soon after another request by any webhook."""
         now = self.clock()
-        if self.quota and now < self._free_at:
+        if now < self._free_at:
             raise ApiError(429, "Resource has been exhausted (e.g. check quota).")
-        self._free_at = now + 1
+        self._free_at = now + self.quota
 
     def create(self, token: str, body: dict[str, Any], query: dict[str, str]) -> StoredMessage:
         """Store a message, or return the one with the same request ID; raises `ApiError`."""
