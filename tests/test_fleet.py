@@ -10,7 +10,6 @@ import subprocess
 import threading
 import time
 from contextlib import contextmanager, suppress
-from functools import partial
 from ssl import PROTOCOL_TLS_SERVER, SSLContext
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -606,12 +605,6 @@ def arrival(chat: Emulator) -> threading.Event:
     return come
 
 
-def hold(_: object, come: threading.Event, over: threading.Event) -> None:
-    """Set one event when a request arrives, and answer it after the other."""
-    come.set()
-    over.wait(60)
-
-
 def flushing(shell: Shell, *argv: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(["chatpost", "outbox", "flush", *argv], env=shell.env, stderr=subprocess.PIPE)
 
@@ -870,12 +863,11 @@ def test_moved_too_late(machines: list[Shell], chat: Emulator) -> None:
     """`outbox retry` and `outbox delete` report messages that have already been posted."""
     one, two = machines
     for command in (["outbox", "retry", "1"], ["outbox", "delete", "2"]):
-        come, over = threading.Event(), threading.Event()
-        chat.on_received = partial(hold, come=come, over=over)
+        come = arrival(chat)
+        chat.faults.append(Fault(Kind.DELAY, seconds=10))  # longer than the command below takes
         process = subprocess.Popen(["chatpost", "send", "--spool", "M"], env=one.env, stdout=subprocess.DEVNULL)
         assert come.wait(60)
         done = two(*command)
-        over.set()
         done.expect(0, "chatpost: 0 messages ", "; 1 had already been posted\n")
         assert process.wait(60) == 0
 

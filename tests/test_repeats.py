@@ -13,7 +13,7 @@ from chatpost.content.compose import with_note
 from chatpost.database import JsonTable
 from chatpost.emulator.faults import Fault, Kind
 from chatpost.redis_client import RedisClient
-from chatpost.repeats.model import Repeats, RepeatStore
+from chatpost.repeats.model import LEASE, Repeats, RepeatStore
 from chatpost.repeats.redis import RedisRepeats
 from chatpost.repeats.sqlite import SqliteRepeats
 from tests.conftest import answering, body_of, texts, wait_for_requests
@@ -28,44 +28,54 @@ if TYPE_CHECKING:
 
 NOW = 1000.0
 POSTED = Repeats(NOW, 3)
-CLAIMED = Repeats(NOW, 3, "a", NOW + 60)
+CLAIMED = Repeats(NOW, 3, "a", NOW + 9)
 
 
 @pytest.mark.parametrize(
     ("before", "now", "after"),
     [
-        (Repeats(), NOW, Repeats(0.0, 0, "b", NOW + 5)),
-        (POSTED, NOW + 59, Repeats(NOW, 4)),
-        (POSTED, NOW + 60, Repeats(NOW, 3, "b", NOW + 65)),
-        (POSTED, NOW - 1, Repeats(NOW, 3, "b", NOW + 4)),
-        (CLAIMED, NOW + 59, CLAIMED),
-        (CLAIMED, NOW + 61, Repeats(NOW, 3, "b", NOW + 66)),
-        (CLAIMED, NOW - 3 * 86_400, Repeats(NOW, 3, "b", NOW - 3 * 86_400 + 5)),
+        (Repeats(), NOW, Repeats(0.0, 0, "b", NOW + LEASE)),
+        (POSTED, NOW + 99, Repeats(NOW, 4)),
+        (POSTED, NOW + 100, Repeats(NOW, 3, "b", NOW + 100 + LEASE)),
+        (POSTED, NOW - 1, Repeats(NOW, 4)),
+        (POSTED, NOW - 100, Repeats(NOW, 3, "b", NOW - 100 + LEASE)),
+        (CLAIMED, NOW + 8, CLAIMED),
+        (CLAIMED, NOW + 100, Repeats(NOW, 3, "b", NOW + 100 + LEASE)),
+        (CLAIMED, NOW - 100, Repeats(NOW, 3, "b", NOW - 100 + LEASE)),
     ],
-    ids=["never posted", "recent", "old", "in the future", "claimed", "claimed by a dead one", "an endless claim"],
+    ids=["never posted", "recent", "old", "just now", "in the future", "claimed", "by a dead one", "an endless claim"],
 )
 def test_adding_a_message(before: Repeats, now: float, after: Repeats) -> None:
     """A recent message is counted, any other is claimed, and during a claim nothing changes."""
-    assert before.add(now, 60, "b", now + 5) == after
+    assert before.add(now, 100, "b") == after
 
 
 @pytest.mark.parametrize(
-    ("claim", "posted_at", "after"),
+    ("claim", "is_posted", "after"),
     [
-        ("a", NOW + 9, Repeats(NOW + 9)),
-        ("a", None, Repeats(NOW, 3)),
-        ("b", NOW + 9, CLAIMED._replace(posted_at=NOW + 9)),
-        ("b", None, CLAIMED),
+        ("a", True, Repeats(NOW + 9)),
+        ("a", False, Repeats(NOW, 3)),
+        ("b", True, CLAIMED._replace(posted_at=NOW + 9)),
+        ("b", False, CLAIMED),
     ],
 )
-def test_ending_a_claim(claim: str, posted_at: float | None, after: Repeats) -> None:
+def test_ending_a_claim(claim: str, after: Repeats, *, is_posted: bool) -> None:
     """A message that was posted starts a new count; one that failed changes nothing; a late end keeps the new claim."""
-    assert CLAIMED.end(claim, posted_at) == after
+    assert CLAIMED.end(NOW + 9, claim, is_posted=is_posted) == after
+
+
+def test_renewing_a_claim() -> None:
+    """A claim is extended by its own delivery only."""
+    assert CLAIMED.renew(NOW + 5, "a") == CLAIMED._replace(claimed_until=NOW + 5 + LEASE)
+    assert CLAIMED.renew(NOW + 5, "b") == CLAIMED
 
 
 @pytest.mark.parametrize(
     "value",
-    [None, 7, [], [1, 2, 3], ["x", 0, "", 0.0], [float("nan"), 0, "", 0.0], [0.0, -1, "", 0.0], [0.0, 10**12, "", 0.0]],
+    [
+        *(None, 7, [], [1, 2, 3], ["x", 0, "", 0.0], [float("nan"), 0, "", 0.0], [0.0, -1, "", 0.0]),
+        *([0.0, 10**12, "", 0.0], [True, True, "", True], [0, 5, "", 0]),
+    ],
 )
 def test_a_value_of_others(value: object) -> None:
     """A value that chatpost did not write counts as if the message had never been posted."""
@@ -84,11 +94,10 @@ def test_a_thousand_at_once(open_store: Callable[[], RepeatStore]) -> None:
     """Of 1,000 messages added concurrently, one is claimed; after it is posted, the other 999 are counted."""
 
     def add(store: RepeatStore, number: int) -> str:
-        step = partial(Repeats.add, now=NOW, seconds=60, claim=str(number), claimed_until=NOW + 60)
         while True:
-            before, after = store.change("k", step)
+            before, after, _ = store.change("k", partial(Repeats.add, seconds=60, claim=str(number)))
             if after.claim == str(number):
-                store.change("k", partial(Repeats.end, claim=str(number), posted_at=NOW))
+                store.change("k", partial(Repeats.end, claim=str(number), is_posted=True))
                 return "posted"
             if not before.claim:
                 return "counted"
@@ -100,7 +109,7 @@ def test_a_thousand_at_once(open_store: Callable[[], RepeatStore]) -> None:
     with ThreadPoolExecutor(8) as pool:
         outcomes = [outcome for its in pool.map(add_some, range(8)) for outcome in its]
     assert (outcomes.count("posted"), outcomes.count("counted")) == (1, 999)
-    assert open_store().change("k", lambda repeats: repeats)[0] == Repeats(NOW, 999)
+    assert open_store().change("k", lambda repeats, _: repeats)[0].number == 999
 
 
 def test_the_file_is_bounded(tmp_path: Path) -> None:
@@ -233,6 +242,37 @@ def test_a_repeat_with_a_short_deadline(shell: Shell, chat: Emulator) -> None:
     )
     first.signal(signal.SIGKILL)
     first.end()
+
+
+def test_a_killed_process(shell: Shell, chat: Emulator) -> None:
+    """If a process is killed while it posts the message, a repeat posts it after some seconds."""
+    chat.faults += [Fault(Kind.DELAY, seconds=30)]
+    first = shell.start("send", "--once-per", "1h", "--deadline", "1d", "hi")
+    wait_for_requests(chat)
+    first.signal(signal.SIGKILL)
+    first.end()
+    assert once(shell, "hi").status == 0
+
+
+def test_a_repeat_for_the_outbox(shell: Shell, chat: Emulator) -> None:
+    """A repeat whose deadline ends goes to the outbox if it may: it may never be posted otherwise."""
+    chat.faults += [Fault(Kind.DELAY, seconds=30)]
+    first = shell.start("send", "--once-per", "1h", "hi")
+    wait_for_requests(chat)
+    assert once(shell, "--spool-only", "--deadline", "0.5s", "hi").status == 0
+    first.signal(signal.SIGKILL)
+    first.end()
+    assert len(shell("outbox", "list", "-o", "json").out.splitlines()) == 1
+
+
+def test_an_interrupted_message_in_the_outbox(shell: Shell, chat: Emulator) -> None:
+    """A message that an interrupted command left in the outbox counts as posted."""
+    chat.faults += [Fault(Kind.DELAY, seconds=30)]
+    first = shell.start("send", "--spool", "--once-per", "1h", "hi")
+    wait_for_requests(chat)
+    first.signal(signal.SIGTERM)
+    first.end()
+    assert once(shell, "hi") == (0, "", "")
 
 
 def test_an_interrupted_message(shell: Shell, chat: Emulator) -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
+import time
 from email.message import EmailMessage
 from email.policy import SMTP
 from functools import partial
@@ -14,6 +16,7 @@ from hypothesis import given, strategies as st
 from chatpost.chat.message import SIZE_LIMIT
 from chatpost.mail.html import html_to_text
 from chatpost.mail.parse import Attachment, Mail, parse_mail
+from chatpost.mail.source import RawMail, read_mail
 from chatpost.mail.text import text_of_mail
 from chatpost.profiles.recipients import profiles_for
 from tests.conftest import KEY, TOKEN, Finished, answering, texts, wait_for, wait_for_requests
@@ -43,14 +46,22 @@ default = "rest"
 """
 
 
+MULTIPART = b"Content-Type: multipart/%s; boundary=b%d\n\n--b%d\n"
+HTML_PART = b"--b1\nContent-Type: text/html\n\n<p>the text</p>\n--b1--\n"
+
+
 def mail(*headers: str, body: str = "hi") -> bytes:
     return "\n".join([*headers, "", body]).encode()
+
+
+def raw_mail(*headers: str, body: str = "hi") -> RawMail:
+    return RawMail(mail(*headers, body=body))
 
 
 def message_of(raw: bytes | str, host: str = "db-1") -> str:
     """Return the text for a mail."""
     given = raw.encode() if isinstance(raw, str) else raw
-    return text_of_mail(parse_mail(given), host, str).beginning
+    return text_of_mail(parse_mail(RawMail(given)), host, str).beginning
 
 
 # Parsing --------------------------------------------------------------------------------------------------------
@@ -70,7 +81,7 @@ def message_of(raw: bytes | str, host: str = "db-1") -> str:
 )
 def test_no_headers(raw: bytes) -> None:
     """Without headers that mail has, all of it is text: a first line like `Warning: ...` is no header."""
-    assert parse_mail(raw) == Mail(raw.decode("latin-1") if b"\xff" in raw else raw.decode())
+    assert parse_mail(RawMail(raw)) == Mail(raw.decode("latin-1") if b"\xff" in raw else raw.decode())
 
 
 @pytest.mark.parametrize(
@@ -85,7 +96,7 @@ def test_no_headers(raw: bytes) -> None:
 )
 def test_headers(raw: bytes) -> None:
     """Headers are found after mbox's line, with either line end, and without an empty line below them."""
-    found = parse_mail(raw)
+    found = parse_mail(RawMail(raw))
     assert (found.subject, found.text) == ("A", "hi")
 
 
@@ -109,7 +120,7 @@ def test_headers(raw: bytes) -> None:
 )
 def test_encodings(headers: list[str], body: str, text: str | None) -> None:
     """Transfer encodings and charsets are decoded; a wrong or missing charset costs no text."""
-    found = parse_mail(mail("Subject: A", *headers, body=body))
+    found = parse_mail(raw_mail("Subject: A", *headers, body=body))
     assert found.text == text if text is not None else found.subject == "A"
 
 
@@ -125,7 +136,7 @@ def test_encodings(headers: list[str], body: str, text: str | None) -> None:
 )
 def test_subjects(header: str, subject: str) -> None:
     """RFC 2047 subjects, raw UTF-8 and folded lines are decoded."""
-    assert parse_mail(mail(header)).subject == subject
+    assert parse_mail(raw_mail(header)).subject == subject
 
 
 def test_parts() -> None:
@@ -136,7 +147,7 @@ def test_parts() -> None:
     message.add_alternative("<p>The <b>report</b></p>", subtype="html")
     message.add_attachment(b"x" * 12_345, maintype="application", subtype="pdf", filename="Bericht März.pdf")
     message.add_attachment("a,b\n", subtype="csv", filename="data.csv")
-    found = parse_mail(message.as_bytes(policy=SMTP))
+    found = parse_mail(RawMail(message.as_bytes(policy=SMTP)))
     assert found.text == "The report is attached."
     assert [each.name for each in found.attachments] == ["Bericht März.pdf", "data.csv"]
     assert message_of(message.as_bytes()).splitlines()[-2:] == [
@@ -153,7 +164,7 @@ def test_a_mail_in_a_mail() -> None:
     outer["Subject"] = "Fwd"
     outer.set_content("see below")
     outer.add_attachment(inner)
-    found = parse_mail(outer.as_bytes())
+    found = parse_mail(RawMail(outer.as_bytes()))
     assert (found.text, [each.name for each in found.attachments]) == ("see below", ["message/rfc822"])
 
 
@@ -167,7 +178,7 @@ def test_html() -> None:
     <tr><td>c</td><td><img alt="a chart" src="x"></td></tr></table>"""
     assert html_to_text(html) == (
         "Title\n\nOne two\nthree & four\n\n• a\n• b\n\nthe log (https://x.example/) https://y.example/\n\n"
-        "kept\n    as is\n\na b\nc a chart"
+        "  kept\n    as is\n\na b\nc a chart"
     )
 
 
@@ -176,13 +187,79 @@ def test_html() -> None:
 )
 def test_any_bytes(raw: bytes) -> None:
     """No mail makes the parser fail."""
-    assert text_of_mail(parse_mail(raw), "db-1", str).beginning.strip()
+    assert text_of_mail(parse_mail(RawMail(raw)), "db-1", str).beginning.strip()
 
 
-def test_deep_nesting() -> None:
-    """A mail with thousands of nested parts is shown, in bounded time."""
-    raw = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(3000))
-    assert parse_mail(raw).text
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(
+            b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(3000)),
+            id="nesting",
+        ),
+        pytest.param(b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--b\n\n\n" * 500_000, id="parts"),
+        pytest.param(b"Subject: A\nContent-Type: text/html\n\n" + b"<a " * 500_000, id="tags"),
+        pytest.param(b"Subject: A\nContent-Type: text/html\n\n" + b"<!--" * 500_000 + b"-->", id="comments"),
+        pytest.param(b"Subject: A\nContent-Type: text/html\n\nx" + b"<b> </b>" * 300_000, id="spaces"),
+        pytest.param(b"Subject: A\nContent-Type: text/html\n\n" + b"<" * 1_000_000 + b">", id="signs"),
+        pytest.param(b"Subject: " + b"=?a?q?" * 300_000 + b"\n\nx", id="words"),
+        pytest.param(b"Subject: A\nContent-Type: text/plain" + b"; a=b" * 300_000 + b"\n\nx", id="parameters"),
+        pytest.param(b"Subject: A\nContent-Type: text/plain; charset=punycode\n\n" + b"x" * 1_000_000, id="punycode"),
+        pytest.param(b"Subject: A\n\n" + b"%25" * 1_300_000, id="escapes"),
+    ],
+)
+def test_bounded_time(chatpost: InProcess, chat: Emulator, raw: bytes) -> None:
+    """A mail that was made to take long is posted in seconds, whatever of it is shown."""
+    began = time.process_time()
+    assert chatpost("sendmail", "-i", "root", stdin=raw).status == 0
+    assert time.process_time() - began < 15
+    assert texts(chat)
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b"From now on backups are disabled", "From now on backups are disabled"),
+        (b"Subject: A\nContent-Type: multipart/mixed\n\nthe text", "the text"),
+        (b"Subject: A\nContent-Type: multipart/mixed; boundary=zzz\n\nthe text", "the text"),
+        (b"Subject: A\n" + MULTIPART % (b"alternative", 1, 1) + b"\n\n" + HTML_PART, "the text"),
+        (
+            b"Subject: A\n"
+            + MULTIPART % (b"alternative", 1, 1)
+            + b"Content-Type: text/plain; name=x\n\nx\n"
+            + HTML_PART,
+            "the text",
+        ),
+        (b"Subject: A\nContent-Type: text/markdown\n\nthe text", "the text"),
+        (b"Subject: A\nContent-Disposition: attachment; filename=a.txt\n\nthe text", "the text"),
+        (b"Host: db1\nDate: today\nStatus: failed\n", "Host: db1\nDate: today\nStatus: failed"),
+        (b"Subject: =?utf-8?b?aaaaa?=\nBcc: secret@hidden.example\n\nthe text", "the text"),
+        (b"Subject: A\nBcc : secret@hidden.example,\n other@hidden.example\n\nthe text", "the text"),
+        (b"Subject: A\nContent-Type: text/plain; charset=utf-7\n\n+2AA- the text", "+2AA- the text"),
+    ],
+)
+def test_no_fault_loses_the_text(raw: bytes, text: str) -> None:
+    """Malformed mail keeps its text, and hides the recipients of Bcc."""
+    found = parse_mail(RawMail(raw))
+    assert (found.text, "hidden" in found.text + found.subject) == (text or "the text", False)
+
+
+@pytest.mark.parametrize("place", range(1, 26))
+def test_a_dot_in_two_pieces(place: int) -> None:
+    """Wherever a pipe divides the mail, only a line with only a dot ends it."""
+    given = b"Subject: A\n\nDone.\r\na.\n.\r\nb\n"
+    read, write = os.pipe()
+    os.write(write, given[:place])
+
+    def write_rest() -> None:
+        os.write(write, given[place:])
+        os.close(write)
+
+    timer = threading.Timer(0.01, write_rest)
+    timer.start()
+    assert read_mail(read, ends_at_dot=True).content == b"Subject: A\n\nDone.\r\na.\n"
+    timer.join()
+    os.close(read)
 
 
 # Text -----------------------------------------------------------------------------------------------------------
@@ -294,6 +371,7 @@ def counts(chat: Emulator) -> dict[str, int]:
             (1, 0, 0),
         ),
         (["-bm", "-V", "id", "-G", "-v", "--", "root"], (1, 0, 0)),
+        (["-eq", "-h", "5", "-D/tmp/log", "-xh", "root"], (1, 0, 0)),
         (["root", "-z", "-Q9"], (1, 0, 0)),
     ],
 )
@@ -358,11 +436,37 @@ def test_dots_in_the_text(chatpost: InProcess, chat: Emulator) -> None:
     assert texts(chat)[0].partition("\n")[2] == "..\n.a\na."
 
 
-@pytest.mark.parametrize("argv", [["-bs"], ["-bd"], ["-bv"], ["-bi"], ["-q15m"], ["--nope"]])
-def test_refused(chatpost: InProcess, chat: Emulator, argv: list[str]) -> None:
-    """What a mail server would do is refused in one line."""
+@pytest.mark.parametrize(
+    ("argv", "status"),
+    [(["-bs"], 2), (["-bd"], 2), (["-bv"], 2), (["-bi"], 2), (["-q15m"], 2), (["--nope"], 75), (["root", "-f"], 75)],
+)
+def test_refused(chatpost: InProcess, chat: Emulator, argv: list[str], status: int) -> None:
+    """What a mail server would do is refused in one line; a wrong option exits with 75, as any failure."""
     done = chatpost("sendmail", *argv, stdin=CRON)
-    assert (done.status, done.out, done.err.count("\n"), texts(chat)) == (2, "", 1, [])
+    assert (done.status, done.out, done.err.count("\n"), texts(chat)) == (status, "", 1, [])
+
+
+def test_a_bad_profile_among_several(host: InProcess, chat: Emulator) -> None:
+    """A profile that cannot be used does not keep the mail from the others; the status is 75."""
+    text = host.config.read_text().replace("[sendmail]", '[sendmail]\nboth = ["bad", "ops"]')
+    host.write_profiles(text + '[profiles.bad]\nurl = { file = "/nowhere" }\n')
+    host("sendmail", "both", stdin=CRON).expect(75, "profile bad: ", "/nowhere")
+    assert counts(chat) == {"ops": 1, "db": 0, "rest": 0}
+
+
+def test_deleting_a_profile(host: InProcess, chat: Emulator) -> None:
+    """A deleted profile leaves [sendmail], too, so that the file stays valid."""
+    host("profiles", "delete", "ops").expect(0)
+    assert host("sendmail", "root", stdin=CRON).status == 0
+    assert host("sendmail", "anna@db.example", stdin=CRON).status == 0
+    assert counts(chat) == {"ops": 0, "db": 1, "rest": 1}
+
+
+def test_secrets_at_a_cut(chatpost: InProcess, chat: Emulator) -> None:
+    """A secret is masked before a subject is cut."""
+    for length in range(440, 500, 7):
+        assert chatpost("sendmail", "root", stdin=mail(f"Subject: {'x' * length} {TOKEN}")).status == 0
+    assert not any(TOKEN[:8] in text for text in texts(chat))
 
 
 def test_the_outbox(chatpost: InProcess, chat: Emulator) -> None:

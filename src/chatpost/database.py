@@ -74,7 +74,8 @@ class JsonTable(NamedTuple):
         try:
             self._change(key, step)
         except StorageError as error:
-            if not error.is_permanent:
+            # A disk with a fault does not mean that the file has one.
+            if not error.is_permanent or any(word in error.reason for word in ("I/O", "unable to open", "readonly")):
                 raise
             with suppress(OSError):  # starting over is better than an error each time
                 self.path.replace(self.path.with_suffix(".damaged"))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice, takewhile
 from typing import Any, NamedTuple
 
 from chatpost.cli import types
@@ -28,6 +31,31 @@ class MailOptions(NamedTuple):
     def ends_at_dot(self) -> bool:
         """Whether a line with only a dot ends the mail."""
         return not (self.ignores_dots or "i" in self.letters)
+
+
+_FLAGS, _VALUED = set("tivGmnU"), set("obqfFrBNRVOLCXApk")
+
+
+def known_flags(words: Iterable[str]) -> Iterator[str]:
+    """Yield the words of a command line without the flags that chatpost does not have: they must not stop the mail.
+
+    An unknown flag ends its cluster: ``-eq`` is an error mode of other sendmails, not ``-q``. ``-h5`` and ``-h 5`` are
+    a hop count.
+    """
+    rest = iter(words)
+    for word in rest:
+        if word == "--":
+            yield from (word, *rest)
+        elif word == "-h" or not re.match("-[^-]", word):
+            following = [*islice(rest, 1)] if word == "-h" else []
+            if not (following and following[0].isdigit()):
+                yield from (word, *following)
+        else:
+            known = list(takewhile(_FLAGS.__contains__, word[1:]))
+            if word[1 + len(known) : 2 + len(known)] in _VALUED:
+                yield word
+            elif known:
+                yield f"-{''.join(known)}"
 
 
 def _of_sendmail(*declarations: str, **attributes: Any) -> Option:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from chatpost.concurrency import sleep
 from chatpost.delivery.model import Delivery
 from chatpost.delivery.sender import Deliverer, Sender
 from chatpost.directories import state_file
+from chatpost.outbox.options import SpoolOptions
 from chatpost.profiles.sources import RedisConfig
 
 
@@ -39,7 +39,7 @@ def make_deliverer(
     ``make_sender`` is called only if a message can be posted now: creating a sender takes most of the start-up time.
     """
     spool = [each.options.spool for each in requested]
-    if any(its.spool or its.spool_only for its in spool):
+    if any(map(_is_spooled, spool)):
         deliverer = _make_spooler(requested, redis, config, make_sender, warn)
     else:
         deliverer = make_sender()
@@ -73,7 +73,7 @@ def _make_spooler(
 def _make_gate(
     deliverer: Deliverer, requested: Sequence[Requested], redis: RedisConfig, warn: Callable[[str], None]
 ) -> Deliverer:
-    from chatpost.repeats.gate import Clocks, Gate, OncePer
+    from chatpost.repeats.gate import Gate, OncePer
     from chatpost.repeats.model import RepeatStore
 
     def open_store() -> RepeatStore:
@@ -86,11 +86,15 @@ def _make_gate(
         return SqliteRepeats(state_file("repeats.sqlite3"))
 
     rules = {
-        each.delivery.progress: OncePer(each.options.once.once_per, _repeat_key(each))
+        each.delivery.progress: OncePer(each.options.once.once_per, _repeat_key(each), _is_spooled(each.options.spool))
         for each in requested
         if each.options.once.once_per is not None
     }
-    return Gate(deliverer, open_store, rules, Clocks(time.time, sleep), warn)
+    return Gate(deliverer, open_store, rules, sleep, warn)
+
+
+def _is_spooled(options: SpoolOptions) -> bool:
+    return options.spool or options.spool_only
 
 
 def _repeat_key(requested: Requested) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,7 +18,9 @@ from chatpost.cli.mail_options import (
     SENDMAIL,
     SPOOL_MAIL,
     MailOptions,
+    known_flags,
 )
+from chatpost.cli.mistakes import usage_line
 from chatpost.cli.options import ONCE, OVERFLOW, PACING, PROFILES, REQUEST, THREAD
 from chatpost.cli.reporter import Reporter
 from chatpost.cli.settings import Settings
@@ -37,7 +39,7 @@ from chatpost.profiles.sources import find_profiles, webhook_variable
 
 if TYPE_CHECKING:
     from chatpost.chat.message import Message
-    from chatpost.commands.posting import Recipient
+    from chatpost.commands.posting import Configured, Recipient
 
 EXAMPLES = """\
 printf 'Subject: Backup\\n\\nAll done\\n' | chatpost sendmail root
@@ -47,8 +49,21 @@ chatpost sendmail -q     # flush the outbox\
 """
 
 
+class _SendmailCommand(SectionedCommand):
+    """Drops flags that only other sendmails know, and exits with 75 for any wrong option."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        try:
+            return super().make_context(info_name, list(known_flags(args)), parent, **extra)
+        except click.UsageError as error:
+            say(usage_line(error), "error")
+            raise click.exceptions.Exit(ExitStatus.TRY_LATER) from None
+
+
 @click.command(
-    cls=SectionedCommand,
+    cls=_SendmailCommand,
     sections=(
         *(SENDMAIL, IGNORED, PROFILES, THREAD, MENTION, OVERFLOW),
         *(REQUEST, RETRY_MAIL, PACING, SPOOL_MAIL, ONCE, OUTPUT_OF_MAIL),
@@ -66,7 +81,6 @@ chatpost sendmail -q     # flush the outbox\
         "dry_run",
     ),
     examples=EXAMPLES,
-    context_settings={"ignore_unknown_options": True},  # an unknown sendmail option must not stop the mail
 )
 @click.argument("recipient", nargs=-1)
 @click.pass_context
@@ -83,12 +97,10 @@ def sendmail(ctx: click.Context, /, recipient: Sequence[str], **_: object) -> in
         raise UsageError(
             f"-b{options.mode:.20} is not supported: chatpost sendmail is not a mail server; pipe one message to it"
         )
-    if unknown := next((word for word in recipient if word.startswith("--")), None):
-        raise click.NoSuchOption(unknown, ctx=ctx)
     reporter = Reporter(Settings(ctx)[OUTPUT_OF_MAIL], ctx.obj)
     reporter.can_repeat = False
     try:
-        _post(ctx, options, [word for word in recipient if not word.startswith("-")], reporter)
+        _post(ctx, options, recipient, reporter)
     except ChatpostError as error:
         say(str(error), "error")
         return ExitStatus.TRY_LATER
@@ -114,24 +126,20 @@ def _post(ctx: click.Context, options: MailOptions, recipients: Sequence[str], r
             raise InputError("stdin is closed: pipe the mail to chatpost sendmail")
         if ctx.obj.stdin.isatty():
             say("reading mail from the terminal; end it with Ctrl-D, or with a line that has only a dot")
-        mail = parse_mail(read_mail(ctx.obj.stdin.fileno(), ends_at_dot=options.ends_at_dot))
-        _choose_profiles(ctx, [*addresses(recipients), *(mail.recipients if options.in_headers else ())])
+        raw = read_mail(ctx.obj.stdin.fileno(), ends_at_dot=options.ends_at_dot)
+        began = posting.TIMING.clock()
+        mail = parse_mail(raw)
+        _choose_profiles(ctx, addresses([*recipients, *(mail.recipients if options.in_headers else ())]))
         output = reporter.options
         configured = posting.configure(ctx, reporter)
         reporter.options = output  # the profile's ``output`` applies to other commands
-        found = [_keeping(each) for each in posting.resolve_recipients(configured, posting.find_thread)]
+        found = _resolve(configured, began, reporter)
         messages = [_compose(recipient, mail, SecretMask(ctx.obj.environment)) for recipient in found]
         deliveries = posting.prepare(found, messages, reporter.warn)
-        # The rest of a long mail stays in the outbox.
-        limits = [Deadline(recipient.seconds, posting.TIMING.clock) for recipient in found]
+        # A long mail does not extend the deadline: its rest stays in the outbox.
+        limits = [Deadline(_left(recipient, began), posting.TIMING.clock) for recipient in found]
         deliveries = [its._replace(deadline=limit) for its, limit in zip(deliveries, limits, strict=True)]
         posting.deliver(found, deliveries, reporter)
-
-
-def _keeping(recipient: Recipient) -> Recipient:
-    """Return the recipient with its message kept in the outbox after any error: the mail exists nowhere else."""
-    spool = recipient.options.spool._replace(keeps_rejected=True)
-    return recipient._replace(options=recipient.options._replace(spool=spool))
 
 
 def _choose_profiles(ctx: click.Context, recipients: Sequence[str]) -> None:
@@ -144,10 +152,32 @@ def _choose_profiles(ctx: click.Context, recipients: Sequence[str]) -> None:
         ctx.params["profile"] = profiles_for(recipients, file.sendmail, os.uname().nodename)
 
 
+def _resolve(configured: Sequence[Configured], began: float, reporter: Reporter) -> list[Recipient]:
+    """Resolve each recipient within its deadline. A profile that cannot be used does not keep the mail from others."""
+    found: list[Recipient] = []
+    for each in configured:
+        retry = each.options.retry._replace(deadline=_left(each, began))
+        # Mail exists nowhere else, so it is kept in the outbox after any error.
+        spool = each.options.spool._replace(keeps_rejected=True)
+        limited = each._replace(options=each.options._replace(retry=retry, spool=spool))
+        try:
+            found += posting.resolve_recipients([limited], posting.find_thread)
+        except ChatpostError as error:
+            reporter.report_error(error)
+            reporter.status = error.exit_status
+    return found
+
+
+def _left(each: Configured | Recipient, began: float) -> float:
+    """Return the seconds that are left of the deadline, which begins when the mail is read."""
+    return max(0.0, each.settings[RETRY_MAIL].deadline - (posting.TIMING.clock() - began))
+
+
 def _compose(recipient: Recipient, mail: Mail, mask: SecretMask) -> tuple[Message, ...]:
-    content = Content(text_of_mail(mail, os.uname().nodename, mask))
+    # The webhook's secrets are masked before anything is cut: a part of one would not be found.
+    text = text_of_mail(mail, os.uname().nodename, lambda text: recipient.webhook.mask_posted(mask(text)))
+    options = recipient.options._replace(overflow=Overflow("tail"))
     try:
-        return posting.compose_for(recipient, content)
+        return posting.compose_for(recipient if not text.before else recipient._replace(options=options), Content(text))
     except DataError:  # too many parts: post the end rather than nothing
-        options = recipient.options._replace(overflow=Overflow("tail"))
-        return posting.compose_for(recipient._replace(options=options), content)
+        return posting.compose_for(recipient._replace(options=options), Content(text))

@@ -64,6 +64,11 @@ def delete_profile(path: Path, name: str) -> ProfileFile:
             del content["profiles"]
         if content.get("default") == name:
             del content["default"]
+        for recipient, names in list(content.get("sendmail", {}).items()):
+            if isinstance(names, list) and name in names:
+                names.remove(name)
+            if names in (name, []):
+                del content["sendmail"][recipient]
 
     with _locked(path):
         load_trusted_profiles(path).profile(name, advises_to_add=False)

@@ -7,9 +7,12 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
+LEASE = 10.0
+"""Seconds after which the claim of a dead delivery ends; a living one renews it."""
+
 _LATEST = 1e11  # of any time: seconds of the year 5138
 _MOST = 1_000_000_000  # repeats
-_LONGEST_CLAIM = 2 * 86_400.0  # seconds: a deadline is at most a day
+_SKEW = 60.0  # seconds by which clocks of machines may differ
 
 
 class Repeats(NamedTuple):
@@ -29,40 +32,49 @@ class Repeats(NamedTuple):
         """Parse an untrusted JSON value; an invalid one counts as never posted."""
         match value:
             case [int() | float() as posted_at, int() as number, str() as claim, int() | float() as until] if (
-                0 <= posted_at <= _LATEST and 0 <= number <= _MOST and 0 <= until <= _LATEST
+                bool not in map(type, value)
+                and 0 < posted_at <= _LATEST
+                and 0 <= number <= _MOST
+                and 0 <= until <= _LATEST
             ):
                 return cls(posted_at, number, claim, until)
+            case [0 | 0.0, 0, str() as claim, int() | float() as until] if 0 <= until <= _LATEST:
+                return cls(0.0, 0, claim, until)
         return cls()
 
     def is_recent(self, now: float, seconds: float) -> bool:
-        """Return whether the message was posted in the last ``seconds``. A time in the future is not recent."""
-        return 0 <= now - self.posted_at < seconds
+        """Return whether the message was posted in the last ``seconds``, or just now by another clock."""
+        return -_SKEW <= now - self.posted_at < seconds
 
     def is_claimed(self, now: float) -> bool:
         """Return whether a delivery is posting the message. A longer claim means that a clock was set back."""
-        return bool(self.claim) and 0 < self.claimed_until - now <= _LONGEST_CLAIM
+        return bool(self.claim) and 0 < self.claimed_until - now <= LEASE + _SKEW
 
-    def add(self, now: float, seconds: float, claim: str, claimed_until: float) -> Repeats:
+    def add(self, now: float, seconds: float, claim: str) -> Repeats:
         """Count a repeat, claim the message, or return it unchanged while another delivery is posting it."""
         if self.is_claimed(now):
             return self
         if self.is_recent(now, seconds):
             return self._replace(number=min(self.number + 1, _MOST))
-        return self._replace(claim=claim, claimed_until=claimed_until)
+        return self._replace(claim=claim, claimed_until=now + LEASE)
 
-    def end(self, claim: str, posted_at: float | None) -> Repeats:
-        """End a claim. ``posted_at`` is when the message was posted or stored in the outbox, None if it was not."""
+    def renew(self, now: float, claim: str) -> Repeats:
+        """Extend a claim."""
+        return self._replace(claimed_until=now + LEASE) if self.claim == claim else self
+
+    def end(self, now: float, claim: str, *, is_posted: bool) -> Repeats:
+        """End a claim. ``is_posted``: the message was posted or stored in the outbox."""
         if self.claim != claim:  # it counted as dead, and another delivery took its place
-            return self if posted_at is None else self._replace(posted_at=posted_at)
-        return Repeats(posted_at) if posted_at is not None else self._replace(claim="", claimed_until=0.0)
+            return self._replace(posted_at=now) if is_posted else self
+        return Repeats(now) if is_posted else self._replace(claim="", claimed_until=0.0)
 
 
-Step: TypeAlias = "Callable[[Repeats], Repeats]"
-"""Returns the new state for the current one. It may be called more than once."""
+Step: TypeAlias = "Callable[[Repeats, float], Repeats]"
+"""Returns the new state for the current one and the current time. It may be called more than once."""
 
 
 class RepeatStore(Protocol):
     """Stores the repeats of messages by their keys, which are hashes. All calls raise `StorageError`."""
 
-    def change(self, key: str, step: Step) -> tuple[Repeats, Repeats]:
-        """Apply a step to a message's repeats, atomically; return them before and after it."""
+    def change(self, key: str, step: Step) -> tuple[Repeats, Repeats, float]:
+        """Apply a step to a message's repeats, atomically; return them before and after, and the time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from chatpost.database import JsonTable
@@ -20,14 +21,13 @@ class SqliteRepeats:
         # Not durable: a power failure may lose a count or let a repeat through, but never loses a message.
         self._table = JsonTable(path, "repeats", _TIMEOUT, is_durable=False, most_rows=MOST_KEYS)
 
-    def change(self, key: str, step: Step) -> tuple[Repeats, Repeats]:
-        both = Repeats(), Repeats()
+    def change(self, key: str, step: Step) -> tuple[Repeats, Repeats, float]:
+        changed: list[tuple[Repeats, Repeats, float]] = []
 
         def apply(value: object) -> Repeats:
-            nonlocal both
-            before = Repeats.parse(value)
-            both = before, step(before)
-            return both[1]
+            before, now = Repeats.parse(value), time.time()  # read only now: waiting for the file can take long
+            changed.append((before, step(before, now), now))
+            return changed[-1][1]
 
         self._table.change(key, apply)
-        return both
+        return changed[-1]
