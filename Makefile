@@ -1,4 +1,4 @@
-.PHONY: demo test lint docs bench soak installs site zipapp release-check clean
+.PHONY: demo test lint docs bench soak fuzz installs site zipapp release-check clean
 PYTHON ?= python3
 BIN = .venv/bin
 
@@ -39,6 +39,10 @@ bench: .venv/bench
 # Posts 1,000 messages through faults and kills, in a few minutes. MESSAGES=10000 posts more.
 soak: .venv/dev
 	$(BIN)/python -m tests.soak $(or $(MESSAGES),1000)
+
+# Runs the commands on mangled input, for an hour. SECONDS=60 runs them for a minute.
+fuzz: .venv/dev
+	$(BIN)/python -m tests.fuzz $(or $(SECONDS),3600)
 
 # Installs the wheel for each Python that is found, with the oldest and the newest dependencies, in a few minutes.
 installs: .venv/release
