@@ -487,7 +487,8 @@ def test_a_failure(chatpost: InProcess, chat: Emulator) -> None:
     assert "key or token is invalid" in chatpost("sendmail", "-bp").out
     chatpost("sendmail", "root", redirect="<&-").expect(75, "stdin is closed")
     chatpost.env["CHATPOST_URL"] = "https://example.com/"
-    chatpost("sendmail", "root", stdin=CRON).expect(75, "CHATPOST_URL")
+    done = chatpost("sendmail", "root", stdin=CRON).expect(75, "CHATPOST_URL")
+    assert done.err.count("\n") == 1
 
 
 def test_the_deadline(shell: Shell, chat: Emulator) -> None:

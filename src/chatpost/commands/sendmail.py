@@ -134,6 +134,8 @@ def _post(ctx: click.Context, options: MailOptions, recipients: Sequence[str], r
         configured = posting.configure(ctx, reporter)
         reporter.options = output  # the profile's ``output`` applies to other commands
         found = _resolve(configured, began, reporter)
+        if not found:  # each error is reported
+            return
         messages = [_compose(recipient, mail, SecretMask(ctx.obj.environment)) for recipient in found]
         deliveries = posting.prepare(found, messages, reporter.warn)
         # A long mail does not extend the deadline: its rest stays in the outbox.
