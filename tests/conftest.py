@@ -22,6 +22,7 @@ from chatpost.cli.app import run
 from chatpost.commands import chatpost as group
 from chatpost.emulator import Emulator
 from chatpost.emulator.faults import Fault, Kind
+from tests.forks import Fork, can_fork
 from tests.redis_servers import RedisProcess
 
 if TYPE_CHECKING:
@@ -99,8 +100,11 @@ class Shell:
 
         An int for stdin or stdout is a file descriptor; ``redirect`` is shell syntax.
         """
-        script = f'exec chatpost "$@" {redirect}'
-        return self.run("sh", "-c", script, "sh", *argv, stdin=stdin, stdout=stdout)
+        if redirect:
+            return self.run("sh", "-c", f'exec chatpost "$@" {redirect}', "sh", *argv, stdin=stdin, stdout=stdout)
+        if isinstance(stdin, int):
+            return self.start(*argv, stdin=stdin, stdout=stdout).end()
+        return self.start(*argv, stdout=stdout).end(stdin.encode() if isinstance(stdin, str) else stdin)
 
     def run(self, *command: str, stdin: bytes | str | int = b"", stdout: int = subprocess.PIPE) -> Finished:
         """Run any command to completion."""
@@ -123,8 +127,12 @@ class Running:
     def __init__(self, shell: Shell, *command: str, **streams: Any) -> None:
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         # Unbuffered, so that reading a line does not consume bytes of the next one.
-        options: dict[str, Any] = {"env": shell.env, "cwd": shell.home, "bufsize": 0, **pipes, **streams}
-        self.process: subprocess.Popen[bytes] = subprocess.Popen(command, **options)
+        options: dict[str, Any] = {"env": shell.env, "cwd": shell.home, **pipes, **streams}
+        self.process: subprocess.Popen[bytes] | Fork
+        if command[0] == "chatpost" and can_fork(shell.env) and streams.keys() <= pipes.keys():
+            self.process = Fork(command[1:], **options)
+        else:
+            self.process = subprocess.Popen(command, bufsize=0, **options)
         self._heard = b""
 
     def signal(self, number: signal.Signals) -> None:
@@ -157,11 +165,11 @@ class Running:
         assert select.select([stream], [], [], WAIT_LIMIT)[0], f"it says no more than {self._heard!r}"
         return stream.readline()
 
-    def end(self) -> Finished:
-        """Wait for the process to exit. Return its unread stdout and its complete stderr."""
-        out, err = self.process.communicate(timeout=WAIT_LIMIT)
+    def end(self, given: bytes = b"") -> Finished:
+        """Write to its stdin and wait for the process to exit. Return its unread stdout and its complete stderr."""
+        out, err = self.process.communicate(given, timeout=WAIT_LIMIT)
         err = self._heard + (err or b"")
-        return check_for_people(Finished(self.process.returncode, (out or b"").decode(), err.decode()))
+        return check_for_people(Finished(self.process.wait(), (out or b"").decode(), err.decode()))
 
 
 def answering(status: int, body: bytes | None = None, **headers: str) -> Fault:
@@ -195,7 +203,7 @@ def body_of(chat: Emulator) -> dict[str, Any]:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Run more workers than there are CPUs: most tests wait for processes or timers."""
-    return 2 * (os.cpu_count() or 1)
+    return 3 * (os.cpu_count() or 1)
 
 
 # A busy machine must not make a test fail.

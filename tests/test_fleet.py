@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -22,7 +21,7 @@ from chatpost.outbox.model import Origin
 from chatpost.outbox.redis import RedisOutbox
 from chatpost.pacing.redis import RedisPacer
 from chatpost.redis_client import RedisClient
-from tests.conftest import KEY, TOKEN, InProcess, Shell, answering, texts, wait_for
+from tests.conftest import KEY, TOKEN, InProcess, Running, Shell, answering, texts, wait_for
 from tests.redis_servers import PortProcess, RedisProcess, forwarded
 from tests.servers import answering_redis, raw_server
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
     from chatpost.emulator import Emulator
 
-Watch: TypeAlias = "Callable[..., subprocess.Popen[bytes]]"
+Watch: TypeAlias = "Callable[..., Running]"
 
 PASSWORD = "made-up:password@of/the?tests"
 ENCODED = "made-up%3Apassword%40of%2Fthe%3Ftests"
@@ -260,35 +259,33 @@ def test_never_in_the_way(shell: Shell, chat: Emulator, own: RedisProcess, fault
     own.signal(signal.SIGCONT) if fault == "stopped" else None
 
 
-def waiting_sender(shell: Shell, chat: Emulator, redis: RedisProcess) -> subprocess.Popen[bytes]:
+def waiting_sender(shell: Shell, chat: Emulator, redis: RedisProcess) -> Running:
     """Start a sender and wait until it is waiting for its turn in Redis."""
     shell.env["CHATPOST_REDIS_URL"] = redis.url
     pacer = RedisPacer(redis.client(), pytest.fail, timeout=30)
     pacer.turn(f"{chat.url().partition('/v1/')[0]}/spaces/AAAA", 1.1).close_for(20)
-    command = ["chatpost", "send", "-v", "--deadline", "900", "hello"]
-    process = subprocess.Popen(command, env=shell.env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    assert b"for its turn in the space" in process.stderr.readline()
-    return process
+    running = shell.start("send", "-v", "--deadline", "900", "hello")
+    running.wait_to_say("for its turn in the space")
+    return running
 
 
 # Redis does not ask an open connection for a new password.
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault != "a new password"])
 def test_while_a_sender_waits(shell: Shell, chat: Emulator, own: RedisProcess, fault: str) -> None:
     """If Redis fails while a sender waits for its turn there, the sender prints one warning and posts."""
-    process = waiting_sender(shell, chat, own)
+    running = waiting_sender(shell, chat, own)
     inflict, _ = FAULTS[fault]
     inflict(own)
-    _, err = process.communicate(timeout=120)
-    assert (process.returncode, texts(chat), err.count(ALONE.encode())) == (0, ["hello"], 1)
+    done = running.end()
+    assert (done.status, texts(chat), done.err.count(ALONE)) == (0, ["hello"], 1)
 
 
 def test_data_lost_while_a_sender_waits(shell: Shell, chat: Emulator, own: RedisProcess) -> None:
     """If Redis loses its data, a waiting sender posts without a warning."""
-    process = waiting_sender(shell, chat, own)
+    running = waiting_sender(shell, chat, own)
     own.call("FLUSHALL")
-    _, err = process.communicate(timeout=120)
-    assert (process.returncode, b"warning" in err, texts(chat)) == (0, False, ["hello"])
+    done = running.end()
+    assert (done.status, "warning" in done.err, texts(chat)) == (0, False, ["hello"])
 
 
 def test_a_machine_without_a_home(shell: Shell, redis: RedisProcess) -> None:
@@ -303,11 +300,11 @@ def test_a_machine_without_a_home(shell: Shell, redis: RedisProcess) -> None:
 
 def test_a_cancelled_sender(shell: Shell, chat: Emulator, redis: RedisProcess) -> None:
     """A cancelled sender gives up its turn in Redis at once."""
-    process = waiting_sender(shell, chat, redis)
+    running = waiting_sender(shell, chat, redis)
     assert redis.call("KEYS", "chatpost:*:waiting")
-    process.terminate()
-    process.communicate()
-    assert (process.returncode, redis.call("KEYS", "chatpost:*:waiting"), texts(chat)) == (-signal.SIGTERM, [], [])
+    running.signal(signal.SIGTERM)
+    status = running.end().status
+    assert (status, redis.call("KEYS", "chatpost:*:waiting"), texts(chat)) == (-signal.SIGTERM, [], [])
 
 
 def test_no_password_is_shown(chatpost: InProcess, own: RedisProcess) -> None:
@@ -605,10 +602,6 @@ def arrival(chat: Emulator) -> threading.Event:
     return come
 
 
-def flushing(shell: Shell, *argv: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(["chatpost", "outbox", "flush", *argv], env=shell.env, stderr=subprocess.PIPE)
-
-
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_flusher_that_dies(machines: list[Shell], chat: Emulator, end: signal.Signals) -> None:
     """If a flusher is killed or stopped while it posts, another takes over within seconds, without duplicates."""
@@ -617,15 +610,14 @@ def test_a_flusher_that_dies(machines: list[Shell], chat: Emulator, end: signal.
         one("send", "--spool-only", f"message {number}")
     stored = arrival(chat)
     chat.faults.append(Fault(Kind.DELAY, seconds=300))
-    dying = flushing(one)
+    dying = one.start("outbox", "flush")
     assert stored.wait(60)
-    os.kill(dying.pid, end)
+    dying.signal(end)
     assert two("outbox", "flush").status == 0
     assert texts(chat) == [f"message {number}" for number in range(3)]
-    if end == signal.SIGSTOP:
-        os.kill(dying.pid, signal.SIGCONT)
-    dying.kill() if end == signal.SIGKILL else dying.terminate()
-    dying.communicate()
+    dying.signal(signal.SIGTERM)
+    dying.signal(signal.SIGCONT)
+    dying.end()
     assert len(texts(chat)) == 3
     assert two("outbox").err == "chatpost: the outbox is empty\n"
 
@@ -636,15 +628,14 @@ def test_a_lease_is_renewed(machines: list[Shell], chat: Emulator, redis: RedisP
     one("send", "--spool-only", "hello")
     stored = arrival(chat)
     chat.faults.append(Fault(Kind.DELAY, seconds=8))
-    slow = flushing(one)
+    slow = one.start("outbox", "flush")
     assert stored.wait(60)
     (lease,) = redis.call("KEYS", "chatpost:{outbox}:lock:*")
     holder = redis.call("GET", lease.decode())
     two("outbox", "flush", "--deadline", "7")
     assert len(chat.received) == 1
     assert redis.call("GET", lease.decode()) in {holder, None}
-    slow.communicate()
-    assert (slow.returncode, texts(chat), len(chat.received)) == (0, ["hello"], 1)
+    assert (slow.end().status, texts(chat), len(chat.received)) == (0, ["hello"], 1)
 
 
 def test_hosts_in_a_digest(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
@@ -766,12 +757,11 @@ def test_ids_that_are_given_again(machines: list[Shell], chat: Emulator, redis: 
     one, two = machines
     come = arrival(chat)
     chat.faults.append(answering(429, Retry_After="4"))
-    process = subprocess.Popen(["chatpost", "send", "--spool", "mine"], env=one.env, stderr=subprocess.PIPE)
+    running = one.start("send", "--spool", "mine")
     assert come.wait(60)
     redis.call("FLUSHALL")
     two("send", "--spool-only", "other")
-    _, err = process.communicate(timeout=60)
-    assert (process.returncode, b"no longer in the outbox" in err) == (75, True)
+    running.end().expect(75, "no longer in the outbox")
     assert "mine" not in texts(chat)
 
 
@@ -796,11 +786,11 @@ def test_a_late_note_of_another_message(machines: list[Shell], chat: Emulator, r
     one("send", "--spool-only", "first")
     stored = arrival(chat)
     chat.faults.append(Fault(Kind.DELAY, seconds=3))
-    slow = flushing(one)
+    slow = one.start("outbox", "flush")
     assert stored.wait(60)
     redis.call("FLUSHALL")
     two("send", "--spool-only", "second")
-    slow.communicate()
+    slow.end()
     two("outbox", "flush")
     assert texts(chat) == ["first", "second"]
 
@@ -811,15 +801,10 @@ def test_a_redis_that_dies_under_a_sender(machines: list[Shell], chat: Emulator,
     one.env["CHATPOST_REDIS_URL"] = own.url
     come = arrival(chat)
     chat.faults.append(Fault(Kind.DELAY, seconds=1))
-    process = subprocess.Popen(
-        ["chatpost", "send", "--spool", "mine"], env=one.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    running = one.start("send", "--spool", "mine")
     assert come.wait(60)
     own.kill()
-    out, err = process.communicate(timeout=60)
-    assert (process.returncode, texts(chat)) == (0, ["mine"])
-    assert out.decode().strip() == chat.space().messages[0].name
-    assert err == b""
+    assert (running.end(), texts(chat)) == ((0, f"{chat.space().messages[0].name}\n", ""), ["mine"])
 
 
 @pytest.mark.parametrize("how", ["flushed", "away"])
@@ -830,20 +815,13 @@ def test_a_long_text_whose_redis_dies(machines: list[Shell], chat: Emulator, own
     text = "\n".join(f"line {number}" for number in range(8000))
     come = arrival(chat)
     chat.faults.append(Fault(Kind.DELAY, seconds=1))
-    command = ["chatpost", "send", "--spool", "-o", "json"]
-    process = subprocess.Popen(
-        command, env=one.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert process.stdin is not None
-    process.stdin.write(text.encode())
-    process.stdin.close()
-    process.stdin = None
+    (one.home / "text").write_text(text)
+    with (one.home / "text").open() as stdin:
+        running = one.start("send", "--spool", "-o", "json", stdin=stdin)
     assert come.wait(60)
     own.call("FLUSHALL") if how == "flushed" else own.kill()
-    out, err = process.communicate(timeout=60)
-    record = json.loads(out)
-    assert (process.returncode, "\n".join(texts(chat))) == (0, text), err
-    assert record["parts"] == {"posted": 3, "of": 3}
+    done = running.end().expect(0)
+    assert ("\n".join(texts(chat)), json.loads(done.out)["parts"]) == (text, {"posted": 3, "of": 3})
     assert len(chat.received) == 3
 
 
@@ -852,11 +830,11 @@ def test_what_is_posted_is_said(machines: list[Shell], chat: Emulator, redis: Re
     one, _ = machines
     come = arrival(chat)
     chat.faults.append(Fault(Kind.DELAY, seconds=1))
-    process = subprocess.Popen(["chatpost", "send", "--spool", "X"], env=one.env, stdout=subprocess.PIPE)
+    running = one.start("send", "--spool", "X")
     assert come.wait(60)
     redis.call("FLUSHALL")
-    out, _ = process.communicate(timeout=60)
-    assert (process.returncode, out.decode().strip()) == (0, chat.space().messages[0].name)
+    done = running.end()
+    assert (done.status, done.out.strip()) == (0, chat.space().messages[0].name)
 
 
 def test_moved_too_late(machines: list[Shell], chat: Emulator) -> None:
@@ -865,11 +843,11 @@ def test_moved_too_late(machines: list[Shell], chat: Emulator) -> None:
     for command in (["outbox", "retry", "1"], ["outbox", "delete", "2"]):
         come = arrival(chat)
         chat.faults.append(Fault(Kind.DELAY, seconds=10))  # longer than the command below takes
-        process = subprocess.Popen(["chatpost", "send", "--spool", "M"], env=one.env, stdout=subprocess.DEVNULL)
+        running = one.start("send", "--spool", "M")
         assert come.wait(60)
         done = two(*command)
         done.expect(0, "chatpost: 0 messages ", "; 1 had already been posted\n")
-        assert process.wait(60) == 0
+        assert running.end().status == 0
 
 
 def test_a_late_answer(machines: list[Shell], chat: Emulator, own: RedisProcess) -> None:
@@ -910,15 +888,12 @@ def test_connections_that_redis_closes(machines: list[Shell], chat: Emulator, re
     one("send", "--spool-only", "hello")
     stored = arrival(chat)
     chat.faults.append(Fault(Kind.DELAY, seconds=1))
-    slow = flushing(one)
+    slow = one.start("outbox", "flush")
     assert stored.wait(60)
     redis.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-    _, err = slow.communicate()
-    assert (slow.returncode, b"cannot be used" in err, one("outbox").err) == (
-        0,
-        False,
-        "chatpost: the outbox is empty\n",
-    )
+    done = slow.end()
+    assert (done.status, "cannot be used" in done.err) == (0, False)
+    assert one("outbox").err == "chatpost: the outbox is empty\n"
 
 
 def test_a_path_that_is_not_utf8(machines: list[Shell], chat: Emulator) -> None:
@@ -932,10 +907,8 @@ def test_a_path_that_is_not_utf8(machines: list[Shell], chat: Emulator) -> None:
         profiles.write(f'[profiles.ops]\nurl = "{chat.url()}"\n')
     for where in ("redis", "local"):
         one.env["CHATPOST_OUTBOX"] = where
-        command = ["chatpost", "send", "--spool-only", "-p", "ops", "--config", os.fsdecode(file), where]
-        subprocess.run(command, env=one.env, check=True, stderr=subprocess.DEVNULL)
-        flush = ["chatpost", "outbox", "flush", *(["--config", os.fsdecode(file)] if where == "redis" else [])]
-        subprocess.run(flush, env=one.env, check=True, stderr=subprocess.DEVNULL)
+        one("send", "--spool-only", "-p", "ops", "--config", os.fsdecode(file), where).expect(0)
+        one("outbox", "flush", *(["--config", os.fsdecode(file)] if where == "redis" else [])).expect(0)
     assert texts(chat) == ["redis", "local"]
 
 
@@ -943,20 +916,19 @@ def test_a_path_that_is_not_utf8(machines: list[Shell], chat: Emulator) -> None:
 
 
 @pytest.fixture
-def watching() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def watching() -> Iterator[Watch]:
     """Return a function that starts `outbox flush --watch` on a machine."""
-    processes = []
+    started: list[Running] = []
 
-    def watch(shell: Shell, *argv: str) -> subprocess.Popen[bytes]:
-        processes.append(flushing(shell, "--watch", *argv))
-        return processes[-1]
+    def watch(shell: Shell, *argv: str) -> Running:
+        started.append(shell.start("outbox", "flush", "--watch", *argv))
+        return started[-1]
 
     yield watch
-    for process in processes:
-        process.kill()
-        process.wait()
-        if process.stderr is not None:
-            process.stderr.close()
+    for running in started:
+        running.signal(signal.SIGKILL)
+        if running.process.stdout is not None and not running.process.stdout.closed:
+            running.end()
 
 
 @pytest.mark.parametrize("where", ["redis", "local"])
@@ -966,14 +938,13 @@ def test_watch(machines: list[Shell], chat: Emulator, watching: Watch, where: st
     two = two if where == "redis" else one
     one.env["CHATPOST_OUTBOX"] = where
     one("send", "--spool-only", "before")
-    process = watching(two)
+    watcher = watching(two)
     wait_for("the messages in the space", lambda: texts(chat) == ["before"])
     one("send", "--spool-only", "after")
     wait_for("the messages in the space", lambda: texts(chat) == ["before", "after"])
-    process.terminate()
-    _, err = process.communicate()
-    assert process.returncode == -signal.SIGTERM
-    assert err.decode().splitlines() == [
+    watcher.signal(signal.SIGTERM)
+    done = watcher.end().expect(-signal.SIGTERM)
+    assert done.err.splitlines() == [
         "chatpost: watching the outbox; posting messages as they arrive",
         "chatpost: interrupted: unposted messages stay in the outbox",
     ]
@@ -985,18 +956,15 @@ def test_watch_through_faults(machines: list[Shell], chat: Emulator, own: RedisP
     for shell in machines:
         shell.env["CHATPOST_REDIS_URL"] = own.url
     own.kill()
-    process = watching(two, "--retries", "0")
-    assert process.stderr is not None
-    assert b"watching" in process.stderr.readline()
-    assert b"cannot be used" in process.stderr.readline()
+    watcher = watching(two, "--retries", "0")
+    watcher.wait_to_say("cannot be used")
     own.start()
     chat.faults.extend([answering(503)] * 2)
     one("send", "--spool-only", "hello")
     wait_for("the messages in the space", lambda: texts(chat) == ["hello"])
-    process.terminate()
-    rest = process.stderr.read().decode()
-    assert rest.count("Chat returned 503") == 1
-    assert rest.count("cannot be used") == 0
+    watcher.signal(signal.SIGTERM)
+    said = watcher.end().err
+    assert (said.count("watching"), said.count("cannot be used"), said.count("Chat returned 503")) == (1, 1, 1)
 
 
 def test_watch_leaves_no_space_behind(machines: list[Shell], chat: Emulator, watching: Watch) -> None:
@@ -1018,7 +986,7 @@ def test_two_watchers(machines: list[Shell], chat: Emulator, watching: Watch) ->
     for number in range(12):
         one("send", "--spool-only", f"message {number:02}")
         if number == 5:
-            first.kill()
+            first.signal(signal.SIGKILL)
     wait_for("the messages in the space", lambda: "message 11" in "".join(texts(chat)))
     posted = "\n".join(texts(chat))
     assert [posted.count(f"message {number:02}") for number in range(12)] == [1] * 12

@@ -222,9 +222,9 @@ def test_a_deadline_for_many_parts(shell: Shell, chat: Emulator) -> None:
 @pytest.mark.parametrize("end", ["tail", "head", "split"])
 def test_the_memory_for_any_stdin(shell: Shell, chat: Emulator, text: str, end: str) -> None:
     """For a stdin of any content and length, chatpost uses at most 64 MiB."""
-    (shell.home / "piece").write_bytes((text.encode() * 100_000)[:200_000])
+    (shell.home / "piece").write_bytes((text.encode() * 200_000)[:200_000])
     (shell.home / "measure.py").write_text(MEASURE)
-    feed = "cat $(yes piece | head -n 500)"  # 50 MB and more
+    feed = "cat $(yes piece | head -n 320)"  # 64 MB
     done = shell.run("bash", "-c", f"{feed} | {sys.executable} measure.py chatpost send --overflow {end}")
     used, status = map(int, done.out.split())
     assert used < 64 * 1024 * 1024, f"{used:,}"

@@ -218,7 +218,7 @@ def test_masking_is_linear(piece: str) -> None:
         return time.process_time() - began
 
     seconds(1000)
-    assert min(seconds(300_000) for _ in range(2)) < 40 * min(seconds(30_000) for _ in range(2)) + 0.05
+    assert min(seconds(150_000) for _ in range(2)) < 40 * min(seconds(15_000) for _ in range(2)) + 0.05
 
 
 @pytest.fixture

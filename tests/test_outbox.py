@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 from unittest import mock
@@ -654,20 +655,19 @@ def test_killed_at_a_write(shell: Shell, chat: Emulator, argv: list[str], kill: 
 def test_many_at_once(shell: Shell, chat: Emulator) -> None:
     """With concurrent sends, killed flushes and faults, each message is posted once, and each thread is in order."""
     chat.faults.extend([answering(503), Fault(Kind.DROP_AFTER), Fault(Kind.NONE), answering(429)] * 10)
-    processes = [
-        subprocess.Popen(
-            ["sh", "-c", f"for i in 1 2 3 4; do chatpost send --spool -q --retries 0 -k {key} {key}$i; done"],
-            env=shell.env,
-            stdout=subprocess.DEVNULL,
-        )
-        for key in "abc"
-    ]
-    killed = [subprocess.Popen(["chatpost", *FLUSH], env=shell.env, stderr=subprocess.DEVNULL) for _ in range(3)]
-    for process in killed:
-        process.kill()
-    assert [process.wait(120) for process in processes] == [0] * 3
-    for process in killed:
-        process.wait()
+
+    def post(key: str) -> None:
+        for number in range(1, 5):
+            shell("send", "--spool", "-q", "--retries", "0", "-k", key, f"{key}{number}").expect(0)
+
+    with ThreadPoolExecutor(3) as senders:
+        posting = senders.map(post, "abc")
+        killed = [shell.start(*FLUSH) for _ in range(3)]
+        for running in killed:
+            running.signal(signal.SIGKILL)
+        list(posting)
+    for running in killed:
+        running.end()
     chat.faults.clear()
     assert shell(*FLUSH).status == 0
     assert Counter(texts(chat)) == Counter(f"{key}{number}" for key in "abc" for number in range(1, 5))
@@ -680,15 +680,15 @@ def test_a_send_behind_a_long_flush(shell: Shell, chat: Emulator) -> None:
     spool(shell, *(f"message {number}" for number in range(300)))
     edit(shell, lambda message: message._replace(rules=message.rules._replace(interval=0.5)), range(1, 301))
     shell.env["CHATPOST_PACING"] = "1"
-    flush = subprocess.Popen(["chatpost", *FLUSH, "-q"], env=shell.env)
+    flush = shell.start(*FLUSH, "-q")
     try:
         wait_for("the first message of the flush", lambda: texts(chat))
         done = shell("send", "--spool", "--interval", "0.5", "mine")
         done.expect(0, "another process is posting to this space; stored in the outbox as message 301")
         assert len(texts(chat)) < 60  # waiting until the deadline would post more than these
     finally:
-        flush.terminate()
-        flush.wait()
+        flush.signal(signal.SIGTERM)
+        flush.end()
 
 
 # Digests -------------------------------------------------------------------------------------------------------
@@ -941,10 +941,10 @@ def kill_while_sending(shell: Shell, chat: Emulator, *argv: str) -> None:
     stored = threading.Event()
     chat.on_received = lambda _: stored.set()
     chat.faults.appendleft(Fault(Kind.DELAY, seconds=300))
-    process = subprocess.Popen(["chatpost", *FLUSH, *argv], env=shell.env)
+    running = shell.start(*FLUSH, *argv)
     assert stored.wait(60)
-    process.kill()
-    process.wait()
+    running.signal(signal.SIGKILL)
+    running.end()
     end_leases(shell)
 
 
@@ -997,13 +997,9 @@ def test_deleted_while_it_is_sent(shell: Shell, chat: Emulator) -> None:
     come = threading.Event()
     chat.on_received = lambda _: come.set()
     chat.faults.append(answering(429, Retry_After="3"))
-    process = subprocess.Popen(["chatpost", "send", "--spool", "mine"], env=shell.env, stderr=subprocess.PIPE)
+    running = shell.start("send", "--spool", "mine")
     assert come.wait(60)
     while shell("outbox", "delete", "1").status:
         pass
-    _, err = process.communicate(timeout=60)
-    assert (process.returncode, b"the message is no longer in the outbox: it was deleted" in err, texts(chat)) == (
-        75,
-        True,
-        [],
-    )
+    running.end().expect(75, "the message is no longer in the outbox: it was deleted")
+    assert texts(chat) == []

@@ -6,7 +6,7 @@ import re
 
 import pytest
 import regex
-from hypothesis import example, given, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from chatpost.content.graphemes import last_boundary, next_boundary
 from chatpost.content.split import Syntax, Taken, head, split, tail, take
@@ -106,6 +106,7 @@ CLUSTERS = {
 
 @pytest.mark.parametrize("clusters", CLUSTERS.values(), ids=CLUSTERS)
 @given(st.lists(st.integers(0, 59), min_size=100, max_size=200))
+@settings(max_examples=40)
 def test_a_word_that_fills_a_message(clusters: list[str], choices: list[int]) -> None:
     """A long word is cut between two characters as a reader sees them, close to the limit."""
     word = "".join(clusters[choice % len(clusters)] for choice in choices)

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from chatpost.delivery.model import Place
 from chatpost.errors import SpaceBusy
@@ -437,6 +437,7 @@ def test_no_two_pass_within_a_second(make: Make, steps: list[tuple[int, str, flo
 
 
 @given(st.lists(st.floats(0.0, 0.6), min_size=1, max_size=30), st.lists(st.integers(0, 29)))
+@settings(max_examples=40)
 def test_a_crowd(make: Make, delays: list[float], gone: list[int]) -> None:
     """Senders that poll as instructed post in order, at the space's pace, even if others are killed."""
     machine = make()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import signal
 import subprocess
 import time
@@ -48,8 +49,7 @@ def test_many_processes_at_once(tmp_path: Path) -> None:
         shell = Shell(tmp_path)
         del shell.env["CHATPOST_PACING"]
         shell.env |= {"CHATPOST_URL": chat.url(key=KEY, token=TOKEN), "CHATPOST_INTERVAL": INTERVAL}
-        command = ("nice", "-n", "10", "chatpost", "send", "--deadline", "300")
-        crowd = [Running(shell, *command, f"message {number}") for number in range(20)]
+        crowd = [shell.start("send", "--deadline", "300", f"message {number}") for number in range(20)]
         ended = [running.end() for running in crowd]
     assert [done.status for done in ended] == [0] * 20
     assert [received.status for received in chat.received] == [200] * 20
@@ -173,7 +173,7 @@ def test_a_429_keeps_the_others_away(paced: Shell, chat: Emulator) -> None:
     assert paced("send", "hello").status == 75
     other = paced("send", "hello")
     assert (other.status, len(chat.received)) == (75, 1)
-    assert "the space is busy for another 29" in other.err
+    assert re.search(r"the space is busy for another (299\.\d|300\.0) s", other.err)
     assert "Nothing was posted" in other.err
 
 

@@ -100,6 +100,10 @@ def test_movements_are_dropped(sequence: str) -> None:
     assert screen_text(f"one\ntwo{sequence}three\n") == "one\ntwothree\n"
 
 
+SEQUENCES = ["\x1b7\x1b8", "\x1b[s\x1b[u", "a\r", "ab\b", "a\x1b[K", "\x1b[1K", "\x1b[2K", "\x1b[31m", "\x1b[5;5Hx"]
+SEQUENCES += ["\x1b]0;t\x07", "\x1b[", "\x1b]", "\u65e5\r", "e\u0301", "\x1b[1A", "\x85", "\x1b[99999C"]
+
+
 @pytest.mark.parametrize(
     ("before", "repeated"),
     [
@@ -124,13 +128,14 @@ def test_movements_are_dropped(sequence: str) -> None:
         ("", "日\r"),
         ("\ra", "\u0301"),
         ("\r日", "\u200d"),
+        *(("", piece) for piece in SEQUENCES),
     ],
 )
 def test_time_grows_with_length_alone(before: str, repeated: str) -> None:
     """Eight times the length of any sequence takes about eight times the CPU, not 64 times."""
 
     def seconds(times: int) -> float:
-        output = before * times + repeated * times
+        output = "x" * 1000 + before * times + repeated * times
 
         def measured() -> float:
             began = time.process_time()
@@ -139,7 +144,7 @@ def test_time_grows_with_length_alone(before: str, repeated: str) -> None:
 
         return min(measured() for _ in range(3))
 
-    assert seconds(40_000) < 24 * max(seconds(5_000), 0.001)
+    assert seconds(24_000) < 24 * max(seconds(3_000), 0.001)
 
 
 @given(st.text(alphabet=st.characters(blacklist_categories=["Cc", "Cs"])))
@@ -147,20 +152,3 @@ def test_plain_text_stays(text: str) -> None:
     """Text without control characters stays unchanged, even inside colours."""
     assert screen_text(text) == text
     assert screen_text(f"\x1b[31m{text}\x1b[0m") == text
-
-
-SEQUENCES = ["\x1b7\x1b8", "\x1b[s\x1b[u", "a\r", "ab\b", "a\x1b[K", "\x1b[1K", "\x1b[2K", "\x1b[31m", "\x1b[5;5Hx"]
-SEQUENCES += ["\x1b]0;t\x07", "\x1b[", "\x1b]", "\u65e5\r", "e\u0301", "\x1b[1A", "\x85", "\x1b[99999C"]
-
-
-@pytest.mark.parametrize("piece", SEQUENCES, ids=repr)
-def test_cleaning_is_linear(piece: str) -> None:
-    """Cleaning ten times the text takes some ten times the CPU time; quadratic would be a hundred times as much."""
-
-    def seconds(size: int) -> float:
-        text = "x" * 1000 + piece * (size // len(piece))
-        began = time.process_time()
-        screen_text(text)
-        return time.process_time() - began
-
-    assert min(seconds(300_000) for _ in range(2)) < 40 * min(seconds(30_000) for _ in range(2)) + 0.05

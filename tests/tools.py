@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import sync_playwright
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +27,8 @@ def find_browser() -> str | None:
     own = next(filter(None, map(shutil.which, _BROWSERS)), None)
     if own is not None:
         return own
+    from playwright.sync_api import sync_playwright  # takes long to import
+
     with sync_playwright() as playwright:
         installed = playwright.chromium.executable_path
     return installed if Path(installed).exists() else None

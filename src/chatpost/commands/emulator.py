@@ -109,7 +109,8 @@ def _check_extra() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module="google")
     try:
         import flask  # noqa: F401 - only whether it is installed
-        import google.apps.chat_v1  # noqa: F401 - see above
+
+        import chatpost.emulator.types  # noqa: F401 - see above
     except ModuleNotFoundError as missing:
         if (missing.name or "").split(".")[0] not in {"flask", "google"}:
             raise

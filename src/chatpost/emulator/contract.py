@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from google.apps.chat_v1.types import CreateMessageRequest, Message
 from google.protobuf import json_format
 
 from chatpost.chat.message import SIZE_LIMIT, THREAD_KEY_LIMIT, Message as ChatMessage
+from chatpost.emulator.types import CreateMessageRequest, Message
 
 # The parameters of all Google APIs, and the webhook's `key` and `token`.
 _SYSTEM_PARAMETER = re.compile(

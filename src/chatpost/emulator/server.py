@@ -67,7 +67,7 @@ class Emulator:
             self._server = make_server(
                 _HOST, port, self._app(), threaded=True, request_handler=_Handler, fd=listener.fileno()
             )
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
 
     @property
     def port(self) -> int:
@@ -95,9 +95,13 @@ class Emulator:
         self._stopping.set()
         with self._changed:
             self._changed.notify_all()
-        self._server.shutdown()
-        self._server.server_close()
+        socket.create_connection((_HOST, self.port)).close()  # the thread waits for a request
         self._thread.join()
+        self._server.server_close()
+
+    def _serve(self) -> None:
+        while not self._stopping.is_set():
+            self._server.handle_request()
 
     def _app(self) -> Flask:
         app = Flask(__name__, static_folder="page", static_url_path="", template_folder="page")

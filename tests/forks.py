@@ -1,0 +1,212 @@
+"""Runs `chatpost` in processes that are forked from one that has imported it, in a seventh of the time of a new one.
+
+Each is a process of its own, with its own streams, environment and signals. Only the start of Python and the imports
+are skipped. Tests of those use the installed command.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import pkgutil
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import IO
+
+_TOP = Path(__file__).parent.parent
+_CHATPOST = str(Path(sys.executable).parent / "chatpost")
+_READ_BY_PYTHON = ("PYTHON", "LC_", "LANG", "COVERAGE_")
+_LENGTH = 4  # of a request's length, in bytes
+
+
+def can_fork(environment: Mapping[str, str]) -> bool:
+    """Return whether a forked process behaves like a new one in this environment: Python's start does not read it."""
+    return sys.platform == "linux" and not any(name.startswith(_READ_BY_PYTHON) for name in environment)
+
+
+class Fork:
+    """A running `chatpost`, with the attributes of Popen that tests use. Pipes are unbuffered."""
+
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, **streams: int | IO[bytes]) -> None:
+        ends = [_open(streams[name], is_input=name == "stdin") for name in ("stdin", "stdout", "stderr")]
+        self._report, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        _SERVER.send([list(argv), dict(env), str(cwd)], [*(end for end, _ in ends), theirs.fileno()])
+        theirs.close()
+        for end, _ in ends:
+            os.close(end)
+        self.stdin, self.stdout, self.stderr = (ours for _, ours in ends)
+        self.returncode: int | None = None
+        self.pid = int(self._report.recv(20))
+
+    def poll(self) -> int | None:
+        """Return the exit status, or the negative number of the signal that ended the process, or None."""
+        with suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the process to end; return its exit status. Raise TimeoutExpired after this many seconds."""
+        if self.returncode is None:
+            self._report.settimeout(timeout)
+            try:
+                self.returncode = int(self._report.recv(20))
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired("chatpost", timeout or 0) from None
+            self._report.close()
+        return self.returncode
+
+    def communicate(self, given: bytes = b"", timeout: float | None = None) -> tuple[bytes, bytes]:
+        """Write to stdin and close it, read stdout and stderr, and wait for the end. Raise TimeoutExpired."""
+        with ThreadPoolExecutor(3) as pool:
+            pool.submit(_feed, self.stdin, given)
+            reads = [pool.submit(_read, stream) for stream in (self.stdout, self.stderr)]
+            try:
+                for read in reads:
+                    read.result(timeout)
+                self.wait(timeout)
+            except TimeoutError as late:
+                self.kill()
+                raise subprocess.TimeoutExpired("chatpost", timeout or 0) from late
+        return reads[0].result(), reads[1].result()
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal, unless the process has ended."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+
+def _open(stream: int | IO[bytes], *, is_input: bool) -> tuple[int, Any]:
+    """Return the process's end of a stream, and for a pipe ours."""
+    if stream == subprocess.DEVNULL:
+        return os.open(os.devnull, os.O_RDWR), None
+    if stream == subprocess.PIPE:
+        read, write = os.pipe()
+        return (read, os.fdopen(write, "wb", 0)) if is_input else (write, os.fdopen(read, "rb", 0))
+    return os.dup(stream if isinstance(stream, int) else stream.fileno()), None
+
+
+def _feed(stdin: IO[bytes] | None, given: bytes) -> None:
+    if stdin is not None:
+        with suppress(BrokenPipeError), stdin:
+            for start in range(0, len(given), 65536):
+                stdin.write(given[start : start + 65536])
+
+
+def _read(stream: IO[bytes] | None) -> bytes:
+    if stream is None:
+        return b""
+    with stream:
+        return stream.read()
+
+
+class _Server:
+    """The process that forks the others. It starts at the first use, and ends with the test process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._requests: socket.socket | None = None
+
+    def send(self, request: list[Any], descriptors: list[int]) -> None:
+        """Start a process with these arguments, environment and folder, streams, and socket for its PID and status."""
+        data = json.dumps(request).encode()
+        with self._lock:
+            if self._requests is None:
+                self._requests, theirs = socket.socketpair()
+                with theirs:
+                    command = [sys.executable, "-m", "tests.forks", str(theirs.fileno())]
+                    options: dict[str, Any] = {"env": {"PATH": os.defpath}, "cwd": _TOP, "pass_fds": [theirs.fileno()]}
+                    self._process = subprocess.Popen(command, **options)
+            socket.send_fds(self._requests, [len(data).to_bytes(_LENGTH)], descriptors)
+            self._requests.sendall(data)
+
+
+_SERVER = _Server()
+
+
+def _serve(requests: socket.socket) -> None:
+    """Fork a process for each request, and report its PID and exit status, until the socket is closed."""
+    running = selectors.DefaultSelector()
+    running.register(requests, selectors.EVENT_READ)
+    while True:
+        for key, _ in running.select():
+            if key.fileobj is requests:
+                length, descriptors, *_ = socket.recv_fds(requests, _LENGTH, 4)
+                if not length:
+                    return
+                request = json.loads(requests.recv(int.from_bytes(length), socket.MSG_WAITALL))
+                *streams, report = descriptors
+                pid = os.fork()
+                if not pid:
+                    _run(streams, *request)
+                os.write(report, b"%d" % pid)
+                running.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, report))
+                for stream in streams:
+                    os.close(stream)
+            else:
+                pid, report = key.data
+                running.unregister(key.fd)
+                os.close(key.fd)
+                status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                with suppress(BrokenPipeError):
+                    os.write(report, b"%d" % status)
+                os.close(report)
+
+
+def _run(streams: list[int], argv: list[str], environment: dict[str, str], folder: str) -> NoReturn:
+    """Run the command as a new Python would: with UTF-8, as no variable tells of another encoding."""
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update({"LC_CTYPE": "C.UTF-8"} | environment)
+    time.tzset()
+    sys.argv = [_CHATPOST, *argv]
+    sys.stdin = os.fdopen(0, "r", encoding="utf-8", errors="surrogateescape")
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", errors="surrogateescape")
+    sys.stderr = os.fdopen(2, "w", 1, encoding="utf-8", errors="backslashreplace")
+    from chatpost.__main__ import main
+
+    main()
+
+
+def _import_everything() -> None:
+    """Import what a command could, but for what `main` keeps out."""
+    sys.modules["chardet"] = sys.modules["charset_normalizer"] = None  # type: ignore[assignment]
+    import chatpost
+
+    warnings.simplefilter("ignore")  # what `main` does first
+    for module in pkgutil.walk_packages(chatpost.__path__, "chatpost."):
+        if not module.name.startswith("chatpost.emulator"):
+            import_module(module.name)
+    warnings.resetwarnings()
+    gc.freeze()
+
+
+if __name__ == "__main__":
+    _import_everything()
+    _serve(socket.socket(fileno=int(sys.argv[1])))
