@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import select
 import signal
@@ -204,6 +205,11 @@ def body_of(chat: Emulator) -> dict[str, Any]:
 def pytest_xdist_auto_num_workers() -> int:
     """Run more workers than there are CPUs: most tests wait for processes or timers."""
     return 3 * (os.cpu_count() or 1)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what has been imported and collected out of each search for garbage, which takes a tenth of the time."""
+    gc.freeze()
 
 
 # A busy machine must not make a test fail.

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from chatpost.emulator import Emulator
+    from chatpost.emulator.server import Received
 
 Watch: TypeAlias = "Callable[..., Running]"
 
@@ -602,6 +603,24 @@ def arrival(chat: Emulator) -> threading.Event:
     return come
 
 
+@contextmanager
+def held(chat: Emulator, send: Callable[[], Running]) -> Iterator[Running]:
+    """Start a process, and hold Chat's answer to its request until the end of the block."""
+    come, go = threading.Event(), threading.Event()
+
+    def hold(_: Received) -> None:
+        come.set()
+        go.wait(60)
+
+    chat.on_received = hold
+    try:
+        running = send()
+        assert come.wait(60)
+        yield running
+    finally:
+        go.set()
+
+
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_flusher_that_dies(machines: list[Shell], chat: Emulator, end: signal.Signals) -> None:
     """If a flusher is killed or stopped while it posts, another takes over within seconds, without duplicates."""
@@ -626,15 +645,12 @@ def test_a_lease_is_renewed(machines: list[Shell], chat: Emulator, redis: RedisP
     """While a flusher waits for a slow answer, no other flusher posts to the space."""
     one, two = machines
     one("send", "--spool-only", "hello")
-    stored = arrival(chat)
-    chat.faults.append(Fault(Kind.DELAY, seconds=8))
-    slow = one.start("outbox", "flush")
-    assert stored.wait(60)
-    (lease,) = redis.call("KEYS", "chatpost:{outbox}:lock:*")
-    holder = redis.call("GET", lease.decode())
-    two("outbox", "flush", "--deadline", "7")
-    assert len(chat.received) == 1
-    assert redis.call("GET", lease.decode()) in {holder, None}
+    with held(chat, lambda: one.start("outbox", "flush")) as slow:
+        (lease,) = redis.call("KEYS", "chatpost:{outbox}:lock:*")
+        holder = redis.call("GET", lease.decode())
+        two("outbox", "flush", "--deadline", "7")
+        assert len(chat.received) == 1
+        assert redis.call("GET", lease.decode()) == holder
     assert (slow.end().status, texts(chat), len(chat.received)) == (0, ["hello"], 1)
 
 
@@ -784,12 +800,9 @@ def test_a_late_note_of_another_message(machines: list[Shell], chat: Emulator, r
     """If Redis loses its data during an attempt, the answer does not apply to the next message with the same ID."""
     one, two = machines
     one("send", "--spool-only", "first")
-    stored = arrival(chat)
-    chat.faults.append(Fault(Kind.DELAY, seconds=3))
-    slow = one.start("outbox", "flush")
-    assert stored.wait(60)
-    redis.call("FLUSHALL")
-    two("send", "--spool-only", "second")
+    with held(chat, lambda: one.start("outbox", "flush")) as slow:
+        redis.call("FLUSHALL")
+        two("send", "--spool-only", "second")
     slow.end()
     two("outbox", "flush")
     assert texts(chat) == ["first", "second"]
@@ -799,11 +812,8 @@ def test_a_redis_that_dies_under_a_sender(machines: list[Shell], chat: Emulator,
     """If Redis dies during an attempt, the sender still posts the message once and prints the message name."""
     one, _ = machines
     one.env["CHATPOST_REDIS_URL"] = own.url
-    come = arrival(chat)
-    chat.faults.append(Fault(Kind.DELAY, seconds=1))
-    running = one.start("send", "--spool", "mine")
-    assert come.wait(60)
-    own.kill()
+    with held(chat, lambda: one.start("send", "--spool", "mine")) as running:
+        own.kill()
     assert (running.end(), texts(chat)) == ((0, f"{chat.space().messages[0].name}\n", ""), ["mine"])
 
 
@@ -813,13 +823,12 @@ def test_a_long_text_whose_redis_dies(machines: list[Shell], chat: Emulator, own
     one, _ = machines
     one.env["CHATPOST_REDIS_URL"] = own.url
     text = "\n".join(f"line {number}" for number in range(8000))
-    come = arrival(chat)
-    chat.faults.append(Fault(Kind.DELAY, seconds=1))
     (one.home / "text").write_text(text)
-    with (one.home / "text").open() as stdin:
-        running = one.start("send", "--spool", "-o", "json", stdin=stdin)
-    assert come.wait(60)
-    own.call("FLUSHALL") if how == "flushed" else own.kill()
+    with (
+        (one.home / "text").open() as stdin,
+        held(chat, lambda: one.start("send", "--spool", "-o", "json", stdin=stdin)) as running,
+    ):
+        own.call("FLUSHALL") if how == "flushed" else own.kill()
     done = running.end().expect(0)
     assert ("\n".join(texts(chat)), json.loads(done.out)["parts"]) == (text, {"posted": 3, "of": 3})
     assert len(chat.received) == 3
@@ -828,11 +837,8 @@ def test_a_long_text_whose_redis_dies(machines: list[Shell], chat: Emulator, own
 def test_what_is_posted_is_said(machines: list[Shell], chat: Emulator, redis: RedisProcess) -> None:
     """A message that its sender posted counts as posted, even if Redis loses it during the attempt."""
     one, _ = machines
-    come = arrival(chat)
-    chat.faults.append(Fault(Kind.DELAY, seconds=1))
-    running = one.start("send", "--spool", "X")
-    assert come.wait(60)
-    redis.call("FLUSHALL")
+    with held(chat, lambda: one.start("send", "--spool", "X")) as running:
+        redis.call("FLUSHALL")
     done = running.end()
     assert (done.status, done.out.strip()) == (0, chat.space().messages[0].name)
 
@@ -842,7 +848,7 @@ def test_moved_too_late(machines: list[Shell], chat: Emulator) -> None:
     one, two = machines
     for command in (["outbox", "retry", "1"], ["outbox", "delete", "2"]):
         come = arrival(chat)
-        chat.faults.append(Fault(Kind.DELAY, seconds=10))  # longer than the command below takes
+        chat.faults.append(Fault(Kind.DELAY, seconds=3))  # the command below waits for the outcome
         running = one.start("send", "--spool", "M")
         assert come.wait(60)
         done = two(*command)
@@ -886,11 +892,8 @@ def test_connections_that_redis_closes(machines: list[Shell], chat: Emulator, re
     """If Redis closes a connection while chatpost waits for Chat, chatpost reconnects without a warning."""
     one, _ = machines
     one("send", "--spool-only", "hello")
-    stored = arrival(chat)
-    chat.faults.append(Fault(Kind.DELAY, seconds=1))
-    slow = one.start("outbox", "flush")
-    assert stored.wait(60)
-    redis.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    with held(chat, lambda: one.start("outbox", "flush")) as slow:
+        redis.call("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
     done = slow.end()
     assert (done.status, "cannot be used" in done.err) == (0, False)
     assert one("outbox").err == "chatpost: the outbox is empty\n"

@@ -20,7 +20,7 @@ from tests.tools import need
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser
+    from playwright.sync_api import BrowserContext
 
     from chatpost.emulator import Emulator
     from tests.conftest import Shell
@@ -30,17 +30,17 @@ CLICK = "<a href='javascript:window.evil=1' onclick='window.evil=1'>click</a>"
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser() -> Iterator[BrowserContext]:
     """Start a headless Chromium."""
     executable = need("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        yield browser
+        yield browser.new_context()
         browser.close()
 
 
 @pytest.fixture
-def page(browser: Browser, chat: Emulator) -> Iterator[Page]:
+def page(browser: BrowserContext, chat: Emulator) -> Iterator[Page]:
     """Open the emulator's page. The page must not send requests to another site or raise errors."""
     page = browser.new_page()
     asked: list[str] = []
