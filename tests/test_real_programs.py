@@ -221,7 +221,7 @@ class Machine:
         if tried.returncode:
             pytest.skip(f"this machine does not allow systemd-nspawn: {tried.stderr.decode()}")
         command = [*self._command, "--setenv=SYSTEMD_UNIT_PATH=/etc/systemd/system", "--boot", "--", f"--unit={target}"]
-        quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
         with subprocess.Popen(command, **quiet) as process:
             try:
                 yield
