@@ -495,7 +495,7 @@ def test_the_deadline(shell: Shell, chat: Emulator) -> None:
     """A mail of several messages does not extend the deadline: the rest stays in the outbox."""
     shell.env["CHATPOST_PACING"] = "1"
     body = "line of the log\n" * 5000
-    done = shell("sendmail", "--deadline", "0.5s", "--interval", "20s", "root", stdin=f"Subject: A\n\n{body}")
+    done = shell("sendmail", "--deadline", "10s", "--interval", "60s", "root", stdin=f"Subject: A\n\n{body}")
     assert (done.status, done.out) == (0, "")
     assert len(texts(chat)) == 1
     assert len(shell("outbox", "list", "-o", "json").out.splitlines()) == 2
