@@ -72,7 +72,7 @@ def check_for_people(finished: Finished) -> Finished:
 
 
 class Shell:
-    """Runs the installed command in an isolated environment, with empty stdin by default."""
+    """Runs chatpost as a process in an isolated environment, with empty stdin by default."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -208,7 +208,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_finish() -> None:
-    """Keep what has been imported and collected out of each search for garbage, which takes a tenth of the time."""
+    """Exempt what has been imported and collected from garbage collection, which takes a tenth of the time."""
     gc.freeze()
 
 
@@ -246,7 +246,7 @@ def chat() -> Iterator[Emulator]:
 
 @pytest.fixture
 def shell(tmp_path: Path, chat: Emulator) -> Shell:
-    """Return the installed command, with CHATPOST_URL set to an emulator webhook."""
+    """Return the command as a process, with CHATPOST_URL set to an emulator webhook."""
     shell = Shell(tmp_path)
     shell.env["CHATPOST_URL"] = chat.url(key=KEY, token=TOKEN)
     return shell
@@ -255,7 +255,7 @@ def shell(tmp_path: Path, chat: Emulator) -> Shell:
 class InProcess(Shell):
     """Runs the command in the test's own process, which takes a tenth of the time of a new one.
 
-    What concerns the process itself still runs in a new one: jobs, the emulator, file descriptors, other threads.
+    What concerns the process itself still runs in one of its own: jobs, the emulator, file descriptors, other threads.
     """
 
     def __call__(

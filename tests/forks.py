@@ -1,7 +1,7 @@
-"""Runs `chatpost` in processes that are forked from one that has imported it, in a seventh of the time of a new one.
+"""Runs `chatpost` in processes that are forked from one that has imported it, which takes a seventh of the time.
 
 Each is a process of its own, with its own streams, environment and signals. Only the start of Python and the imports
-are skipped. Tests of those use the installed command.
+are skipped. Tests of start-up and imports use the installed command.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import sys
 import threading
 import time
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import IO
 
 _TOP = Path(__file__).parent.parent
@@ -35,7 +35,7 @@ _LENGTH = 4  # of a request's length, in bytes
 
 
 def can_fork(environment: Mapping[str, str]) -> bool:
-    """Return whether a forked process behaves like a new one in this environment: Python's start does not read it."""
+    """Return whether a forked process behaves like a new one: no variable is set that Python reads at start-up."""
     return sys.platform == "linux" and not any(name.startswith(_READ_BY_PYTHON) for name in environment)
 
 
@@ -51,7 +51,12 @@ class Fork:
             os.close(end)
         self.stdin, self.stdout, self.stderr = (ours for _, ours in ends)
         self.returncode: int | None = None
-        self.pid = int(self._report.recv(20))
+        self.pid = self._receive()
+
+    def _receive(self) -> int:
+        if not (number := self._report.recv(20)):
+            raise RuntimeError("the process that forks has ended; the reason is on stderr")
+        return int(number)
 
     def poll(self) -> int | None:
         """Return the exit status, or the negative number of the signal that ended the process, or None."""
@@ -64,7 +69,7 @@ class Fork:
         if self.returncode is None:
             self._report.settimeout(timeout)
             try:
-                self.returncode = int(self._report.recv(20))
+                self.returncode = self._receive()
             except (TimeoutError, BlockingIOError):
                 raise subprocess.TimeoutExpired("chatpost", timeout or 0) from None
             self._report.close()
@@ -72,17 +77,22 @@ class Fork:
 
     def communicate(self, given: bytes = b"", timeout: float | None = None) -> tuple[bytes, bytes]:
         """Write to stdin and close it, read stdout and stderr, and wait for the end. Raise TimeoutExpired."""
-        with ThreadPoolExecutor(3) as pool:
-            pool.submit(_feed, self.stdin, given)
-            reads = [pool.submit(_read, stream) for stream in (self.stdout, self.stderr)]
-            try:
-                for read in reads:
-                    read.result(timeout)
-                self.wait(timeout)
-            except TimeoutError as late:
-                self.kill()
-                raise subprocess.TimeoutExpired("chatpost", timeout or 0) from late
-        return reads[0].result(), reads[1].result()
+        said = {1: b"", 2: b""}
+        works: list[Callable[[], None]] = [
+            partial(_feed, self.stdin, given),
+            partial(_read, self.stdout, said, 1),
+            partial(_read, self.stderr, said, 2),
+        ]
+        threads = [threading.Thread(target=work, daemon=True) for work in works]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout)  # descendants can hold the pipes
+        if any(thread.is_alive() for thread in threads):
+            self.kill()
+            raise subprocess.TimeoutExpired("chatpost", timeout or 0)
+        self.wait(timeout)
+        return said[1], said[2]
 
     def send_signal(self, number: int) -> None:
         """Send a signal, unless the process has ended."""
@@ -116,11 +126,10 @@ def _feed(stdin: IO[bytes] | None, given: bytes) -> None:
                 stdin.write(given[start : start + 65536])
 
 
-def _read(stream: IO[bytes] | None) -> bytes:
-    if stream is None:
-        return b""
-    with stream:
-        return stream.read()
+def _read(stream: IO[bytes] | None, said: dict[int, bytes], number: int) -> None:
+    if stream is not None:
+        with stream:
+            said[number] = stream.read()
 
 
 class _Server:
@@ -162,7 +171,7 @@ def _serve(requests: socket.socket) -> None:
                 pid = os.fork()
                 if not pid:
                     _run(streams, *request)
-                os.write(report, b"%d" % pid)
+                _report(report, pid)
                 running.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, report))
                 for stream in streams:
                     os.close(stream)
@@ -171,13 +180,17 @@ def _serve(requests: socket.socket) -> None:
                 running.unregister(key.fd)
                 os.close(key.fd)
                 status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-                with suppress(BrokenPipeError):
-                    os.write(report, b"%d" % status)
+                _report(report, status)
                 os.close(report)
 
 
+def _report(report: int, number: int) -> None:
+    with suppress(BrokenPipeError):  # the test has ended
+        os.write(report, b"%d" % number)
+
+
 def _run(streams: list[int], argv: list[str], environment: dict[str, str], folder: str) -> NoReturn:
-    """Run the command as a new Python would: with UTF-8, as no variable tells of another encoding."""
+    """Run the command as a new Python would: with UTF-8, as no variable asks for another encoding."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
@@ -186,7 +199,7 @@ def _run(streams: list[int], argv: list[str], environment: dict[str, str], folde
     os.environ.update({"LC_CTYPE": "C.UTF-8"} | environment)
     time.tzset()
     sys.argv = [_CHATPOST, *argv]
-    sys.stdin = os.fdopen(0, "r", encoding="utf-8", errors="surrogateescape")
+    sys.stdin = os.fdopen(0, "r", encoding="utf-8", errors="surrogateescape", newline="\n")
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", errors="surrogateescape")
     sys.stderr = os.fdopen(2, "w", 1, encoding="utf-8", errors="backslashreplace")
     from chatpost.__main__ import main
@@ -195,15 +208,15 @@ def _run(streams: list[int], argv: list[str], environment: dict[str, str], folde
 
 
 def _import_everything() -> None:
-    """Import what a command could, but for what `main` keeps out."""
+    """Import everything that a command might, except what `main` blocks."""
     sys.modules["chardet"] = sys.modules["charset_normalizer"] = None  # type: ignore[assignment]
     import chatpost
 
-    warnings.simplefilter("ignore")  # what `main` does first
-    for module in pkgutil.walk_packages(chatpost.__path__, "chatpost."):
-        if not module.name.startswith("chatpost.emulator"):
-            import_module(module.name)
-    warnings.resetwarnings()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # requests misses what is blocked
+        for module in pkgutil.walk_packages(chatpost.__path__, "chatpost."):
+            if not module.name.startswith("chatpost.emulator"):
+                import_module(module.name)
     gc.freeze()
 
 

@@ -529,6 +529,15 @@ def test_mistakes_in_the_configuration(shell: Shell, profiles: str, variables: d
     done.expect(78, said)
 
 
+def test_a_mistake_does_not_keep_a_message(chatpost: InProcess, chat: Emulator) -> None:
+    """If the Redis URL cannot be found, chatpost paces the message on this machine, and prints one warning."""
+    del chatpost.env["CHATPOST_PACING"]
+    chatpost.write_profiles(f'redis = {{ env = "GONE" }}\n[profiles.ops]\nurl = "{chatpost.env["CHATPOST_URL"]}"\n')
+    done = chatpost("send", "-o", "none", "hello")
+    assert done == (0, "", f"chatpost: warning: {ALONE}redis: the URL's variable GONE is not set\n")
+    assert texts(chat) == ["hello"]
+
+
 # The outbox ----------------------------------------------------------------------------------------------------
 
 
@@ -844,7 +853,9 @@ def test_moved_too_late(machines: list[Shell], chat: Emulator) -> None:
     one, two = machines
     for command in (["outbox", "retry", "1"], ["outbox", "delete", "2"]):
         come = arrival(chat)
-        chat.faults.append(Fault(Kind.DELAY, seconds=3))  # the command below waits for the outcome
+        chat.faults.append(
+            Fault(Kind.DELAY, seconds=6)
+        )  # the command below must start before, and waits for the outcome
         running = one.start("send", "--spool", "M")
         assert come.wait(60)
         done = two(*command)

@@ -149,3 +149,38 @@ def test_an_old_python_is_told() -> None:
     """The zipapp's source contains an error message for a Python that is too old."""
     text = (TOP / "tests" / "build_zipapp.py").read_text()
     assert "chatpost needs Python 3.11 or newer" in text
+
+
+def test_each_installed_command(shell: Shell, chat: Emulator) -> None:
+    """Each command starts as installed, alone, and says no more than it should: most tests fork it, without imports."""
+    shell.write_profiles(
+        f'[profiles.ops]\nurl = "{chat.url()}"\n[profiles.dev]\nurl = "{chat.url("B")}"\n[sendmail]\nroot = "ops"\n'
+    )
+    (shell.home / "card.json").write_text('{"header": {"title": "Backup"}}')
+    del shell.env["CHATPOST_URL"]
+    missing = "chatpost: error: there is no message 1 in the outbox: list the messages with `chatpost outbox list` "
+    missing += "(see docs/troubleshooting.md#outbox)\n"
+    mail = "Subject: Disk\n\nIt is full.\n"
+    for line, status, said in (
+        ("send -q -p ops -p dev hello", 0, ""),
+        ("reply -q -p ops -k key hello", 0, ""),
+        ("thread -q -p ops hello", 0, ""),
+        ("thread -q -p ops --follow Log", 0, ""),
+        ("run -q -p ops -- true", 0, ""),
+        ("run -q -p ops --on change --name x -- false", 1, ""),
+        ("send -q -p ops --once-per 1h hello", 0, ""),
+        ("send -q -p ops --card card.json --dry-run", 0, ""),
+        ("send -q -p ops --spool-only later", 0, ""),
+        ("outbox list", 0, ""),
+        ("outbox show 1", 0, ""),
+        ("outbox retry 1", 0, "chatpost: 1 message pending: post with `chatpost outbox flush`\n"),
+        ("outbox flush -q", 0, ""),
+        ("outbox delete 1", 66, missing),
+        ("sendmail root", 0, ""),
+        ("profiles", 0, ""),
+        ("profiles delete dev", 0, f"chatpost: profile dev was deleted from {shell.config}\n"),
+        ("completion bash", 0, ""),
+        ("emulator -- true", 0, "The emulator holds 0 messages.\n"),
+    ):
+        done = shell.run("chatpost", *line.split(), stdin=mail if "mail" in line else b"")
+        assert (done.status, done.err) == (status, said), line

@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import time
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -203,20 +203,27 @@ def test_alerts(user: Shell, chat: Emulator) -> None:
     assert len(chat.received) == 3
 
 
-@contextmanager
-def webhook_server(user: Shell) -> Iterator[str]:
+def webhook_server(user: Shell) -> AbstractContextManager[str]:
     """Run webhook on a free loopback port. Yield its URL."""
-    while True:
+    return served(user, need("webhook"), "-ip", "127.0.0.1", "-port", "{port}", "-hooks", "hooks.json")
+
+
+@contextmanager
+def served(user: Shell, *command: str) -> Iterator[str]:
+    """Run a server, whose command has ``{port}``, on a free loopback port. Yield its URL."""
+    environment = {**user.env, "TMPDIR": str(user.home)}
+    for _ in range(5):  # another process can take the port
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        options = ("-ip", "127.0.0.1", "-port", str(port), "-hooks", "hooks.json")
-        with subprocess.Popen([need("webhook"), *options], env=user.env, cwd=user.home) as process:
+        argv = [word.replace("{port}", str(port)) for word in command]
+        with subprocess.Popen(argv, env=environment, cwd=user.home) as process:
             try:
                 if has_started(process, port):
                     yield f"http://127.0.0.1:{port}"
                     return
             finally:
                 process.kill()
+    pytest.fail(f"{command[0]} does not start")
 
 
 def has_started(process: subprocess.Popen[bytes], port: int) -> bool:

@@ -460,14 +460,14 @@ def test_the_third_failure(shell: Shell, chat: Emulator) -> None:
 def test_longer_than(shell: Shell, chat: Emulator) -> None:
     """`--longer-than` posts a success only if the job ran at least that long; with `--on`, both conditions hold."""
     for argv, posts in (
-        (("--", "true"), False),
-        (("--", "sleep", "0.3"), True),
-        (("--", "false"), True),
-        (("--on", "failure", "--", "sleep", "0.3"), False),
-        (("--on", "failure", "--", "false"), True),
+        (("1m", "--", "true"), False),
+        (("0.2s", "--", "sleep", "0.3"), True),
+        (("1m", "--", "false"), True),
+        (("0.2s", "--on", "failure", "--", "sleep", "0.3"), False),
+        (("1m", "--on", "failure", "--", "false"), True),
     ):
         before = len(chat.received)
-        shell("run", "--longer-than", "0.2s", *argv)
+        shell("run", "--longer-than", *argv)
         assert len(chat.received) - before == posts, argv
     shell("run", "--follow", "--longer-than", "1m", "--", "true").expect(2, "--on always, and no --longer-than")
 

@@ -197,22 +197,22 @@ def test_any_bytes(raw: bytes) -> None:
             b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(3000)),
             id="nesting",
         ),
-        pytest.param(b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--b\n\n\n" * 250_000, id="parts"),
-        pytest.param(b"Subject: A\nContent-Type: text/html\n\n" + b"<a " * 250_000, id="tags"),
-        pytest.param(b"Subject: A\nContent-Type: text/html\n\n" + b"<!--" * 250_000 + b"-->", id="comments"),
-        pytest.param(b"Subject: A\nContent-Type: text/html\n\nx" + b"<b> </b>" * 150_000, id="spaces"),
-        pytest.param(b"Subject: A\nContent-Type: text/html\n\n" + b"<" * 500_000 + b">", id="signs"),
-        pytest.param(b"Subject: " + b"=?a?q?" * 150_000 + b"\n\nx", id="words"),
-        pytest.param(b"Subject: A\nContent-Type: text/plain" + b"; a=b" * 150_000 + b"\n\nx", id="parameters"),
-        pytest.param(b"Subject: A\nContent-Type: text/plain; charset=punycode\n\n" + b"x" * 500_000, id="punycode"),
-        pytest.param(b"Subject: A\n\n" + b"%25" * 650_000, id="escapes"),
+        pytest.param(b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--b\n\n\n" * 500_000, id="parts"),
+        pytest.param(b"Subject: A\nContent-Type: text/html\n\n" + b"<a " * 500_000, id="tags"),
+        pytest.param(b"Subject: A\nContent-Type: text/html\n\n" + b"<!--" * 500_000 + b"-->", id="comments"),
+        pytest.param(b"Subject: A\nContent-Type: text/html\n\nx" + b"<b> </b>" * 300_000, id="spaces"),
+        pytest.param(b"Subject: A\nContent-Type: text/html\n\n" + b"<" * 1_000_000 + b">", id="signs"),
+        pytest.param(b"Subject: " + b"=?a?q?" * 300_000 + b"\n\nx", id="words"),
+        pytest.param(b"Subject: A\nContent-Type: text/plain" + b"; a=b" * 300_000 + b"\n\nx", id="parameters"),
+        pytest.param(b"Subject: A\nContent-Type: text/plain; charset=punycode\n\n" + b"x" * 1_000_000, id="punycode"),
+        pytest.param(b"Subject: A\n\n" + b"%25" * 1_300_000, id="escapes"),
     ],
 )
 def test_bounded_time(chatpost: InProcess, chat: Emulator, raw: bytes) -> None:
     """A mail that was made to take long is posted in seconds, whatever of it is shown."""
     began = time.process_time()
     assert chatpost("sendmail", "-i", "root", stdin=raw).status == 0
-    assert time.process_time() - began < 8
+    assert time.process_time() - began < 15
     assert texts(chat)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import selectors
 import socket
 import struct
 import threading
@@ -67,6 +68,8 @@ class Emulator:
             self._server = make_server(
                 _HOST, port, self._app(), threaded=True, request_handler=_Handler, fd=listener.fileno()
             )
+        self._server.timeout = 0  # only _serve waits for a request
+        self._wake, self._woken = socket.socketpair()
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     @property
@@ -95,13 +98,17 @@ class Emulator:
         self._stopping.set()
         with self._changed:
             self._changed.notify_all()
-        socket.create_connection((_HOST, self.port)).close()  # the thread waits for a request
+        self._wake.close()
         self._thread.join()
+        self._woken.close()
         self._server.server_close()
 
     def _serve(self) -> None:
-        while not self._stopping.is_set():
-            self._server.handle_request()
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._server, selectors.EVENT_READ)
+            selector.register(self._woken, selectors.EVENT_READ)
+            while all(key.fileobj is self._server for key, _ in selector.select()):
+                self._server.handle_request()
 
     def _app(self) -> Flask:
         app = Flask(__name__, static_folder="page", static_url_path="", template_folder="page")
