@@ -14,7 +14,7 @@ if _PACKAGE not in sys.modules:
     _module = module_from_spec(_spec)
 
     def _load(name: str) -> Any:
-        del _module.__dict__["__getattr__"]
+        _module.__dict__.pop("__getattr__", None)
         _loader.exec_module(_module)
         return getattr(_module, name)
 
