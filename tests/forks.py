@@ -104,10 +104,6 @@ class Fork:
         """Send SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
-    def terminate(self) -> None:
-        """Send SIGTERM."""
-        self.send_signal(signal.SIGTERM)
-
 
 def _open(stream: int | IO[bytes], *, is_input: bool) -> tuple[int, Any]:
     """Return the process's end of a stream, and for a pipe ours."""
@@ -121,9 +117,10 @@ def _open(stream: int | IO[bytes], *, is_input: bool) -> tuple[int, Any]:
 
 def _feed(stdin: IO[bytes] | None, given: bytes) -> None:
     if stdin is not None:
+        left = memoryview(given)
         with suppress(BrokenPipeError), stdin:
-            for start in range(0, len(given), 65536):
-                stdin.write(given[start : start + 65536])
+            while left:
+                left = left[stdin.write(left) :]
 
 
 def _read(stream: IO[bytes] | None, said: dict[int, bytes], number: int) -> None:

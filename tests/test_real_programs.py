@@ -22,7 +22,7 @@ import yaml
 from chatpost.emulator import Emulator
 from tests.conftest import BIN, KEY, TOKEN, Shell, answering, body_of, texts, wait_for
 from tests.senders import can_unshare
-from tests.test_recipes import recipe, section, served, user, webhook_server
+from tests.test_recipes import alert_server, recipe, section, served, user
 from tests.tools import need
 
 if TYPE_CHECKING:
@@ -140,12 +140,7 @@ def test_gitlab(user: Shell, chat: Emulator, tmp_path: Path) -> None:
 
 def test_alertmanager(user: Shell, chat: Emulator) -> None:
     """Alertmanager posts an alert through the recipe's receiver and script, and its resolution in the same thread."""
-    program = user.home / "chatpost-alerts"
-    program.write_text(recipe("Alertmanager and Grafana", "sh"))
-    program.chmod(0o755)
-    hooks = recipe("Alertmanager and Grafana", "json").replace("/usr/local/bin/chatpost-alerts", str(program))
-    (user.home / "hooks.json").write_text(hooks)
-    with webhook_server(user) as hook:
+    with alert_server(user) as hook:
         receiver = recipe("Alertmanager and Grafana", "yaml").replace("http://127.0.0.1:9000", hook)
         (user.home / "alertmanager.yml").write_text(f"{receiver}  group_wait: 0s\n  group_interval: 1s\n")
         options = ("--config.file=alertmanager.yml", "--storage.path=data", "--cluster.listen-address=")

@@ -183,12 +183,7 @@ def test_alerts(user: Shell, chat: Emulator) -> None:
 
     A payload without alerts gets a 500.
     """
-    program = user.home / "chatpost-alerts"
-    program.write_text(recipe("Alertmanager and Grafana", "sh"))
-    program.chmod(0o755)
-    hooks = recipe("Alertmanager and Grafana", "json").replace("/usr/local/bin/chatpost-alerts", str(program))
-    (user.home / "hooks.json").write_text(hooks)
-    with webhook_server(user) as url:
+    with alert_server(user) as url:
         assert requests.post(f"{url}/hooks/alerts", json=ALERTS, timeout=60).status_code == 200
         firing, resolved = texts(chat)
         assert (firing, resolved) == ("*firing* DiskFull db-1: 97 %\n<\u200busers/all>", "*resolved* Down : ")
@@ -203,8 +198,13 @@ def test_alerts(user: Shell, chat: Emulator) -> None:
     assert len(chat.received) == 3
 
 
-def webhook_server(user: Shell) -> AbstractContextManager[str]:
-    """Run webhook on a free loopback port. Yield its URL."""
+def alert_server(user: Shell) -> AbstractContextManager[str]:
+    """Run the recipe's webhook and script on a free loopback port. Yield its URL."""
+    program = user.home / "chatpost-alerts"
+    program.write_text(recipe("Alertmanager and Grafana", "sh"))
+    program.chmod(0o755)
+    hooks = recipe("Alertmanager and Grafana", "json").replace("/usr/local/bin/chatpost-alerts", str(program))
+    (user.home / "hooks.json").write_text(hooks)
     return served(user, need("webhook"), "-ip", "127.0.0.1", "-port", "{port}", "-hooks", "hooks.json")
 
 
