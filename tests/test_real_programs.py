@@ -49,7 +49,8 @@ def repository(folder: Path, **files: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     for argv in (["init", "-q", "-b", "main"], ["add", "-A"], [*GIT_USER, "commit", "-q", "-m", "Mend the pump"]):
-        subprocess.run(["git", *argv], cwd=folder, check=True, capture_output=True)
+        environment = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull}
+        subprocess.run(["git", *argv], cwd=folder, env=environment, check=True, capture_output=True)
     return folder
 
 
