@@ -176,8 +176,8 @@ class Machine:
             (root / folder).symlink_to(f"usr/{folder}")
         (root / "etc/os-release").write_text("ID=test\n")
         (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
-        targets = dict.fromkeys(("sysinit", "basic", "timers", "shutdown"), "[Unit]\n")
-        for name, unit in {**{f"{name}.target": unit for name, unit in targets.items()}, **units}.items():
+        targets = {f"{name}.target": "[Unit]\n" for name in ("sysinit", "basic", "timers", "shutdown")}
+        for name, unit in {**targets, **units}.items():
             path = root / "etc/systemd/system" / name
             path.parent.mkdir(exist_ok=True)
             path.write_text(unit)
@@ -187,17 +187,16 @@ class Machine:
         same = {Path("/usr"), Path(sys.prefix), Path(sys.base_prefix), TOP}
         paths = sorted(path for path in same if path == Path("/usr") or not path.is_relative_to("/usr"))
         binds = [f"--bind-ro={path}" for path in paths] + [f"--bind-ro={program.parent}:/usr/local/sbin"]
-        options = ["--quiet", "--register=no", "--keep-unit", f"--directory={root}", *binds]
-        self._command = [need("systemd-container"), *options]
+        options = ["--quiet", "--register=no", "--keep-unit", f"--directory={root}"]
+        command = [need("systemd-container"), *options]
+        tried = subprocess.run([*command, "--bind-ro=/usr", "/bin/true"], stdin=subprocess.DEVNULL, check=False)
+        if tried.returncode:
+            pytest.skip("this machine does not allow systemd-nspawn")
+        self._command = [*command, *binds]
 
     @contextmanager
     def booted(self, target: str) -> Iterator[None]:
         """Boot it to a target."""
-        tried = subprocess.run(
-            [*self._command, "/bin/true"], stdin=subprocess.DEVNULL, capture_output=True, check=False
-        )
-        if tried.returncode:
-            pytest.skip(f"this machine does not allow systemd-nspawn: {tried.stderr.decode()}")
         command = [*self._command, "--setenv=SYSTEMD_UNIT_PATH=/etc/systemd/system", "--boot", "--", f"--unit={target}"]
         quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
         with subprocess.Popen(command, **quiet) as process:
