@@ -145,6 +145,7 @@ class _Server:
                 with theirs:
                     command = [sys.executable, "-m", "tests.forks", str(theirs.fileno())]
                     options: dict[str, Any] = {"env": {"PATH": os.defpath}, "cwd": _TOP, "pass_fds": [theirs.fileno()]}
+                    options["start_new_session"] = True  # without the terminal that the tests may run at
                     self._process = subprocess.Popen(command, **options)
             socket.send_fds(self._requests, [len(data).to_bytes(_LENGTH)], descriptors)
             self._requests.sendall(data)
