@@ -19,13 +19,12 @@ import threading
 import time
 import warnings
 from contextlib import suppress
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import IO
 
 _TOP = Path(__file__).parent.parent
@@ -78,12 +77,11 @@ class Fork:
     def communicate(self, given: bytes = b"", timeout: float | None = None) -> tuple[bytes, bytes]:
         """Write to stdin and close it, read stdout and stderr, and wait for the end. Raise TimeoutExpired."""
         said = {1: b"", 2: b""}
-        works: list[Callable[[], None]] = [
-            partial(_feed, self.stdin, given),
-            partial(_read, self.stdout, said, 1),
-            partial(_read, self.stderr, said, 2),
+        threads = [
+            threading.Thread(target=_feed, args=(self.stdin, given), daemon=True),
+            threading.Thread(target=_read, args=(self.stdout, said, 1), daemon=True),
+            threading.Thread(target=_read, args=(self.stderr, said, 2), daemon=True),
         ]
-        threads = [threading.Thread(target=work, daemon=True) for work in works]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -107,8 +105,6 @@ class Fork:
 
 def _open(stream: int | IO[bytes], *, is_input: bool) -> tuple[int, Any]:
     """Return the process's end of a stream, and for a pipe ours."""
-    if stream == subprocess.DEVNULL:
-        return os.open(os.devnull, os.O_RDWR), None
     if stream == subprocess.PIPE:
         read, write = os.pipe()
         return (read, os.fdopen(write, "wb", 0)) if is_input else (write, os.fdopen(read, "rb", 0))
@@ -140,15 +136,21 @@ class _Server:
         """Start a process with these arguments, environment and folder, streams, and socket for its PID and status."""
         data = json.dumps(request).encode()
         with self._lock:
-            if self._requests is None:
-                self._requests, theirs = socket.socketpair()
-                with theirs:
-                    command = [sys.executable, "-m", "tests.forks", str(theirs.fileno())]
-                    options: dict[str, Any] = {"env": {"PATH": os.defpath}, "cwd": _TOP, "pass_fds": [theirs.fileno()]}
-                    options["start_new_session"] = True  # without the terminal that the tests may run at
-                    self._process = subprocess.Popen(command, **options)
+            self._requests = self._requests or self._start()
             socket.send_fds(self._requests, [len(data).to_bytes(_LENGTH)], descriptors)
             self._requests.sendall(data)
+
+    def _start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.forks", str(theirs.fileno())],
+                env={"PATH": os.defpath},
+                cwd=_TOP,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # without the terminal that the tests may run at
+            )
+        return ours
 
 
 _SERVER = _Server()
