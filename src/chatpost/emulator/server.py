@@ -66,7 +66,7 @@ class Emulator:
         # If Werkzeug cannot bind, it exits.
         with socket.create_server((_HOST, port), backlog=128) as listener:
             self._server = make_server(
-                _HOST, port, self._app(), threaded=True, request_handler=_Handler, fd=listener.fileno()
+                _HOST, port, self._answer_request, threaded=True, request_handler=_Handler, fd=listener.fileno()
             )
         self._server.timeout = 0  # only _serve waits for a request
         self._wake, self._woken = socket.socketpair()
@@ -110,23 +110,11 @@ class Emulator:
             while all(key.fileobj is self._server for key, _ in selector.select()):
                 self._server.handle_request()
 
-    def _app(self) -> Flask:
-        app = Flask(__name__, static_folder="page", static_url_path="", template_folder="page")
-        app.config["PROPAGATE_EXCEPTIONS"] = True  # a dropped connection must reach the server
-        app.jinja_env.globals.update(card_html=card_html, text_html=text_html, safe_link=safe_link, emoji=EMOJI)
-        app.post("/v1/spaces/<space>/messages")(self._create)
-        app.get("/")(self._page)
-        app.get("/spaces")(self._page)
-        app.get("/events")(lambda: Response(self._events(), mimetype="text/event-stream"))
-        app.before_request(_refuse_strangers)
-        app.after_request(_add_headers)
-        app.register_error_handler(ApiError, _error_response)
-        not_found = ApiError(404, "Requested entity was not found.")
-        for status in (404, 405):
-            app.register_error_handler(status, lambda _: _error_response(not_found))
-        return app
+    def _answer_request(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        return _APP(environ | {_EMULATOR: self}, start_response)
 
-    def _create(self, space: str) -> Response:
+    def create_message(self, space: str) -> Response:
+        """Answer the request that Flask is handling: a fault's answer, or the message's after creating it."""
         raw, query = request.get_data(), request.args.to_dict()
         with self._changed:
             fault = self.faults.popleft() if self.faults else Fault(Kind.NONE)
@@ -176,11 +164,7 @@ class Emulator:
         while not self._stopping.wait(0.05):
             yield b" "
 
-    def _page(self) -> str:
-        template = "spaces.html" if request.path == "/spaces" else "page.html"
-        return render_template(template, spaces=[space for space in dict(self.spaces).values() if space.messages])
-
-    def _events(self) -> Iterator[str]:
+    def events(self) -> Iterator[str]:
         """Yield an event at once and at each request, and a comment as a heartbeat, to detect closed connections."""
         seen = -1
         while not self._stopping.is_set():
@@ -204,6 +188,37 @@ class _Handler(WSGIRequestHandler):
         pass
 
 
+# One app for all emulators, which it finds in the request: routes take as long to set up as 20 requests.
+_EMULATOR = "chatpost.emulator"
+_APP = Flask(__name__, static_folder="page", static_url_path="", template_folder="page")
+_APP.config["PROPAGATE_EXCEPTIONS"] = True  # a dropped connection must reach the server
+_APP.jinja_env.globals.update(card_html=card_html, text_html=text_html, safe_link=safe_link, emoji=EMOJI)
+
+
+def _emulator() -> Emulator:
+    emulator: Emulator = request.environ[_EMULATOR]
+    return emulator
+
+
+@_APP.post("/v1/spaces/<space>/messages")
+def _create(space: str) -> Response:
+    return _emulator().create_message(space)
+
+
+@_APP.get("/")
+@_APP.get("/spaces")
+def _page() -> str:
+    template = "spaces.html" if request.path == "/spaces" else "page.html"
+    spaces = dict(_emulator().spaces).values()
+    return render_template(template, spaces=[space for space in spaces if space.messages])
+
+
+@_APP.get("/events")
+def _events() -> Response:
+    return Response(_emulator().events(), mimetype="text/event-stream")
+
+
+@_APP.before_request
 def _refuse_strangers() -> None:
     """Reject requests that web pages send to loopback through the user's browser, by another host name or origin."""
     host = request.host.rpartition(":")[0] or request.host
@@ -212,13 +227,21 @@ def _refuse_strangers() -> None:
         raise ApiError(403, "The emulator serves loopback only.")
 
 
+@_APP.after_request
 def _add_headers(response: Response) -> Response:
     response.headers.update({"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"})
     return response
 
 
+@_APP.errorhandler(ApiError)
 def _error_response(error: ApiError) -> Response:
     return make_response(error.body(), error.status)
+
+
+@_APP.errorhandler(404)
+@_APP.errorhandler(405)
+def _not_found(_: Exception) -> Response:
+    return _error_response(ApiError(404, "Requested entity was not found."))
 
 
 def _first_half(whole: bytes) -> Iterator[bytes]:
