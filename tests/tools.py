@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _ALL_PATHS = "/usr/sbin:/usr/bin"
 _BROWSERS = (
+    "chromium-headless-shell",  # takes half the time of the others
     *("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
     "/Applications/Chromium.app/Contents/MacOS/Chromium",
@@ -37,7 +38,7 @@ def find_browser() -> str | None:
 
 _NPM = Path(sys.prefix) / "npm"
 _FINDERS: dict[str, Callable[[], str | None]] = {
-    "chromium": find_browser,
+    "chromium-headless-shell": find_browser,
     "zsh": lambda: shutil.which("zsh"),
     "fish": lambda: shutil.which("fish"),
     "systemd": lambda: shutil.which("systemd-analyze"),
