@@ -262,10 +262,9 @@ class InProcess(Shell):
         self, *argv: str, stdin: bytes | str | int = b"", stdout: int = subprocess.PIPE, redirect: str = ""
     ) -> Finished:
         """Run ``chatpost`` to its end."""
-        is_plain = not (
-            isinstance(stdin, int) or stdout != subprocess.PIPE or redirect or argv[:1] in {(), ("run",), ("emulator",)}
-        )
-        if not is_plain or threading.current_thread() is not threading.main_thread():
+        is_plain = not (isinstance(stdin, int) or stdout != subprocess.PIPE or redirect) and can_fork(self.env)
+        is_job = argv[:1] in {(), ("run",), ("emulator",)}
+        if not is_plain or is_job or threading.current_thread() is not threading.main_thread():
             return super().__call__(*argv, stdin=stdin, stdout=stdout, redirect=redirect)
         out, err = (TextIOWrapper(BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
