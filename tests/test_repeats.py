@@ -104,10 +104,10 @@ def test_a_thousand_at_once(open_store: Callable[[], RepeatStore]) -> None:
 
     def add_some(worker: int) -> list[str]:
         store = open_store()
-        return [add(store, worker * 125 + number) for number in range(125)]
+        return [add(store, worker * 250 + number) for number in range(250)]
 
-    with ThreadPoolExecutor(8) as pool:
-        outcomes = [outcome for its in pool.map(add_some, range(8)) for outcome in its]
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = [outcome for its in pool.map(add_some, range(4)) for outcome in its]
     assert (outcomes.count("posted"), outcomes.count("counted")) == (1, 999)
     assert open_store().change("k", lambda repeats, _: repeats)[0].number == 999
 
