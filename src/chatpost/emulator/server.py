@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import Any, NamedTuple, Self
 
 from flask import Flask, Response, jsonify, make_response, render_template, request
@@ -23,6 +24,7 @@ from chatpost.emulator.space import Space
 _HOST = "127.0.0.1"
 _HEARTBEAT = 15.0
 # In case escaping fails: only the page's own script runs, and nothing is loaded from other hosts.
+_EMULATOR = "chatpost.emulator"  # the key of a request's emulator in its environment
 _POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'"
 
 
@@ -111,10 +113,10 @@ class Emulator:
                 self._server.handle_request()
 
     def _answer_request(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        return _APP(environ | {_EMULATOR: self}, start_response)
+        return _app()(environ | {_EMULATOR: self}, start_response)
 
     def create_message(self, space: str) -> Response:
-        """Answer the request that Flask is handling: a fault's answer, or the message's after creating it."""
+        """Handle Flask's current request: inject the next fault, or create the message. For the app's routes."""
         raw, query = request.get_data(), request.args.to_dict()
         with self._changed:
             fault = self.faults.popleft() if self.faults else Fault(Kind.NONE)
@@ -165,7 +167,10 @@ class Emulator:
             yield b" "
 
     def events(self) -> Iterator[str]:
-        """Yield an event at once and at each request, and a comment as a heartbeat, to detect closed connections."""
+        """Yield an event at once and at each request, and a comment as a heartbeat, to detect closed connections.
+
+        For the app's routes.
+        """
         seen = -1
         while not self._stopping.is_set():
             with self._changed:
@@ -188,37 +193,45 @@ class _Handler(WSGIRequestHandler):
         pass
 
 
-# One app for all emulators, which it finds in the request: routes take as long to set up as 20 requests.
-_EMULATOR = "chatpost.emulator"
-_APP = Flask(__name__, static_folder="page", static_url_path="", template_folder="page")
-_APP.config["PROPAGATE_EXCEPTIONS"] = True  # a dropped connection must reach the server
-_APP.jinja_env.globals.update(card_html=card_html, text_html=text_html, safe_link=safe_link, emoji=EMOJI)
+# All emulators share the app, because setting up its routes takes most of an emulator's start.
+@cache
+def _app() -> Flask:
+    app = Flask(__name__, static_folder="page", static_url_path="", template_folder="page")
+    app.config["PROPAGATE_EXCEPTIONS"] = True  # a dropped connection must reach the server
+    app.jinja_env.globals.update(card_html=card_html, text_html=text_html, safe_link=safe_link, emoji=EMOJI)
+    app.post("/v1/spaces/<space>/messages")(_create)
+    app.get("/")(_page)
+    app.get("/spaces")(_page)
+    app.get("/events")(_events)
+    app.before_request(_refuse_strangers)
+    app.after_request(_add_headers)
+    app.register_error_handler(ApiError, _error_response)
+    not_found = ApiError(404, "Requested entity was not found.")
+    for status in (404, 405):
+        app.register_error_handler(status, lambda _: _error_response(not_found))
+    return app
 
 
 def _emulator() -> Emulator:
+    """Return the emulator of Flask's current request."""
     emulator: Emulator = request.environ[_EMULATOR]
     return emulator
 
 
-@_APP.post("/v1/spaces/<space>/messages")
 def _create(space: str) -> Response:
     return _emulator().create_message(space)
 
 
-@_APP.get("/")
-@_APP.get("/spaces")
 def _page() -> str:
     template = "spaces.html" if request.path == "/spaces" else "page.html"
     spaces = dict(_emulator().spaces).values()
     return render_template(template, spaces=[space for space in spaces if space.messages])
 
 
-@_APP.get("/events")
 def _events() -> Response:
     return Response(_emulator().events(), mimetype="text/event-stream")
 
 
-@_APP.before_request
 def _refuse_strangers() -> None:
     """Reject requests that web pages send to loopback through the user's browser, by another host name or origin."""
     host = request.host.rpartition(":")[0] or request.host
@@ -227,21 +240,13 @@ def _refuse_strangers() -> None:
         raise ApiError(403, "The emulator serves loopback only.")
 
 
-@_APP.after_request
 def _add_headers(response: Response) -> Response:
     response.headers.update({"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"})
     return response
 
 
-@_APP.errorhandler(ApiError)
 def _error_response(error: ApiError) -> Response:
     return make_response(error.body(), error.status)
-
-
-@_APP.errorhandler(404)
-@_APP.errorhandler(405)
-def _not_found(_: Exception) -> Response:
-    return _error_response(ApiError(404, "Requested entity was not found."))
 
 
 def _first_half(whole: bytes) -> Iterator[bytes]:
