@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from chatpost.emulator import Emulator
-    from tests.conftest import Shell
+    from tests.conftest import InProcess, Shell
 
 PASSWORD = "pr0xyPassw0rd%21ofTheTests"
 URL = f"https://chat.googleapis.com/v1/spaces/AAAA/messages?key={KEY}&token={TOKEN}"
@@ -198,7 +198,7 @@ FAILURES: dict[str, tuple[Callable[[Stage], None], int]] = {
     "TOML with a URL for a number": (profiles(f'{GOOD}deadline = "{URL}"\n'), 78),
     "a file others write": (profiles(GOOD, mode=0o666), 78),
     "a command that fails": (
-        profiles(f'[profiles.ops]\nurl = {{ command = ["sh", "-c", "echo \'{URL}\'; exit 1"] }}\n'),
+        profiles(f'[profiles.ops]\nurl = {{ command = ["sh", "-c", "echo \'{URL}\' | tee /dev/stderr; exit 1"] }}\n'),
         78,
     ),
     "a command that raves": (profiles(f'[profiles.ops]\nurl = {{ command = ["echo", "x{URL}"] }}\n'), 78),
@@ -220,7 +220,7 @@ FAILURES: dict[str, tuple[Callable[[Stage], None], int]] = {
 
 
 @pytest.mark.parametrize("failure", FAILURES)
-def test_no_failure_shows_a_secret(chatpost: Shell, chat: Emulator, failure: str) -> None:
+def test_no_failure_shows_a_secret(chatpost: InProcess, chat: Emulator, failure: str) -> None:
     """No failure shows a piece of a secret on stdout or stderr, at any verbosity or in JSON."""
     pieces = secret_pieces(KEY, TOKEN, PASSWORD)
     put_on, status = FAILURES[failure]
@@ -234,8 +234,10 @@ def test_no_failure_shows_a_secret(chatpost: Shell, chat: Emulator, failure: str
         def run(more: list[str]) -> Finished:
             return chatpost(command, *more, *words, stdin=stage.stdin, redirect=stage.redirect)
 
-        with ThreadPoolExecutor() as pool:  # at once if they wait for their next attempt
-            ended = list((pool.map if status == ExitStatus.TRY_LATER else map)(run, verbosities))
+        with ThreadPoolExecutor() as pool:
+            # In a pool's threads, chatpost runs as processes, which wait for their next attempts at the same time.
+            run_all = pool.map if status in {ExitStatus.TRY_LATER, ExitStatus.PROTOCOL} else map
+            ended = list(run_all(run, verbosities))
     for done in ended:
         said = done.expect(status).out + done.err
         assert not [piece for piece in pieces if piece in said], said
