@@ -32,7 +32,7 @@ CLICK = "<a href='javascript:window.evil=1' onclick='window.evil=1'>click</a>"
 @pytest.fixture(scope="module")
 def browser() -> Iterator[BrowserContext]:
     """Start a headless Chromium."""
-    executable = need("chromium-headless-shell")
+    executable = need("chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         yield browser.new_context()

@@ -39,6 +39,7 @@ def find_browser() -> str | None:
 _NPM = Path(sys.prefix) / "npm"
 _FINDERS: dict[str, Callable[[], str | None]] = {
     "chromium-headless-shell": find_browser,
+    "chromium": find_browser,
     "zsh": lambda: shutil.which("zsh"),
     "fish": lambda: shutil.which("fish"),
     "systemd": lambda: shutil.which("systemd-analyze"),
@@ -96,10 +97,12 @@ def _install(missing: list[str]) -> None:
     if shutil.which("apt-get") and (not as_root or shutil.which("sudo")):
         _run(*as_root, "apt-get", "update", "-q")
         for package in missing:  # one at a time: apt installs nothing if it does not know one of the packages
-            _run(*as_root, "apt-get", "install", "-y", "-q", "--no-install-recommends", package)
+            if _FINDERS[package]() is None:  # none of those before will do
+                _run(*as_root, "apt-get", "install", "-y", "-q", "--no-install-recommends", package)
     elif shutil.which("brew"):
         for package in missing:
-            _run("brew", "install", "--quiet", package)
+            if _FINDERS[package]() is None:
+                _run("brew", "install", "--quiet", package)
     if find_browser() is None:
         _run(sys.executable, "-m", "playwright", "install", "chromium")
 
