@@ -217,7 +217,7 @@ def _import_everything() -> None:
         for module in pkgutil.walk_packages(chatpost.__path__, "chatpost."):
             if not module.name.startswith("chatpost.emulator"):
                 import_module(module.name)
-        import_module("redis")  # chatpost does so at the first use
+        import_module("redis")  # chatpost imports it only when it first connects to one
     gc.freeze()
 
 
