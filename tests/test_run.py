@@ -230,7 +230,7 @@ def test_no_output(shell: Shell, chat: Emulator) -> None:
 def test_the_time_limit(shell: Shell, chat: Emulator) -> None:
     """After `--time-limit`, chatpost sends SIGTERM to the job's process group, exits with 124, and posts the reason."""
     script = "(trap 'echo inner; exit' TERM; while :; do sleep 0.05; done) & trap 'exit 0' TERM; wait"
-    done = shell("run", "--time-limit", "0.5", "--", "sh", "-c", script)
+    done = shell("run", "--time-limit", "3", "--", "sh", "-c", script)
     assert (done.status, done.out) == (124, "inner\n")
     assert outcome(chat) == "❌ *sh* on HOST was stopped after T: the time limit is T"
 
@@ -287,7 +287,7 @@ def test_a_stuck_reader(shell: Shell, chat: Emulator) -> None:
 def test_what_ignores_sigterm(shell: Shell, chat: Emulator) -> None:
     """Ten seconds after the time limit, chatpost sends SIGKILL to processes of the job that ignore SIGTERM."""
     script = "sh -c 'trap \"\" TERM; echo $$; exec sleep 300' & trap 'exit 5' TERM; wait"
-    running = shell.start("run", "--time-limit", "0.5", "--", "sh", "-c", script)
+    running = shell.start("run", "--time-limit", "3", "--", "sh", "-c", script)
     left_behind = int(running.line())
     assert running.end().status == 124
     stat = Path(f"/proc/{left_behind}/stat")
