@@ -94,15 +94,15 @@ def main() -> None:
 def _install(missing: list[str]) -> None:
     """Install programs with apt or Homebrew if possible, and a missing browser with Playwright."""
     as_root = [] if os.getuid() == 0 else ["sudo", "-n"]
+    install: list[str] = []
     if shutil.which("apt-get") and (not as_root or shutil.which("sudo")):
         _run(*as_root, "apt-get", "update", "-q")
-        for package in missing:  # one at a time: apt installs nothing if it does not know one of the packages
-            if _FINDERS[package]() is None:  # none of those before will do
-                _run(*as_root, "apt-get", "install", "-y", "-q", "--no-install-recommends", package)
+        install = [*as_root, "apt-get", "install", "-y", "-q", "--no-install-recommends"]
     elif shutil.which("brew"):
-        for package in missing:
-            if _FINDERS[package]() is None:
-                _run("brew", "install", "--quiet", package)
+        install = ["brew", "install", "--quiet"]
+    for package in missing:  # one at a time: apt installs nothing if it does not know one of the packages
+        if install and _FINDERS[package]() is None:  # the one before may serve as well
+            _run(*install, package)
     if find_browser() is None:
         _run(sys.executable, "-m", "playwright", "install", "chromium")
 

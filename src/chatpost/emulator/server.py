@@ -23,8 +23,8 @@ from chatpost.emulator.space import Space
 
 _HOST = "127.0.0.1"
 _HEARTBEAT = 15.0
-# In case escaping fails: only the page's own script runs, and nothing is loaded from other hosts.
 _EMULATOR = "chatpost.emulator"  # the key of a request's emulator in its environment
+# In case escaping fails: only the page's own script runs, and nothing is loaded from other hosts.
 _POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'"
 
 
